@@ -1,0 +1,107 @@
+//! The simplest blocking server: a thread a connection, and nothing but std and the machine.
+//! `cargo run -p wsgi-proto --example blocking`, then `curl -i --data hello http://127.0.0.1:8091/`
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what it does")]
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
+use wsgi_proto::{BodyError, BodyEvent, Buffers, Config, Connection, Event, Instant, Io, Lost, Now, Peer};
+
+const NOT_YET: [ErrorKind; 3] = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:8091")?;
+    println!("listening on http://{}", listener.local_addr()?);
+    loop {
+        let begin = |(stream, _)| std::thread::Builder::new().spawn(|| serve(stream));
+        if let Err(error) = listener.accept().and_then(begin) {
+            eprintln!("cannot serve a connection: {error}");
+            std::thread::park_timeout(Duration::from_millis(50)); // Out of descriptors, for instance.
+        }
+    }
+}
+
+fn serve(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let config = Config { socket_timeout: Some(Duration::from_secs(60)), ..Config::default() };
+    let peer = Peer::new(stream.peer_addr()?.into(), stream.local_addr()?.into());
+    let (mut connection, start) = (Connection::new(config.into(), peer), Clock::now());
+    loop {
+        match connection.poll(now(start)) {
+            Event::Request => {
+                if let Err(error) = application(&mut connection, &mut stream, start) {
+                    eprintln!("application: {error}");
+                    connection.exchange().into_iter().for_each(|exchange| exchange.fail(""));
+                }
+            }
+            Event::Done => drop(connection.take_record()),
+            Event::Io(io) => transfer(&mut connection, &mut stream, io, start),
+            Event::ShutdownWrite => {
+                let _ = stream.shutdown(Shutdown::Write); // If it fails, so does the next read.
+                connection.write_closed();
+            }
+            // This application never sends a 101; after one, the stream would be the application's.
+            Event::TakenOver | Event::Closed(_) => return Ok(()),
+        }
+    }
+}
+
+/// Reads the body, however long it is, and answers with its length.
+fn application(connection: &mut Connection, stream: &mut TcpStream, start: Clock) -> Result<(), Failure> {
+    let head = connection.take_request().ok_or("no request")?;
+    let mut length = 0;
+    while let Some(mut exchange) = connection.exchange() {
+        match exchange.body(now(start)) {
+            Ok(BodyEvent::Data(data)) => {
+                let count = data.len();
+                exchange.consume(count);
+                length += count;
+            }
+            Ok(BodyEvent::Io(io)) => transfer(connection, stream, io, start),
+            Ok(BodyEvent::End(_)) => {
+                let text = format!("{} with a body of {length} bytes\n", head.method());
+                exchange.respond("200 OK", [("Content-Type", "text/plain")])?;
+                exchange.announce_length(text.len() as u64);
+                let _flow = exchange.send(text.as_bytes())?; // `Flow::Full`: transfer, before another block.
+                exchange.finish()?;
+            }
+            Err(BodyError::Request(error)) => exchange.refuse(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Moves some bytes, or waits until the deadline. The machine is asked again in any case.
+fn transfer(connection: &mut Connection, stream: &mut TcpStream, io: Io, start: Clock) {
+    let timeout = io.deadline.map(|(at, _)| at.since(now(start).instant).max(Duration::from_millis(1)));
+    let moved = if io.write {
+        let slices: Vec<_> = connection.transmit().slices().iter().map(|slice| IoSlice::new(slice)).collect();
+        stream.set_write_timeout(timeout).and_then(|()| stream.write_vectored(&slices))
+    } else {
+        stream.set_read_timeout(timeout).and_then(|()| receive(connection, stream))
+    };
+    match moved {
+        Ok(count) if io.write => connection.transmitted(count),
+        Ok(0) => connection.recv_eof(),
+        Ok(count) => connection.recv_commit(count),
+        Err(error) if NOT_YET.contains(&error.kind()) => {}
+        Err(_) => connection.lost(Lost::Transport),
+    }
+}
+
+/// While it waits for its next request, a connection holds no buffer. A larger server would pool them.
+fn receive(connection: &mut Connection, stream: &mut TcpStream) -> io::Result<usize> {
+    drop(connection.rest());
+    if !connection.has_buffers() {
+        stream.peek(&mut [0])?;
+        connection.lend(Buffers::new());
+    }
+    stream.read(connection.recv_space())
+}
+
+fn now(start: Clock) -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    Now::new(Instant::from_origin(start.elapsed()), unix.cast_signed())
+}

@@ -1,0 +1,98 @@
+//! The machine without any transport: a client's bytes go in, the server's bytes come out, and both are printed.
+//!
+//! This is the shape of a driver that never blocks: the application goes as far as it gets, the machine says what it
+//! waits for, and the loop goes round. `cargo run -p wsgi-proto --example pipe`
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
+use std::error::Error;
+use std::sync::Arc;
+use wsgi_proto::{
+    Address, BodyError, BodyEvent, Buffers, Config, Connection, Event, Exchange, Instant, Now, Peer,
+};
+
+const CLIENT: &[u8] = b"GET /hello HTTP/1.1\r\nHost: pipe\r\n\r\n\
+    POST /echo HTTP/1.1\r\nHost: pipe\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n\
+    5\r\nhello\r\n7\r\n again\n\r\n0\r\n\r\n\
+    GET /bye HTTP/1.1\r\nHost: pipe\r\nConnection: close\r\n\r\n";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // A real driver reads both clocks whenever something wakes it. Here time stands still.
+    let now = Now::new(Instant::from_nanos(0), 784_111_777);
+    let mut connection =
+        Connection::new(Arc::new(Config::default()), Peer::new(Address::Unix, Address::Unix));
+    let mut pool = vec![Buffers::new()];
+    let (mut incoming, mut outgoing) = (CLIENT, Vec::new());
+    let mut body = Vec::new();
+    let reason = loop {
+        if let Some(exchange) = connection.exchange() {
+            application(exchange, &mut body, now)?;
+        }
+        match connection.poll(now) {
+            Event::Request => {
+                if let Some(head) = connection.take_request() {
+                    println!("request   {} {}", head.method(), head.path().escape_ascii());
+                }
+                body.clear();
+            }
+            Event::Done => {
+                if let Some(record) = connection.take_record() {
+                    println!("answered  {}, {} bytes", record.status, record.body_length);
+                }
+            }
+            Event::Io(io) if io.write => {
+                let written = connection.transmit().slices().concat();
+                connection.transmitted(written.len());
+                outgoing.extend_from_slice(&written);
+            }
+            Event::Io(io) if io.read => {
+                // While it waits for its next request, the connection can do without buffers.
+                pool.extend(connection.rest());
+                if incoming.is_empty() {
+                    connection.recv_eof();
+                    continue;
+                }
+                if !connection.has_buffers() {
+                    connection.lend(pool.pop().unwrap_or_else(Buffers::new));
+                }
+                // As little as a network may bring at once.
+                let space = connection.recv_space();
+                let count = space.len().min(incoming.len()).min(20);
+                space[..count].copy_from_slice(&incoming[..count]);
+                connection.recv_commit(count);
+                incoming = &incoming[count..];
+            }
+            Event::Io(io) => return Err(format!("nobody can end the wait for {io:?}").into()),
+            Event::ShutdownWrite => connection.write_closed(),
+            // What comes in and goes out from here on is no HTTP. This application never asks for it.
+            Event::TakenOver => return Ok(()),
+            Event::Closed(reason) => break reason,
+        }
+    };
+    println!("closed    {reason}\n\n{}", String::from_utf8_lossy(&outgoing));
+    Ok(())
+}
+
+/// Goes as far as it gets without waiting, and is called again from there.
+fn application(mut exchange: Exchange<'_>, body: &mut Vec<u8>, now: Now) -> Result<(), Box<dyn Error>> {
+    loop {
+        let count = match exchange.body(now) {
+            Ok(BodyEvent::Data(data)) => {
+                body.extend_from_slice(data);
+                data.len()
+            }
+            Ok(BodyEvent::End(_)) => break,
+            Ok(BodyEvent::Io(_)) => return Ok(()),
+            Err(BodyError::Request(error)) => {
+                exchange.refuse(error);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        exchange.consume(count);
+    }
+    exchange.respond("200 OK", [("Content-Type", "text/plain")])?;
+    exchange.announce_length(body.len() as u64);
+    // One block fits always. Before a further one, `Flow::Full` asks for a flush.
+    let _flow = exchange.send(body.as_slice())?;
+    Ok(exchange.finish()?)
+}

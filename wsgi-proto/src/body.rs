@@ -1,0 +1,325 @@
+//! Takes the framing off a request body: by length, or chunked (RFC 9112, 6 and 7.1).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::head::Span;
+use crate::inbox::Inbox;
+use crate::scan::Scan;
+use crate::token::trim;
+use crate::{BodyLength, Limits, RequestError};
+
+/// The trailer fields of a chunked body. They are never merged with the head's fields (RFC 9110, 6.5.1).
+#[derive(Clone, Debug, Default)]
+pub struct Trailers {
+    bytes: Arc<[u8]>,
+    fields: Vec<(Span, Span)>,
+}
+
+impl Trailers {
+    /// Name and value of each field, in the order sent.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
+        self.fields.iter().map(|(name, value)| {
+            (core::str::from_utf8(name.get(&self.bytes)).unwrap_or_default(), value.get(&self.bytes))
+        })
+    }
+
+    fn read(section: &[u8], count: usize) -> Result<Self, RequestError> {
+        if count == 0 {
+            return Ok(Self::default());
+        }
+        let mut fields = alloc::vec![httparse::EMPTY_HEADER; count];
+        match httparse::parse_headers(section, &mut fields) {
+            Ok(httparse::Status::Complete((used, parsed))) if used == section.len() => Ok(Self {
+                fields: parsed
+                    .iter()
+                    .map(|field| {
+                        (Span::of(field.name.as_bytes(), section), Span::of(trim(field.value), section))
+                    })
+                    .collect(),
+                bytes: section.into(),
+            }),
+            _ => Err(RequestError::Trailer),
+        }
+    }
+}
+
+/// What the next bytes of a body are.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// So many bytes of data stand at the front of the inbox.
+    Data(usize),
+    /// More has to arrive.
+    More,
+    End(Trailers),
+}
+
+/// The decoder of one body.
+#[derive(Debug)]
+pub(crate) struct BodyReader {
+    state: State,
+    /// Data bytes announced so far, for the limit of chunked bodies.
+    announced: u64,
+    extensions: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    Length(u64),
+    /// In a chunk-size line of which `seen` bytes are used up.
+    Size {
+        size: u64,
+        digits: bool,
+        seen: usize,
+        part: Part,
+    },
+    Chunk(u64),
+    /// Behind the data of a chunk.
+    ChunkEnd,
+    Trailers(Scan),
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Size,
+    /// White space that has to be followed by a semicolon (RFC 9112, 7.1.1: BWS).
+    Space,
+    Extension,
+    LineFeed,
+}
+
+impl State {
+    const CHUNK_SIZE: Self = Self::Size { size: 0, digits: false, seen: 0, part: Part::Size };
+}
+
+impl Default for BodyReader {
+    fn default() -> Self {
+        Self::new(BodyLength::Known(0))
+    }
+}
+
+impl BodyReader {
+    pub(crate) fn new(length: BodyLength) -> Self {
+        let state = match length {
+            BodyLength::Known(0) => State::Ended,
+            BodyLength::Known(length) => State::Length(length),
+            BodyLength::Chunked => State::CHUNK_SIZE,
+        };
+        Self { state, announced: 0, extensions: 0 }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    /// How many bytes are certain to follow, framing not counted.
+    pub(crate) fn remaining(&self) -> u64 {
+        match self.state {
+            State::Length(left) | State::Chunk(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// How much the inbox may hold while this body is read.
+    pub(crate) fn wanted_space(&self, limits: &Limits) -> usize {
+        match self.state {
+            State::Trailers(_) => limits.inbox.max(limits.fields_size.saturating_add(2)),
+            _ => limits.inbox,
+        }
+    }
+
+    /// Uses up framing at the front of `inbox` until there is data, the end, or too little.
+    pub(crate) fn step(&mut self, inbox: &mut Inbox, limits: &Limits) -> Result<Step, RequestError> {
+        loop {
+            match &mut self.state {
+                State::Length(left) | State::Chunk(left) => {
+                    // A slice is never longer than `usize`.
+                    let ready = inbox.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    return Ok(if ready == 0 { Step::More } else { Step::Data(ready) });
+                }
+                State::Size { .. } => {
+                    if !self.size_line(inbox, limits)? {
+                        return Ok(Step::More);
+                    }
+                }
+                State::ChunkEnd => match inbox.bytes() {
+                    [b'\r', b'\n', ..] => {
+                        inbox.consume(2);
+                        self.state = State::CHUNK_SIZE;
+                    }
+                    [] | [b'\r'] => return Ok(Step::More),
+                    _ => return Err(RequestError::ChunkData),
+                },
+                State::Trailers(scan) => {
+                    let Some(section) =
+                        scan.advance(inbox.bytes(), limits).map_err(|_| RequestError::Trailer)?
+                    else {
+                        return Ok(Step::More);
+                    };
+                    let trailers = Trailers::read(&inbox.bytes()[..section.end], section.fields)?;
+                    inbox.consume(section.end);
+                    self.state = State::Ended;
+                    return Ok(Step::End(trailers));
+                }
+                State::Ended => return Ok(Step::End(Trailers::default())),
+            }
+        }
+    }
+
+    /// Tells that `count` bytes of the data at the front were used up.
+    pub(crate) fn consumed(&mut self, count: usize) {
+        match &mut self.state {
+            State::Length(left) => {
+                *left = left.saturating_sub(count as u64);
+                if *left == 0 {
+                    self.state = State::Ended;
+                }
+            }
+            State::Chunk(left) => {
+                *left = left.saturating_sub(count as u64);
+                if *left == 0 {
+                    self.state = State::ChunkEnd;
+                }
+            }
+            _ => debug_assert_eq!(count, 0, "no data was announced"),
+        }
+    }
+
+    /// Reads on in a chunk-size line, a byte at a time: it is short, and each byte has one meaning wherever the
+    /// pieces are cut. True when the line is complete.
+    fn size_line(&mut self, inbox: &mut Inbox, limits: &Limits) -> Result<bool, RequestError> {
+        let State::Size { mut size, mut digits, mut seen, mut part } = self.state else { return Ok(true) };
+        let (mut used, mut complete) = (0, false);
+        for &byte in inbox.bytes() {
+            used += 1;
+            seen += 1;
+            if seen > limits.chunk_line {
+                return Err(RequestError::ChunkLine);
+            }
+            match (part, byte) {
+                (Part::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                    let digit = (byte as char).to_digit(16).unwrap_or_default();
+                    // RFC 9112, 7.1: a size that does not fit must not wrap around.
+                    size = size.checked_mul(16).ok_or(RequestError::ChunkSize)? + u64::from(digit);
+                    digits = true;
+                }
+                (Part::Size, _) if !digits => return Err(RequestError::ChunkSize),
+                (Part::Size | Part::Space, b' ' | b'\t') => part = Part::Space,
+                (Part::Size | Part::Space, b';') => part = Part::Extension,
+                (Part::Size | Part::Extension, b'\r') => part = Part::LineFeed,
+                (Part::Size | Part::Space, _) => return Err(RequestError::ChunkSize),
+                (Part::Extension, b'\t' | b' '..=b'~' | 0x80..) => {}
+                (Part::Extension, _) => return Err(RequestError::ChunkExtension),
+                (Part::LineFeed, b'\n') => {
+                    complete = true;
+                    break;
+                }
+                (Part::LineFeed, _) => return Err(RequestError::ChunkLine),
+            }
+            if part == Part::Extension {
+                self.extensions += 1;
+                if self.extensions > limits.chunk_extensions {
+                    return Err(RequestError::ChunkExtension);
+                }
+            }
+        }
+        inbox.consume(used);
+        if !complete {
+            self.state = State::Size { size, digits, seen, part };
+            return Ok(false);
+        }
+        self.announced = self.announced.saturating_add(size);
+        match limits.body {
+            Some(limit) if self.announced > limit => return Err(RequestError::BodyTooLarge(limit)),
+            _ => {}
+        }
+        self.state = if size == 0 { State::Trailers(Scan::trailers()) } else { State::Chunk(size) };
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::{String, ToString};
+    use alloc::vec;
+
+    /// The body, what stands behind it, and the trailers; read in pieces of `piece` bytes.
+    fn decode(input: &[u8], piece: usize, limits: &Limits) -> Result<(String, String, usize), RequestError> {
+        let (mut inbox, mut reader) = (Inbox::default(), BodyReader::new(BodyLength::Chunked));
+        inbox.lend(vec![0; 64]);
+        let (mut body, mut pieces) = (String::new(), input.chunks(piece));
+        loop {
+            match reader.step(&mut inbox, limits)? {
+                Step::Data(count) => {
+                    body.push_str(core::str::from_utf8(&inbox.bytes()[..count]).unwrap());
+                    inbox.consume(count);
+                    reader.consumed(count);
+                }
+                Step::More => {
+                    let Some(piece) = pieces.next() else { return Err(RequestError::Incomplete) };
+                    let space = inbox.space(1 << 20, false);
+                    space[..piece.len()].copy_from_slice(piece);
+                    inbox.commit(piece.len());
+                }
+                Step::End(trailers) => {
+                    let rest = core::str::from_utf8(inbox.bytes()).unwrap().to_string();
+                    let rest = rest + &pieces.flatten().map(|&byte| byte as char).collect::<String>();
+                    return Ok((body, rest, trailers.fields().len()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chunked_bodies_have_one_reading_or_none() {
+        let ok = |body: &str, rest: &str, trailers| Ok((body.into(), rest.into(), trailers));
+        for (input, wanted) in [
+            ("5\r\nhello\r\n0\r\n\r\nGET", ok("hello", "GET", 0)),
+            ("0005\r\nhello\r\nA\r\n0123456789\r\n00\r\n\r\n", ok("hello0123456789", "", 0)),
+            ("5;a=b;c=\"d e\"\r\nhello\r\n0;x\r\nA: b\r\nC: d\r\n\r\nG", ok("hello", "G", 2)),
+            ("5 ;a\r\nhello\r\n0\r\n\r\n", ok("hello", "", 0)),
+            ("5 \r\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkSize)),
+            ("\r\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkSize)),
+            ("0x5\r\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkSize)),
+            ("+5\r\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkSize)),
+            ("-1\r\n\r\n", Err(RequestError::ChunkSize)),
+            ("10000000000000005\r\nhello\r\n", Err(RequestError::ChunkSize)),
+            ("5\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkSize)),
+            ("5\r\rhello\r\n0\r\n\r\n", Err(RequestError::ChunkLine)),
+            ("5;a\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkExtension)),
+            ("5;a\0\r\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkExtension)),
+            ("5\r\nhelloX\r\n0\r\n\r\n", Err(RequestError::ChunkData)),
+            ("5\r\nhello\n0\r\n\r\n", Err(RequestError::ChunkData)),
+            ("5\r\nhell\r\n0\r\n\r\n", Err(RequestError::ChunkData)),
+            ("0\r\nA b: c\r\n\r\n", Err(RequestError::Trailer)),
+            ("0\r\n A: c\r\n\r\n", Err(RequestError::Trailer)),
+            ("0\r\nA: c\n\r\n", Err(RequestError::Trailer)),
+            ("0\r\nA: c\r\n", Err(RequestError::Incomplete)),
+        ] {
+            for piece in 1..=8 {
+                let got = decode(input.as_bytes(), piece, &Limits::default());
+                assert_eq!(got, wanted, "{input:?} in pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_of_a_chunked_body_is_the_largest_size_served() {
+        let limits = Limits { chunk_line: 10, chunk_extensions: 12, body: Some(5), ..Limits::default() };
+        for (input, wanted) in [
+            ("5;345678\r\nhello\r\n0\r\n\r\n", Ok(())),
+            ("5;3456789\r\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkLine)),
+            ("1;2345\r\na\r\n1;23456\r\nb\r\n0\r\n\r\n", Ok(())),
+            ("1;2345\r\na\r\n1;234567\r\nb\r\n0;\r\n\r\n", Err(RequestError::ChunkExtension)),
+            ("6\r\nhello6\r\n0\r\n\r\n", Err(RequestError::BodyTooLarge(5))),
+            ("4\r\nhell\r\n2\r\no6\r\n0\r\n\r\n", Err(RequestError::BodyTooLarge(5))),
+        ] {
+            for piece in 1..=8 {
+                let got = decode(input.as_bytes(), piece, &limits).map(|_| ());
+                assert_eq!(got, wanted, "{input:?} in pieces of {piece}");
+            }
+        }
+    }
+}

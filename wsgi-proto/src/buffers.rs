@@ -1,0 +1,45 @@
+//! The memory that a busy connection works with.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::Head;
+
+/// Bytes that a fresh receive buffer has room for.
+const RECEIVE: usize = 16 * 1024;
+
+/// Memory for one busy connection, initialised once and pooled by the driver.
+///
+/// A connection that waits for its next request holds none: the driver takes it back with `Connection::rest` before
+/// it waits, and lends it with `Connection::lend` when there is something to read.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    pub(crate) recv: Vec<u8>,
+    pub(crate) send: Vec<u8>,
+    pub(crate) reply: Vec<u8>,
+    pub(crate) head: Option<Arc<Head>>,
+}
+
+impl Buffers {
+    /// A fresh set: 16 KiB to receive into, all else grows when it is used.
+    pub fn new() -> Self {
+        Self { recv: vec![0; RECEIVE], ..Self::default() }
+    }
+
+    /// Gives memory back that an unusual exchange needed, so that a pool of these stays small.
+    #[must_use]
+    pub fn trimmed(mut self) -> Self {
+        if self.recv.len() != RECEIVE {
+            self.recv.resize(RECEIVE, 0);
+            self.recv.shrink_to_fit();
+        }
+        for memory in [&mut self.send, &mut self.reply] {
+            if memory.capacity() > RECEIVE {
+                *memory = Vec::new();
+            }
+        }
+        self.head.take_if(|head| head.bytes.capacity() > RECEIVE);
+        self
+    }
+}

@@ -1,0 +1,287 @@
+//! Dates as HTTP and the access log write them.
+//!
+//! Knows the calendar; does not know a clock or a time zone. Times are seconds since 1970-01-01 00:00:00 UTC without
+//! leap seconds, as everywhere in this crate; whoever wants local time adds the zone's offset first.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::error::Error;
+use core::fmt;
+
+/// 0001-01-01 00:00:00.
+const FIRST: i64 = -62_135_596_800;
+/// 9999-12-31 23:59:59.
+const LAST: i64 = 253_402_300_799;
+
+const SECONDS_A_DAY: u64 = 86_400;
+/// Days from 0000-03-01, where the algorithm's years begin, to 0001-01-01.
+const DAYS_BEFORE_FIRST: u32 = 306;
+const DAYS_IN_4_YEARS: u32 = 1461;
+const DAYS_IN_100_YEARS: u32 = 36_524;
+const DAYS_IN_400_YEARS: u32 = 146_097;
+
+/// Beginning with Sunday.
+const WEEKDAYS: [[u8; 3]; 7] = [*b"Sun", *b"Mon", *b"Tue", *b"Wed", *b"Thu", *b"Fri", *b"Sat"];
+const MONTHS: [[u8; 3]; 12] = [
+    *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct", *b"Nov",
+    *b"Dec",
+];
+
+/// Writes a time as HTTP does: IMF-fixdate, always in GMT (RFC 9110, 5.6.7).
+///
+/// `unix` is in seconds since 1970-01-01 00:00:00 UTC, and negative before that. A fraction of a second has to be
+/// rounded down, towards the past.
+///
+/// The year has four digits, so a time outside the years 0001 to 9999 is an error. (eventlet: such years are written
+/// with more digits, or padded with spaces.)
+///
+/// ```
+/// assert_eq!(wsgi_proto::format_date_time(784_111_777).unwrap(), "Sun, 06 Nov 1994 08:49:37 GMT");
+/// assert!(wsgi_proto::format_date_time(i64::MAX).is_err());
+/// ```
+pub fn format_date_time(unix: i64) -> Result<String, DateError> {
+    if !(FIRST..=LAST).contains(&unix) {
+        return Err(DateError { unix });
+    }
+    // All of it is ASCII.
+    Ok(core::str::from_utf8(&imf_fixdate(unix)).unwrap_or_default().to_owned())
+}
+
+/// A time whose year cannot be written with four digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DateError {
+    unix: i64,
+}
+
+impl fmt::Display for DateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unix = self.unix;
+        write!(
+            f,
+            "time {unix} out of range, allowed are {FIRST} to {LAST} seconds since 1970, the years 0001 to 9999"
+        )
+    }
+}
+
+impl Error for DateError {}
+
+/// A time as the calendar shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Civil {
+    /// 1 to 9999.
+    pub(crate) year: u16,
+    /// 1 to 12.
+    pub(crate) month: u8,
+    /// 1 to 31.
+    pub(crate) day: u8,
+    pub(crate) hour: u8,
+    pub(crate) minute: u8,
+    pub(crate) second: u8,
+    /// Days since Sunday, 0 to 6.
+    pub(crate) weekday: u8,
+}
+
+impl Civil {
+    /// What the calendar shows `unix` seconds after 1970, in the proleptic Gregorian calendar. A time before the year
+    /// 0001 or after 9999 becomes the nearest within.
+    pub(crate) fn from_unix(unix: i64) -> Self {
+        // Counted from the year 0001, everything is positive.
+        let seconds = (unix.clamp(FIRST, LAST) - FIRST) as u64;
+        let days = (seconds / SECONDS_A_DAY) as u32;
+        let second_of_day = (seconds % SECONDS_A_DAY) as u32;
+        let minute_of_day = second_of_day / 60;
+
+        // Years that begin in March have their leap day at their end. So a day's place in its year does not depend
+        // on whether that is a leap year, and the lengths of the months follow one formula: 153 days in 5 months.
+        let days_since_march = days + DAYS_BEFORE_FIRST;
+        let cycle = days_since_march / DAYS_IN_400_YEARS;
+        let day_of_cycle = days_since_march % DAYS_IN_400_YEARS;
+        // Without the leap days that lie before it, the cycle has 365 days a year.
+        let leap_days = day_of_cycle / (DAYS_IN_4_YEARS - 1) - day_of_cycle / DAYS_IN_100_YEARS
+            + day_of_cycle / (DAYS_IN_400_YEARS - 1);
+        let year_of_cycle = (day_of_cycle - leap_days) / 365;
+        let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+        let months_since_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * months_since_march + 2) / 5 + 1;
+        let after_new_year = months_since_march >= 10;
+        let month = if after_new_year { months_since_march - 9 } else { months_since_march + 3 };
+        let year = 400 * cycle + year_of_cycle + u32::from(after_new_year);
+
+        Self {
+            year: year as u16,
+            month: month as u8,
+            day: day as u8,
+            hour: (minute_of_day / 60) as u8,
+            minute: (minute_of_day % 60) as u8,
+            second: (second_of_day % 60) as u8,
+            // 0001-01-01 was a Monday.
+            weekday: ((days + 1) % 7) as u8,
+        }
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`: the same as [`format_date_time`] without allocation, and with a time that is out of
+/// range replaced by the nearest within.
+pub(crate) fn imf_fixdate(unix: i64) -> [u8; 29] {
+    let civil = Civil::from_unix(unix);
+    let mut text = *b"Www, dd Mmm yyyy hh:mm:ss GMT";
+    text[..3].copy_from_slice(&WEEKDAYS[usize::from(civil.weekday)]);
+    text[5..7].copy_from_slice(&two_digits(civil.day));
+    text[8..11].copy_from_slice(&MONTHS[usize::from(civil.month - 1)]);
+    text[12..16].copy_from_slice(&four_digits(civil.year));
+    text[17..25].copy_from_slice(&clock(civil));
+    text
+}
+
+/// `06/Nov/1994 08:49:37`: a time in the access log (eventlet: English months, no zone). `local` is the time in seconds
+/// since 1970 with the zone's offset added; one that is out of range is replaced by the nearest within.
+pub(crate) fn log_date_time(local: i64) -> [u8; 20] {
+    let civil = Civil::from_unix(local);
+    let mut text = *b"dd/Mmm/yyyy hh:mm:ss";
+    text[..2].copy_from_slice(&two_digits(civil.day));
+    text[3..6].copy_from_slice(&MONTHS[usize::from(civil.month - 1)]);
+    text[7..11].copy_from_slice(&four_digits(civil.year));
+    text[12..].copy_from_slice(&clock(civil));
+    text
+}
+
+fn clock(civil: Civil) -> [u8; 8] {
+    let [h, hh] = two_digits(civil.hour);
+    let [m, mm] = two_digits(civil.minute);
+    let [s, ss] = two_digits(civil.second);
+    [h, hh, b':', m, mm, b':', s, ss]
+}
+
+fn two_digits(number: u8) -> [u8; 2] {
+    [b'0' + number / 10, b'0' + number % 10]
+}
+
+fn four_digits(number: u16) -> [u8; 4] {
+    let [a, b] = two_digits((number / 100) as u8);
+    let [c, d] = two_digits((number % 100) as u8);
+    [a, b, c, d]
+}
+
+/// The text of the last second asked for: a busy server answers many requests within one second.
+///
+/// Invariant: `text` is `imf_fixdate(unix)`.
+#[derive(Clone, Debug)]
+pub(crate) struct DateCache {
+    unix: i64,
+    text: [u8; 29],
+}
+
+impl DateCache {
+    /// A cache that holds the beginning of 1970, which costs nothing to write.
+    pub(crate) const fn new() -> Self {
+        Self { unix: 0, text: *b"Thu, 01 Jan 1970 00:00:00 GMT" }
+    }
+
+    /// The value of the `Date` field at `unix`.
+    pub(crate) fn get(&mut self, unix: i64) -> &[u8; 29] {
+        if self.unix != unix {
+            *self = Self { unix, text: imf_fixdate(unix) };
+        }
+        debug_assert_eq!(self.text, imf_fixdate(self.unix), "the text is of another second");
+        &self.text
+    }
+}
+
+impl Default for DateCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn dates_are_written_as_imf_fixdate() {
+        for (unix, expected) in [
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (-1, "Wed, 31 Dec 1969 23:59:59 GMT"),
+            (FIRST, "Mon, 01 Jan 0001 00:00:00 GMT"),
+            (LAST, "Fri, 31 Dec 9999 23:59:59 GMT"),
+            (-62_035_887_477, "Sun, 29 Feb 0004 01:02:03 GMT"),
+            (-2_203_891_201, "Wed, 28 Feb 1900 23:59:59 GMT"),
+            (-2_203_891_200, "Thu, 01 Mar 1900 00:00:00 GMT"),
+            (951_825_600, "Tue, 29 Feb 2000 12:00:00 GMT"),
+            (1_735_603_200, "Tue, 31 Dec 2024 00:00:00 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+            (13_574_563_200, "Tue, 29 Feb 2400 00:00:00 GMT"),
+        ] {
+            assert_eq!(format_date_time(unix).as_deref(), Ok(expected), "{unix}");
+        }
+    }
+
+    #[test]
+    fn every_day_follows_the_day_before() {
+        let mut day = Civil::from_unix(FIRST);
+        assert_eq!((day.year, day.month, day.day, day.weekday), (1, 1, 1, 1));
+        for unix in (FIRST..=LAST).step_by(SECONDS_A_DAY as usize).skip(1) {
+            let leap = if day.year.is_multiple_of(100) {
+                day.year.is_multiple_of(400)
+            } else {
+                day.year.is_multiple_of(4)
+            };
+            let days_in_month = match day.month {
+                2 => 28 + u8::from(leap),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            day.weekday = (day.weekday + 1) % 7;
+            day.day += 1;
+            if day.day > days_in_month {
+                (day.day, day.month) = (1, day.month + 1);
+            }
+            if day.month > 12 {
+                (day.month, day.year) = (1, day.year + 1);
+            }
+            assert_eq!(Civil::from_unix(unix), day, "{unix}");
+        }
+        assert_eq!((day.year, day.month, day.day), (9999, 12, 31));
+    }
+
+    #[test]
+    fn every_second_of_a_day_has_its_time() {
+        for second in 0..86_400_i64 {
+            let civil = Civil::from_unix(784_080_000 + second);
+            let sum = i64::from(civil.hour) * 3600 + i64::from(civil.minute) * 60 + i64::from(civil.second);
+            assert_eq!((sum, civil.day), (second, 6));
+            assert!(civil.hour < 24 && civil.minute < 60 && civil.second < 60);
+        }
+    }
+
+    #[test]
+    fn years_without_four_digits_are_an_error() {
+        for unix in [FIRST - 1, LAST + 1, i64::MIN, i64::MAX] {
+            let error = format_date_time(unix).unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains(&unix.to_string()) && message.contains("0001 to 9999"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_machine_takes_the_nearest_date_it_can_write() {
+        assert_eq!(imf_fixdate(i64::MIN), imf_fixdate(FIRST));
+        assert_eq!(imf_fixdate(i64::MAX), imf_fixdate(LAST));
+    }
+
+    #[test]
+    fn log_times_have_english_months_and_no_zone() {
+        assert_eq!(&log_date_time(784_111_777), b"06/Nov/1994 08:49:37");
+        assert_eq!(&log_date_time(FIRST), b"01/Jan/0001 00:00:00");
+    }
+
+    #[test]
+    fn a_cached_date_is_the_date() {
+        let mut cache = DateCache::new();
+        for unix in [0, 0, 784_111_777, 784_111_777, 784_111_778, 0, i64::MAX] {
+            assert_eq!(cache.get(unix), &imf_fixdate(unix));
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The CGI and WSGI variables of a request (RFC 3875, 4.1; PEP 3333, `environ` Variables), as far as they are strings.
+//!
+//! Knows which variables there are and where each comes from; does not know how an application holds them. What is not
+//! a string, such as `wsgi.version` or `wsgi.input`, has no place here.
+//!
+//! Nothing is made before it is asked for, and what is ASCII in the head is borrowed from there. Other bytes become the
+//! Unicode characters of the same number (PEP 3333, Unicode Issues): latin-1.
+
+#[cfg(test)]
+mod tests;
+mod text;
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+
+use memchr::memchr;
+
+use crate::{Address, Config, Head, Peer, Scheme};
+use text::push_latin1;
+pub use text::{decode_path, latin1};
+
+/// The variables that may be there whatever fields a request has, in the order of [`Variables::iter`].
+const FIXED: [&str; 15] = [
+    "REQUEST_METHOD",
+    "SCRIPT_NAME",
+    "RAW_PATH_INFO",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "CONTENT_TYPE",
+    "CONTENT_LENGTH",
+    "SERVER_PROTOCOL",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+    "GATEWAY_INTERFACE",
+    "wsgi.url_scheme",
+    "HTTPS",
+];
+
+/// The variables of one request.
+///
+/// The order of authority is: what the server assumes, then [`Config::environ`], then what the request says. So the
+/// configuration decides these:
+///
+/// | variable | if it is not configured |
+/// | --- | --- |
+/// | `wsgi.url_scheme` | `http`, or `https` with TLS |
+/// | `HTTPS` | `on` with TLS, else absent |
+/// | `QUERY_STRING`, of a target without `?` | empty |
+/// | `CONTENT_TYPE`, if none was sent | absent |
+/// | `SERVER_NAME`, `SERVER_PORT`, on a transport without addresses | `unix` and empty |
+/// | `HTTP_*`, if no such field was sent | absent |
+/// | any name that is not in either table | absent |
+///
+/// and the request and its connection decide these, whatever is configured:
+///
+/// | variable | value |
+/// | --- | --- |
+/// | `REQUEST_METHOD` | as sent, case kept |
+/// | `SCRIPT_NAME` | empty |
+/// | `RAW_PATH_INFO` | the path as sent |
+/// | `PATH_INFO` | the path, decoded by [`decode_path`] |
+/// | `QUERY_STRING` | what follows the first `?`, as sent |
+/// | `CONTENT_TYPE` | the first such field |
+/// | `CONTENT_LENGTH` | as sent; absent without the field, since a configured one would lie |
+/// | `SERVER_PROTOCOL` | the version of the request |
+/// | `SERVER_NAME`, `SERVER_PORT` | where the connection was accepted |
+/// | `REMOTE_ADDR`, `REMOTE_PORT` | where it came from; `unix` and empty on a transport without addresses |
+/// | `GATEWAY_INTERFACE` | `CGI/1.1` |
+/// | `HTTP_HOST` | the authority of an absolute target, else the field (RFC 9112, 3.2.2) |
+/// | `HTTP_*` | the field: upper case, `_` for `-`; repeated ones joined in order by `,`, `Cookie` by `; ` |
+///
+/// Some fields are no variables: `Content-Type` and `Content-Length` have names of their own, `Proxy` would be taken for
+/// the setting `HTTP_PROXY` of HTTP clients (CVE-2016-5385), and a name with `_` would pass for one with `-`. A
+/// configured `HTTP_PROXY` is the operator's own and stays. A configured value is never joined with one that was sent.
+/// If the configuration has a name twice, the last one counts.
+///
+/// ```
+/// # use wsgi_proto::{Address, Config, Head, Peer, Variables};
+/// let head = Head::parse(b"GET /a%20b?c HTTP/1.1\r\nHost: a\r\nX-B: 1\r\n\r\n", &Default::default())?;
+/// let (peer, config) = (Peer::new(Address::Unix, Address::Unix), Config::default());
+/// let variables = Variables::new(&head, &peer, &config);
+/// assert_eq!(variables.get("PATH_INFO").as_deref(), Some("/a b"));
+/// assert_eq!(variables.get("HTTP_X_B").as_deref(), Some("1"));
+/// assert!(!variables.contains("HTTP_X_C"));
+/// # Ok::<(), wsgi_proto::RequestError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Variables<'a> {
+    head: &'a Head,
+    peer: &'a Peer,
+    config: &'a Config,
+}
+
+impl<'a> Variables<'a> {
+    /// The variables of the request `head` on the connection with `peer`, with the additions of `config`.
+    pub fn new(head: &'a Head, peer: &'a Peer, config: &'a Config) -> Self {
+        Self { head, peer, config }
+    }
+
+    /// The value of the variable called exactly `name`; `None` if the request has no such variable.
+    pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
+        Some(self.render(self.find(name)?))
+    }
+
+    /// Whether the request has a variable called exactly `name`; cheaper than [`get`](Self::get).
+    pub fn contains(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// All variables with their values, each name once: those of the request line and the connection, then the fields
+    /// in the order sent (repeated ones at the place of the first), then what only the configuration has.
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+        let this = *self;
+        let fixed = FIXED.into_iter().filter_map(move |name| Some((Cow::Borrowed(name), this.get(name)?)));
+        let host = this.head.host().map(|host| (Cow::Borrowed("HTTP_HOST"), latin1(host)));
+        let fields = (0..this.head.fields.len()).filter(move |&at| this.begins_variable(at)).map(move |at| {
+            (Cow::Owned(variable_name(this.field_name(at))), this.render(Source::Fields { first: at }))
+        });
+        let environ = this.config.environ.as_slice();
+        let configured = environ.iter().enumerate().filter(move |&(at, (name, _))| {
+            let sent = name.strip_prefix("HTTP_").is_some_and(|suffix| this.find_field(suffix).is_some());
+            let again = environ[at + 1..].iter().any(|(later, _)| later == name);
+            !(sent || again || FIXED.contains(&name.as_str()))
+        });
+        let configured = configured.map(|(_, (name, value))| (name.as_str().into(), value.as_str().into()));
+        fixed.chain(host).chain(fields).chain(configured)
+    }
+
+    /// Where the value of `name` is. Allocates nothing.
+    fn find(&self, name: &str) -> Option<Source<'a>> {
+        if let Some(suffix) = name.strip_prefix("HTTP_") {
+            return self.find_field(suffix).or_else(|| self.configured(name));
+        }
+        Some(match name {
+            "REQUEST_METHOD" => Source::Text(self.head.method()),
+            // eventlet: it serves at the root, and a configured value does not change that.
+            "SCRIPT_NAME" => Source::Text(""),
+            "RAW_PATH_INFO" => Source::Bytes(self.head.path()),
+            "PATH_INFO" => Source::Path(self.head.path()),
+            "QUERY_STRING" => match self.head.query() {
+                Some(query) => Source::Bytes(query),
+                None => self.configured(name).unwrap_or(Source::Text("")),
+            },
+            "CONTENT_TYPE" => match self.head.value("Content-Type") {
+                Some(value) => Source::Bytes(value),
+                None => return self.configured(name),
+            },
+            "CONTENT_LENGTH" => Source::Bytes(self.head.value("Content-Length")?),
+            "SERVER_PROTOCOL" => Source::Text(self.head.version().as_str()),
+            "SERVER_NAME" => match self.peer.local {
+                Address::Ip(address) => Source::Ip(address.ip()),
+                Address::Unix => self.configured(name).unwrap_or(Source::Text("unix")),
+            },
+            "SERVER_PORT" => match self.peer.local {
+                Address::Ip(address) => Source::Port(address.port()),
+                Address::Unix => self.configured(name).unwrap_or(Source::Text("")),
+            },
+            "REMOTE_ADDR" => match self.peer.remote {
+                Address::Ip(address) => Source::Ip(address.ip()),
+                Address::Unix => Source::Text("unix"),
+            },
+            "REMOTE_PORT" => match self.peer.remote {
+                Address::Ip(address) => Source::Port(address.port()),
+                Address::Unix => Source::Text(""),
+            },
+            "GATEWAY_INTERFACE" => Source::Text("CGI/1.1"),
+            "wsgi.url_scheme" => self.configured(name).unwrap_or(Source::Text(match self.peer.scheme {
+                Scheme::Http => "http",
+                Scheme::Https => "https",
+            })),
+            "HTTPS" => match self.peer.scheme {
+                Scheme::Http => return self.configured(name),
+                Scheme::Https => self.configured(name).unwrap_or(Source::Text("on")),
+            },
+            _ => return self.configured(name),
+        })
+    }
+
+    fn configured(&self, name: &str) -> Option<Source<'a>> {
+        let (_, value) = self.config.environ.iter().rev().find(|(configured, _)| configured == name)?;
+        Some(Source::Text(value))
+    }
+
+    /// Where the value of the field is that makes the variable `HTTP_` + `suffix`.
+    fn find_field(&self, suffix: &str) -> Option<Source<'a>> {
+        match suffix {
+            "HOST" => self.head.host().map(Source::Bytes),
+            "CONTENT_TYPE" | "CONTENT_LENGTH" | "PROXY" => None,
+            _ => (0..self.head.fields.len())
+                .find(|&at| is_variable_name(self.field_name(at), suffix.as_bytes()))
+                .map(|first| Source::Fields { first }),
+        }
+    }
+
+    fn render(&self, source: Source<'a>) -> Cow<'a, str> {
+        match source {
+            Source::Text(text) => Cow::Borrowed(text),
+            Source::Bytes(bytes) => latin1(bytes),
+            Source::Path(path) => decode_path(path),
+            Source::Ip(address) => {
+                let mut text = String::with_capacity("255.255.255.255".len());
+                // A string takes everything.
+                let _ = write_ip(address, &mut text);
+                Cow::Owned(text)
+            }
+            Source::Port(port) => Cow::Owned(itoa::Buffer::new().format(port).to_owned()),
+            Source::Fields { first } => self.join(first),
+        }
+    }
+
+    /// The value of the field at `first`, followed by the values of all later fields of the same name.
+    fn join(&self, first: usize) -> Cow<'a, str> {
+        let name = self.field_name(first);
+        let mut rest = (first + 1..self.head.fields.len())
+            .filter(|&at| self.field_name(at).eq_ignore_ascii_case(name))
+            .map(|at| self.field_value(at))
+            .peekable();
+        if rest.peek().is_none() {
+            return latin1(self.field_value(first));
+        }
+        // A list is joined by commas (RFC 9110, 5.3), but a comma can be part of a cookie (RFC 6265, 5.4).
+        let separator = if name.eq_ignore_ascii_case(b"cookie") { "; " } else { "," };
+        let mut joined = latin1(self.field_value(first)).into_owned();
+        for value in rest {
+            joined.push_str(separator);
+            push_latin1(&mut joined, value);
+        }
+        Cow::Owned(joined)
+    }
+
+    /// Whether [`iter`](Self::iter) gives a variable at the place of this field.
+    fn begins_variable(&self, at: usize) -> bool {
+        let name = self.field_name(at);
+        let elsewhere = [&b"host"[..], b"content-type", b"content-length", b"proxy"]
+            .iter()
+            .any(|other| name.eq_ignore_ascii_case(other));
+        !elsewhere
+            && memchr(b'_', name).is_none()
+            && !(0..at).any(|before| self.field_name(before).eq_ignore_ascii_case(name))
+    }
+
+    fn field_name(&self, at: usize) -> &'a [u8] {
+        self.head.fields[at].0.get(&self.head.bytes)
+    }
+
+    fn field_value(&self, at: usize) -> &'a [u8] {
+        self.head.fields[at].1.get(&self.head.bytes)
+    }
+}
+
+/// Where the value of a variable is, before anything is made of it.
+enum Source<'a> {
+    Text(&'a str),
+    /// Latin-1.
+    Bytes(&'a [u8]),
+    /// Latin-1 with percent escapes.
+    Path(&'a [u8]),
+    Ip(IpAddr),
+    Port(u16),
+    /// This field and all later ones of the same name.
+    Fields {
+        first: usize,
+    },
+}
+
+/// Whether the field `name` makes the variable `HTTP_` + `suffix`.
+fn is_variable_name(name: &[u8], suffix: &[u8]) -> bool {
+    name.len() == suffix.len()
+        && name.iter().zip(suffix).all(|(&sent, &asked)| match sent {
+            b'-' => asked == b'_',
+            b'_' => false,
+            _ => asked == sent.to_ascii_uppercase(),
+        })
+}
+
+fn variable_name(field: &[u8]) -> String {
+    let mut name = Vec::with_capacity("HTTP_".len() + field.len());
+    name.extend_from_slice(b"HTTP_");
+    name.extend(field.iter().map(|&byte| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }));
+    // A name is a token, so it is ASCII.
+    String::from_utf8(name).unwrap_or_default()
+}
+
+/// Writes an address as `REMOTE_ADDR` and the log have it: without brackets.
+pub(crate) fn write_ip(address: IpAddr, out: &mut (impl fmt::Write + ?Sized)) -> fmt::Result {
+    let IpAddr::V4(address) = address else { return write!(out, "{address}") };
+    // Several times faster than its `Display`.
+    let [first, rest @ ..] = address.octets();
+    out.write_str(itoa::Buffer::new().format(first))?;
+    rest.into_iter().try_for_each(|octet| {
+        out.write_str(".")?;
+        out.write_str(itoa::Buffer::new().format(octet))
+    })
+}

@@ -1,0 +1,102 @@
+//! Bytes from a head as text.
+//!
+//! Knows latin-1 and percent escapes; does not know what the text is for.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+
+use memchr::memchr;
+
+/// Text of the characters whose numbers are the bytes, as PEP 3333 wants it; borrowed if all of them are ASCII.
+///
+/// ```
+/// assert_eq!(wsgi_proto::latin1(b"caf\xe9"), "café");
+/// ```
+pub fn latin1(bytes: &[u8]) -> Cow<'_, str> {
+    match ascii(bytes) {
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(bytes.iter().copied().map(char::from).collect()),
+    }
+}
+
+/// The path of a request as `PATH_INFO` has it: each `%` that two hexadecimal digits follow becomes the byte that they
+/// name, once; anything else stays as it is, a malformed escape and `+` too. Then [`latin1`].
+///
+/// Any byte can come out, `%00` and `%2F` are no exceptions; `raw` tells them apart. (eventlet)
+///
+/// ```
+/// assert_eq!(wsgi_proto::decode_path(b"/a%20b%252F%zz+"), "/a b%2F%zz+");
+/// ```
+pub fn decode_path(raw: &[u8]) -> Cow<'_, str> {
+    let Some(mut escape) = memchr(b'%', raw) else { return latin1(raw) };
+    let mut path = String::with_capacity(raw.len());
+    let mut rest = raw;
+    loop {
+        push_latin1(&mut path, &rest[..escape]);
+        rest = &rest[escape + 1..];
+        match rest {
+            [high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                path.push(char::from(hex_value(*high) << 4 | hex_value(*low)));
+                rest = after;
+            }
+            _ => path.push('%'),
+        }
+        let Some(next) = memchr(b'%', rest) else { break };
+        escape = next;
+    }
+    push_latin1(&mut path, rest);
+    Cow::Owned(path)
+}
+
+fn hex_value(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    }
+}
+
+/// Appends [`latin1`] of `bytes`.
+pub(super) fn push_latin1(text: &mut String, bytes: &[u8]) {
+    match ascii(bytes) {
+        Some(ascii) => text.push_str(ascii),
+        None => text.extend(bytes.iter().copied().map(char::from)),
+    }
+}
+
+fn ascii(bytes: &[u8]) -> Option<&str> {
+    if bytes.is_ascii() { core::str::from_utf8(bytes).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn latin1_has_a_character_for_every_byte() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert!(latin1(&all).chars().map(u32::from).eq(0..256));
+        assert!(matches!(latin1(&all[..128]), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn paths_are_decoded_once() {
+        for (raw, expected) in [
+            (&b""[..], ""),
+            (b"/", "/"),
+            (b"*", "*"),
+            (b"/a%20b", "/a b"),
+            (b"%2f%2F%41", "//A"),
+            (b"/%2541", "/%41"),
+            (b"/%%41", "/%A"),
+            (b"/a+b", "/a+b"),
+            (b"/%00", "/\0"),
+            (b"/%C3%A9%e9", "/Ã©é"),
+            (b"/%zz%4z%z4%4%", "/%zz%4z%z4%4%"),
+            (b"/%+1%-1% 1%0x", "/%+1%-1% 1%0x"),
+            (b"/\xe9%41\xe9", "/éAé"),
+        ] {
+            assert_eq!(decode_path(raw), expected, "{}", raw.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What the machine tells its driver.
+
+use crate::CloseReason;
+use crate::time::Instant;
+
+/// The answer to "what now?". Asking again gives the same answer until the driver, the application or time does
+/// something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A whole head is there; the application has the move. Until `take_request`.
+    Request,
+    /// The exchange is over, its record is ready. Until `take_record`.
+    Done,
+    /// Move bytes as told, or wait until the deadline; then poll again.
+    Io(Io),
+    /// Close the sending half, and go on. Until `write_closed`.
+    ShutdownWrite,
+    /// The 101 is flushed; the stream is the application's, and the driver does nothing more with it.
+    TakenOver,
+    /// Flushed and lingered: drop the transport.
+    Closed(CloseReason),
+}
+
+/// What a wait waits for. Nothing of the three set: an application's call has to come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Io {
+    /// Read into `recv_space`.
+    pub read: bool,
+    /// Write what `transmit` gives. True whenever the outbox is not empty.
+    pub write: bool,
+    /// When to poll again if nothing happens before.
+    pub deadline: Option<(Instant, Reason)>,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// No request begins (`keepalive`, or `socket_timeout`): the connection closes silently.
+    Idle,
+    /// A head does not get complete (`header_timeout`): 408.
+    Head,
+    /// The peer sends nothing (`socket_timeout`): 408, or an error for the application that reads.
+    Read,
+    /// The peer takes nothing (`socket_timeout`): the connection is lost.
+    Write,
+    /// The rest of a body that nobody reads does not arrive (`linger_timeout`): the connection closes.
+    Drain,
+    /// The peer does not close after we did (`linger_timeout`).
+    Linger,
+}
+
+/// Whether more can be sent at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// Go on.
+    Ready,
+    /// The data was taken, and the outbox is full: flush it before the next call.
+    Full,
+}
+
+/// What reading a body brings.
+#[derive(Debug)]
+pub enum BodyEvent<'a> {
+    /// Data that has arrived; take it with `consume`.
+    Data(&'a [u8]),
+    /// The body is complete.
+    End(&'a crate::Trailers),
+    /// Nothing has arrived: do this, then ask again.
+    Io(Io),
+}
+
+/// Deadlines count from these instants; `None` is "from the next wait on".
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timers {
+    pub(crate) idle: Option<Instant>,
+    pub(crate) head: Option<Instant>,
+    pub(crate) read: Option<Instant>,
+    pub(crate) write: Option<Instant>,
+    pub(crate) drain: Option<Instant>,
+    pub(crate) linger: Option<Instant>,
+}
+
+/// What happened to a request body, or why it cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    /// No 100 is waited for.
+    #[default]
+    None,
+    /// The client waits for a 100, or for the final response.
+    Pending,
+}

@@ -1,0 +1,624 @@
+//! The application's half of the machine: one open request and its response.
+
+use alloc::vec::Vec;
+
+use crate::body::Step;
+use crate::connection::Connection;
+use crate::event::{BodyEvent, Event, Expectation, Flow, Io};
+use crate::outbox::Piece;
+use crate::response::{self, Circumstances, Framing};
+use crate::state::{OurEvent, OurHalf, PeerEvent, PeerHalf};
+use crate::time::{Instant, Now};
+use crate::token::{is_field_value, is_token};
+use crate::{BodyError, KeepAlive, Lost, Record, RequestError, SendError, StartError, Trailers, Version};
+
+/// One open request. [`Connection::exchange`] gives it exactly while there is one, so that "no request" is never an
+/// error code. Reading the body and sending the response interleave freely.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use wsgi_proto::*;
+/// # let now = Now::default();
+/// # let mut connection = Connection::new(Arc::default(), Peer::new(Address::Unix, Address::Unix));
+/// # connection.lend(Buffers::new());
+/// # let request = b"GET / HTTP/1.0\r\n\r\n";
+/// # connection.recv_space()[..request.len()].copy_from_slice(request);
+/// # connection.recv_commit(request.len());
+/// assert_eq!(connection.poll(now), Event::Request);
+/// let head = connection.take_request().expect("it was announced");
+/// assert_eq!(head.path(), b"/");
+/// let mut exchange = connection.exchange().expect("the request was taken");
+/// exchange.respond("200 OK", [("Content-Type", "text/plain")])?;
+/// exchange.announce_length(6);
+/// let _ = exchange.send("Hello\n")?;
+/// exchange.finish()?;
+/// assert_eq!(connection.poll(now), Event::Done);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Exchange<'a>(&'a mut Connection);
+
+/// What reading on came to.
+enum Advance {
+    Data(usize),
+    End,
+    Io(Io),
+}
+
+/// The accounts of the current exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    began: Instant,
+    pub(crate) has_head: bool,
+    pub(crate) request_line: Vec<u8>,
+    pub(crate) refused: Option<RequestError>,
+    /// Why the body cannot be read on.
+    pub(crate) failure: Option<RequestError>,
+    pub(crate) expectation: Expectation,
+    /// Fields for the 100 that the first read sends.
+    continue_fields: Vec<u8>,
+    /// The application waits for body bytes that have not arrived.
+    pub(crate) wants_body: bool,
+    /// The application wants to know when the peer is gone.
+    pub(crate) watches: bool,
+    /// The record waits until the response is flushed.
+    pub(crate) flush_first: bool,
+    /// There is no record to take any more.
+    pub(crate) settled: bool,
+    pub(crate) nothing_answered: bool,
+    pub(crate) drained: u64,
+    trailers: Option<Trailers>,
+    pub(crate) status: u16,
+    /// Where in all that was ever sent the response begins.
+    pub(crate) response_from: u64,
+    pub(crate) head_length: u64,
+    pub(crate) body_length: u64,
+    /// All that was ever transmitted when the connection was lost.
+    pub(crate) transmitted: Option<u64>,
+}
+
+impl Ledger {
+    pub(crate) fn new(began: Instant) -> Self {
+        Self { began, has_head: true, ..Self::default() }
+    }
+
+    /// After the record was taken.
+    pub(crate) fn settled() -> Self {
+        Self { settled: true, ..Self::default() }
+    }
+
+    pub(crate) fn into_record(self, connection: &Connection) -> Record {
+        let queued = match self.head_length {
+            0 => 0,
+            _ => connection.outbox.total().max(self.transmitted.unwrap_or(0)) - self.response_from,
+        };
+        let (mut response_length, mut body_length) = (queued, self.body_length);
+        if let Some(transmitted) = self.transmitted {
+            response_length = transmitted.saturating_sub(self.response_from);
+            body_length = body_length.min(response_length.saturating_sub(self.head_length));
+        }
+        Record {
+            head: connection.head.clone().filter(|_| self.has_head),
+            partial_request_line: self.request_line,
+            peer: connection.peer,
+            status: self.status,
+            body_length,
+            response_length,
+            elapsed: connection.now.instant.since(self.began),
+            unix: connection.now.unix,
+            zone_offset: connection.now.zone_offset,
+            refused: self.refused,
+            lost: connection.lost,
+            cut: connection.state.ours() == OurHalf::Cut,
+        }
+    }
+}
+
+/// Reading the request body.
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(connection: &'a mut Connection) -> Self {
+        debug_assert!(connection.state.exchange_is_open(), "no exchange is open");
+        Self(connection)
+    }
+
+    /// What has arrived of the body. The first call sends the 100 that a client waits for, whether or not body bytes
+    /// are there (RFC 9110, 10.1.1).
+    ///
+    /// # Errors
+    ///
+    /// The same one each time, once the body turned out bad, too late or cut off. The application may still answer.
+    pub fn body(&mut self, now: Now) -> Result<BodyEvent<'_>, BodyError> {
+        self.0.now = now;
+        Ok(match self.advance_body()? {
+            Advance::Data(count) => BodyEvent::Data(&self.0.inbox.bytes()[..count]),
+            Advance::End => BodyEvent::End(self.0.ledger.trailers.get_or_insert_default()),
+            Advance::Io(io) => BodyEvent::Io(io),
+        })
+    }
+
+    fn advance_body(&mut self) -> Result<Advance, BodyError> {
+        if let Some(lost) = self.0.lost {
+            return Err(BodyError::Lost(lost));
+        }
+        self.send_continue();
+        loop {
+            let machine = &mut *self.0;
+            if let Some(error) = machine.ledger.failure {
+                return Err(BodyError::Request(error));
+            }
+            if machine.state.peer() == PeerHalf::Done {
+                return Ok(Advance::End);
+            }
+            match machine.body.step(&mut machine.inbox, &machine.config.limits) {
+                Ok(Step::Data(count)) => return Ok(Advance::Data(count)),
+                Ok(Step::End(trailers)) => {
+                    machine.ledger.trailers = Some(trailers);
+                    machine.state.on_peer(PeerEvent::BodyEnded);
+                }
+                Ok(Step::More) if machine.eof => self.fail_body(RequestError::Incomplete),
+                Ok(Step::More) => {
+                    machine.ledger.wants_body = true;
+                    // Without an answer a deadline has just passed, and what it caused says so.
+                    if let Some(Event::Io(io)) = machine.wait(true) {
+                        return Ok(Advance::Io(io));
+                    } else if let Some(lost) = machine.lost {
+                        return Err(BodyError::Lost(lost));
+                    }
+                }
+                Err(error) => self.fail_body(error),
+            }
+        }
+    }
+
+    /// Takes the first `n` bytes of what [`body`](Self::body) showed; more than that counts as all of it.
+    pub fn consume(&mut self, n: usize) {
+        let machine = &mut *self.0;
+        if machine.state.peer() != PeerHalf::Body {
+            return;
+        }
+        let available =
+            machine.inbox.len().min(usize::try_from(machine.body.remaining()).unwrap_or(usize::MAX));
+        let taken = n.min(available);
+        machine.inbox.consume(taken);
+        machine.body.consumed(taken);
+        if machine.body.has_ended() {
+            machine.state.on_peer(PeerEvent::BodyEnded);
+        }
+    }
+
+    fn fail_body(&mut self, error: RequestError) {
+        self.0.ledger.failure = Some(error);
+        self.0.state.on_peer(PeerEvent::Failed);
+    }
+
+    /// The automatic 100, if one is due and a final response has not begun.
+    fn send_continue(&mut self) {
+        let machine = &mut *self.0;
+        if machine.ledger.expectation == Expectation::Pending {
+            machine.ledger.expectation = Expectation::None;
+            if machine.state.ours() == OurHalf::Open {
+                machine.outbox.copy(b"HTTP/1.1 100 Continue\r\n");
+                machine.outbox.copy(&machine.ledger.continue_fields);
+                machine.outbox.copy(b"\r\n");
+            }
+        }
+    }
+
+    /// The trailer fields, once the end of the body was read.
+    pub fn trailers(&self) -> Option<&Trailers> {
+        (self.0.state.peer() == PeerHalf::Done).then_some(self.0.ledger.trailers.as_ref())?
+    }
+
+    /// Whether the peer closed its sending half, or the connection is lost. Known while bytes are read: of the body,
+    /// or because of [`watch_peer`](Self::watch_peer).
+    pub fn peer_is_gone(&self) -> bool {
+        self.0.eof || self.0.lost.is_some()
+    }
+
+    /// From now on the driver is asked to read even when no body is due, so that a peer that leaves is noticed.
+    /// Requests sent ahead are kept, within the limits of the receive buffer.
+    pub fn watch_peer(&mut self) {
+        self.0.ledger.watches = true;
+    }
+}
+
+/// Sending the response.
+impl Exchange<'_> {
+    /// Sends an interim response now: 100 with fields (as often as you like), 103, any 1xx but 101. An HTTP/1.0
+    /// client is spared it, and so is any client whose final response has begun.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::NotInterim`] and those of malformed fields.
+    pub fn inform<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        status: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError> {
+        let machine = &mut *self.0;
+        let mut text = Vec::new();
+        let code = response::interim(&mut text, machine.config.capitalize_response_headers, status, headers)?;
+        if code == 100 {
+            machine.ledger.expectation = Expectation::None;
+        }
+        if self.speaks_http11() && self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
+            self.0.outbox.copy(&text);
+        }
+        Ok(())
+    }
+
+    /// Fields for the 100 that the first read of the body sends; they replace those given before.
+    ///
+    /// # Errors
+    ///
+    /// Those of malformed fields; then none are kept.
+    pub fn continue_headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError> {
+        let capitalize = self.0.config.capitalize_response_headers;
+        self.0.ledger.continue_fields.clear();
+        response::interim_fields(&mut self.0.ledger.continue_fields, capitalize, headers)
+    }
+
+    /// Whether the client waits for a 100 that was not sent.
+    pub fn expects_continue(&self) -> bool {
+        self.0.ledger.expectation == Expectation::Pending
+    }
+
+    /// Starts the response: status `"200 OK"` and fields. Nothing is sent before the first [`send`](Self::send) or
+    /// [`finish`](Self::finish). `Date`, `Connection`, the framing, and a `Content-Length` that is known otherwise
+    /// are added then.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::AlreadyStarted`] at the second call (PEP 3333; see [`replace`](Self::replace)); the other
+    /// variants when HTTP does not allow the head, and then nothing is started.
+    pub fn respond<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        status: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError> {
+        if self.0.reply.is_started() {
+            Err(StartError::AlreadyStarted)
+        } else {
+            self.replace(status, headers)
+        }
+    }
+
+    /// Starts the response anew because an error came up (`exc_info` of PEP 3333).
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::HeadSent`] when it is too late.
+    pub fn replace<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        status: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError> {
+        let machine = &mut *self.0;
+        if machine.state.ours() != OurHalf::Open {
+            return Err(StartError::HeadSent);
+        }
+        let config = &machine.config;
+        machine.reply.start(config.max_http_version, config.capitalize_response_headers, status, headers)
+    }
+
+    /// Whether a response was started.
+    pub fn is_started(&self) -> bool {
+        self.0.reply.is_started()
+    }
+
+    /// Whether the head has gone to the outbox, so that it cannot be replaced.
+    pub fn head_is_sent(&self) -> bool {
+        self.0.state.ours() == OurHalf::Sending
+    }
+
+    /// Tells that the application has given its whole response, `total` bytes of body. Before the first send it
+    /// becomes the `Content-Length`, unless the application set one.
+    pub fn announce_length(&mut self, total: u64) {
+        self.0.reply.total = Some(total);
+    }
+
+    /// Blocks are joined up to `bytes` from now on; 0 sends each block as it is.
+    pub fn set_minimum_chunk_size(&mut self, bytes: usize) {
+        self.0.reply.minimum_chunk_size = bytes;
+    }
+
+    /// Takes one block of the body: a chunk of its own where chunks are used. The first block, also an empty one,
+    /// sends the head. Where no body is allowed (HEAD, 204, 304) it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TooLong`] when there is more than the `Content-Length`; what fits was taken. After any other
+    /// error nothing was taken.
+    pub fn send<'p>(&mut self, piece: impl Into<Piece<'p>>) -> Result<Flow, SendError> {
+        let mut piece = piece.into();
+        self.may_send()?;
+        if !piece.is_empty() && self.is_full() {
+            return Err(SendError::Full);
+        }
+        if self.0.state.ours() == OurHalf::Open {
+            self.seal(self.0.reply.total.is_some());
+        }
+        if piece.is_empty() || self.0.reply.framing == Framing::Bodyless {
+            return Ok(self.flow());
+        }
+        let mut surplus = false;
+        if let Framing::Length(left) = &mut self.0.reply.framing {
+            surplus = piece.len() as u64 > *left;
+            piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= piece.len() as u64;
+        }
+        self.join(piece);
+        if surplus { Err(SendError::TooLong(self.0.reply.length)) } else { Ok(self.flow()) }
+    }
+
+    /// Ends the response.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TooShort`] when less than the `Content-Length` was sent: the response is cut and the connection
+    /// closes. [`SendError::NotStarted`]: nothing happened. [`SendError::Lost`]: the exchange is over.
+    pub fn finish(self) -> Result<(), SendError> {
+        self.finish_with::<&str, &str>([])
+    }
+
+    /// As [`finish`](Self::finish), with trailer fields, which only a chunked response carries (RFC 9112, 7.1.2).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Trailer`] as well; then the response is cut.
+    pub fn finish_with<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        mut self,
+        trailers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), SendError> {
+        if let Err(error) = self.may_send() {
+            if matches!(error, SendError::Lost(_)) {
+                self.abort();
+            }
+            return Err(error);
+        }
+        if self.0.state.ours() == OurHalf::Open {
+            self.0.reply.total.get_or_insert(0);
+            self.seal(true);
+        }
+        if !self.0.reply.joined.is_empty() {
+            let joined = core::mem::take(&mut self.0.reply.joined);
+            self.emit(Piece::Borrowed(&joined));
+        }
+        match self.0.reply.framing {
+            Framing::Length(missing) if missing > 0 => {
+                self.abort();
+                return Err(SendError::TooShort(missing));
+            }
+            Framing::Chunked => {
+                self.0.outbox.copy(b"0\r\n");
+                for (name, value) in trailers {
+                    if let Err(error) = self.trailer(name.as_ref(), value.as_ref()) {
+                        self.abort();
+                        return Err(error);
+                    }
+                }
+                self.0.outbox.copy(b"\r\n");
+            }
+            _ => {}
+        }
+        self.0.state.on_ours(OurEvent::Finished);
+        Ok(())
+    }
+
+    /// Gives up: the response ends where it is, and the connection closes. Without a head nothing is answered.
+    pub fn abort(self) {
+        self.0.state.on_ours(OurEvent::Cut);
+    }
+
+    /// Answers 500 for an application that failed, with `text` as its body (empty unless `debug`); if the head has
+    /// gone out already, the response is cut, so that the client sees that it is not whole.
+    pub fn fail(self, text: &str) {
+        if self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
+            let is_head = self.is_head_request();
+            self.0.answer(500, text, is_head);
+        } else {
+            self.abort();
+        }
+    }
+
+    /// Answers with the status of `error`: for an application that gives up on a body that it could not read. If
+    /// the head has gone out already, the response is cut.
+    pub fn refuse(self, error: RequestError) {
+        if self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
+            self.0.refuse(error);
+        } else {
+            self.abort();
+        }
+    }
+
+    /// The record, and with it the post hooks, wait until the response is flushed or the connection is lost.
+    pub fn flush_before_record(&mut self) {
+        self.0.ledger.flush_first = true;
+    }
+
+    /// Ends HTTP on this connection: sends the started 101, and gives the bytes that were received and not read.
+    /// [`Event::TakenOver`] follows when the 101 is flushed.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotSwitching`] without a started 101, after it was sent, or with an unread request body; the
+    /// exchange goes on.
+    pub fn take_over(mut self) -> Result<Vec<u8>, SendError> {
+        self.may_send()?;
+        let (state, reply) = (&self.0.state, &self.0.reply);
+        if state.ours() != OurHalf::Open || reply.status != 101 || state.peer() != PeerHalf::Done {
+            return Err(SendError::NotSwitching);
+        }
+        self.seal(true);
+        let unread = self.0.inbox.bytes().to_vec();
+        self.0.inbox.consume(unread.len());
+        self.0.state.on_ours(OurEvent::TakenOver);
+        Ok(unread)
+    }
+
+    /// What a wait for room in the outbox, or for the peer, waits for.
+    pub fn wait(&mut self, now: Now) -> Result<Io, Lost> {
+        self.0.now = now;
+        loop {
+            if let Some(lost) = self.0.lost {
+                return Err(lost);
+            }
+            if let Some(Event::Io(io)) = self.0.wait(self.0.ledger.wants_body) {
+                return Ok(io);
+            }
+        }
+    }
+
+    /// Whether [`send`](Self::send) would be refused with [`SendError::Full`].
+    pub fn is_full(&self) -> bool {
+        self.0.outbox.len() >= self.0.config.limits.outbox
+    }
+
+    /// Whether all that was sent has been transmitted.
+    pub fn is_flushed(&self) -> bool {
+        self.0.outbox.is_empty()
+    }
+
+    fn flow(&self) -> Flow {
+        if self.is_full() { Flow::Full } else { Flow::Ready }
+    }
+
+    fn may_send(&self) -> Result<(), SendError> {
+        match self.0.lost {
+            Some(lost) => Err(SendError::Lost(lost)),
+            None if !self.0.reply.is_started() => Err(SendError::NotStarted),
+            None => Ok(()),
+        }
+    }
+
+    fn is_head_request(&self) -> bool {
+        self.0.head.as_ref().is_some_and(|head| head.method() == "HEAD")
+    }
+
+    /// Whether interim responses and chunks may be sent.
+    fn speaks_http11(&self) -> bool {
+        let client = self.0.head.as_ref().map_or(Version::Http10, |head| head.version());
+        client.min(self.0.config.max_http_version) == Version::Http11
+    }
+
+    /// Sends the head. `ended`: the application will not read or send after what it has given.
+    fn seal(&mut self, ended: bool) {
+        let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
+        let machine = &mut *self.0;
+        let facts = machine.head.as_ref().map(|head| head.facts).unwrap_or_default();
+        // RFC 9112, 9.3.
+        let asked = if may_chunk { !facts.close } else { facts.keep_alive && !facts.close };
+        // Unread input that will not be drained ends the connection; said when it is known in time.
+        let unread = ended
+            && (machine.ledger.expectation == Expectation::Pending
+                || machine.body.remaining() > machine.config.limits.drain);
+        let keepalive = machine.config.keepalive;
+        let persist = machine.state.persists()
+            && keepalive != KeepAlive::Off
+            && machine.config.max_http_version == Version::Http11
+            && asked
+            && !unread;
+        let persist = machine.reply.seal(Circumstances {
+            is_head_request,
+            may_chunk,
+            persist,
+            announce_keep_alive: facts.keep_alive,
+            keep_alive_timeout: match keepalive {
+                KeepAlive::For(time) if time.as_secs() >= 1 => Some(time.as_secs()),
+                _ => None,
+            },
+            date: machine.date.get(machine.now.unix),
+        });
+        if !persist {
+            machine.state.do_not_persist();
+        }
+        machine.ledger.response_from = machine.outbox.total();
+        machine.ledger.head_length = machine.reply.head_bytes().len() as u64;
+        machine.ledger.status = machine.reply.status;
+        machine.outbox.copy(machine.reply.head_bytes());
+        machine.state.on_ours(OurEvent::HeadSent);
+    }
+
+    fn join(&mut self, piece: Piece<'_>) {
+        let reply = &mut self.0.reply;
+        if reply.joined.is_empty() && piece.len() >= reply.minimum_chunk_size {
+            return self.emit(piece);
+        }
+        reply.joined.extend_from_slice(piece.as_slice());
+        if reply.joined.len() >= reply.minimum_chunk_size {
+            let mut joined = core::mem::take(&mut self.0.reply.joined);
+            self.emit(Piece::Borrowed(&joined));
+            joined.clear();
+            self.0.reply.joined = joined;
+        }
+    }
+
+    fn emit(&mut self, piece: Piece<'_>) {
+        if piece.is_empty() {
+            return;
+        }
+        let machine = &mut *self.0;
+        machine.ledger.body_length += piece.len() as u64;
+        if machine.reply.framing == Framing::Chunked {
+            let mut line = [0; 18];
+            machine.outbox.copy(chunk_line(&mut line, piece.len()));
+            machine.outbox.push(piece);
+            machine.outbox.copy(b"\r\n");
+        } else {
+            machine.outbox.push(piece);
+        }
+    }
+
+    fn trailer(&mut self, name: &[u8], value: &[u8]) -> Result<(), SendError> {
+        // RFC 9110, 6.5.1: fields that frame, route or control the message are no trailers.
+        const FORBIDDEN: [&[u8]; 9] = [
+            b"transfer-encoding",
+            b"content-length",
+            b"host",
+            b"connection",
+            b"keep-alive",
+            b"trailer",
+            b"content-encoding",
+            b"content-type",
+            b"content-range",
+        ];
+        let forbidden = FORBIDDEN.iter().any(|field| name.eq_ignore_ascii_case(field));
+        if forbidden || !is_token(name) || !is_field_value(value) {
+            return Err(SendError::Trailer);
+        }
+        for part in [name, b": ", value, b"\r\n"] {
+            self.0.outbox.copy(part);
+        }
+        Ok(())
+    }
+}
+
+/// The size of a chunk in hexadecimal, and CRLF, at the end of `line`.
+fn chunk_line(line: &mut [u8; 18], mut size: usize) -> &[u8] {
+    line[16..].copy_from_slice(b"\r\n");
+    let mut at = 16;
+    loop {
+        at -= 1;
+        line[at] = b"0123456789abcdef"[size & 15];
+        size >>= 4;
+        if size == 0 {
+            return &line[at..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_size_is_hexadecimal() {
+        for size in [0, 9, 10, 255, 4096, usize::MAX] {
+            let mut line = [0; 18];
+            assert_eq!(chunk_line(&mut line, size), alloc::format!("{size:x}\r\n").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The head of a request: its bytes as received, and offsets into them.
+//!
+//! A head owns its bytes, so that it outlives the receive buffer and needs no lifetime. A connection uses the same
+//! `Head` again for its next request when nobody kept it.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+/// The protocol version of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// `HTTP/1.0`
+    Http10,
+    /// `HTTP/1.1`
+    Http11,
+}
+
+impl Version {
+    /// The version as it stands in a request line or status line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+/// How the end of a request body is found (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// Exactly this many bytes follow the head; 0 when neither field was sent.
+    Known(u64),
+    /// The body is chunked.
+    Chunked,
+}
+
+/// A part of [`Head::bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Span {
+    /// Where `part` lies in `whole`, of which it has to be a slice.
+    pub(crate) fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = part.as_ptr() as usize - whole.as_ptr() as usize;
+        debug_assert!(start + part.len() <= whole.len(), "not a part of the whole");
+        Self { start: start as u32, end: (start + part.len()) as u32 }
+    }
+
+    pub(crate) fn get(self, whole: &[u8]) -> &[u8] {
+        whole.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// One whole, valid request head.
+///
+/// Invariant: every span lies in `bytes`; method and field names are tokens, values have no control characters but
+/// HTAB, and are without white space at both ends.
+#[derive(Clone)]
+pub struct Head {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) fields: Vec<(Span, Span)>,
+    pub(crate) method: Span,
+    pub(crate) target: Span,
+    pub(crate) path: Span,
+    pub(crate) query: Option<Span>,
+    pub(crate) authority: Option<Span>,
+    pub(crate) version: Version,
+    pub(crate) facts: Facts,
+}
+
+/// What the fields say about the connection, read once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) body: BodyLength,
+    pub(crate) host: Option<u32>,
+    pub(crate) close: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) expects_continue: bool,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            body: BodyLength::Known(0),
+            host: None,
+            close: false,
+            keep_alive: false,
+            expects_continue: false,
+        }
+    }
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            fields: Vec::new(),
+            method: Span::default(),
+            target: Span::default(),
+            path: Span::default(),
+            query: None,
+            authority: None,
+            version: Version::Http11,
+            facts: Facts::default(),
+        }
+    }
+}
+
+impl Head {
+    /// The method as sent; case matters (RFC 9110, 9.1).
+    pub fn method(&self) -> &str {
+        // A method is a token, so it is ASCII.
+        core::str::from_utf8(self.method.get(&self.bytes)).unwrap_or_default()
+    }
+
+    /// The request target as sent.
+    pub fn target(&self) -> &[u8] {
+        self.target.get(&self.bytes)
+    }
+
+    /// The path of the target, not decoded: `/` when an absolute form has none, `*` for `OPTIONS *`.
+    pub fn path(&self) -> &[u8] {
+        if self.path.is_empty() { b"/" } else { self.path.get(&self.bytes) }
+    }
+
+    /// What follows the first `?` of the target, not decoded.
+    pub fn query(&self) -> Option<&[u8]> {
+        self.query.map(|span| span.get(&self.bytes))
+    }
+
+    /// The version of the request.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The request line as sent, without its CRLF.
+    pub fn request_line(&self) -> &[u8] {
+        let end = self.target.end as usize + " HTTP/1.1".len();
+        self.bytes.get(..end).unwrap_or_default()
+    }
+
+    /// The host asked for, with its port if one was sent: the authority of an absolute target, else the `Host` field
+    /// (RFC 9112, 3.2.2).
+    pub fn host(&self) -> Option<&[u8]> {
+        match self.authority {
+            Some(authority) => Some(authority.get(&self.bytes)),
+            None => {
+                let (_, value) = self.fields.get(self.facts.host? as usize)?;
+                Some(value.get(&self.bytes))
+            }
+        }
+    }
+
+    /// How the body ends.
+    pub fn body_length(&self) -> BodyLength {
+        self.facts.body
+    }
+
+    /// Whether the client waits for a 100 before it sends the body.
+    pub fn expects_continue(&self) -> bool {
+        self.facts.expects_continue
+    }
+
+    /// All fields in the order sent: name in its original case, value without white space at its ends.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
+        self.fields.iter().map(|(name, value)| {
+            // A name is a token, so it is ASCII.
+            (core::str::from_utf8(name.get(&self.bytes)).unwrap_or_default(), value.get(&self.bytes))
+        })
+    }
+
+    /// The values of every field called `name`, in any case.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields().filter(move |(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The value of the first field called `name`, in any case.
+    ///
+    /// ```
+    /// # use wsgi_proto::Head;
+    /// let head = Head::parse(b"GET / HTTP/1.1\r\nHost: a\r\nX-B: 1\r\n\r\n", &Default::default())?;
+    /// assert_eq!(head.value("x-b"), Some(&b"1"[..]));
+    /// # Ok::<(), wsgi_proto::RequestError>(())
+    /// ```
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        let wanted = name.as_bytes();
+        let (_, value) =
+            self.fields.iter().find(|(field, _)| field.get(&self.bytes).eq_ignore_ascii_case(wanted))?;
+        Some(value.get(&self.bytes))
+    }
+
+    /// Makes room for the next request, keeping the memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.fields.clear();
+        self.query = None;
+        self.authority = None;
+        self.facts = Facts::default();
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("request_line", &self.request_line().escape_ascii())
+            .field("fields", &self.fields.len())
+            .field("body", &self.facts.body)
+            .finish_non_exhaustive()
+    }
+}

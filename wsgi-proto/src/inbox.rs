@@ -1,0 +1,107 @@
+//! Bytes received and not yet used: one initialised buffer with two cursors.
+
+use alloc::vec::Vec;
+
+/// Invariant: `start <= end <= buffer.len()`; everything in `buffer` is initialised.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Whether the last read used all the room that there was.
+    filled: bool,
+}
+
+impl Inbox {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether there is a buffer at all.
+    pub(crate) fn has_buffer(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Room behind the bytes; empty when `limit` bytes wait already, or when there is no buffer. `large`: much more
+    /// is expected, so that the buffer grows as soon as a read fills it, for fewer reads.
+    pub(crate) fn space(&mut self, limit: usize, large: bool) -> &mut [u8] {
+        if self.end == self.buffer.len() && self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if (self.end == self.buffer.len() || large && self.filled) && self.has_buffer() {
+            let grown = (2 * self.buffer.len()).min(limit.max(self.buffer.len()));
+            self.buffer.resize(grown, 0);
+        }
+        self.filled = false;
+        let room = limit.saturating_sub(self.len()).min(self.buffer.len() - self.end);
+        &mut self.buffer[self.end..self.end + room]
+    }
+
+    /// Takes `count` bytes that were written into [`space`](Self::space). More than there was room for is cut.
+    pub(crate) fn commit(&mut self, count: usize) {
+        debug_assert!(self.end + count <= self.buffer.len(), "more committed than there was room for");
+        self.end = (self.end + count).min(self.buffer.len());
+        self.filled = self.end == self.buffer.len();
+    }
+
+    pub(crate) fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len(), "more consumed than there is");
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    pub(crate) fn lend(&mut self, buffer: Vec<u8>) {
+        if !self.has_buffer() {
+            self.buffer = buffer;
+        }
+    }
+
+    /// Gives the buffer away; what was in it is dropped.
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        (self.start, self.end) = (0, 0);
+        core::mem::take(&mut self.buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn bytes_survive_moving_and_growing() {
+        let mut inbox = Inbox::default();
+        assert!(inbox.space(100, false).is_empty());
+        inbox.lend(vec![0; 4]);
+        inbox.space(100, false).copy_from_slice(b"abcd");
+        inbox.commit(4);
+        inbox.consume(2);
+        inbox.space(100, false).copy_from_slice(b"ef");
+        inbox.commit(2);
+        assert_eq!(inbox.space(100, false).len(), 4);
+        assert_eq!(inbox.bytes(), b"cdef");
+    }
+
+    #[test]
+    fn the_limit_is_backpressure() {
+        let mut inbox = Inbox::default();
+        inbox.lend(vec![0; 4]);
+        assert_eq!(inbox.space(3, false).len(), 3);
+        inbox.commit(3);
+        assert!(inbox.space(3, false).is_empty());
+        inbox.consume(1);
+        assert_eq!(inbox.space(3, false).len(), 1);
+    }
+}

@@ -1,0 +1,241 @@
+//! The fields of a log line, each written as its placeholder asks.
+//!
+//! Knows where a field's content comes from and that a client may have written it; does not know templates.
+
+use alloc::string::String;
+use core::fmt;
+use core::fmt::Write;
+
+use super::python::{ascii, cut, integer, pad, seconds};
+use super::{Field, Spec};
+use crate::environ::write_ip;
+use crate::{Address, Record, date};
+
+/// What one line is about.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a> {
+    pub(super) record: &'a Record,
+    pub(super) log_x_forwarded_for: bool,
+}
+
+impl Line<'_> {
+    pub(super) fn write(self, field: Field, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+        match field {
+            Field::ClientIp | Field::DateTime | Field::RequestLine => self.text(field, spec, out),
+            Field::ClientPort => match self.record.peer.remote {
+                Address::Ip(address) => integer(address.port().into(), spec, out),
+                // Not a number, whatever the conversion.
+                Address::Unix => pad("", spec, out),
+            },
+            Field::StatusCode => integer(self.record.status.into(), spec, out),
+            Field::BodyLength => integer(self.record.body_length, spec, out),
+            Field::ResponseLength => integer(self.record.response_length, spec, out),
+            Field::WallSeconds => seconds(self.record.elapsed, spec, out),
+        }
+    }
+
+    fn text(self, field: Field, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+        if spec.width == 0 && spec.precision.is_none() {
+            return self.whole_text(field, out);
+        }
+        let mut text = String::new();
+        self.whole_text(field, &mut text)?;
+        pad(cut(&text, spec.precision), spec, out)
+    }
+
+    fn whole_text(self, field: Field, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+        let record = self.record;
+        match field {
+            Field::RequestLine => match &record.head {
+                Some(head) => escape(head.request_line(), out),
+                None => escape(&record.partial_request_line, out),
+            },
+            Field::DateTime => {
+                let local = record.unix.saturating_add(record.zone_offset.into());
+                out.write_str(ascii(&date::log_date_time(local)))
+            }
+            _ => {
+                self.forwarded_for(out)?;
+                match record.peer.remote {
+                    Address::Ip(address) => write_ip(address.ip(), out),
+                    Address::Unix => out.write_str("unix"),
+                }
+            }
+        }
+    }
+
+    /// eventlet: the first field, without spaces, and a comma; nothing if it is empty.
+    fn forwarded_for(self, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+        let Some(head) = self.record.head.as_ref().filter(|_| self.log_x_forwarded_for) else {
+            return Ok(());
+        };
+        match head.value("X-Forwarded-For") {
+            Some(value) if value.iter().any(|&byte| byte != b' ') => {
+                value.split(|&byte| byte == b' ').try_for_each(|word| escape(word, out))?;
+                out.write_str(",")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes what a client sent so that it stays within its line and its quotes.
+fn escape(mut bytes: &[u8], out: &mut (impl Write + ?Sized)) -> fmt::Result {
+    loop {
+        let plain = bytes.iter().position(|&byte| !is_plain(byte)).unwrap_or(bytes.len());
+        let (before, rest) = bytes.split_at(plain);
+        out.write_str(ascii(before))?;
+        let [special, after @ ..] = rest else { return Ok(()) };
+        match *special {
+            b'"' => out.write_str("\\\"")?,
+            b'\\' => out.write_str("\\\\")?,
+            latin1 @ 0xa0.. => out.write_char(char::from(latin1))?,
+            control => write!(out, "\\x{control:02x}")?,
+        }
+        bytes = after;
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+    use alloc::sync::Arc;
+    use alloc::vec::Vec;
+    use alloc::{format, vec};
+    use core::net::SocketAddr;
+    use core::time::Duration;
+
+    use crate::{Address, Head, Limits, LogFormat, Peer, Record};
+
+    fn record(head: &[u8]) -> Record {
+        let remote: SocketAddr = "127.0.0.1:1234".parse().unwrap();
+        Record {
+            head: (!head.is_empty()).then(|| Arc::new(Head::parse(head, &Limits::default()).unwrap())),
+            partial_request_line: Vec::new(),
+            peer: Peer::new(remote.into(), Address::Unix),
+            status: 200,
+            body_length: 11,
+            response_length: 113,
+            elapsed: Duration::from_micros(82),
+            unix: 784_111_777,
+            zone_offset: 0,
+            refused: None,
+            lost: None,
+            cut: false,
+        }
+    }
+
+    fn with_fields(fields: &str) -> Record {
+        record(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes())
+    }
+
+    fn partial(request_line: &[u8]) -> Record {
+        Record { partial_request_line: request_line.to_vec(), ..record(b"") }
+    }
+
+    fn line(template: &str, record: &Record) -> String {
+        let mut out = String::new();
+        LogFormat::parse(template).unwrap().write(record, true, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn the_default_line_is_that_of_eventlet() {
+        let mut out = String::new();
+        let record = record(b"GET /list?a HTTP/1.1\r\nHost: h\r\n\r\n");
+        LogFormat::default().write(&record, true, &mut out).unwrap();
+        assert_eq!(out, "127.0.0.1 - - [06/Nov/1994 08:49:37] \"GET /list?a HTTP/1.1\" 200 11 0.000082");
+    }
+
+    #[test]
+    fn each_name_has_its_content() {
+        let record = with_fields("");
+        for (name, expected) in [
+            ("client_ip", "127.0.0.1"),
+            ("client_port", "1234"),
+            ("date_time", "06/Nov/1994 08:49:37"),
+            ("request_line", "GET / HTTP/1.1"),
+            ("status_code", "200"),
+            ("body_length", "11"),
+            ("response_length", "113"),
+            ("wall_seconds", "8.2e-05"),
+        ] {
+            assert_eq!(line(&format!("%({name})s"), &record), expected);
+        }
+    }
+
+    #[test]
+    fn transports_without_addresses_are_called_unix() {
+        let mut record = with_fields("X-Forwarded-For: 192.0.2.1\r\n");
+        record.peer = Peer::new(Address::Unix, Address::Unix);
+        assert_eq!(line("%(client_ip)s:%(client_port)s %(client_port)3d", &record), "192.0.2.1,unix:    ");
+    }
+
+    #[test]
+    fn addresses_are_written_without_brackets() {
+        let mut record = with_fields("");
+        record.peer.remote = Address::Ip("[2001:db8::1]:80".parse().unwrap());
+        assert_eq!(line("%(client_ip)s %(client_port)d", &record), "2001:db8::1 80");
+        record.peer.remote = Address::Ip("255.0.10.1:0".parse().unwrap());
+        assert_eq!(line("%(client_ip)s %(client_port)d", &record), "255.0.10.1 0");
+    }
+
+    #[test]
+    fn forwarded_addresses_stand_before_the_peer() {
+        for (fields, expected) in [
+            ("", "127.0.0.1"),
+            ("X-Forwarded-For: 1.2.3.4, 5.6.7.8\r\n", "1.2.3.4,5.6.7.8,127.0.0.1"),
+            ("x-forwarded-for: a\r\nX-Forwarded-For: b\r\n", "a,127.0.0.1"),
+            ("X-Forwarded-For:  \r\n", "127.0.0.1"),
+            ("X-Forwarded-For:\r\nX-Forwarded-For: b\r\n", "127.0.0.1"),
+            ("X_Forwarded_For: a\r\n", "127.0.0.1"),
+            ("X-Forwarded-For: \"\tA\\\r\n", "\\\"\\x09A\\\\,127.0.0.1"),
+        ] {
+            let record = with_fields(fields);
+            assert_eq!(line("%(client_ip)s", &record), expected);
+            let mut out = String::new();
+            LogFormat::parse("%(client_ip)s").unwrap().write(&record, false, &mut out).unwrap();
+            assert_eq!(out, "127.0.0.1");
+        }
+    }
+
+    #[test]
+    fn log_times_are_local() {
+        for (zone_offset, expected) in [
+            (0, "06/Nov/1994 08:49:37"),
+            (3600, "06/Nov/1994 09:49:37"),
+            (-9 * 3600, "05/Nov/1994 23:49:37"),
+            (5 * 3600 + 1800, "06/Nov/1994 14:19:37"),
+        ] {
+            assert_eq!(line("%(date_time)s", &Record { zone_offset, ..with_fields("") }), expected);
+        }
+    }
+
+    #[test]
+    fn one_request_is_one_line_within_its_quotes() {
+        for (sent, expected) in [
+            (&b""[..], ""),
+            (b"GET /\"a\\ HTTP/1.1", "GET /\\\"a\\\\ HTTP/1.1"),
+            (b"\x00\t\r\n\x1b\x1f ~\x7f", "\\x00\\x09\\x0d\\x0a\\x1b\\x1f ~\\x7f"),
+            (b"\x80\x85\x9f\xa0\xe9\xff", "\\x80\\x85\\x9f\u{a0}éÿ"),
+        ] {
+            assert_eq!(line("%(request_line)s", &partial(sent)), expected);
+        }
+        let all: Vec<u8> = (0..=255).collect();
+        let text = line("%(request_line)s", &partial(&all));
+        assert!(!text.contains(char::is_control));
+        assert_eq!(text.matches('"').count(), text.matches("\\\"").count());
+    }
+
+    #[test]
+    fn lines_can_go_to_any_writer() {
+        let mut out = vec![String::new()];
+        let writer: &mut dyn core::fmt::Write = &mut out[0];
+        LogFormat::parse("%(status_code)d").unwrap().write(&with_fields(""), true, writer).unwrap();
+        assert_eq!(out, ["200"]);
+    }
+}

@@ -1,0 +1,266 @@
+//! Bytes to send: small ones copied together, large ones queued as they are.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::{Buf, Bytes};
+
+/// Owned pieces of up to this many bytes are copied: one more slice in a write costs more than the copy.
+const COPIED: usize = 4096;
+
+/// How many slices one [`Transmit`] has at most.
+const SLICES: usize = 16;
+
+/// A block of a response: borrowed bytes are copied into the outbox, owned ones may be queued without a copy.
+#[derive(Clone, Debug)]
+pub enum Piece<'a> {
+    /// Copied.
+    Borrowed(&'a [u8]),
+    /// Queued when large, else copied.
+    Owned(Bytes),
+}
+
+impl Piece<'_> {
+    /// Bytes in this piece.
+    pub fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        match self {
+            Self::Borrowed(bytes) => *bytes = &bytes[..len.min(bytes.len())],
+            Self::Owned(bytes) => bytes.truncate(len),
+        }
+    }
+}
+
+impl<'a> From<&'a [u8]> for Piece<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Borrowed(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Piece<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Self::Borrowed(bytes)
+    }
+}
+
+impl<'a> From<&'a str> for Piece<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Borrowed(text.as_bytes())
+    }
+}
+
+impl From<Bytes> for Piece<'_> {
+    fn from(bytes: Bytes) -> Self {
+        Self::Owned(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Piece<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Owned(bytes.into())
+    }
+}
+
+/// What to write next, in order: slices for one vectored write.
+#[derive(Debug)]
+pub struct Transmit<'a> {
+    slices: [&'a [u8]; SLICES],
+    count: usize,
+}
+
+impl<'a> Transmit<'a> {
+    /// The slices; none is empty.
+    pub fn slices(&self) -> &[&'a [u8]] {
+        &self.slices[..self.count]
+    }
+
+    fn push(&mut self, slice: &'a [u8]) -> bool {
+        if !slice.is_empty() && self.count < SLICES {
+            self.slices[self.count] = slice;
+            self.count += 1;
+        }
+        self.count < SLICES
+    }
+}
+
+/// Invariant: positions in `large` rise and lie in `sent..=copied.len()`; `queued` is how many bytes wait.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    copied: Vec<u8>,
+    /// How much of `copied` is transmitted.
+    sent: usize,
+    /// A large piece stands before the byte of `copied` at its position.
+    large: VecDeque<(usize, Bytes)>,
+    queued: usize,
+    /// All bytes ever transmitted.
+    transmitted: u64,
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queued == 0
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.queued
+    }
+
+    /// All bytes ever put in.
+    pub(crate) fn total(&self) -> u64 {
+        self.transmitted + self.queued as u64
+    }
+
+    /// All bytes ever transmitted.
+    pub(crate) fn total_transmitted(&self) -> u64 {
+        self.transmitted
+    }
+
+    pub(crate) fn copy(&mut self, bytes: &[u8]) {
+        self.copied.extend_from_slice(bytes);
+        self.queued += bytes.len();
+    }
+
+    pub(crate) fn push(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Owned(bytes) if bytes.len() > COPIED => {
+                self.queued += bytes.len();
+                self.large.push_back((self.copied.len(), bytes));
+            }
+            piece => self.copy(piece.as_slice()),
+        }
+    }
+
+    pub(crate) fn transmit(&self) -> Transmit<'_> {
+        let mut transmit = Transmit { slices: [&[]; SLICES], count: 0 };
+        let mut at = self.sent;
+        for (position, bytes) in &self.large {
+            if !(transmit.push(&self.copied[at..*position]) && transmit.push(bytes)) {
+                return transmit;
+            }
+            at = *position;
+        }
+        transmit.push(&self.copied[at..]);
+        transmit
+    }
+
+    /// Takes note that the first `count` waiting bytes went out.
+    pub(crate) fn transmitted(&mut self, count: usize) {
+        debug_assert!(count <= self.queued, "more transmitted than there was");
+        let mut left = count.min(self.queued);
+        self.transmitted += left as u64;
+        self.queued -= left;
+        while left > 0 {
+            match self.large.front_mut() {
+                Some((position, bytes)) if *position == self.sent => {
+                    let part = left.min(bytes.len());
+                    bytes.advance(part);
+                    left -= part;
+                    if bytes.is_empty() {
+                        self.large.pop_front();
+                    }
+                }
+                front => {
+                    let end = front.map_or(self.copied.len(), |(position, _)| *position);
+                    let part = left.min(end - self.sent);
+                    self.sent += part;
+                    left -= part;
+                }
+            }
+        }
+        self.tidy();
+    }
+
+    /// Forgets what waits: nobody is there to take it.
+    pub(crate) fn discard(&mut self) {
+        self.queued = 0;
+        self.large.clear();
+        self.tidy();
+    }
+
+    fn tidy(&mut self) {
+        if self.queued == 0 {
+            self.copied.clear();
+            self.sent = 0;
+        } else if self.sent > COPIED && self.sent * 2 > self.copied.len() {
+            self.copied.drain(..self.sent);
+            for (position, _) in &mut self.large {
+                *position -= self.sent;
+            }
+            self.sent = 0;
+        }
+    }
+
+    pub(crate) fn lend(&mut self, buffer: Vec<u8>) {
+        if self.copied.capacity() == 0 {
+            self.copied = buffer;
+        }
+    }
+
+    /// Gives the memory away; only when nothing waits.
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        debug_assert!(self.is_empty(), "bytes wait in the outbox");
+        self.large.shrink_to_fit();
+        core::mem::take(&mut self.copied)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn bytes_come_out_in_order_however_they_are_written() {
+        for step in [1, 7, 4096, 4097, 9000, 100_000] {
+            let mut outbox = Outbox::default();
+            let mut wanted = Vec::new();
+            for (byte, len) in [(b'a', 3), (b'b', 5000), (b'c', 0), (b'd', 4097), (b'e', 9000), (b'f', 1)] {
+                let block = vec![byte; len];
+                wanted.extend_from_slice(&block);
+                outbox.push(if byte == b'e' { Piece::Borrowed(&block) } else { block.into() });
+            }
+            assert_eq!(outbox.len(), wanted.len());
+            let mut got = Vec::new();
+            while !outbox.is_empty() {
+                let flat = outbox.transmit().slices().concat();
+                let part = step.min(flat.len());
+                got.extend_from_slice(&flat[..part]);
+                outbox.transmitted(part);
+            }
+            assert_eq!(got, wanted, "in steps of {step}");
+            assert_eq!(outbox.total(), wanted.len() as u64);
+            assert!(outbox.transmit().slices().is_empty());
+        }
+    }
+
+    #[test]
+    fn many_large_pieces_fill_several_transmits() {
+        let mut outbox = Outbox::default();
+        for _ in 0..40 {
+            outbox.copy(b"1388\r\n");
+            outbox.push(vec![b'x'; 5000].into());
+        }
+        let (mut writes, mut bytes) = (0, 0);
+        while !outbox.is_empty() {
+            let all: usize = outbox.transmit().slices().iter().map(|slice| slice.len()).sum();
+            outbox.transmitted(all);
+            (writes, bytes) = (writes + 1, bytes + all);
+        }
+        assert_eq!((writes, bytes), (5, 40 * 5006));
+    }
+}

@@ -1,0 +1,339 @@
+//! From a finished head section to a [`Head`]: `httparse` reads it, the rules of RFC 9110 and 9112 judge it.
+
+use alloc::vec;
+use core::mem::MaybeUninit;
+
+use crate::head::{Facts, Span};
+use crate::scan::Scan;
+use crate::target::{Target, is_host};
+use crate::token::{decimal, list, trim};
+use crate::{BodyLength, Head, Limits, RequestError, Version};
+
+/// Up to this many fields are read without allocating.
+const USUAL_FIELDS: usize = 100;
+
+impl Head {
+    /// Reads one whole head: request line, fields, empty line, and nothing behind it. Empty lines before it are
+    /// ignored.
+    ///
+    /// # Errors
+    ///
+    /// What a server would refuse the same bytes with; [`RequestError::Incomplete`] when the end is missing or
+    /// something follows it.
+    pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, RequestError> {
+        let section = Scan::default().advance(bytes, limits)?.ok_or(RequestError::Incomplete)?;
+        if section.end != bytes.len() {
+            return Err(RequestError::Incomplete);
+        }
+        let mut head = Self::default();
+        head.read(&bytes[section.start..section.end], section.fields, limits)?;
+        Ok(head)
+    }
+
+    /// Replaces this head by the one in `section`, which has `count` field lines and passed the scan.
+    pub(crate) fn read(&mut self, section: &[u8], count: usize, limits: &Limits) -> Result<(), RequestError> {
+        self.clear();
+        self.bytes.extend_from_slice(section);
+        if count <= USUAL_FIELDS {
+            let mut fields = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
+            let mut request = httparse::Request::new(&mut []);
+            let parsed = request.parse_with_uninit_headers(section, &mut fields[..count]);
+            self.accept(section, parsed, &request, limits)
+        } else {
+            let mut fields = vec![httparse::EMPTY_HEADER; count];
+            let mut request = httparse::Request::new(&mut fields);
+            let parsed = request.parse(section);
+            self.accept(section, parsed, &request, limits)
+        }
+    }
+
+    fn accept(
+        &mut self,
+        section: &[u8],
+        parsed: httparse::Result<usize>,
+        request: &httparse::Request<'_, '_>,
+        limits: &Limits,
+    ) -> Result<(), RequestError> {
+        match parsed {
+            // The scan found the end; the parser has to agree.
+            Ok(httparse::Status::Complete(used)) if used == section.len() => {}
+            Ok(_) => return Err(RequestError::Field),
+            Err(error) => return Err(fault(error, section, limits)),
+        }
+        let (Some(method), Some(target)) = (request.method, request.path) else {
+            return Err(RequestError::RequestLine);
+        };
+        self.version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
+        self.method = Span::of(method.as_bytes(), section);
+        self.target = Span::of(target.as_bytes(), section);
+        if method.len() > limits.method {
+            return Err(RequestError::MethodTooLong(limits.method));
+        }
+        if target.len() > limits.target {
+            return Err(RequestError::TargetTooLong(limits.target));
+        }
+        if method == "CONNECT" {
+            return Err(RequestError::Connect);
+        }
+        let parts = Target::parse(method.as_bytes(), target.as_bytes())?;
+        // The asterisk that an absolute target stands for is not among the bytes.
+        self.path =
+            if parts.path == b"*" && target != "*" { self.asterisk() } else { Span::of(parts.path, section) };
+        self.query = parts.query.map(|query| Span::of(query, section));
+        self.authority = parts.authority.map(|authority| Span::of(authority, section));
+        self.facts = Facts::default();
+        let mut fields = FieldReader::default();
+        for (index, field) in request.headers.iter().enumerate() {
+            let value = trim(field.value);
+            self.fields.push((Span::of(field.name.as_bytes(), section), Span::of(value, section)));
+            fields.read(&mut self.facts, field.name.as_bytes(), value, index as u32)?;
+        }
+        fields.finish(&mut self.facts, self.version)?;
+        limit_body(self.facts.body, limits)
+    }
+
+    /// Appends `*` to the bytes, behind the head itself.
+    fn asterisk(&mut self) -> Span {
+        let start = self.bytes.len() as u32;
+        self.bytes.push(b'*');
+        Span { start, end: start + 1 }
+    }
+}
+
+fn limit_body(body: BodyLength, limits: &Limits) -> Result<(), RequestError> {
+    match (body, limits.body) {
+        (BodyLength::Known(length), Some(limit)) if length > limit => Err(RequestError::BodyTooLarge(limit)),
+        _ => Ok(()),
+    }
+}
+
+/// Which rule a head breaks that `httparse` does not accept.
+fn fault(error: httparse::Error, section: &[u8], limits: &Limits) -> RequestError {
+    let line = &section[..memchr::memchr(b'\r', section).unwrap_or(section.len())];
+    let mut words = line.split(|&byte| byte == b' ');
+    let words = (words.next(), words.next(), words.next(), words.next());
+    match (error, words) {
+        (httparse::Error::HeaderName | httparse::Error::HeaderValue, _) => RequestError::Field,
+        (httparse::Error::TooManyHeaders, _) => RequestError::TooManyFields(limits.fields),
+        // RFC 9110, 15.6.6: only a well-formed request line of another version is answered with 505.
+        (httparse::Error::Version, (Some(_), Some(_), Some(version), None)) if is_version(version) => {
+            RequestError::Version
+        }
+        (httparse::Error::NewLine, (Some(_), Some(_), Some(b"HTTP/1.1" | b"HTTP/1.0"), None)) => {
+            RequestError::Field
+        }
+        _ => RequestError::RequestLine,
+    }
+}
+
+/// RFC 9112, 2.3: `HTTP/DIGIT.DIGIT`, and case matters.
+fn is_version(word: &[u8]) -> bool {
+    matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+/// Reads the fields that frame the message or speak about the connection.
+#[derive(Debug, Default)]
+struct FieldReader {
+    hosts: u32,
+    content_length: Option<u64>,
+    codings: Codings,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Codings {
+    present: bool,
+    chunked: u32,
+    other: bool,
+    last_is_chunked: bool,
+}
+
+impl FieldReader {
+    fn read(&mut self, facts: &mut Facts, name: &[u8], value: &[u8], index: u32) -> Result<(), RequestError> {
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                self.hosts += 1;
+                facts.host = Some(index);
+                if self.hosts > 1 || !is_host(value) {
+                    return Err(RequestError::Host);
+                }
+            }
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                facts.expects_continue |=
+                    list(value).any(|element| element.eq_ignore_ascii_case(b"100-continue"));
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                for option in list(value) {
+                    facts.close |= option.eq_ignore_ascii_case(b"close");
+                    facts.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let length = decimal(value).ok_or(RequestError::ContentLength)?;
+                // RFC 9112, 6.3: a repeated length is refused, also an equal one.
+                if self.content_length.replace(length).is_some() {
+                    return Err(RequestError::ContentLength);
+                }
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.codings.read(value),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// RFC 9112, 6.3: how the body ends.
+    fn finish(self, facts: &mut Facts, version: Version) -> Result<(), RequestError> {
+        // RFC 9112, 3.2.
+        if version == Version::Http11 && self.hosts != 1 {
+            return Err(RequestError::Host);
+        }
+        if self.codings.present {
+            if self.content_length.is_some() {
+                return Err(RequestError::LengthAndCoding);
+            }
+            if version == Version::Http10 {
+                return Err(RequestError::CodingInHttp10);
+            }
+            self.codings.judge()?;
+            facts.body = BodyLength::Chunked;
+        } else {
+            facts.body = BodyLength::Known(self.content_length.unwrap_or(0));
+        }
+        // RFC 9110, 10.1.1: not to HTTP/1.0, and only where a body will follow.
+        facts.expects_continue &= version == Version::Http11 && facts.body != BodyLength::Known(0);
+        Ok(())
+    }
+}
+
+impl Codings {
+    fn read(&mut self, value: &[u8]) {
+        self.present = true;
+        let mut empty = true;
+        // Empty elements count as unknown codings: nothing that only resembles `chunked` passes for it.
+        for coding in value.split(|&byte| byte == b',') {
+            empty = false;
+            self.last_is_chunked = trim(coding).eq_ignore_ascii_case(b"chunked");
+            self.chunked += u32::from(self.last_is_chunked);
+            self.other |= !self.last_is_chunked;
+        }
+        self.other |= empty;
+    }
+
+    fn judge(self) -> Result<(), RequestError> {
+        match self {
+            Self { chunked: 1, other: false, .. } => Ok(()),
+            // RFC 9112, 6.3: the end of such a body cannot be found.
+            Self { chunked: 1.., last_is_chunked: false, .. } | Self { chunked: 2.., .. } => {
+                Err(RequestError::CodingOrder)
+            }
+            _ => Err(RequestError::TransferCoding),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    fn parse(head: &str) -> Result<Head, RequestError> {
+        Head::parse(head.as_bytes(), &Limits::default())
+    }
+
+    fn with(fields: &str) -> Result<Head, RequestError> {
+        parse(&format!("POST /a HTTP/1.1\r\nHost: h\r\n{fields}\r\n"))
+    }
+
+    #[test]
+    fn a_head_keeps_what_was_sent() {
+        let head = parse("GET http://a:1/b?c HTTP/1.1\r\nHost: h\r\nX-A:  1 \r\nx-a:\r\n\r\n").unwrap();
+        assert_eq!(head.method(), "GET");
+        assert_eq!(head.target(), b"http://a:1/b?c");
+        assert_eq!((head.path(), head.query()), (&b"/b"[..], Some(&b"c"[..])));
+        assert_eq!(head.host(), Some(&b"a:1"[..]));
+        assert_eq!(head.request_line(), b"GET http://a:1/b?c HTTP/1.1");
+        let fields: vec::Vec<_> = head.fields().collect();
+        assert_eq!(fields, [("Host", &b"h"[..]), ("X-A", b"1"), ("x-a", b"")]);
+        assert_eq!(parse("OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().path(), b"*");
+    }
+
+    #[test]
+    fn a_bad_request_line_is_refused() {
+        for (line, error) in [
+            ("GET /a", RequestError::RequestLine),
+            ("GET /a HTTP/1.2", RequestError::Version),
+            ("GET /a HTTP/2.0", RequestError::Version),
+            ("GET /a HTTP/1.10", RequestError::RequestLine),
+            ("GET  /a HTTP/1.1", RequestError::RequestLine),
+            ("GET /a  HTTP/1.1", RequestError::RequestLine),
+            ("GET /a HTTP/1.1 ", RequestError::RequestLine),
+            ("GET /a b HTTP/1.1", RequestError::RequestLine),
+            ("GET /a\tHTTP/1.1", RequestError::RequestLine),
+            ("GET /a\0 HTTP/1.1", RequestError::RequestLine),
+            ("GET /a http/1.1", RequestError::RequestLine),
+            ("G(T /a HTTP/1.1", RequestError::RequestLine),
+            ("CONNECT h:1 HTTP/1.1", RequestError::Connect),
+            ("GET h:1 HTTP/1.1", RequestError::Target),
+        ] {
+            assert_eq!(parse(&format!("{line}\r\nHost: h\r\n\r\n")).unwrap_err(), error, "{line}");
+        }
+    }
+
+    #[test]
+    fn framing_has_one_reading_or_none() {
+        for (fields, wanted) in [
+            ("", Ok(BodyLength::Known(0))),
+            ("Content-Length: 005\r\n", Ok(BodyLength::Known(5))),
+            ("Transfer-Encoding: Chunked\r\n", Ok(BodyLength::Chunked)),
+            ("Content-Length: 5\r\nContent-Length: 5\r\n", Err(RequestError::ContentLength)),
+            ("Content-Length: 5, 5\r\n", Err(RequestError::ContentLength)),
+            ("Content-Length: +5\r\n", Err(RequestError::ContentLength)),
+            ("Content-Length:\r\n", Err(RequestError::ContentLength)),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Err(RequestError::LengthAndCoding)),
+            ("Transfer-Encoding: gzip, chunked\r\n", Err(RequestError::TransferCoding)),
+            ("Transfer-Encoding: chunked, gzip\r\n", Err(RequestError::CodingOrder)),
+            ("Transfer-Encoding: chunked, chunked\r\n", Err(RequestError::CodingOrder)),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(RequestError::CodingOrder)),
+            ("Transfer-Encoding: chunked,\r\n", Err(RequestError::CodingOrder)),
+            ("Transfer-Encoding:\r\n", Err(RequestError::TransferCoding)),
+            ("Transfer-Encoding: xchunked\r\n", Err(RequestError::TransferCoding)),
+        ] {
+            assert_eq!(with(fields).map(|head| head.body_length()), wanted, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn http_10_has_no_transfer_coding_and_needs_no_host() {
+        assert_eq!(parse("GET / HTTP/1.0\r\n\r\n").unwrap().version(), Version::Http10);
+        let coded = parse("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(coded.unwrap_err(), RequestError::CodingInHttp10);
+    }
+
+    #[test]
+    fn a_malformed_field_refuses_the_request() {
+        for fields in [
+            "A b: c\r\n",
+            "A : b\r\n",
+            ": b\r\n",
+            "A\r\n",
+            " A: b\r\n",
+            "A: b\r\n c\r\n",
+            "A: b\0c\r\n",
+            "\u{e9}: b\r\n",
+        ] {
+            assert_eq!(with(fields).unwrap_err(), RequestError::Field, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn more_fields_than_usual_are_read_when_the_limit_allows() {
+        let limits = Limits { fields: 300, ..Limits::default() };
+        let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(299));
+        assert_eq!(Head::parse(head.as_bytes(), &limits).unwrap().fields().len(), 300);
+    }
+
+    #[test]
+    fn the_connection_options_are_a_list_over_all_fields() {
+        let head = with("Connection: foo\r\nConnection: a, CLOSE ,b\r\n").unwrap();
+        assert!(head.facts.close && !head.facts.keep_alive);
+    }
+}

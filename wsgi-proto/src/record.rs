@@ -1,0 +1,36 @@
+//! What is left of an exchange when it is over: enough for the access log and the post hooks.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::{Head, Lost, Peer, RequestError};
+
+/// The account of one exchange. Taken once, by `Connection::take_record`.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The request; `None` when no valid head arrived.
+    pub head: Option<Arc<Head>>,
+    /// What arrived of the request line when there is no head, without its line end.
+    pub partial_request_line: Vec<u8>,
+    /// Who asked.
+    pub peer: Peer,
+    /// Status of the response; 0 when none was sent.
+    pub status: u16,
+    /// Body bytes sent, without framing.
+    pub body_length: u64,
+    /// All bytes of the response sent: status line, fields, framing, body. Interim responses do not count.
+    pub response_length: u64,
+    /// From the arrival of the whole head to the end of the exchange.
+    pub elapsed: Duration,
+    /// The wall clock at the end, in seconds since 1970 (UTC).
+    pub unix: i64,
+    /// Seconds to add for local time.
+    pub zone_offset: i32,
+    /// Why the machine refused the request, if it did.
+    pub refused: Option<RequestError>,
+    /// How the connection was lost during the exchange, if it was.
+    pub lost: Option<Lost>,
+    /// Whether the response ended before it was complete.
+    pub cut: bool,
+}

@@ -1,0 +1,489 @@
+//! The head of a response: the rules of `start_response`, and the choice of framing (RFC 9112, 6; PEP 3333).
+
+use alloc::vec::Vec;
+
+use crate::token::{decimal, is_field_value, is_token, list, trim};
+use crate::{StartError, Version};
+
+/// How the end of a response body is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// No head was sent.
+    Undecided,
+    /// So many bytes are to come.
+    Length(u64),
+    Chunked,
+    /// The body ends with the connection.
+    UntilClose,
+    /// There is no body, whatever the application gives.
+    Bodyless,
+}
+
+/// The response that the application has started. Its head waits here, so that it can be replaced until something
+/// is sent.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// Status line and the application's fields, as they go to the wire.
+    head: Vec<u8>,
+    pub(crate) status: u16,
+    pub(crate) framing: Framing,
+    facts: ReplyFacts,
+    /// The length of the whole body, if the application told it otherwise than by a field.
+    pub(crate) total: Option<u64>,
+    /// `Content-Length` as sent; for the error message.
+    pub(crate) length: u64,
+    /// Blocks that are joined up to the minimum chunk size.
+    pub(crate) joined: Vec<u8>,
+    pub(crate) minimum_chunk_size: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ReplyFacts {
+    content_length: Option<u64>,
+    date: bool,
+    close: bool,
+    upgrade: bool,
+}
+
+/// What the machine knows about the exchange when a head goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstances<'a> {
+    pub(crate) is_head_request: bool,
+    /// Whether the peer understands chunked coding, and we may use it.
+    pub(crate) may_chunk: bool,
+    /// Whether the connection could be reused, as far as all but the response are concerned.
+    pub(crate) persist: bool,
+    /// Whether the peer has to be told that the connection is reused.
+    pub(crate) announce_keep_alive: bool,
+    /// Seconds for `Keep-Alive: timeout=`.
+    pub(crate) keep_alive_timeout: Option<u64>,
+    pub(crate) date: &'a [u8; 29],
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Self {
+            head: Vec::new(),
+            status: 0,
+            framing: Framing::Undecided,
+            facts: ReplyFacts::default(),
+            total: None,
+            length: 0,
+            joined: Vec::new(),
+            minimum_chunk_size: 0,
+        }
+    }
+}
+
+impl Reply {
+    /// Ready for the next exchange; memory is kept.
+    pub(crate) fn reset(&mut self, minimum_chunk_size: usize) {
+        self.forget();
+        self.framing = Framing::Undecided;
+        self.total = None;
+        self.length = 0;
+        self.joined.clear();
+        self.minimum_chunk_size = minimum_chunk_size;
+    }
+
+    fn forget(&mut self) {
+        self.head.clear();
+        self.status = 0;
+        self.facts = ReplyFacts::default();
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.status != 0
+    }
+
+    /// The memory of the head, to be pooled.
+    pub(crate) fn take_memory(&mut self) -> Vec<u8> {
+        self.joined = Vec::new();
+        core::mem::take(&mut self.head)
+    }
+
+    pub(crate) fn lend_memory(&mut self, memory: Vec<u8>) {
+        if self.head.capacity() == 0 {
+            self.head = memory;
+        }
+    }
+
+    /// Starts, or replaces, the response. After an error nothing is started.
+    pub(crate) fn start<N, V>(
+        &mut self,
+        version: Version,
+        capitalize: bool,
+        status: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError>
+    where
+        N: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        self.forget();
+        let mut started = self.status_line(version, status);
+        for (name, value) in headers {
+            started = started.and_then(|()| self.field(capitalize, name.as_ref(), value.as_ref()));
+        }
+        if started.is_err() {
+            self.forget();
+        }
+        started
+    }
+
+    fn status_line(&mut self, version: Version, status: &str) -> Result<(), StartError> {
+        let (code, reason) = parse_status(status)?;
+        if !matches!(code, 101 | 200..=599) {
+            return Err(StartError::Status);
+        }
+        self.status = code;
+        status_line(&mut self.head, version, code, reason);
+        Ok(())
+    }
+
+    fn field(&mut self, capitalize: bool, name: &[u8], value: &[u8]) -> Result<(), StartError> {
+        let value = trim(value);
+        check_field(name, value)?;
+        match name.len() {
+            4 => self.facts.date |= name.eq_ignore_ascii_case(b"date"),
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                // The connection is ours; what the application wants of it is taken into account.
+                for option in list(value) {
+                    self.facts.close |= option.eq_ignore_ascii_case(b"close");
+                    self.facts.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+                }
+                return Ok(());
+            }
+            10 if name.eq_ignore_ascii_case(b"keep-alive") => return Ok(()),
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let length = decimal(value).ok_or(StartError::ContentLength)?;
+                if self.facts.content_length.replace(length).is_some() {
+                    return Err(StartError::ContentLength);
+                }
+                // RFC 9110, 8.6: not in a 204 or an interim response.
+                if matches!(self.status, 101 | 204) {
+                    return Ok(());
+                }
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                return Err(StartError::TransferEncoding);
+            }
+            _ => {}
+        }
+        write_field(&mut self.head, capitalize, name, value);
+        Ok(())
+    }
+
+    /// Whether a response with this status and method has no body (RFC 9112, 6.3).
+    fn is_bodyless(&self, is_head_request: bool) -> bool {
+        is_head_request || matches!(self.status, 101 | 204 | 304)
+    }
+
+    /// Completes the head, decides the framing, and tells whether the connection persists. The head is then in
+    /// [`head`](Self::head_bytes).
+    pub(crate) fn seal(&mut self, given: Circumstances<'_>) -> bool {
+        let bodyless = self.is_bodyless(given.is_head_request);
+        self.framing = match (self.facts.content_length, self.total) {
+            _ if bodyless => Framing::Bodyless,
+            (Some(length), _) | (None, Some(length)) => Framing::Length(length),
+            (None, None) if given.may_chunk => Framing::Chunked,
+            (None, None) => Framing::UntilClose,
+        };
+        if let Framing::Length(length) = self.framing {
+            self.length = length;
+        }
+        let head = &mut self.head;
+        if let (None, Some(length)) = (self.facts.content_length, self.total) {
+            // A HEAD is told the length that a GET would be told; other bodyless answers have none to tell.
+            let tells = !matches!(self.status, 101 | 204 | 304);
+            if tells && (!bodyless || given.is_head_request && length > 0) {
+                head.extend_from_slice(b"Content-Length: ");
+                head.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                head.extend_from_slice(b"\r\n");
+            }
+        }
+        if !self.facts.date {
+            head.extend_from_slice(b"Date: ");
+            head.extend_from_slice(given.date);
+            head.extend_from_slice(b"\r\n");
+        }
+        if self.framing == Framing::Chunked {
+            head.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        if self.status == 101 {
+            // RFC 9110, 7.8: after it there is no HTTP on this connection, so nothing else is said about it.
+            head.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+            return false;
+        }
+        let persist = given.persist && !self.facts.close && self.framing != Framing::UntilClose;
+        match (persist, self.facts.upgrade) {
+            (false, false) => head.extend_from_slice(b"Connection: close\r\n"),
+            (false, true) => head.extend_from_slice(b"Connection: upgrade, close\r\n"),
+            (true, true) => head.extend_from_slice(b"Connection: upgrade\r\n"),
+            (true, false) if given.announce_keep_alive => {
+                head.extend_from_slice(b"Connection: keep-alive\r\n")
+            }
+            (true, false) => {}
+        }
+        if let (true, true, Some(seconds)) = (persist, given.announce_keep_alive, given.keep_alive_timeout) {
+            head.extend_from_slice(b"Keep-Alive: timeout=");
+            head.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        persist
+    }
+
+    pub(crate) fn head_bytes(&self) -> &[u8] {
+        &self.head
+    }
+}
+
+/// Writes an interim response, which has a status line and fields only (RFC 9110, 15.2).
+pub(crate) fn interim<N, V>(
+    out: &mut Vec<u8>,
+    capitalize: bool,
+    status: &str,
+    headers: impl IntoIterator<Item = (N, V)>,
+) -> Result<u16, StartError>
+where
+    N: AsRef<[u8]>,
+    V: AsRef<[u8]>,
+{
+    let (code, reason) = parse_status(status)?;
+    if !matches!(code, 100 | 102..=199) {
+        return Err(StartError::NotInterim);
+    }
+    status_line(out, Version::Http11, code, reason);
+    interim_fields(out, capitalize, headers)?;
+    out.extend_from_slice(b"\r\n");
+    Ok(code)
+}
+
+/// Appends field lines of an interim response. After an error `out` is as it was.
+pub(crate) fn interim_fields<N, V>(
+    out: &mut Vec<u8>,
+    capitalize: bool,
+    headers: impl IntoIterator<Item = (N, V)>,
+) -> Result<(), StartError>
+where
+    N: AsRef<[u8]>,
+    V: AsRef<[u8]>,
+{
+    let before = out.len();
+    for (name, value) in headers {
+        let (name, value) = (name.as_ref(), trim(value.as_ref()));
+        let checked = check_field(name, value).and_then(|()| match name.len() {
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => Err(StartError::TransferEncoding),
+            14 if name.eq_ignore_ascii_case(b"content-length") => Err(StartError::ContentLength),
+            _ => Ok(()),
+        });
+        if let Err(error) = checked {
+            out.truncate(before);
+            return Err(error);
+        }
+        write_field(out, capitalize, name, value);
+    }
+    Ok(())
+}
+
+fn check_field(name: &[u8], value: &[u8]) -> Result<(), StartError> {
+    if !is_token(name) {
+        Err(StartError::FieldName)
+    } else if !is_field_value(value) {
+        Err(StartError::FieldValue)
+    } else {
+        Ok(())
+    }
+}
+
+fn parse_status(status: &str) -> Result<(u16, &str), StartError> {
+    let (code, reason) = status.split_at_checked(3).ok_or(StartError::Status)?;
+    let reason = match reason.strip_prefix(' ') {
+        Some(reason) => reason,
+        None if reason.is_empty() => reason,
+        None => return Err(StartError::Status),
+    };
+    // RFC 9112, 4: the reason phrase has the characters of a field value.
+    let code = decimal(code.as_bytes()).filter(|_| is_field_value(reason.as_bytes()));
+    Ok((code.ok_or(StartError::Status)? as u16, reason))
+}
+
+pub(crate) fn status_line(out: &mut Vec<u8>, version: Version, code: u16, reason: &str) {
+    out.extend_from_slice(version.as_str().as_bytes());
+    let digit = |place: u16| b'0' + (code / place % 10) as u8;
+    out.extend_from_slice(&[b' ', digit(100), digit(10), digit(1), b' ']);
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_field(out: &mut Vec<u8>, capitalize: bool, name: &[u8], value: &[u8]) {
+    let start = out.len();
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    if capitalize {
+        capitalize_name(&mut out[start..]);
+    }
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `x-mIXED-case` becomes `X-Mixed-Case`. eventlet: 6.2.
+fn capitalize_name(name: &mut [u8]) {
+    let mut first = true;
+    for byte in name {
+        *byte = if first { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
+        first = *byte == b'-';
+    }
+}
+
+/// The reason phrase of the statuses that the machine itself sends.
+pub(crate) const fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        505 => "HTTP Version Not Supported",
+        _ => "Internal Server Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+
+    const GIVEN: Circumstances<'_> = Circumstances {
+        is_head_request: false,
+        may_chunk: true,
+        persist: true,
+        announce_keep_alive: false,
+        keep_alive_timeout: None,
+        date: b"Sun, 06 Nov 1994 08:49:37 GMT",
+    };
+
+    fn sealed(
+        status: &str,
+        headers: &[(&str, &str)],
+        total: Option<u64>,
+        given: Circumstances<'_>,
+    ) -> Result<(String, Framing, bool), StartError> {
+        let mut reply = Reply { total, ..Reply::default() };
+        reply.start(Version::Http11, true, status, headers.iter().copied())?;
+        let persist = reply.seal(given);
+        let text = String::from_utf8(reply.head.clone()).unwrap();
+        let text = text.replace("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "").replace("\r\n", "|");
+        Ok((text.trim_end_matches("||").into(), reply.framing, persist))
+    }
+
+    #[test]
+    fn framing_follows_from_status_length_and_version() {
+        let old = Circumstances { may_chunk: false, ..GIVEN };
+        let head = Circumstances { is_head_request: true, ..GIVEN };
+        for (status, headers, total, given, wanted) in [
+            (
+                "200 OK",
+                &[][..],
+                Some(5),
+                GIVEN,
+                ("HTTP/1.1 200 OK|Content-Length: 5", Framing::Length(5), true),
+            ),
+            (
+                "200 OK",
+                &[("content-LENGTH", "3")],
+                Some(5),
+                GIVEN,
+                ("HTTP/1.1 200 OK|Content-Length: 3", Framing::Length(3), true),
+            ),
+            (
+                "200 OK",
+                &[],
+                None,
+                GIVEN,
+                ("HTTP/1.1 200 OK|Transfer-Encoding: chunked", Framing::Chunked, true),
+            ),
+            ("200 OK", &[], None, old, ("HTTP/1.1 200 OK|Connection: close", Framing::UntilClose, false)),
+            ("200 OK", &[], Some(5), head, ("HTTP/1.1 200 OK|Content-Length: 5", Framing::Bodyless, true)),
+            ("200 OK", &[], Some(0), head, ("HTTP/1.1 200 OK", Framing::Bodyless, true)),
+            (
+                "204 No Content",
+                &[("Content-Length", "5")],
+                Some(5),
+                GIVEN,
+                ("HTTP/1.1 204 No Content", Framing::Bodyless, true),
+            ),
+            (
+                "304 Not Modified",
+                &[("Content-Length", "5")],
+                None,
+                GIVEN,
+                ("HTTP/1.1 304 Not Modified|Content-Length: 5", Framing::Bodyless, true),
+            ),
+            (
+                "200",
+                &[("connection", "x, Close")],
+                Some(0),
+                GIVEN,
+                ("HTTP/1.1 200 |Content-Length: 0|Connection: close", Framing::Length(0), false),
+            ),
+            (
+                "101 S",
+                &[("upgrade", "a"), ("connection", "upgrade")],
+                None,
+                GIVEN,
+                ("HTTP/1.1 101 S|Upgrade: a|Connection: Upgrade", Framing::Bodyless, false),
+            ),
+        ] {
+            let (text, framing, persist) = sealed(status, headers, total, given).unwrap();
+            assert_eq!((text.as_str(), framing, persist), wanted, "{status} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_http_does_not_allow_is_not_started() {
+        let ok = "200 OK";
+        for (status, headers, error) in [
+            ("20 OK", &[][..], StartError::Status),
+            ("2000 OK", &[], StartError::Status),
+            ("abc", &[], StartError::Status),
+            ("100 Continue", &[], StartError::Status),
+            ("600 X", &[], StartError::Status),
+            ("200 O\r\nX: 1", &[], StartError::Status),
+            (ok, &[("A b", "")], StartError::FieldName),
+            (ok, &[("", "")], StartError::FieldName),
+            (ok, &[("A\r\nB", "")], StartError::FieldName),
+            (ok, &[("A", "b\r\nC: d")], StartError::FieldValue),
+            (ok, &[("A", "\0")], StartError::FieldValue),
+            (ok, &[("Content-Length", "5, 5")], StartError::ContentLength),
+            (ok, &[("Content-Length", "5"), ("content-length", "5")], StartError::ContentLength),
+            (ok, &[("Transfer-Encoding", "chunked")], StartError::TransferEncoding),
+        ] {
+            assert_eq!(sealed(status, headers, None, GIVEN).unwrap_err(), error, "{status:?} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_capitalised_and_values_left_alone() {
+        let (text, ..) =
+            sealed("200 oK", &[("sOMe-WEirD", "vALue"), ("x-FOO_bar", "")], Some(1), GIVEN).unwrap();
+        assert_eq!(text, "HTTP/1.1 200 oK|Some-Weird: vALue|X-Foo_bar: |Content-Length: 1");
+    }
+
+    #[test]
+    fn an_interim_response_has_no_framing() {
+        let mut out = Vec::new();
+        assert_eq!(interim(&mut out, true, "103 Early Hints", [("link", "</a>")]), Ok(103));
+        assert_eq!(out, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+        for (status, name, error) in [
+            ("101 S", "a", StartError::NotInterim),
+            ("200 OK", "a", StartError::NotInterim),
+            ("103 E", "content-length", StartError::ContentLength),
+        ] {
+            assert_eq!(interim(&mut Vec::new(), true, status, [(name, "1")]), Err(error));
+        }
+    }
+}

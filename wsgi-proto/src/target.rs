@@ -1,0 +1,158 @@
+//! The request target: its four forms, and the host in it (RFC 9112, 3.2).
+
+use crate::RequestError;
+
+/// The parts of a target, as slices of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target<'a> {
+    /// Empty when an absolute form has no path.
+    pub(crate) path: &'a [u8],
+    pub(crate) query: Option<&'a [u8]>,
+    /// Only of an absolute form.
+    pub(crate) authority: Option<&'a [u8]>,
+}
+
+impl<'a> Target<'a> {
+    /// Takes `target` apart; `method` decides whether `*` is allowed.
+    pub(crate) fn parse(method: &[u8], target: &'a [u8]) -> Result<Self, RequestError> {
+        match target {
+            [b'/', ..] => Ok(Self::with_path(None, target)),
+            // RFC 9112, 3.2.4: the asterisk form is for OPTIONS alone.
+            b"*" if method == b"OPTIONS" => Ok(Self { path: target, query: None, authority: None }),
+            _ => Self::absolute(method, target),
+        }
+    }
+
+    /// RFC 9112, 3.2.2: a server has to accept the absolute form.
+    fn absolute(method: &[u8], target: &'a [u8]) -> Result<Self, RequestError> {
+        let rest = strip_scheme(target).ok_or(RequestError::Target)?;
+        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        // RFC 9110, 4.2.1: an http URI with an empty host is invalid; 4.2.4: so is one with user information here.
+        if !is_host(authority) || authority.is_empty() || authority[0] == b':' {
+            return Err(RequestError::Target);
+        }
+        if path.is_empty() && method == b"OPTIONS" {
+            // RFC 9112, 3.2.4: this is how a proxy is asked for `OPTIONS *`.
+            return Ok(Self { path: b"*", query: None, authority: Some(authority) });
+        }
+        Ok(Self::with_path(Some(authority), path))
+    }
+
+    fn with_path(authority: Option<&'a [u8]>, path: &'a [u8]) -> Self {
+        match memchr::memchr(b'?', path) {
+            Some(at) => Self { path: &path[..at], query: Some(&path[at + 1..]), authority },
+            None => Self { path, query: None, authority },
+        }
+    }
+}
+
+fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
+    [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })
+}
+
+/// Whether `host` is `uri-host [ ":" port ]`; an empty host is one (RFC 9110, 7.2).
+pub(crate) fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host {
+        [b'[', rest @ ..] => {
+            let Some(end) = memchr::memchr(b']', rest) else { return false };
+            if !is_ip_literal(&rest[..end]) {
+                return false;
+            }
+            (&b""[..], &rest[end + 1..])
+        }
+        _ => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
+    };
+    let port_is_fine = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    port_is_fine && is_registered_name(name)
+}
+
+/// RFC 3986, 3.2.2: `reg-name`, of which an IPv4 address is a case.
+fn is_registered_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    while let [byte, tail @ ..] = rest {
+        rest = match (byte, tail) {
+            (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => tail,
+            (b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')', _) => tail,
+            (b'*' | b'+' | b',' | b';' | b'=', _) => tail,
+            (byte, _) if byte.is_ascii_alphanumeric() => tail,
+            _ => return false,
+        };
+    }
+    true
+}
+
+/// RFC 3986, 3.2.2: `IPv6address` or `IPvFuture`, without the brackets.
+fn is_ip_literal(literal: &[u8]) -> bool {
+    let Ok(text) = core::str::from_utf8(literal) else { return false };
+    if let [b'v' | b'V', rest @ ..] = literal {
+        let Some(dot) = memchr::memchr(b'.', rest) else { return false };
+        let (version, address) = (&rest[..dot], &rest[dot + 1..]);
+        return !version.is_empty()
+            && version.iter().all(u8::is_ascii_hexdigit)
+            && !address.is_empty()
+            && memchr::memchr(b'%', address).is_none()
+            && address.split(|&byte| byte == b':').all(is_registered_name);
+    }
+    text.parse::<core::net::Ipv6Addr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_is_taken_apart() {
+        let parse = |method: &str, target: &'static str| Target::parse(method.as_bytes(), target.as_bytes());
+        let parts = |path: &'static str, query: Option<&'static str>, authority: Option<&'static str>| {
+            Ok(Target {
+                path: path.as_bytes(),
+                query: query.map(str::as_bytes),
+                authority: authority.map(str::as_bytes),
+            })
+        };
+        assert_eq!(parse("GET", "/a?b?c"), parts("/a", Some("b?c"), None));
+        assert_eq!(parse("GET", "//a/b"), parts("//a/b", None, None));
+        assert_eq!(parse("OPTIONS", "*"), parts("*", None, None));
+        assert_eq!(parse("GET", "*"), Err(RequestError::Target));
+        assert_eq!(parse("GET", "http://h:80/a?b"), parts("/a", Some("b"), Some("h:80")));
+        assert_eq!(parse("GET", "HTTPS://h"), parts("", None, Some("h")));
+        assert_eq!(parse("GET", "http://h?q"), parts("", Some("q"), Some("h")));
+        assert_eq!(parse("OPTIONS", "http://h"), parts("*", None, Some("h")));
+        for bad in [
+            "a",
+            "h:80",
+            "://h/a",
+            "#a",
+            "*/a",
+            "http://",
+            "http:///a",
+            "http://:80/",
+            "http://u@h/",
+            "ftp://h/",
+        ] {
+            assert_eq!(parse("GET", bad), Err(RequestError::Target), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_address_with_an_optional_port() {
+        for good in ["", "h", "h:80", "h:", "a.b-c_d", "1.2.3.4:1", "[::1]", "[::1]:80", "[v1.a:b]", "a%20b"]
+        {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "h/x", "h:abc", "h:80:80", "h?x", "h#x", "h^", "h:-80", "a\tb", "a b", "h]", "[h", "{h}",
+            "h:+80", "a|b", "u@h", "[::1", "[::1]x", "[g]", "[]", "::1", "h:123456", "a%2", "\u{e9}",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Time as the machine sees it: a number that the driver hands in.
+//!
+//! The machine has no clock. Whoever drives it reads both clocks once per wake-up and passes them as [`Now`].
+
+use core::time::Duration;
+
+/// A point on the driver's monotonic clock: nanoseconds since an origin that the driver chooses once.
+///
+/// Only differences matter. Arithmetic saturates, so a far deadline is "never" and nothing panics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The instant `nanos` nanoseconds after the driver's origin.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// The instant that lies `since_origin` after the driver's origin; saturates after 584 years.
+    pub fn from_origin(since_origin: Duration) -> Self {
+        Self(u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Time between the driver's origin and this instant.
+    pub const fn since_origin(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
+    /// This instant plus `wait`.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// Time since `earlier`; zero when `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// What the clocks say at one wake-up of the driver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// The monotonic clock; every deadline is compared with it.
+    pub instant: Instant,
+    /// The wall clock, in seconds since 1970-01-01 00:00:00 UTC; it makes the `Date` field and the log's time.
+    pub unix: i64,
+    /// Seconds to add to UTC for the log's local time.
+    pub zone_offset: i32,
+}
+
+impl Now {
+    /// A reading of both clocks, with the log in UTC.
+    pub const fn new(instant: Instant, unix: i64) -> Self {
+        Self { instant, unix, zone_offset: 0 }
+    }
+}

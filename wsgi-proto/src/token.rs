@@ -1,0 +1,109 @@
+//! Character classes and small readers of field values (RFC 9110, 5.6).
+
+/// Whether `byte` may stand in a token (RFC 9110, 5.6.2).
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
+    TOKEN[byte as usize]
+}
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        table[byte] = c.is_ascii_alphanumeric()
+            || matches!(
+                c,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
+
+/// Whether `bytes` is a token.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// Whether `bytes` may be a field value: no control characters but HTAB (RFC 9110, 5.5).
+pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
+    // Without a branch for each byte, so that it is done many at a time.
+    !bytes.iter().fold(false, |bad, &byte| bad | ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f))
+}
+
+/// `value` without white space at its ends (RFC 9110, 5.6.3).
+pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// The elements of a comma-separated list; empty ones are left out (RFC 9110, 5.6.1.2).
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
+}
+
+/// `1*DIGIT` as a number; `None` when it is something else or does not fit (RFC 9110, 8.6).
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, &digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn a_decimal_is_digits_that_fit() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("005", Some(5)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("", None),
+            ("+5", None),
+            ("5 ", None),
+            ("1_0", None),
+            ("0x5", None),
+        ] {
+            assert_eq!(decimal(text.as_bytes()), number, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn empty_list_elements_are_left_out() {
+        let elements: Vec<_> = list(b" a ,, b\t,").collect();
+        assert_eq!(elements, [&b"a"[..], b"b"]);
+    }
+
+    #[test]
+    fn control_characters_are_no_field_value() {
+        for byte in 0..=255_u8 {
+            let allowed = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+            assert_eq!(is_field_value(&[b'a', byte]), allowed, "{byte:#x}");
+        }
+    }
+}
