@@ -1,0 +1,61 @@
+//! The errors that an application meets and returns.
+
+use std::fmt;
+
+use wsgi_proto::{BodyError, RequestError};
+
+/// Whatever makes an application give up on a request. It answers 500, unless it is an [`InputError`] that the
+/// client caused: that is answered with its own status.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of an application.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the request body cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The client's body is malformed, too large, cut off or too late; or the connection is gone.
+    Body(BodyError),
+    /// The exchange that this handle belongs to is over.
+    Over,
+}
+
+impl InputError {
+    /// What the client did wrong, if it did.
+    pub fn request_error(self) -> Option<RequestError> {
+        match self {
+            Self::Body(BodyError::Request(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<BodyError> for InputError {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Body(error) => write!(f, "cannot read the request body: {error}"),
+            Self::Over => f.write_str("cannot read the request body: the exchange is over"),
+        }
+    }
+}
+
+impl std::error::Error for InputError {}
+
+/// The whole chain of `error`, on one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

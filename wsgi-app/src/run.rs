@@ -1,0 +1,211 @@
+//! Runs one request: the application, its body, its errors and panics, and what follows.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use wsgi_proto::{BodyError, Record, SendError};
+
+use crate::body::Kind;
+use crate::drive::Driver;
+use crate::environ::Environ;
+use crate::error::chain;
+use crate::server::{Core, Server};
+use crate::shared::Handle;
+use crate::start_response::{StartResponse, send};
+use crate::transport::Transport;
+use crate::{Application, Body, Error, InputError, guard};
+
+/// Why a response is not what it should be.
+enum Failure {
+    Application(Error),
+    Send(SendError),
+    Panic(String),
+    /// The server stopped and did not wait.
+    Aborted,
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        Self::Send(error)
+    }
+}
+
+/// Runs one request until its response is whole in the outbox, cut, or taken over.
+pub(crate) async fn request<A: Application>(
+    server: &Server<A>,
+    driver: &mut Driver<impl Transport>,
+    environ: Environ,
+    handle: Handle,
+) {
+    let core = &server.core;
+    core.count_request(1);
+    let outcome = {
+        let mut response = pin!(Some(respond(&server.application, &environ, &handle)));
+        let outcome = poll_fn(|context| {
+            driver.poll_with(context, |context| match response.as_mut().as_pin_mut() {
+                None => Poll::Ready(Ok(())),
+                Some(future) => match guard::catch(|| future.poll(context)) {
+                    Ok(Poll::Pending) => Poll::Pending,
+                    Ok(Poll::Ready(result)) => Poll::Ready(result),
+                    Err(panic) => Poll::Ready(Err(Failure::Panic(panic))),
+                },
+            })
+        })
+        .await
+        .unwrap_or(Err(Failure::Aborted));
+        // What the application holds may panic when it is dropped, too.
+        match guard::catch(|| response.set(None)) {
+            Ok(()) => outcome,
+            Err(panic) => outcome.and(Err(Failure::Panic(panic))),
+        }
+    };
+    if let Err(failure) = outcome {
+        conclude(core, &environ, &handle, failure);
+    }
+    core.count_request(-1);
+}
+
+async fn respond<A: Application>(application: &A, environ: &Environ, handle: &Handle) -> Result<(), Failure> {
+    let start_response = StartResponse(handle.clone());
+    let body = application.call(environ.clone(), start_response).await.map_err(Failure::Application)?;
+    send_body(environ, handle, body).await
+}
+
+async fn send_body(environ: &Environ, handle: &Handle, body: Body) -> Result<(), Failure> {
+    match body.0 {
+        Kind::Empty => finish(environ, handle, Bytes::new())?,
+        Kind::Bytes(bytes) => match finish(environ, handle, bytes.clone()) {
+            // Other handles have filled the outbox.
+            Err(SendError::Full) => {
+                send(handle, bytes).await?;
+                end(environ, handle)?;
+            }
+            finished => finished?,
+        },
+        Kind::Blocks(blocks) => {
+            let total = blocks.iter().map(|block| block.len() as u64).sum();
+            handle.with(|mut exchange| exchange.announce_length(total));
+            for block in blocks.into_iter().filter(|block| !block.is_empty()) {
+                send(handle, block).await?;
+            }
+            end(environ, handle)?;
+        }
+        Kind::Iterator(mut blocks) => {
+            while let Some(block) = blocks.next() {
+                let block = block.map_err(Failure::Application)?;
+                if !block.is_empty() {
+                    send(handle, block).await?;
+                    poll_fn(|context| handle.poll_until(context, |exchange| exchange.is_flushed())).await;
+                }
+            }
+            end(environ, handle)?;
+        }
+        Kind::Stream(mut blocks) => {
+            while let Some(block) = poll_fn(|context| blocks.as_mut().poll_next(context)).await {
+                let block = block.map_err(Failure::Application)?;
+                if !block.is_empty() {
+                    send(handle, block).await?;
+                }
+            }
+            end(environ, handle)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends a body that is whole, and ends the response.
+fn finish(environ: &Environ, handle: &Handle, bytes: Bytes) -> Result<(), SendError> {
+    let hooks = environ.has_hooks();
+    let finished = handle.with(|mut exchange| {
+        exchange.announce_length(bytes.len() as u64);
+        // Nothing more is going to be sent, so it does not matter whether the outbox is full after it.
+        let _ = exchange.send(bytes)?;
+        if hooks {
+            exchange.flush_before_record();
+        }
+        exchange.finish()
+    });
+    // The exchange is over without us: it was taken over.
+    finished.unwrap_or(Ok(()))
+}
+
+fn end(environ: &Environ, handle: &Handle) -> Result<(), SendError> {
+    let hooks = environ.has_hooks();
+    let finished = handle.with(|mut exchange| {
+        if hooks {
+            exchange.flush_before_record();
+        }
+        exchange.finish()
+    });
+    finished.unwrap_or(Ok(()))
+}
+
+/// Ends an exchange whose application failed, and tells the log.
+fn conclude(core: &Core, environ: &Environ, handle: &Handle, failure: Failure) {
+    let request_line = || environ.head().request_line().escape_ascii().to_string();
+    let (refusal, message) = match failure {
+        Failure::Aborted => (None, None),
+        Failure::Send(SendError::Lost(_)) => (None, None),
+        Failure::Send(error) => (None, Some(format!("the application failed: {error}"))),
+        Failure::Panic(panic) => (None, Some(format!("the application {panic}"))),
+        Failure::Application(error) => match input_error(&*error) {
+            Some(InputError::Body(BodyError::Request(error))) => (Some(error), None),
+            Some(InputError::Body(BodyError::Lost(_))) => (None, None),
+            _ if is_loss(&*error) => (None, None),
+            _ => (None, Some(format!("the application failed: {}", chain(&*error)))),
+        },
+    };
+    if let Some(message) = &message {
+        core.error(&format!("{} \"{}\"", message.escape_debug(), request_line()));
+    }
+    if let Some(error) = refusal {
+        core.debug(|| format!("{error} \"{}\"", request_line()));
+    }
+    let hooks = environ.has_hooks();
+    handle.with(|mut exchange| {
+        if hooks {
+            exchange.flush_before_record();
+        }
+        match (refusal, message) {
+            (Some(error), _) => exchange.refuse(error),
+            (None, Some(message)) if core.debug => exchange.fail(&format!("{message}\n")),
+            (None, Some(_)) => exchange.fail(""),
+            (None, None) => exchange.abort(),
+        }
+    });
+}
+
+/// What the client did to the body, if that is why the application failed.
+fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(input) = error.downcast_ref::<InputError>() {
+            return Some(*input);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn is_loss(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref::<SendError>(), Some(SendError::Lost(_)))
+}
+
+/// Runs the post hooks in their order, then writes the access line. Nothing that fails here stops the rest.
+pub(crate) fn settle(core: &Arc<Core>, environ: Option<Environ>, record: &Record) {
+    if let Some(environ) = environ {
+        for hook in environ.take_hooks() {
+            if let Err(panic) = guard::catch(|| hook(&environ, record)) {
+                core.error(&format!("a post hook {}", panic.escape_debug()));
+            }
+        }
+        // What middleware left in the environ may panic when it is dropped.
+        if let Err(panic) = guard::catch(|| drop(environ)) {
+            core.error(&format!("a value in the environ {}", panic.escape_debug()));
+        }
+    }
+    core.access(record);
+}

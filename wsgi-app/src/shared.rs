@@ -1,0 +1,224 @@
+//! What the handles of an application share with the task that runs its connection.
+//!
+//! One lock a connection, held for the length of a call and never across a wait. Only the connection's own task moves
+//! bytes; a call from elsewhere leaves a note and wakes it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Now, Peer};
+
+use crate::InputError;
+use crate::server::Core;
+use crate::transport::Transport;
+
+/// What the server wants of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Order {
+    /// Nothing.
+    Serve,
+    /// Make room: close if idle.
+    Leave,
+    /// Read once more, finish what has begun, close.
+    Finish,
+    /// Stop at once.
+    Abort,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    cell: Mutex<Cell>,
+    pub(crate) core: Arc<Core>,
+}
+
+/// Invariant: `runner` is set whenever the connection's task is `asleep`.
+pub(crate) struct Cell {
+    pub(crate) machine: Connection,
+    /// Counts the exchanges; a handle belongs to one of them.
+    pub(crate) serial: u64,
+    pub(crate) order: Order,
+    /// Since when the connection waits for a request; `None` while it is busy.
+    pub(crate) idle_since: Option<Instant>,
+    /// The transport of a connection that the application has taken over, until it fetches it.
+    pub(crate) stream: Option<Box<dyn Transport>>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    runner: Option<Waker>,
+    /// The connection's task waits; it has to be woken when there is something to do.
+    asleep: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(core: Arc<Core>, peer: Peer) -> Self {
+        let cell = Cell {
+            machine: Connection::new(Arc::clone(&core.config), peer),
+            serial: 0,
+            order: Order::Serve,
+            idle_since: Some(core.clock.now().instant),
+            stream: None,
+            reader: None,
+            writer: None,
+            runner: None,
+            asleep: false,
+        };
+        Self { cell: Mutex::new(cell), core }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Cell> {
+        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives an order and wakes the connection's task. A weaker order than the last has no effect.
+    pub(crate) fn order(&self, order: Order) {
+        let mut cell = self.lock();
+        if order > cell.order {
+            cell.order = order;
+        }
+        cell.touch();
+    }
+}
+
+impl Cell {
+    /// Tells the connection's task that there is something to do.
+    pub(crate) fn touch(&mut self) {
+        if std::mem::take(&mut self.asleep) {
+            if let Some(runner) = &self.runner {
+                runner.wake_by_ref();
+            }
+        }
+    }
+
+    /// The connection's task runs; it looks at everything before it sleeps again.
+    pub(crate) fn awake(&mut self) {
+        self.asleep = false;
+    }
+
+    /// The connection's task goes to sleep.
+    pub(crate) fn sleep(&mut self, context: &Context<'_>) {
+        match &mut self.runner {
+            Some(runner) if runner.will_wake(context.waker()) => {}
+            runner => *runner = Some(context.waker().clone()),
+        }
+        self.asleep = true;
+    }
+
+    /// Whatever the application waits for may have come. It is woken, unless it waits in this very task, which asks
+    /// it next anyway.
+    pub(crate) fn wake_application(&mut self, context: &Context<'_>) {
+        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+            if !waker.will_wake(context.waker()) {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cell")
+            .field("machine", &self.machine)
+            .field("serial", &self.serial)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One exchange, as its handles know it. A handle that is kept too long finds it over.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    shared: Arc<Shared>,
+    serial: u64,
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>, serial: u64) -> Self {
+        Self { shared, serial }
+    }
+
+    /// Calls the machine for the open exchange; `None` when it is over.
+    pub(crate) fn with<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
+        let mut cell = self.shared.lock();
+        let result = cell.exchange(self.serial).map(call);
+        if result.is_some() {
+            cell.touch();
+        }
+        result
+    }
+
+    /// As [`with`](Self::with), for what leaves the connection's task nothing to do.
+    pub(crate) fn look<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
+        self.shared.lock().exchange(self.serial).map(call)
+    }
+
+    /// Gives what has arrived of the body to `take`, which tells how much of it was used; `None` at its end.
+    pub(crate) fn poll_body<R>(
+        &self,
+        context: &mut Context<'_>,
+        take: impl FnOnce(&[u8]) -> (usize, R),
+    ) -> Poll<Result<Option<R>, InputError>> {
+        let now = self.now();
+        let mut cell = self.shared.lock();
+        let Some(mut exchange) = cell.exchange(self.serial) else {
+            return Poll::Ready(Err(InputError::Over));
+        };
+        match exchange.body(now) {
+            Ok(BodyEvent::Data(data)) => {
+                let (used, result) = take(data);
+                exchange.consume(used);
+                Poll::Ready(Ok(Some(result)))
+            }
+            Ok(BodyEvent::End(_)) => Poll::Ready(Ok(None)),
+            Ok(BodyEvent::Io(_)) => {
+                cell.reader = Some(context.waker().clone());
+                cell.touch();
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+
+    /// Ready when `done` says so, or when the exchange is over; `done` is asked again after bytes were moved.
+    pub(crate) fn poll_until(
+        &self,
+        context: &mut Context<'_>,
+        done: impl FnOnce(&mut Exchange<'_>) -> bool,
+    ) -> Poll<()> {
+        let mut cell = self.shared.lock();
+        let Some(mut exchange) = cell.exchange(self.serial) else { return Poll::Ready(()) };
+        if done(&mut exchange) {
+            return Poll::Ready(());
+        }
+        cell.writer = Some(context.waker().clone());
+        cell.touch();
+        Poll::Pending
+    }
+
+    /// Ready with the transport when the application has taken the connection over.
+    pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> Poll<Option<Box<dyn Transport>>> {
+        let mut cell = self.shared.lock();
+        if cell.serial != self.serial || cell.machine.is_lost() {
+            return Poll::Ready(None);
+        }
+        match cell.stream.take() {
+            Some(stream) => Poll::Ready(Some(stream)),
+            None => {
+                cell.reader = Some(context.waker().clone());
+                cell.touch();
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.shared.core.clock.now()
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.shared.core
+    }
+}
+
+impl Cell {
+    fn exchange(&mut self, serial: u64) -> Option<Exchange<'_>> {
+        if self.serial == serial { self.machine.exchange() } else { None }
+    }
+}

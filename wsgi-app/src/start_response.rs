@@ -1,0 +1,111 @@
+//! WSGI's `start_response` and the `write` handle that it returns.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use wsgi_proto::{Flow, SendError, StartError};
+
+use crate::Error;
+use crate::shared::Handle;
+
+/// Starts the response of one request.
+///
+/// It can be cloned and sent anywhere; kept too long it finds the exchange over ([`StartError::Over`]).
+#[derive(Clone, Debug)]
+pub struct StartResponse(pub(crate) Handle);
+
+impl StartResponse {
+    /// Starts the response: status `"200 OK"` and header fields. Nothing is sent before the first block of the body.
+    ///
+    /// `Date`, `Connection`, `Transfer-Encoding` and, where the length is known, `Content-Length` are added.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::AlreadyStarted`] at the second call; the other variants when HTTP does not allow the head, and
+    /// then nothing is started.
+    pub fn send<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        status: impl AsRef<str>,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Write, StartError> {
+        let started = self.0.with(|mut exchange| exchange.respond(status.as_ref(), headers));
+        started.unwrap_or(Err(StartError::Over))?;
+        Ok(Write(self.0.clone()))
+    }
+
+    /// Starts the response anew because `error` came up: WSGI's `exc_info`.
+    ///
+    /// # Errors
+    ///
+    /// `error` itself when the head was sent already; a [`StartError`] when the new head is not allowed.
+    pub fn send_error<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        status: impl AsRef<str>,
+        headers: impl IntoIterator<Item = (N, V)>,
+        error: impl Into<Error>,
+    ) -> Result<Write, Error> {
+        match self.0.with(|mut exchange| exchange.replace(status.as_ref(), headers)) {
+            Some(Ok(())) => Ok(Write(self.0.clone())),
+            Some(Err(StartError::HeadSent)) => Err(error.into()),
+            Some(Err(refused)) => Err(refused.into()),
+            None => Err(StartError::Over.into()),
+        }
+    }
+
+    /// Sends an interim response now: `103 Early Hints`, `102 Processing`. HTTP/1.0 clients are spared it.
+    ///
+    /// # Errors
+    ///
+    /// A [`StartError`] when it is no interim status, or a field is malformed.
+    pub fn inform<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        status: impl AsRef<str>,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError> {
+        let informed = self.0.with(|mut exchange| exchange.inform(status.as_ref(), headers));
+        informed.unwrap_or(Err(StartError::Over))
+    }
+}
+
+/// Sends blocks of the body before, or instead of, the body that the application returns.
+#[derive(Clone, Debug)]
+pub struct Write(Handle);
+
+impl Write {
+    /// Sends one block as a chunk of its own; an empty one sends the head. Waits while the client takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TooLong`] when there is more than the `Content-Length`; [`SendError::Lost`] when the client is
+    /// gone; [`SendError::Finished`] when the exchange is over.
+    pub async fn write(&self, block: impl Into<Bytes>) -> Result<(), SendError> {
+        send(&self.0, block.into()).await
+    }
+
+    /// Waits until everything that was sent has gone to the client, or the connection is lost.
+    pub async fn flush(&self) {
+        poll_fn(|context| self.0.poll_until(context, |exchange| exchange.is_flushed())).await;
+    }
+}
+
+/// Sends one block, and waits until there is room for the next.
+pub(crate) async fn send(handle: &Handle, block: Bytes) -> Result<(), SendError> {
+    loop {
+        let sent =
+            handle.with(|mut exchange| exchange.send(block.clone())).unwrap_or(Err(SendError::Finished));
+        match sent {
+            Ok(Flow::Ready) => return Ok(()),
+            Ok(Flow::Full) => {
+                room(handle).await;
+                return Ok(());
+            }
+            // Another handle filled the outbox meanwhile.
+            Err(SendError::Full) => room(handle).await,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn room(handle: &Handle) {
+    poll_fn(|context| handle.poll_until(context, |exchange| !exchange.is_full())).await;
+}

@@ -1,0 +1,50 @@
+//! What an adapter brings: one connection's way to move bytes and to wait.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// One accepted connection on some runtime. Every method is called from the connection's own task only.
+pub trait Transport: Send + 'static {
+    /// Ready when a read would probably bring something. Waiting here needs no buffer; a transport that cannot tell
+    /// is always ready.
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = context;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads into `space`; 0 is the end of the peer's half.
+    fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes from `slices`, of which none is empty. What is taken goes out without another call.
+    fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Closes our half; the other may go on. What was written before still arrives.
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ready at `deadline` or later. The last deadline counts; a runtime's timer need not be moved forward, since
+    /// the clock is compared again.
+    fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()>;
+}
+
+impl Transport for Box<dyn Transport> {
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_readable(context)
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        (**self).poll_read(context, space)
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        (**self).poll_write(context, slices)
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_shutdown(context)
+    }
+
+    fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        (**self).poll_deadline(context, deadline)
+    }
+}
