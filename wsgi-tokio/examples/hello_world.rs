@@ -1,0 +1,24 @@
+//! The manual's first example: `curl -i http://127.0.0.1:8090/`. Ctrl-C stops it gracefully.
+#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+
+use wsgi_tokio::{Body, Environ, Result, Server, StartResponse};
+
+async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    Ok("Hello, World!\r\n".into())
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:8090").await?;
+    println!("serving http://{}/", listener.local_addr()?);
+    let server = Server::new(listener, hello_world);
+    let handle = server.handle();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.shutdown();
+        }
+    });
+    server.serve().await?;
+    Ok(())
+}

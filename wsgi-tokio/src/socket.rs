@@ -1,0 +1,87 @@
+//! How a tokio socket reads, writes and waits.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::time::{Sleep, sleep_until};
+use wsgi_app::Transport;
+
+/// A socket, and the one timer of its connection.
+pub(crate) struct Socket<S> {
+    stream: S,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Socket<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, timer: None }
+    }
+}
+
+/// Streams that can wait for something to read without a buffer.
+pub(crate) trait Readiness {
+    fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Readiness for TcpStream {
+    fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(context)
+    }
+}
+
+#[cfg(unix)]
+impl Readiness for UnixStream {
+    fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(context)
+    }
+}
+
+impl<S> Transport for Socket<S>
+where
+    S: AsyncRead + AsyncWrite + Readiness + Unpin + Send + 'static,
+{
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_read_ready(context)
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        // A short read clears tokio's readiness, so the next wait costs no system call.
+        let mut buffer = ReadBuf::new(space);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match slices {
+            [slice] => Pin::new(&mut self.stream).poll_write(context, slice),
+            slices => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        // One that fires too early is set again then; most deadlines move on before they are reached.
+        if deadline < timer.deadline() || timer.is_elapsed() {
+            timer.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(timer.as_mut().poll(context));
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+}
