@@ -1,0 +1,70 @@
+//! The steps that are a command or two of cargo.
+
+use crate::command::{Cmd, require_subcommand};
+use crate::{Options, Outcome, PRIVATE, PUBLISHED};
+
+pub(crate) fn fmt(_: &Options) -> Outcome {
+    Cmd::new("cargo fmt --all --check").run()?;
+    for excluded in ["fuzz/Cargo.toml", "tests/no-std-proof/Cargo.toml"] {
+        Cmd::new("cargo fmt --check --manifest-path").arg(excluded).run()?;
+    }
+    Ok(String::new())
+}
+
+/// One package at a time: cargo would otherwise switch on, for all, the features that any of them asks for.
+pub(crate) fn clippy(_: &Options) -> Outcome {
+    let private = PRIVATE.iter().map(|package| (*package, &[""][..]));
+    for (package, feature_sets) in PUBLISHED.iter().copied().chain(private) {
+        for features in feature_sets {
+            Cmd::new(&format!("cargo clippy -p {package} --all-targets {features} -- -D warnings")).run()?;
+        }
+    }
+    Ok(String::new())
+}
+
+pub(crate) fn docs(_: &Options) -> Outcome {
+    for (package, _) in PUBLISHED {
+        Cmd::new(&format!("cargo doc --no-deps --all-features -p {package}"))
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .run()?;
+    }
+    Ok(String::new())
+}
+
+/// Packages them together, so that each is built against the packages of the others and not against their folders.
+pub(crate) fn package(_: &Options) -> Outcome {
+    let mut command = Cmd::new("cargo package");
+    for (package, _) in PUBLISHED {
+        command = command.arg("-p").arg(package);
+    }
+    if !in_ci() {
+        command = command.arg("--allow-dirty");
+    }
+    command.run()?;
+    Ok(String::new())
+}
+
+/// What a change of the code alone can break, so that it needs no network beyond the crates themselves.
+pub(crate) fn deny(_: &Options) -> Outcome {
+    require_subcommand("deny")?;
+    // cargo-deny looks at the crates of every platform, cargo has fetched those of this one.
+    Cmd::new("cargo fetch").run()?;
+    Cmd::new("cargo deny --offline check bans licenses sources").run()?;
+    Ok(String::new())
+}
+
+pub(crate) fn advisories(_: &Options) -> Outcome {
+    require_subcommand("deny")?;
+    Cmd::new("cargo deny check advisories").run()?;
+    Ok(String::new())
+}
+
+/// The test command of the README, word for word.
+pub(crate) fn test(_: &Options) -> Outcome {
+    Cmd::new("cargo test --workspace").run()?;
+    Ok(String::new())
+}
+
+fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}

@@ -1,0 +1,201 @@
+//! The task runner. `cargo xtask ci` is the whole run, `cargo xtask STEP` a single step of it.
+//!
+//! Knows which commands prove the project and how to start them. Must not know anything that a command can say itself.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to the one who called is its work")]
+
+mod checks;
+mod command;
+mod conform;
+mod fuzz;
+mod no_std;
+mod platforms;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// What a step has to say for the summary (often nothing), or why it failed.
+pub(crate) type Outcome = Result<String, String>;
+
+/// The published crates, lowest first, each with the sets of features that it is linted with.
+pub(crate) const PUBLISHED: &[(&str, &[&str])] =
+    &[("wsgi-proto", &["", "--features std"]), ("wsgi-app", &[""]), ("wsgi-tokio", &[""])];
+
+/// The crates that never leave the repository.
+pub(crate) const PRIVATE: &[&str] = &["wsgi-tests", "xtask"];
+
+/// What the command line may set.
+pub(crate) struct Options {
+    /// How long each fuzz target runs.
+    pub(crate) fuzz_seconds: u64,
+}
+
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Options) -> Outcome,
+}
+
+/// The steps of `ci` in their order: what fails fast comes first.
+const CI: &[Step] = &[
+    Step { name: "fmt", about: "the format of every crate, the fuzz crate too", run: checks::fmt },
+    Step { name: "clippy", about: "lints, package by package, warnings as errors", run: checks::clippy },
+    Step { name: "docs", about: "documentation without warnings", run: checks::docs },
+    Step { name: "no-std", about: "wsgi-proto links no std, and the proof of it can fail", run: no_std::run },
+    Step { name: "package", about: "the published crates build from their packages", run: checks::package },
+    Step { name: "deny", about: "banned crates, licences, sources (deny.toml)", run: checks::deny },
+    Step {
+        name: "check-platforms",
+        about: "cargo check on the other platforms and the oldest Rust, where installed",
+        run: platforms::run,
+    },
+    Step { name: "test", about: "cargo test --workspace", run: checks::test },
+    Step {
+        name: "conform",
+        about: "the conformance cases against echo, whole and byte by byte",
+        run: conform::run,
+    },
+    Step {
+        name: "fuzz",
+        about: "each fuzz target for a while, 20 s unless --seconds says more",
+        run: fuzz::run,
+    },
+];
+
+/// Steps that are not part of `ci`, since their answer can change while the code does not.
+const OTHER: &[Step] = &[Step {
+    name: "advisories",
+    about: "the dependencies in the RustSec database (network)",
+    run: checks::advisories,
+}];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (name, options) = match parse(&arguments) {
+        Ok(parsed) => parsed,
+        Err(message) => {
+            eprintln!("{message}\n\n{}", usage());
+            return ExitCode::from(2);
+        }
+    };
+    let steps: Vec<&Step> = match name {
+        "help" => {
+            println!("{}", usage());
+            return ExitCode::SUCCESS;
+        }
+        "ci" => CI.iter().collect(),
+        name => CI.iter().chain(OTHER).filter(|step| step.name == name).collect(),
+    };
+    if run(&steps, &options) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The name of what to run, which is a step, `ci` or `help`.
+fn parse(arguments: &[String]) -> Result<(&str, Options), String> {
+    let mut options = Options { fuzz_seconds: 20 };
+    let (name, rest) = match arguments.split_first() {
+        None => ("help", &[][..]),
+        Some((first, _)) if ["-h", "--help"].contains(&first.as_str()) => ("help", &[][..]),
+        Some((first, rest)) => (first.as_str(), rest),
+    };
+    if name != "help" && name != "ci" && !CI.iter().chain(OTHER).any(|step| step.name == name) {
+        return Err(format!("`{name}` is not a step"));
+    }
+    match rest {
+        [] => {}
+        [flag, seconds] if flag == "--seconds" && (name == "fuzz" || name == "ci") => {
+            options.fuzz_seconds = match seconds.parse() {
+                Ok(seconds) if seconds > 0 => seconds,
+                _ => return Err(format!("`--seconds {seconds}` is not a positive whole number")),
+            };
+        }
+        [other, ..] => return Err(format!("`{name}` does not take `{other}`")),
+    }
+    Ok((name, options))
+}
+
+fn usage() -> String {
+    let mut text = String::from("usage: cargo xtask STEP\n\n");
+    let mut line = |name: &str, about: &str| text.push_str(&format!("  {name:<16} {about}\n"));
+    line("ci", "all of the following in this order, up to the first failure");
+    CI.iter().for_each(|step| line(step.name, step.about));
+    line("", "");
+    OTHER.iter().for_each(|step| line(step.name, step.about));
+    line("help", "this text");
+    text.push_str("\n`ci` and `fuzz` take `--seconds N`: how long each fuzz target runs");
+    text
+}
+
+/// Runs the steps up to the first failure and sums up; whether all of them passed.
+fn run(steps: &[&Step], options: &Options) -> bool {
+    let mut summary: Vec<(&str, Duration, Outcome)> = Vec::new();
+    for step in steps {
+        println!("\n==> {}: {}", step.name, step.about);
+        let start = Instant::now();
+        let outcome = (step.run)(options);
+        let took = start.elapsed();
+        match &outcome {
+            Ok(_) => println!("<== {} passed in {:.1} s", step.name, took.as_secs_f64()),
+            Err(why) => eprintln!("<== {} FAILED after {:.1} s: {why}", step.name, took.as_secs_f64()),
+        }
+        let failed = outcome.is_err();
+        summary.push((step.name, took, outcome));
+        if failed {
+            break;
+        }
+    }
+    if steps.len() > 1 {
+        print_summary(steps, &summary);
+    }
+    summary.iter().all(|(_, _, outcome)| outcome.is_ok())
+}
+
+fn print_summary(steps: &[&Step], summary: &[(&str, Duration, Outcome)]) {
+    println!("\n{:<16} {:>9}  result", "step", "seconds");
+    for (name, took, outcome) in summary {
+        let result = match outcome {
+            Ok(note) if note.is_empty() => String::from("passed"),
+            Ok(note) => format!("passed; {note}"),
+            Err(_) => String::from("FAILED"),
+        };
+        println!("{name:<16} {:>9.1}  {result}", took.as_secs_f64());
+    }
+    for step in &steps[summary.len()..] {
+        println!("{:<16} {:>9}  not run", step.name, "-");
+    }
+    let total: f64 = summary.iter().map(|(_, took, _)| took.as_secs_f64()).sum();
+    println!("{:<16} {total:>9.1}", "all");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<(String, u64), String> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        parse(&words).map(|(name, options)| (name.to_owned(), options.fuzz_seconds))
+    }
+
+    #[test]
+    fn the_command_line_is_understood_or_refused() {
+        assert_eq!(parsed(&[]), Ok(("help".into(), 20)));
+        assert_eq!(parsed(&["--help"]), Ok(("help".into(), 20)));
+        assert_eq!(parsed(&["ci"]), Ok(("ci".into(), 20)));
+        assert_eq!(parsed(&["fuzz", "--seconds", "3"]), Ok(("fuzz".into(), 3)));
+        assert_eq!(parsed(&["advisories"]), Ok(("advisories".into(), 20)));
+        for wrong in
+            [&["bogus"][..], &["fmt", "--seconds", "3"], &["fuzz", "--seconds", "0"], &["fuzz", "--seconds"]]
+        {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn every_step_has_its_own_name() {
+        let mut names: Vec<&str> = CI.iter().chain(OTHER).map(|step| step.name).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(!names.contains(&"ci") && !names.contains(&"help"));
+    }
+}
