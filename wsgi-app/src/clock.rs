@@ -1,6 +1,6 @@
 //! Reads the clocks for the machine.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wsgi_proto::Now;
@@ -8,25 +8,53 @@ use wsgi_proto::Now;
 /// A time zone's rules change its offset at full quarters of an hour only.
 const ZONE_STEP: i64 = 15 * 60;
 
+/// How long the two clocks are taken to run in step: a wall clock that is set is noticed after that.
+const IN_STEP: u64 = 500_000_000;
+
 #[derive(Debug)]
 pub(crate) struct Clock {
     origin: Instant,
+    /// When the wall clock was read last, on the monotonic one, and what it said then: nanoseconds since 1970 less
+    /// nanoseconds since the origin.
+    read_at: AtomicU64,
+    offset: AtomicI64,
     /// The quarter of an hour for which the zone's offset was looked up, and the offset in its low 20 bits.
     zone: AtomicI64,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { origin: Instant::now(), zone: AtomicI64::new(i64::MIN) }
+        let clock = Self {
+            origin: Instant::now(),
+            read_at: AtomicU64::new(0),
+            offset: AtomicI64::new(0),
+            zone: AtomicI64::new(i64::MIN),
+        };
+        clock.read_wall_clock(0);
+        clock
     }
 
     /// Both clocks, in UTC.
     pub(crate) fn now(&self) -> Now {
-        let unix = match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-            Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+        // 584 years fit.
+        let elapsed = self.origin.elapsed();
+        let nanos = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
+        if nanos.wrapping_sub(self.read_at.load(Ordering::Relaxed)) > IN_STEP {
+            self.read_wall_clock(nanos);
+        }
+        let unix =
+            self.offset.load(Ordering::Relaxed).saturating_add_unsigned(nanos).div_euclid(1_000_000_000);
+        Now::new(wsgi_proto::Instant::from_nanos(nanos), unix)
+    }
+
+    #[cold]
+    fn read_wall_clock(&self, nanos: u64) {
+        let since_1970 = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX),
         };
-        Now::new(wsgi_proto::Instant::from_origin(self.origin.elapsed()), unix)
+        self.offset.store(since_1970.saturating_sub_unsigned(nanos), Ordering::Relaxed);
+        self.read_at.store(nanos, Ordering::Relaxed);
     }
 
     /// Both clocks, in local time.

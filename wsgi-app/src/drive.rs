@@ -1,5 +1,6 @@
 //! Runs one connection: the machine says what to do, the transport does it, the application is asked in between.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -32,25 +33,31 @@ pub async fn serve_connection<A: Application>(
         shared: Arc::clone(&permit.shared),
         budget: BUDGET,
         now: Now::default(),
+        woken: true,
+        wants_record: server.core.logs(),
+        spare: None,
     };
     let mut current: Option<Environ> = None;
     loop {
-        match std::future::poll_fn(|context| driver.poll_event(context)).await {
+        match poll_fn(|context| driver.poll_event(context)).await {
             Event::Request => {
                 let Some((environ, handle)) = driver.take_request() else { continue };
-                current = Some(environ.clone());
-                run::request(&server, &mut driver, environ, handle).await;
+                run::request(&server, &mut driver, &environ, &handle).await;
+                driver.wants_record = server.core.logs() || environ.is_changed();
+                if driver.wants_record {
+                    current = Some(environ);
+                } else {
+                    driver.spare = environ.into_spare(&server.core.no_head);
+                }
             }
             Event::Done => driver.settle(current.take()),
-            Event::ShutdownWrite => std::future::poll_fn(|context| driver.poll_shutdown(context)).await,
+            Event::ShutdownWrite => poll_fn(|context| driver.poll_shutdown(context)).await,
             Event::TakenOver => {
                 driver.settle(current.take());
                 return;
             }
             Event::Closed(reason) => {
-                let cell = driver.shared.lock();
-                let peer = *cell.machine.peer();
-                drop(cell);
+                let peer = *driver.shared.lock().machine.peer();
                 server.core.closed(&peer, reason);
                 return;
             }
@@ -66,25 +73,41 @@ pub(crate) struct Driver<T> {
     shared: Arc<Shared>,
     budget: u32,
     now: Now,
+    /// Whether the task slept since the clocks were read.
+    woken: bool,
+    /// Whether the log or the hooks are going to read the record of the exchange.
+    wants_record: bool,
+    /// The environ of the last request, if it can be used again.
+    spare: Option<Environ>,
 }
 
 impl<T: Transport> Driver<T> {
     /// Moves bytes until the machine says something else.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        let Self { transport, shared, budget, now } = self;
-        *now = shared.core.clock.now();
+        let Self { transport, shared, budget, now, woken, wants_record, .. } = self;
+        // The clocks are read once a wake-up.
+        let mut fresh = std::mem::take(woken);
+        if fresh {
+            *now = shared.core.clock.now();
+        }
         let mut cell = shared.lock();
         cell.awake();
         loop {
             obey(&mut cell);
             let io = match cell.machine.poll(*now) {
                 Event::Io(io) => io,
+                Event::Done if !*wants_record => {
+                    cell.machine.pass_record();
+                    continue;
+                }
                 event => return Poll::Ready(event),
             };
             if *budget == 0 {
+                *woken = true;
                 return give_way(budget, &mut cell, context);
             }
-            if move_bytes(transport, shared, &mut cell, now, budget, io, context) {
+            if move_bytes(transport, shared, &mut cell, now, budget, io, std::mem::take(&mut fresh), context)
+            {
                 continue;
             }
             let idle = !cell.machine.is_busy();
@@ -102,6 +125,7 @@ impl<T: Transport> Driver<T> {
                 shared.core.give_back(buffers);
             }
             cell.sleep(context);
+            *woken = true;
             return Poll::Pending;
         }
     }
@@ -114,9 +138,11 @@ impl<T: Transport> Driver<T> {
     ) -> Poll<Option<R>> {
         loop {
             if let Poll::Ready(result) = application(context) {
+                // It may have computed for long; only deadlines would notice.
+                self.woken |= self.shared.core.has_timeouts();
                 return Poll::Ready(Some(result));
             }
-            let Self { transport, shared, budget, now } = self;
+            let Self { transport, shared, budget, now, .. } = self;
             *now = shared.core.clock.now();
             let mut cell = shared.lock();
             cell.awake();
@@ -128,7 +154,7 @@ impl<T: Transport> Driver<T> {
                 }
                 match cell.machine.poll(*now) {
                     Event::Io(io) if *budget > 0 => {
-                        if !move_bytes(transport, shared, &mut cell, now, budget, io, context) {
+                        if !move_bytes(transport, shared, &mut cell, now, budget, io, false, context) {
                             break;
                         }
                         moved = true;
@@ -161,17 +187,16 @@ impl<T: Transport> Driver<T> {
         cell.idle_since = None;
         self.budget = self.budget.saturating_sub(1);
         let handle = Handle::new(Arc::clone(&self.shared), cell.serial);
-        Some((Environ::new(head, *cell.machine.peer(), handle.clone()), handle))
+        let environ = Environ::new(self.spare.take(), head, *cell.machine.peer(), handle.clone());
+        Some((environ, handle))
     }
 
     /// What follows a response: the post hooks, and the access line.
     fn settle(&mut self, environ: Option<Environ>) {
         let core = &self.shared.core;
         let mut cell = self.shared.lock();
-        if core.logs() {
-            self.now = core.clock.local_now();
-            cell.machine.poll(self.now);
-        }
+        self.now = core.clock.local_now();
+        cell.machine.poll(self.now);
         let record = cell.machine.take_record();
         drop(cell);
         if let Some(record) = record {
@@ -222,6 +247,7 @@ fn move_bytes<T: Transport>(
     now: &mut Now,
     budget: &mut u32,
     io: Io,
+    woken: bool,
     context: &mut Context<'_>,
 ) -> bool {
     let Some(transport) = transport else { return false };
@@ -240,8 +266,9 @@ fn move_bytes<T: Transport>(
             Poll::Pending => {}
         }
     }
-    if io.read {
-        match read(transport, shared, cell, context) {
+    // After a write the machine may want something else first.
+    if io.read && !moved {
+        match read(transport, shared, cell, woken, context) {
             Poll::Ready(Ok(0)) => {
                 cell.machine.recv_eof();
                 moved = true;
@@ -293,10 +320,14 @@ fn read<T: Transport>(
     transport: &mut T,
     shared: &Shared,
     cell: &mut Cell,
+    woken: bool,
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    // Waiting needs no buffer; one is borrowed when there is something to read.
-    ready!(transport.poll_readable(context))?;
+    // Waiting needs no buffer; one is borrowed when there is something to read. That is most likely what a sleeping
+    // task was woken for.
+    if !woken {
+        ready!(transport.poll_readable(context))?;
+    }
     if !cell.machine.has_buffers() {
         cell.machine.lend(shared.core.lend());
     }

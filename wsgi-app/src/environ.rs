@@ -32,13 +32,32 @@ pub(crate) struct Request {
 struct Changes {
     /// Variables that were set, or removed (`None`).
     variables: Vec<(String, Option<String>)>,
-    extensions: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// Made when the first value comes.
+    extensions: Option<Box<HashMap<TypeId, Box<dyn Any + Send + Sync>>>>,
     hooks: Vec<Hook>,
 }
 
 impl Environ {
-    pub(crate) fn new(head: Arc<Head>, peer: Peer, handle: Handle) -> Self {
+    /// The environ of one request; `spare` is used again if nobody kept it.
+    pub(crate) fn new(spare: Option<Self>, head: Arc<Head>, peer: Peer, handle: Handle) -> Self {
+        if let Some(Self(mut request)) = spare {
+            if let Some(again) = Arc::get_mut(&mut request) {
+                (again.head, again.handle) = (head, handle);
+                return Self(request);
+            }
+        }
         Self(Arc::new(Request { head, peer, handle, changes: Mutex::default() }))
+    }
+
+    /// What can be used again for the next request of this connection: nobody else holds it, and nothing was changed.
+    /// It lets go of the head, so that the machine can use that again, too.
+    pub(crate) fn into_spare(mut self, nothing: &Arc<Head>) -> Option<Self> {
+        let request = Arc::get_mut(&mut self.0)?;
+        let changes = request.changes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let untouched =
+            changes.variables.is_empty() && changes.hooks.is_empty() && changes.extensions.is_none();
+        request.head = Arc::clone(nothing);
+        untouched.then_some(self)
     }
 
     /// A CGI or WSGI variable as a string, made when asked for: `REQUEST_METHOD`, `PATH_INFO`, `HTTP_ACCEPT`,
@@ -125,13 +144,14 @@ impl Environ {
 
     /// Keeps a value for whoever handles this request later, one of each type. Gives back the one before.
     pub fn insert<T: Any + Send + Sync>(&self, value: T) -> Option<T> {
-        let before = self.changes().extensions.insert(TypeId::of::<T>(), Box::new(value))?;
+        let before =
+            self.changes().extensions.get_or_insert_default().insert(TypeId::of::<T>(), Box::new(value))?;
         before.downcast().ok().map(|value| *value)
     }
 
     /// The value of this type that was [inserted](Self::insert).
     pub fn extension<T: Any + Clone>(&self) -> Option<T> {
-        self.changes().extensions.get(&TypeId::of::<T>())?.downcast_ref().cloned()
+        self.changes().extensions.as_ref()?.get(&TypeId::of::<T>())?.downcast_ref().cloned()
     }
 
     /// Calls `hook` once after the response was sent completely, or the client went away (the manual's
@@ -144,6 +164,12 @@ impl Environ {
     /// Joins blocks of this response up to `bytes` (`eventlet.minimum_write_chunk_size`); 0 sends each as it is.
     pub fn set_minimum_write_chunk_size(&self, bytes: usize) {
         self.0.handle.with(|mut exchange| exchange.set_minimum_chunk_size(bytes));
+    }
+
+    /// Whether the application left anything here that has to be looked after.
+    pub(crate) fn is_changed(&self) -> bool {
+        let changes = self.changes();
+        !changes.hooks.is_empty() || changes.extensions.is_some()
     }
 
     pub(crate) fn has_hooks(&self) -> bool {

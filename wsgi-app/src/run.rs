@@ -1,7 +1,7 @@
 //! Runs one request: the application, its body, its errors and panics, and what follows.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -14,7 +14,7 @@ use crate::environ::Environ;
 use crate::error::chain;
 use crate::server::{Core, Server};
 use crate::shared::Handle;
-use crate::start_response::{StartResponse, send};
+use crate::start_response::{StartResponse, room, send};
 use crate::transport::Transport;
 use crate::{Application, Body, Error, InputError, guard};
 
@@ -37,35 +37,43 @@ impl From<SendError> for Failure {
 pub(crate) async fn request<A: Application>(
     server: &Server<A>,
     driver: &mut Driver<impl Transport>,
-    environ: Environ,
-    handle: Handle,
+    environ: &Environ,
+    handle: &Handle,
 ) {
     let core = &server.core;
     core.count_request(1);
-    let outcome = {
-        let mut response = pin!(Some(respond(&server.application, &environ, &handle)));
-        let outcome = poll_fn(|context| {
-            driver.poll_with(context, |context| match response.as_mut().as_pin_mut() {
-                None => Poll::Ready(Ok(())),
-                Some(future) => match guard::catch(|| future.poll(context)) {
-                    Ok(Poll::Pending) => Poll::Pending,
-                    Ok(Poll::Ready(result)) => Poll::Ready(result),
-                    Err(panic) => Poll::Ready(Err(Failure::Panic(panic))),
-                },
-            })
+    let mut response = pin!(Some(respond(&server.application, environ, handle)));
+    let outcome = poll_fn(|context| {
+        driver.poll_with(context, |context| {
+            let polled =
+                guard::catch(|| match response.as_mut().as_pin_mut().map(|future| future.poll(context)) {
+                    Some(Poll::Pending) => Poll::Pending,
+                    Some(Poll::Ready(result)) => {
+                        // What the application holds may panic when it is dropped, too.
+                        response.set(None);
+                        Poll::Ready(result)
+                    }
+                    None => Poll::Ready(Ok(())),
+                });
+            polled.unwrap_or_else(|panic| Poll::Ready(Err(Failure::Panic(panic))))
         })
-        .await
-        .unwrap_or(Err(Failure::Aborted));
-        // What the application holds may panic when it is dropped, too.
-        match guard::catch(|| response.set(None)) {
-            Ok(()) => outcome,
-            Err(panic) => outcome.and(Err(Failure::Panic(panic))),
-        }
-    };
+    })
+    .await
+    .unwrap_or(Err(Failure::Aborted));
+    let outcome = if outcome.is_ok() { outcome } else { give_up(response, outcome) };
     if let Err(failure) = outcome {
-        conclude(core, &environ, &handle, failure);
+        conclude(core, environ, handle, failure);
     }
     core.count_request(-1);
+}
+
+/// Drops what is left of an application that panicked, or is not waited for.
+#[cold]
+fn give_up<F>(mut response: Pin<&mut Option<F>>, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    match guard::catch(|| response.set(None)) {
+        Ok(()) => outcome,
+        Err(panic) => Err(Failure::Panic(panic)),
+    }
 }
 
 async fn respond<A: Application>(application: &A, environ: &Environ, handle: &Handle) -> Result<(), Failure> {
@@ -76,15 +84,14 @@ async fn respond<A: Application>(application: &A, environ: &Environ, handle: &Ha
 
 async fn send_body(environ: &Environ, handle: &Handle, body: Body) -> Result<(), Failure> {
     match body.0 {
-        Kind::Empty => finish(environ, handle, Bytes::new())?,
-        Kind::Bytes(bytes) => match finish(environ, handle, bytes.clone()) {
-            // Other handles have filled the outbox.
-            Err(SendError::Full) => {
-                send(handle, bytes).await?;
-                end(environ, handle)?;
+        Kind::Empty => end(environ, handle)?,
+        Kind::Bytes(bytes) => {
+            let mut bytes = bytes;
+            while !finish(environ, handle, &mut bytes)? {
+                // Other handles have filled the outbox.
+                room(handle).await;
             }
-            finished => finished?,
-        },
+        }
         Kind::Blocks(blocks) => {
             let total = blocks.iter().map(|block| block.len() as u64).sum();
             handle.with(|mut exchange| exchange.announce_length(total));
@@ -116,20 +123,22 @@ async fn send_body(environ: &Environ, handle: &Handle, body: Body) -> Result<(),
     Ok(())
 }
 
-/// Sends a body that is whole, and ends the response.
-fn finish(environ: &Environ, handle: &Handle, bytes: Bytes) -> Result<(), SendError> {
+/// Sends a body that is whole, and ends the response. False: there is no room, nothing happened.
+fn finish(environ: &Environ, handle: &Handle, bytes: &mut Bytes) -> Result<bool, SendError> {
     let hooks = environ.has_hooks();
     let finished = handle.with(|mut exchange| {
+        if exchange.is_full() {
+            return Ok(false);
+        }
         exchange.announce_length(bytes.len() as u64);
-        // Nothing more is going to be sent, so it does not matter whether the outbox is full after it.
-        let _ = exchange.send(bytes)?;
+        let _ = exchange.send(std::mem::take(bytes))?;
         if hooks {
             exchange.flush_before_record();
         }
-        exchange.finish()
+        exchange.finish().map(|()| true)
     });
     // The exchange is over without us: it was taken over.
-    finished.unwrap_or(Ok(()))
+    finished.unwrap_or(Ok(true))
 }
 
 fn end(environ: &Environ, handle: &Handle) -> Result<(), SendError> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use wsgi_proto::{Buffers, CloseReason, Config, LogFormat, Lost, Peer, Record};
+use wsgi_proto::{Buffers, CloseReason, Config, Head, KeepAlive, LogFormat, Lost, Peer, Record};
 
 use crate::clock::Clock;
 use crate::log::{Log, LogEntry};
@@ -31,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Clock,
     pub(crate) debug: bool,
+    /// Stands where a head is no longer needed.
+    pub(crate) no_head: Arc<Head>,
     log: Option<Arc<dyn Log>>,
     format: LogFormat,
     buffers: Mutex<Vec<Buffers>>,
@@ -56,6 +58,7 @@ impl<A> Server<A> {
         let core = Core {
             clock: Clock::new(),
             debug: options.debug,
+            no_head: Arc::default(),
             log: options.take_log(),
             format,
             buffers: Mutex::default(),
@@ -161,7 +164,7 @@ impl<A> Server<A> {
 impl Core {
     pub(crate) fn lend(&self) -> Buffers {
         let pooled = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        pooled.unwrap_or_else(Buffers::new)
+        pooled.unwrap_or_default()
     }
 
     pub(crate) fn give_back(&self, buffers: Buffers) {
@@ -169,6 +172,11 @@ impl Core {
         if pool.len() < POOLED {
             pool.push(buffers.trimmed());
         }
+    }
+
+    /// Whether a wait between two wake-ups of a connection can end by time.
+    pub(crate) fn has_timeouts(&self) -> bool {
+        self.config.socket_timeout.is_some() || matches!(self.config.keepalive, KeepAlive::For(_))
     }
 
     /// Whether anything is logged, so that what only the log needs can be left undone.

@@ -74,6 +74,10 @@ impl Shared {
         if order > cell.order {
             cell.order = order;
         }
+        // A response whose head is not sent yet says `Connection: close`, also if its application never waits.
+        if order == Order::Finish && cell.machine.is_busy() {
+            cell.machine.shutdown();
+        }
         cell.touch();
     }
 }

@@ -106,6 +106,7 @@ pub(crate) async fn send(handle: &Handle, block: Bytes) -> Result<(), SendError>
     }
 }
 
-async fn room(handle: &Handle) {
+/// Waits until a block can be sent.
+pub(crate) async fn room(handle: &Handle) {
     poll_fn(|context| handle.poll_until(context, |exchange| !exchange.is_full())).await;
 }

@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     continue;
                 }
                 if !connection.has_buffers() {
-                    connection.lend(pool.pop().unwrap_or_else(Buffers::new));
+                    connection.lend(pool.pop().unwrap_or_default());
                 }
                 // As little as a network may bring at once.
                 let space = connection.recv_space();

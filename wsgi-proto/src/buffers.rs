@@ -13,7 +13,7 @@ const RECEIVE: usize = 16 * 1024;
 ///
 /// A connection that waits for its next request holds none: the driver takes it back with `Connection::rest` before
 /// it waits, and lends it with `Connection::lend` when there is something to read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Buffers {
     pub(crate) recv: Vec<u8>,
     pub(crate) send: Vec<u8>,
@@ -24,15 +24,24 @@ pub struct Buffers {
 impl Buffers {
     /// A fresh set: 16 KiB to receive into, all else grows when it is used.
     pub fn new() -> Self {
-        Self { recv: vec![0; RECEIVE], ..Self::default() }
+        Self { recv: vec![0; RECEIVE], send: Vec::new(), reply: Vec::new(), head: None }
     }
 
     /// Gives memory back that an unusual exchange needed, so that a pool of these stays small.
     #[must_use]
     pub fn trimmed(mut self) -> Self {
+        let head = self.head.as_ref().map_or(0, |head| head.bytes.capacity());
+        let largest = self.send.capacity().max(self.reply.capacity()).max(head);
+        if self.recv.len() != RECEIVE || largest > RECEIVE {
+            self.trim();
+        }
+        self
+    }
+
+    #[cold]
+    fn trim(&mut self) {
         if self.recv.len() != RECEIVE {
-            self.recv.resize(RECEIVE, 0);
-            self.recv.shrink_to_fit();
+            self.recv = vec![0; RECEIVE];
         }
         for memory in [&mut self.send, &mut self.reply] {
             if memory.capacity() > RECEIVE {
@@ -40,6 +49,11 @@ impl Buffers {
             }
         }
         self.head.take_if(|head| head.bytes.capacity() > RECEIVE);
-        self
+    }
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self::new()
     }
 }

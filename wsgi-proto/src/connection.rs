@@ -82,7 +82,9 @@ impl Connection {
         let limits = &self.config.limits;
         let limit = match (self.state.link(), self.state.peer()) {
             (Link::Open, PeerHalf::Idle | PeerHalf::Head) => {
-                limits.inbox.max(limits.method + limits.target + limits.fields_size + 64)
+                // The request line's spaces and version, and empty lines before it, are few.
+                let line = limits.method.saturating_add(limits.target).saturating_add(64);
+                limits.inbox.max(line.saturating_add(limits.fields_size))
             }
             (Link::Open, PeerHalf::Body) => self.body.wanted_space(limits),
             _ => limits.inbox,
@@ -143,28 +145,36 @@ impl Connection {
         if !self.record_is_ready() {
             return None;
         }
-        let ledger = core::mem::replace(&mut self.ledger, Ledger::settled());
-        let record = ledger.into_record(self);
+        let record = self.ledger.record(self);
+        self.pass_record();
+        Some(record)
+    }
+
+    /// As [`take_record`](Self::take_record), for a driver that has no use for the record.
+    pub fn pass_record(&mut self) {
+        if !self.record_is_ready() {
+            return;
+        }
+        self.ledger.settled = true;
         self.timers.drain = None;
         if self.state.link() != Link::Open || self.state.ours() == OurHalf::TakenOver {
-            return Some(record);
+            return;
         }
         if self.state.persists() {
             self.state.next_exchange();
         } else {
-            let reason = match (record.refused, self.state.ours()) {
+            let reason = match (self.ledger.refused, self.state.ours()) {
                 (Some(error), _) => CloseReason::Refused(error),
                 (None, OurHalf::Cut) => CloseReason::Cut,
                 (None, _) => CloseReason::Finished,
             };
             self.end(reason);
         }
-        Some(record)
     }
 
     /// Tells that the sending half was closed, as [`Event::ShutdownWrite`] asked for.
     pub fn write_closed(&mut self) {
-        if self.state.link() == Link::Flushing {
+        if self.state.link() == Link::Flushing && self.outbox.is_empty() {
             self.state.on_link(LinkEvent::WriteClosed);
         }
     }
@@ -198,11 +208,12 @@ impl Connection {
         self.inbox.has_buffer()
     }
 
-    /// The buffers, when the connection is idle and nothing is in them.
+    /// The buffers, when the connection is idle and nothing is in them, or when it is closed.
     pub fn rest(&mut self) -> Option<Buffers> {
         let idle = matches!((self.state.peer(), self.state.ours()), (PeerHalf::Idle, OurHalf::Idle))
-            || self.state.link() == Link::Closed && !self.state.exchange_is_open();
-        if !(idle && self.has_buffers() && self.inbox.is_empty() && self.outbox.is_empty()) {
+            && self.inbox.is_empty();
+        let closed = self.state.link() == Link::Closed && !self.state.exchange_is_open();
+        if !((idle || closed) && self.has_buffers() && self.outbox.is_empty()) {
             return None;
         }
         Some(Buffers {
@@ -236,24 +247,35 @@ impl Connection {
 
     /// One step. `None`: something changed, ask again.
     fn step(&mut self) -> Option<Event> {
-        if self.state.exchange_is_open() {
-            let watches = self.ledger.watches && !self.eof && self.inbox.len() < self.config.limits.inbox;
-            return self.wait(self.ledger.wants_body || watches);
+        match self.state.ours() {
+            OurHalf::Open | OurHalf::Sending => {
+                let watches = self.ledger.watches && !self.eof && self.inbox.len() < self.config.limits.inbox;
+                self.wait(self.lost.is_none() && (self.ledger.wants_body || watches))
+            }
+            OurHalf::Idle => self.between_exchanges(),
+            OurHalf::Done if self.state.drains() => self.drain(),
+            OurHalf::Done | OurHalf::Cut if self.ledger.settled => self.closing(),
+            OurHalf::Done | OurHalf::Cut if self.record_is_ready() => Some(Event::Done),
+            OurHalf::Done | OurHalf::Cut => self.wait(false),
+            OurHalf::TakenOver if self.state.link() != Link::Open => self.closing(),
+            OurHalf::TakenOver if self.outbox.is_empty() => Some(Event::TakenOver),
+            OurHalf::TakenOver => self.wait(false),
         }
-        if self.state.ours() == OurHalf::TakenOver && self.state.link() == Link::Open {
-            return if self.outbox.is_empty() { Some(Event::TakenOver) } else { self.wait(false) };
+    }
+
+    fn between_exchanges(&mut self) -> Option<Event> {
+        match (self.state.link(), self.state.request_is_ready()) {
+            (Link::Open, false) => self.await_request(),
+            (Link::Open, true) => Some(Event::Request),
+            _ => self.closing(),
         }
-        if self.state.drains() {
-            return self.drain();
-        }
-        if self.state.exchange_is_over() && !self.ledger.settled {
-            return if self.record_is_ready() { Some(Event::Done) } else { self.wait(false) };
-        }
+    }
+
+    /// There is no further exchange.
+    fn closing(&mut self) -> Option<Event> {
         match self.state.link() {
-            Link::Open if self.state.request_is_ready() => Some(Event::Request),
-            Link::Open => self.await_request(),
             Link::Flushing if self.outbox.is_empty() => Some(Event::ShutdownWrite),
-            Link::Flushing => self.wait(false),
+            Link::Open | Link::Flushing => self.wait(false),
             Link::Lingering => self.linger(),
             Link::Closed => Some(Event::Closed(self.reason.unwrap_or(CloseReason::Finished))),
         }
@@ -332,7 +354,7 @@ impl Connection {
         self.body = BodyReader::new(length);
         self.reply.reset(self.config.minimum_chunk_size);
         self.timers = Timers { write: self.timers.write, ..Timers::default() };
-        self.ledger = Ledger::new(self.now.instant);
+        self.ledger.begin(self.now.instant, true);
         if expects_continue && self.config.max_http_version == Version::Http11 {
             self.ledger.expectation = Expectation::Pending;
         }
@@ -390,13 +412,12 @@ impl Connection {
         }
         let is_head = if self.state.ours() == OurHalf::Idle {
             // There is no valid head; what is known of the request line is for the log.
-            self.ledger = Ledger::new(self.now.instant);
+            self.ledger.begin(self.now.instant, false);
             self.ledger.request_line =
                 self.scan.request_line(self.inbox.bytes()).map(Vec::from).unwrap_or_default();
-            self.ledger.has_head = false;
             self.ledger.request_line.starts_with(b"HEAD ")
         } else {
-            self.head.as_ref().is_some_and(|head| head.method() == "HEAD")
+            self.head.as_ref().is_some_and(|head| head.facts.is_head)
         };
         self.ledger.refused = Some(error);
         if self.state.peer() != PeerHalf::Failed {
@@ -409,10 +430,9 @@ impl Connection {
     /// The one writer of answers that are the machine's own.
     pub(crate) fn answer(&mut self, status: u16, text: &str, is_head: bool) {
         let mut head = Vec::with_capacity(192);
-        response::status_line(&mut head, self.config.max_http_version, status, response::reason(status));
-        head.extend_from_slice(b"Date: ");
-        head.extend_from_slice(self.date.get(self.now.unix));
-        head.extend_from_slice(b"\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ");
+        response::status_line(&mut head, self.config.max_http_version, response::own_status(status));
+        head.extend_from_slice(self.date.line(self.now.unix));
+        head.extend_from_slice(b"Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ");
         head.extend_from_slice(itoa::Buffer::new().format(text.len()).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
         self.ledger.response_from = self.outbox.total();
@@ -470,11 +490,15 @@ impl Connection {
         }
         match (self.state.link(), self.state.peer()) {
             (Link::Lingering, _) => until(&mut timers.linger, Some(config.linger_timeout), Reason::Linger),
+            // A peer that is still being answered is not idle.
+            (_, PeerHalf::Idle) if write => {}
             (_, PeerHalf::Idle) => until(&mut timers.idle, config.idle_timeout(), Reason::Idle),
             (_, PeerHalf::Head) => {
                 until(&mut timers.head, config.header_timeout, Reason::Head);
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
             }
+            // Bytes that nobody waits for, as when the peer is only watched, are not late.
+            (_, PeerHalf::Body) if !self.ledger.wants_body && !self.state.drains() => {}
             (_, PeerHalf::Body) => {
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
                 if self.state.drains() {

@@ -168,22 +168,22 @@ fn four_digits(number: u16) -> [u8; 4] {
 #[derive(Clone, Debug)]
 pub(crate) struct DateCache {
     unix: i64,
-    text: [u8; 29],
+    line: [u8; 37],
 }
 
 impl DateCache {
     /// A cache that holds the beginning of 1970, which costs nothing to write.
     pub(crate) const fn new() -> Self {
-        Self { unix: 0, text: *b"Thu, 01 Jan 1970 00:00:00 GMT" }
+        Self { unix: 0, line: *b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n" }
     }
 
-    /// The value of the `Date` field at `unix`.
-    pub(crate) fn get(&mut self, unix: i64) -> &[u8; 29] {
+    /// The whole `Date` field line at `unix`.
+    pub(crate) fn line(&mut self, unix: i64) -> &[u8; 37] {
         if self.unix != unix {
-            *self = Self { unix, text: imf_fixdate(unix) };
+            self.unix = unix;
+            self.line[6..35].copy_from_slice(&imf_fixdate(unix));
         }
-        debug_assert_eq!(self.text, imf_fixdate(self.unix), "the text is of another second");
-        &self.text
+        &self.line
     }
 }
 
@@ -281,7 +281,7 @@ mod tests {
     fn a_cached_date_is_the_date() {
         let mut cache = DateCache::new();
         for unix in [0, 0, 784_111_777, 784_111_777, 784_111_778, 0, i64::MAX] {
-            assert_eq!(cache.get(unix), &imf_fixdate(unix));
+            assert_eq!(cache.line(unix)[6..35], imf_fixdate(unix));
         }
     }
 }

@@ -78,19 +78,34 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(began: Instant) -> Self {
-        Self { began, has_head: true, ..Self::default() }
+    /// Opens the accounts of the next exchange; memory is kept.
+    pub(crate) fn begin(&mut self, now: Instant, has_head: bool) {
+        self.began = now;
+        self.has_head = has_head;
+        self.request_line.clear();
+        self.refused = None;
+        self.failure = None;
+        self.expectation = Expectation::None;
+        self.continue_fields.clear();
+        self.wants_body = false;
+        self.watches = false;
+        self.flush_first = false;
+        self.settled = false;
+        self.nothing_answered = false;
+        self.drained = 0;
+        self.trailers = None;
+        self.status = 0;
+        self.response_from = 0;
+        self.head_length = 0;
+        self.body_length = 0;
+        self.transmitted = None;
     }
 
-    /// After the record was taken.
-    pub(crate) fn settled() -> Self {
-        Self { settled: true, ..Self::default() }
-    }
-
-    pub(crate) fn into_record(self, connection: &Connection) -> Record {
+    pub(crate) fn record(&self, connection: &Connection) -> Record {
         let queued = match self.head_length {
             0 => 0,
-            _ => connection.outbox.total().max(self.transmitted.unwrap_or(0)) - self.response_from,
+            // What was lost with the connection may not even have reached this response.
+            _ => connection.outbox.total().saturating_sub(self.response_from),
         };
         let (mut response_length, mut body_length) = (queued, self.body_length);
         if let Some(transmitted) = self.transmitted {
@@ -99,7 +114,7 @@ impl Ledger {
         }
         Record {
             head: connection.head.clone().filter(|_| self.has_head),
-            partial_request_line: self.request_line,
+            partial_request_line: self.request_line.clone(),
             peer: connection.peer,
             status: self.status,
             body_length,
@@ -296,9 +311,14 @@ impl Exchange<'_> {
         status: &str,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
+        let may_switch = self.speaks_http11();
         let machine = &mut *self.0;
         if machine.state.ours() != OurHalf::Open {
             return Err(StartError::HeadSent);
+        }
+        // RFC 9110, 15.2: no 1xx to HTTP/1.0, which cannot upgrade.
+        if status.starts_with("101") && !may_switch {
+            return Err(StartError::Status);
         }
         let config = &machine.config;
         machine.reply.start(config.max_http_version, config.capitalize_response_headers, status, headers)
@@ -393,14 +413,17 @@ impl Exchange<'_> {
                 return Err(SendError::TooShort(missing));
             }
             Framing::Chunked => {
-                self.0.outbox.copy(b"0\r\n");
+                let mut section = Vec::new();
                 for (name, value) in trailers {
-                    if let Err(error) = self.trailer(name.as_ref(), value.as_ref()) {
+                    if let Err(error) = trailer(&mut section, name.as_ref(), value.as_ref()) {
+                        // Without the last chunk, so that nobody takes the response for a whole one.
                         self.abort();
                         return Err(error);
                     }
                 }
-                self.0.outbox.copy(b"\r\n");
+                for part in [b"0\r\n", section.as_slice(), b"\r\n"] {
+                    self.0.outbox.copy(part);
+                }
             }
             _ => {}
         }
@@ -495,7 +518,7 @@ impl Exchange<'_> {
     }
 
     fn is_head_request(&self) -> bool {
-        self.0.head.as_ref().is_some_and(|head| head.method() == "HEAD")
+        self.0.head.as_ref().is_some_and(|head| head.facts.is_head)
     }
 
     /// Whether interim responses and chunks may be sent.
@@ -530,7 +553,7 @@ impl Exchange<'_> {
                 KeepAlive::For(time) if time.as_secs() >= 1 => Some(time.as_secs()),
                 _ => None,
             },
-            date: machine.date.get(machine.now.unix),
+            date_line: machine.date.line(machine.now.unix),
         });
         if !persist {
             machine.state.do_not_persist();
@@ -571,29 +594,29 @@ impl Exchange<'_> {
             machine.outbox.push(piece);
         }
     }
+}
 
-    fn trailer(&mut self, name: &[u8], value: &[u8]) -> Result<(), SendError> {
-        // RFC 9110, 6.5.1: fields that frame, route or control the message are no trailers.
-        const FORBIDDEN: [&[u8]; 9] = [
-            b"transfer-encoding",
-            b"content-length",
-            b"host",
-            b"connection",
-            b"keep-alive",
-            b"trailer",
-            b"content-encoding",
-            b"content-type",
-            b"content-range",
-        ];
-        let forbidden = FORBIDDEN.iter().any(|field| name.eq_ignore_ascii_case(field));
-        if forbidden || !is_token(name) || !is_field_value(value) {
-            return Err(SendError::Trailer);
-        }
-        for part in [name, b": ", value, b"\r\n"] {
-            self.0.outbox.copy(part);
-        }
-        Ok(())
+fn trailer(section: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), SendError> {
+    // RFC 9110, 6.5.1: fields that frame, route or control the message are no trailers.
+    const FORBIDDEN: [&[u8]; 9] = [
+        b"transfer-encoding",
+        b"content-length",
+        b"host",
+        b"connection",
+        b"keep-alive",
+        b"trailer",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+    ];
+    let forbidden = FORBIDDEN.iter().any(|field| name.eq_ignore_ascii_case(field));
+    if forbidden || !is_token(name) || !is_field_value(value) {
+        return Err(SendError::Trailer);
     }
+    for part in [name, b": ", value, b"\r\n"] {
+        section.extend_from_slice(part);
+    }
+    Ok(())
 }
 
 /// The size of a chunk in hexadecimal, and CRLF, at the end of `line`.

@@ -80,6 +80,7 @@ pub struct Head {
 pub(crate) struct Facts {
     pub(crate) body: BodyLength,
     pub(crate) host: Option<u32>,
+    pub(crate) is_head: bool,
     pub(crate) close: bool,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
@@ -90,6 +91,7 @@ impl Default for Facts {
         Self {
             body: BodyLength::Known(0),
             host: None,
+            is_head: false,
             close: false,
             keep_alive: false,
             expects_continue: false,

@@ -49,8 +49,7 @@ impl Inbox {
 
     /// Takes `count` bytes that were written into [`space`](Self::space). More than there was room for is cut.
     pub(crate) fn commit(&mut self, count: usize) {
-        debug_assert!(self.end + count <= self.buffer.len(), "more committed than there was room for");
-        self.end = (self.end + count).min(self.buffer.len());
+        self.end = self.end.saturating_add(count).min(self.buffer.len());
         self.filled = self.end == self.buffer.len();
     }
 

@@ -81,7 +81,7 @@ impl Head {
             if parts.path == b"*" && target != "*" { self.asterisk() } else { Span::of(parts.path, section) };
         self.query = parts.query.map(|query| Span::of(query, section));
         self.authority = parts.authority.map(|authority| Span::of(authority, section));
-        self.facts = Facts::default();
+        self.facts = Facts { is_head: method == "HEAD", ..Facts::default() };
         let mut fields = FieldReader::default();
         for (index, field) in request.headers.iter().enumerate() {
             let value = trim(field.value);

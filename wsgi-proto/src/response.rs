@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::token::{decimal, is_field_value, is_token, list, trim};
+use crate::token::{decimal, is_field_value, list, push_name, trim};
 use crate::{StartError, Version};
 
 /// How the end of a response body is shown.
@@ -57,7 +57,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) announce_keep_alive: bool,
     /// Seconds for `Keep-Alive: timeout=`.
     pub(crate) keep_alive_timeout: Option<u64>,
-    pub(crate) date: &'a [u8; 29],
+    /// `Date: ` and the rest of that line.
+    pub(crate) date_line: &'a [u8; 37],
 }
 
 impl Default for Reply {
@@ -132,18 +133,19 @@ impl Reply {
     }
 
     fn status_line(&mut self, version: Version, status: &str) -> Result<(), StartError> {
-        let (code, reason) = parse_status(status)?;
+        let code = parse_status(status)?;
         if !matches!(code, 101 | 200..=599) {
             return Err(StartError::Status);
         }
         self.status = code;
-        status_line(&mut self.head, version, code, reason);
+        status_line(&mut self.head, version, status);
         Ok(())
     }
 
     fn field(&mut self, capitalize: bool, name: &[u8], value: &[u8]) -> Result<(), StartError> {
         let value = trim(value);
-        check_field(name, value)?;
+        let before = self.head.len();
+        write_field(&mut self.head, capitalize, name, value)?;
         match name.len() {
             4 => self.facts.date |= name.eq_ignore_ascii_case(b"date"),
             10 if name.eq_ignore_ascii_case(b"connection") => {
@@ -152,9 +154,9 @@ impl Reply {
                     self.facts.close |= option.eq_ignore_ascii_case(b"close");
                     self.facts.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
                 }
-                return Ok(());
+                self.head.truncate(before);
             }
-            10 if name.eq_ignore_ascii_case(b"keep-alive") => return Ok(()),
+            10 if name.eq_ignore_ascii_case(b"keep-alive") => self.head.truncate(before),
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = decimal(value).ok_or(StartError::ContentLength)?;
                 if self.facts.content_length.replace(length).is_some() {
@@ -162,7 +164,7 @@ impl Reply {
                 }
                 // RFC 9110, 8.6: not in a 204 or an interim response.
                 if matches!(self.status, 101 | 204) {
-                    return Ok(());
+                    self.head.truncate(before);
                 }
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
@@ -170,7 +172,6 @@ impl Reply {
             }
             _ => {}
         }
-        write_field(&mut self.head, capitalize, name, value);
         Ok(())
     }
 
@@ -197,15 +198,15 @@ impl Reply {
             // A HEAD is told the length that a GET would be told; other bodyless answers have none to tell.
             let tells = !matches!(self.status, 101 | 204 | 304);
             if tells && (!bodyless || given.is_head_request && length > 0) {
+                let mut digits = itoa::Buffer::new();
                 head.extend_from_slice(b"Content-Length: ");
-                head.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                // A loop, since a call costs more than the few digits.
+                digits.format(length).bytes().for_each(|digit| head.push(digit));
                 head.extend_from_slice(b"\r\n");
             }
         }
         if !self.facts.date {
-            head.extend_from_slice(b"Date: ");
-            head.extend_from_slice(given.date);
-            head.extend_from_slice(b"\r\n");
+            head.extend_from_slice(given.date_line);
         }
         if self.framing == Framing::Chunked {
             head.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
@@ -250,11 +251,11 @@ where
     N: AsRef<[u8]>,
     V: AsRef<[u8]>,
 {
-    let (code, reason) = parse_status(status)?;
+    let code = parse_status(status)?;
     if !matches!(code, 100 | 102..=199) {
         return Err(StartError::NotInterim);
     }
-    status_line(out, Version::Http11, code, reason);
+    status_line(out, Version::Http11, status);
     interim_fields(out, capitalize, headers)?;
     out.extend_from_slice(b"\r\n");
     Ok(code)
@@ -273,82 +274,73 @@ where
     let before = out.len();
     for (name, value) in headers {
         let (name, value) = (name.as_ref(), trim(value.as_ref()));
-        let checked = check_field(name, value).and_then(|()| match name.len() {
+        let written = match name.len() {
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => Err(StartError::TransferEncoding),
             14 if name.eq_ignore_ascii_case(b"content-length") => Err(StartError::ContentLength),
-            _ => Ok(()),
-        });
-        if let Err(error) = checked {
+            _ => write_field(out, capitalize, name, value),
+        };
+        if written.is_err() {
             out.truncate(before);
-            return Err(error);
+            return written;
         }
-        write_field(out, capitalize, name, value);
     }
     Ok(())
 }
 
-fn check_field(name: &[u8], value: &[u8]) -> Result<(), StartError> {
-    if !is_token(name) {
-        Err(StartError::FieldName)
-    } else if !is_field_value(value) {
-        Err(StartError::FieldValue)
-    } else {
-        Ok(())
-    }
-}
-
-fn parse_status(status: &str) -> Result<(u16, &str), StartError> {
-    let (code, reason) = status.split_at_checked(3).ok_or(StartError::Status)?;
-    let reason = match reason.strip_prefix(' ') {
-        Some(reason) => reason,
-        None if reason.is_empty() => reason,
-        None => return Err(StartError::Status),
+/// The code of `"200 OK"`; the reason may be missing.
+fn parse_status(status: &str) -> Result<u16, StartError> {
+    let (&[hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'], reason) =
+        status.as_bytes().split_first_chunk::<3>().ok_or(StartError::Status)?
+    else {
+        return Err(StartError::Status);
     };
+    let ([] | [b' ', ..]) = reason else { return Err(StartError::Status) };
     // RFC 9112, 4: the reason phrase has the characters of a field value.
-    let code = decimal(code.as_bytes()).filter(|_| is_field_value(reason.as_bytes()));
-    Ok((code.ok_or(StartError::Status)? as u16, reason))
+    if !is_field_value(reason) {
+        return Err(StartError::Status);
+    }
+    let digit = |byte: u8| u16::from(byte - b'0');
+    Ok(digit(hundreds) * 100 + digit(tens) * 10 + digit(ones))
 }
 
-pub(crate) fn status_line(out: &mut Vec<u8>, version: Version, code: u16, reason: &str) {
-    out.extend_from_slice(version.as_str().as_bytes());
-    let digit = |place: u16| b'0' + (code / place % 10) as u8;
-    out.extend_from_slice(&[b' ', digit(100), digit(10), digit(1), b' ']);
-    out.extend_from_slice(reason.as_bytes());
-    out.extend_from_slice(b"\r\n");
+/// Appends a status line; `status` is code, space and reason.
+pub(crate) fn status_line(out: &mut Vec<u8>, version: Version, status: &str) {
+    out.reserve(256);
+    out.extend_from_slice(match version {
+        Version::Http10 => b"HTTP/1.0 ",
+        Version::Http11 => b"HTTP/1.1 ",
+    });
+    out.extend_from_slice(status.as_bytes());
+    // RFC 9112, 4: the space stands there also before an empty reason.
+    out.extend_from_slice(if status.len() == 3 { b" \r\n" } else { b"\r\n" });
 }
 
-fn write_field(out: &mut Vec<u8>, capitalize: bool, name: &[u8], value: &[u8]) {
-    let start = out.len();
+/// Appends one field line; after an error the rest of `out` is still good.
+fn write_field(out: &mut Vec<u8>, capitalize: bool, name: &[u8], value: &[u8]) -> Result<(), StartError> {
     out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name);
-    if capitalize {
-        capitalize_name(&mut out[start..]);
+    if !push_name(out, name, capitalize) {
+        return Err(StartError::FieldName);
+    }
+    if !is_field_value(value) {
+        return Err(StartError::FieldValue);
     }
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+    Ok(())
 }
 
-/// `x-mIXED-case` becomes `X-Mixed-Case`. eventlet: 6.2.
-fn capitalize_name(name: &mut [u8]) {
-    let mut first = true;
-    for byte in name {
-        *byte = if first { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
-        first = *byte == b'-';
-    }
-}
-
-/// The reason phrase of the statuses that the machine itself sends.
-pub(crate) const fn reason(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
-        505 => "HTTP Version Not Supported",
-        _ => "Internal Server Error",
+/// Code and reason phrase of the statuses that the machine itself sends.
+pub(crate) const fn own_status(code: u16) -> &'static str {
+    match code {
+        400 => "400 Bad Request",
+        408 => "408 Request Timeout",
+        413 => "413 Content Too Large",
+        414 => "414 URI Too Long",
+        431 => "431 Request Header Fields Too Large",
+        501 => "501 Not Implemented",
+        505 => "505 HTTP Version Not Supported",
+        _ => "500 Internal Server Error",
     }
 }
 
@@ -363,7 +355,7 @@ mod tests {
         persist: true,
         announce_keep_alive: false,
         keep_alive_timeout: None,
-        date: b"Sun, 06 Nov 1994 08:49:37 GMT",
+        date_line: b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
     };
 
     fn sealed(

@@ -76,17 +76,24 @@ impl Scan {
     ///
     /// `None`: the end has not arrived.
     pub(crate) fn advance(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Section>, RequestError> {
+        // Where everything that arrived is smaller than each limit, none of them needs a look.
+        let smallest = limits.field_line.min(limits.fields_size).min(limits.target);
+        let may_exceed = bytes.len() > smallest.saturating_sub(2);
         loop {
             if self.state == Looking::RequestLine && bytes.len() > self.line {
                 first_byte(bytes[self.line])?;
             }
-            let Some(found) = memchr::memchr2(b'\r', b'\n', &bytes[self.at..]) else {
+            let Some(found) = find_line_break(&bytes[self.at..]) else {
                 self.at = bytes.len();
-                self.fits(self.at, limits)?;
+                if may_exceed {
+                    self.fits(self.at, limits)?;
+                }
                 return Ok(None);
             };
             let end = self.at + found;
-            self.fits(end, limits)?;
+            if may_exceed {
+                self.fits(end, limits)?;
+            }
             if bytes[end] == b'\n' {
                 return Err(RequestError::BareLineFeed);
             }
@@ -142,14 +149,14 @@ impl Scan {
         match self.state {
             Looking::RequestLine => {
                 let spaces_and_version = "  HTTP/1.1".len();
-                if line > limits.method + limits.target + spaces_and_version {
+                if line > limits.method.saturating_add(limits.target).saturating_add(spaces_and_version) {
                     return Err(RequestError::TargetTooLong(limits.target));
                 }
             }
             Looking::Fields => {
                 // Which limit is passed first depends on the position, not on how far we happen to see.
-                let line_limit = self.line + limits.field_line.saturating_sub(2);
-                let section_limit = self.fields_at + limits.fields_size.saturating_sub(2);
+                let line_limit = self.line.saturating_add(limits.field_line.saturating_sub(2));
+                let section_limit = self.fields_at.saturating_add(limits.fields_size.saturating_sub(2));
                 if end > line_limit.min(section_limit) && line > 0 {
                     return Err(if line_limit <= section_limit {
                         RequestError::FieldTooLong(limits.field_line)
@@ -161,6 +168,30 @@ impl Scan {
         }
         Ok(())
     }
+}
+
+/// Where the first CR or LF is. Most lines are short, and calling `memchr` costs more than looking at them.
+fn find_line_break(bytes: &[u8]) -> Option<usize> {
+    const WORD: usize = size_of::<u64>();
+    const ONES: u64 = u64::from_le_bytes([1; WORD]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; WORD]);
+    let short = &bytes[..bytes.len().min(6 * WORD)];
+    let mut words = short.chunks_exact(WORD);
+    let mut at = 0;
+    for word in &mut words {
+        let word = word.try_into().map_or(0, u64::from_le_bytes);
+        let (cr, lf) = (word ^ (ONES * b'\r' as u64), word ^ (ONES * b'\n' as u64));
+        // The lowest byte that is zero in either has its high bit set here; higher ones may be wrong.
+        let found = ((cr.wrapping_sub(ONES) & !cr) | (lf.wrapping_sub(ONES) & !lf)) & HIGH;
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += WORD;
+    }
+    if bytes.len() > short.len() {
+        return memchr::memchr2(b'\r', b'\n', &bytes[at..]).map(|found| at + found);
+    }
+    words.remainder().iter().position(|byte| matches!(byte, b'\r' | b'\n')).map(|found| at + found)
 }
 
 /// What cannot begin a method is no HTTP; answering at once spares a peer that speaks TLS the wait.
@@ -193,6 +224,22 @@ mod tests {
             }
         }
         Ok(None)
+    }
+
+    #[test]
+    fn a_line_break_is_found_wherever_it_is() {
+        for len in 0..120 {
+            for at in 0..=len {
+                for byte in [b'\r', b'\n'] {
+                    let mut bytes = alloc::vec![b'\x0b'; len];
+                    bytes.extend_from_slice(b"\x0c\x8d\x8a");
+                    bytes.insert(at, byte);
+                    bytes.push(b'\n');
+                    assert_eq!(find_line_break(&bytes), Some(at));
+                    assert_eq!(find_line_break(&bytes[..at]), None);
+                }
+            }
+        }
     }
 
     #[test]

@@ -40,11 +40,16 @@ impl<'a> Target<'a> {
     }
 
     fn with_path(authority: Option<&'a [u8]>, path: &'a [u8]) -> Self {
-        match memchr::memchr(b'?', path) {
+        match find(b'?', path) {
             Some(at) => Self { path: &path[..at], query: Some(&path[at + 1..]), authority },
             None => Self { path, query: None, authority },
         }
     }
+}
+
+/// As `memchr`, which is not worth its call for a few bytes.
+fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    if bytes.len() < 24 { bytes.iter().position(|&other| other == byte) } else { memchr::memchr(byte, bytes) }
 }
 
 fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
@@ -56,38 +61,42 @@ fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
 
 /// Whether `host` is `uri-host [ ":" port ]`; an empty host is one (RFC 9110, 7.2).
 pub(crate) fn is_host(host: &[u8]) -> bool {
-    let (name, port) = match host {
-        [b'[', rest @ ..] => {
-            let Some(end) = memchr::memchr(b']', rest) else { return false };
-            if !is_ip_literal(&rest[..end]) {
-                return false;
-            }
-            (&b""[..], &rest[end + 1..])
-        }
-        _ => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
-    };
-    let port_is_fine = match port {
+    if let [b'[', rest @ ..] = host {
+        let Some(end) = memchr::memchr(b']', rest) else { return false };
+        return is_ip_literal(&rest[..end]) && is_port(&rest[end + 1..]);
+    }
+    let mut rest = host;
+    loop {
+        let name = rest.iter().position(|&byte| !NAME[byte as usize]).unwrap_or(rest.len());
+        rest = match &rest[name..] {
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
+            port => return is_port(port),
+        };
+    }
+}
+
+/// Whether this is nothing, or a colon and a port.
+fn is_port(port: &[u8]) -> bool {
+    match port {
         [] => true,
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    port_is_fine && is_registered_name(name)
+    }
 }
 
-/// RFC 3986, 3.2.2: `reg-name`, of which an IPv4 address is a case.
-fn is_registered_name(name: &[u8]) -> bool {
-    let mut rest = name;
-    while let [byte, tail @ ..] = rest {
-        rest = match (byte, tail) {
-            (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => tail,
-            (b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')', _) => tail,
-            (b'*' | b'+' | b',' | b';' | b'=', _) => tail,
-            (byte, _) if byte.is_ascii_alphanumeric() => tail,
-            _ => return false,
-        };
+/// RFC 3986, 3.2.2: what a `reg-name` is made of beside percent-encoded bytes; an IPv4 address is a case of it.
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        table[byte] = c.is_ascii_alphanumeric()
+            || matches!(c, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
+            || matches!(c, b'*' | b'+' | b',' | b';' | b'=');
+        byte += 1;
     }
-    true
-}
+    table
+};
 
 /// RFC 3986, 3.2.2: `IPv6address` or `IPvFuture`, without the brackets.
 fn is_ip_literal(literal: &[u8]) -> bool {
@@ -98,8 +107,7 @@ fn is_ip_literal(literal: &[u8]) -> bool {
         return !version.is_empty()
             && version.iter().all(u8::is_ascii_hexdigit)
             && !address.is_empty()
-            && memchr::memchr(b'%', address).is_none()
-            && address.split(|&byte| byte == b':').all(is_registered_name);
+            && address.iter().all(|&byte| byte == b':' || NAME[byte as usize]);
     }
     text.parse::<core::net::Ipv6Addr>().is_ok()
 }

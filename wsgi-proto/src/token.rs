@@ -33,6 +33,49 @@ const TOKEN: [bool; 256] = {
     table
 };
 
+/// Appends the token `name` to `out`, `Like-This` if told (eventlet: 6.2). False, and nothing of use in `out`, when
+/// it is no token.
+pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: bool) -> bool {
+    let start = out.len();
+    out.extend_from_slice(name);
+    let (first, later) = if capitalize { (&UPPER, &LOWER) } else { (&AS_IS, &AS_IS) };
+    let (mut spelling, mut valid) = (first, !name.is_empty());
+    for byte in &mut out[start..] {
+        *byte = spelling[*byte as usize];
+        valid &= *byte != 0;
+        spelling = if *byte == b'-' { first } else { later };
+    }
+    valid
+}
+
+/// How a token byte is written; zero for what is none.
+const AS_IS: [u8; 256] = spelled(Case::AsIs);
+const UPPER: [u8; 256] = spelled(Case::Upper);
+const LOWER: [u8; 256] = spelled(Case::Lower);
+
+enum Case {
+    AsIs,
+    Upper,
+    Lower,
+}
+
+const fn spelled(case: Case) -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        if TOKEN[byte] {
+            table[byte] = match case {
+                Case::AsIs => c,
+                Case::Upper => c.to_ascii_uppercase(),
+                Case::Lower => c.to_ascii_lowercase(),
+            };
+        }
+        byte += 1;
+    }
+    table
+}
+
 /// Whether `bytes` is a token.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
@@ -40,9 +83,18 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
 
 /// Whether `bytes` may be a field value: no control characters but HTAB (RFC 9110, 5.5).
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
-    // Without a branch for each byte, so that it is done many at a time.
-    !bytes.iter().fold(false, |bad, &byte| bad | ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f))
+    bytes.iter().all(|&byte| VALUE[byte as usize])
 }
+
+const VALUE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte == b'\t' as usize || byte >= b' ' as usize && byte != 0x7f;
+        byte += 1;
+    }
+    table
+};
 
 /// `value` without white space at its ends (RFC 9110, 5.6.3).
 pub(crate) fn trim(mut value: &[u8]) -> &[u8] {

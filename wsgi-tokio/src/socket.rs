@@ -25,14 +25,22 @@ impl<S> Socket<S> {
     }
 }
 
-/// Streams that can wait for something to read without a buffer.
+/// What tokio's sockets can beside their I/O traits.
 pub(crate) trait Readiness {
+    /// Waits for something to read without a buffer.
     fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Writes without waiting.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 }
 
 impl Readiness for TcpStream {
     fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(context)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(bytes)
     }
 }
 
@@ -40,6 +48,10 @@ impl Readiness for TcpStream {
 impl Readiness for UnixStream {
     fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(context)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(bytes)
     }
 }
 
@@ -60,7 +72,13 @@ where
 
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match slices {
-            [slice] => Pin::new(&mut self.stream).poll_write(context, slice),
+            // Mostly there is room, and the short way finds it.
+            [slice] => match self.stream.try_write(slice) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    Pin::new(&mut self.stream).poll_write(context, slice)
+                }
+                written => Poll::Ready(written),
+            },
             slices => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
         }
     }
