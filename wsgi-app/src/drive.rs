@@ -9,8 +9,9 @@ use wsgi_proto::{Event, Io, Lost, Now};
 
 use crate::Application;
 use crate::environ::Environ;
+use crate::register::Permit;
 use crate::run;
-use crate::server::{Permit, Server};
+use crate::server::Server;
 use crate::shared::{Cell, Handle, Order, Shared};
 use crate::transport::Transport;
 

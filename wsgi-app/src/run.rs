@@ -41,7 +41,7 @@ pub(crate) async fn request<A: Application>(
     handle: &Handle,
 ) {
     let core = &server.core;
-    core.count_request(1);
+    core.register.request_began();
     let mut response = pin!(Some(respond(&server.application, environ, handle)));
     let outcome = poll_fn(|context| {
         driver.poll_with(context, |context| {
@@ -64,7 +64,7 @@ pub(crate) async fn request<A: Application>(
     if let Err(failure) = outcome {
         conclude(core, environ, handle, failure);
     }
-    core.count_request(-1);
+    core.register.request_ended();
 }
 
 /// Drops what is left of an application that panicked, or is not waited for.

@@ -2,17 +2,16 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use wsgi_proto::{Buffers, CloseReason, Config, Head, KeepAlive, LogFormat, Lost, Peer, Record};
 
 use crate::clock::Clock;
 use crate::log::{Log, LogEntry};
-use crate::shared::{Order, Shared};
+use crate::register::{Permit, Register, Report, ServerHandle};
+use crate::shared::Shared;
 use crate::{OptionError, Options, guard};
 
 /// Idle sets of buffers that are kept for the next busy connections.
@@ -39,7 +38,7 @@ pub(crate) struct Core {
     max_size: usize,
     handshake_timeout: Duration,
     graceful_timeout: Duration,
-    register: Arc<Register>,
+    pub(crate) register: Arc<Register>,
 }
 
 impl<A> Server<A> {
@@ -93,29 +92,14 @@ impl<A> Server<A> {
     /// Ready when another connection may be accepted (`true`), or when the server stops (`false`). At `max_size` the
     /// connection that has been idle longest is asked to leave.
     pub fn poll_admission(&self, context: &mut Context<'_>) -> Poll<bool> {
-        let mut entries = self.core.register.lock();
-        entries.acceptor = None;
-        if entries.stage != Stage::Running {
-            return Poll::Ready(false);
-        }
-        let full = entries.live >= self.core.max_size;
-        // The acceptor waits at its listener or here; a stop has to wake it in either case.
-        entries.acceptor = Some(context.waker().clone());
-        if !full {
-            return Poll::Ready(true);
-        }
-        if let Some(idle) = entries.longest_idle() {
-            idle.order(Order::Leave);
-        }
-        Poll::Pending
+        self.core.register.poll_admission(self.core.max_size, context)
     }
 
     /// Takes a connection into the register.
     pub fn admit(&self, peer: Peer) -> Permit {
         let shared = Arc::new(Shared::new(Arc::clone(&self.core), peer));
         self.core.debug(|| format!("({}) accepted {}", std::process::id(), Place(&peer.remote)));
-        let slot = self.core.register.lock().enter(&shared);
-        Permit { shared, slot }
+        Permit::new(shared, &self.core.register)
     }
 
     /// How long a TLS handshake may take.
@@ -130,27 +114,17 @@ impl<A> Server<A> {
 
     /// Waits until the last connection is gone.
     pub async fn drained(&self) {
-        poll_fn(|context| {
-            let mut entries = self.core.register.lock();
-            if entries.live == 0 {
-                return Poll::Ready(());
-            }
-            entries.drainer = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|context| self.core.register.poll_drained(context)).await;
     }
 
     /// Cuts every connection that is left: what the application does for it is dropped.
     pub fn abort(&self) {
-        self.core.register.order_all(Stage::Aborting, Order::Abort);
+        self.core.register.abort();
     }
 
     /// Logs the end, and tells how it went.
     pub fn report(&self) -> Report {
-        let entries = self.core.register.lock();
-        let report = Report { finished: entries.finished, cut: entries.cut };
-        drop(entries);
+        let report = self.core.register.report();
         self.core.info(&format!(
             "({}) wsgi exited, {} finished and {} cut after the stop",
             std::process::id(),
@@ -225,15 +199,6 @@ impl Core {
             _ => {}
         }
     }
-
-    pub(crate) fn count_request(&self, by: isize) {
-        let requests = &self.register.requests;
-        if by > 0 {
-            requests.fetch_add(1, Ordering::Relaxed);
-        } else {
-            requests.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
 }
 
 impl fmt::Debug for Core {
@@ -250,171 +215,5 @@ impl fmt::Display for Place<'_> {
             wsgi_proto::Address::Ip(address) => address.fmt(f),
             wsgi_proto::Address::Unix => f.write_str("unix"),
         }
-    }
-}
-
-/// A connection's place in the register; it is left when this is dropped.
-#[derive(Debug)]
-pub struct Permit {
-    pub(crate) shared: Arc<Shared>,
-    slot: usize,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let aborted = self.shared.lock().order == Order::Abort;
-        let register = &self.shared.core.register;
-        let mut entries = register.lock();
-        entries.leave(self.slot, aborted);
-        let wakers = [entries.acceptor.take(), (entries.live == 0).then(|| entries.drainer.take()).flatten()];
-        drop(entries);
-        wakers.into_iter().flatten().for_each(Waker::wake);
-    }
-}
-
-/// Stops and watches a server from any thread. It can be made before the server runs, and be cloned.
-#[derive(Clone, Debug, Default)]
-pub struct ServerHandle {
-    register: Arc<Register>,
-}
-
-impl ServerHandle {
-    /// A handle for a server that is going to be built.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Stops gracefully: no connection is accepted any more, idle ones are closed, requests that have begun are
-    /// finished with `Connection: close`, and cut at `graceful_timeout`. Returns at once; `serve` ends with the report.
-    pub fn shutdown(&self) {
-        self.register.order_all(Stage::Stopping, Order::Finish);
-    }
-
-    /// Whether the server was told to stop.
-    pub fn is_stopping(&self) -> bool {
-        self.register.lock().stage != Stage::Running
-    }
-
-    /// Connections that are open now.
-    pub fn connections(&self) -> usize {
-        self.register.lock().live
-    }
-
-    /// Requests that are with the application now.
-    pub fn requests(&self) -> usize {
-        self.register.requests.load(Ordering::Relaxed)
-    }
-
-    /// Where the server accepts connections; empty before it runs.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.register.lock().addresses.clone()
-    }
-
-    /// Notes where the server accepts connections.
-    #[doc(hidden)]
-    pub fn add_address(&self, address: SocketAddr) {
-        self.register.lock().addresses.push(address);
-    }
-}
-
-/// How a stop went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Connections that ended by themselves after the stop began.
-    pub finished: usize,
-    /// Connections that were cut at the deadline.
-    pub cut: usize,
-}
-
-#[derive(Default)]
-struct Register {
-    entries: Mutex<Entries>,
-    requests: AtomicUsize,
-}
-
-#[derive(Default)]
-struct Entries {
-    slots: Vec<Option<Arc<Shared>>>,
-    free: Vec<usize>,
-    live: usize,
-    stage: Stage,
-    acceptor: Option<Waker>,
-    drainer: Option<Waker>,
-    finished: usize,
-    cut: usize,
-    addresses: Vec<SocketAddr>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    #[default]
-    Running,
-    Stopping,
-    Aborting,
-}
-
-impl Register {
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn order_all(&self, stage: Stage, order: Order) {
-        let mut entries = self.lock();
-        entries.stage = entries.stage.max(stage);
-        let connections: Vec<_> = entries.slots.iter().flatten().cloned().collect();
-        let acceptor = entries.acceptor.take();
-        drop(entries);
-        acceptor.into_iter().for_each(Waker::wake);
-        for connection in connections {
-            connection.order(order);
-        }
-    }
-}
-
-impl Entries {
-    fn enter(&mut self, shared: &Arc<Shared>) -> usize {
-        self.live += 1;
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        self.slots[slot] = Some(Arc::clone(shared));
-        // A connection that came in while the stop began is treated like the others.
-        match self.stage {
-            Stage::Running => {}
-            Stage::Stopping => shared.order(Order::Finish),
-            Stage::Aborting => shared.order(Order::Abort),
-        }
-        slot
-    }
-
-    fn leave(&mut self, slot: usize, aborted: bool) {
-        self.live -= 1;
-        self.slots[slot] = None;
-        self.free.push(slot);
-        match self.stage {
-            Stage::Running => {}
-            _ if aborted => self.cut += 1,
-            _ => self.finished += 1,
-        }
-    }
-
-    fn longest_idle(&self) -> Option<Arc<Shared>> {
-        let idle = self.slots.iter().flatten().filter_map(|shared| {
-            let cell = shared.lock();
-            // One that was asked already is on its way out.
-            if cell.order == Order::Leave { None } else { cell.idle_since.map(|since| (since, shared)) }
-        });
-        idle.min_by_key(|(since, _)| *since).map(|(_, shared)| Arc::clone(shared))
-    }
-}
-
-impl fmt::Debug for Register {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.lock();
-        f.debug_struct("Register")
-            .field("live", &entries.live)
-            .field("stage", &entries.stage)
-            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,420 @@
+//! Starting, sending and ending the response.
+
+use alloc::vec::Vec;
+
+use crate::event::{Event, Expectation, Flow, Io};
+use crate::exchange::Exchange;
+use crate::outbox::Piece;
+use crate::response::{self, Circumstances, Framing};
+use crate::state::{OurEvent, OurHalf, PeerHalf};
+use crate::time::Now;
+use crate::token::{is_field_value, is_token};
+use crate::{KeepAlive, Lost, RequestError, SendError, StartError, Version};
+
+impl Exchange<'_> {
+    /// Sends an interim response now: 100 with fields (as often as you like), 103, any 1xx but 101. An HTTP/1.0
+    /// client is spared it, and so is any client whose final response has begun.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::NotInterim`] and those of malformed fields.
+    pub fn inform<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        status: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError> {
+        let machine = &mut *self.0;
+        let mut text = Vec::new();
+        let code = response::interim(&mut text, machine.config.capitalize_response_headers, status, headers)?;
+        if code == 100 {
+            machine.ledger.expectation = Expectation::None;
+        }
+        if self.speaks_http11() && self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
+            self.0.outbox.copy(&text);
+        }
+        Ok(())
+    }
+
+    /// Fields for the 100 that the first read of the body sends; they replace those given before.
+    ///
+    /// # Errors
+    ///
+    /// Those of malformed fields; then none are kept.
+    pub fn continue_headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError> {
+        let capitalize = self.0.config.capitalize_response_headers;
+        self.0.ledger.continue_fields.clear();
+        response::interim_fields(&mut self.0.ledger.continue_fields, capitalize, headers)
+    }
+
+    /// Whether the client waits for a 100 that was not sent.
+    pub fn expects_continue(&self) -> bool {
+        self.0.ledger.expectation == Expectation::Pending
+    }
+
+    /// Starts the response: status `"200 OK"` and fields. Nothing is sent before the first [`send`](Self::send) or
+    /// [`finish`](Self::finish). `Date`, `Connection`, the framing, and a `Content-Length` that is known otherwise
+    /// are added then.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::AlreadyStarted`] at the second call (PEP 3333; see [`replace`](Self::replace)); the other
+    /// variants when HTTP does not allow the head, and then nothing is started.
+    pub fn respond<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        status: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError> {
+        if self.0.reply.is_started() {
+            Err(StartError::AlreadyStarted)
+        } else {
+            self.replace(status, headers)
+        }
+    }
+
+    /// Starts the response anew because an error came up (`exc_info` of PEP 3333).
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::HeadSent`] when it is too late.
+    pub fn replace<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        status: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError> {
+        let may_switch = self.speaks_http11();
+        let machine = &mut *self.0;
+        if machine.state.ours() != OurHalf::Open {
+            return Err(StartError::HeadSent);
+        }
+        // RFC 9110, 15.2: no 1xx to HTTP/1.0, which cannot upgrade.
+        if status.starts_with("101") && !may_switch {
+            return Err(StartError::Status);
+        }
+        let config = &machine.config;
+        machine.reply.start(config.max_http_version, config.capitalize_response_headers, status, headers)
+    }
+
+    /// Whether a response was started.
+    pub fn is_started(&self) -> bool {
+        self.0.reply.is_started()
+    }
+
+    /// Whether the head has gone to the outbox, so that it cannot be replaced.
+    pub fn head_is_sent(&self) -> bool {
+        self.0.state.ours() == OurHalf::Sending
+    }
+
+    /// Tells that the application has given its whole response, `total` bytes of body. Before the first send it
+    /// becomes the `Content-Length`, unless the application set one.
+    pub fn announce_length(&mut self, total: u64) {
+        self.0.reply.total = Some(total);
+    }
+
+    /// Blocks are joined up to `bytes` from now on; 0 sends each block as it is.
+    pub fn set_minimum_chunk_size(&mut self, bytes: usize) {
+        self.0.reply.minimum_chunk_size = bytes;
+    }
+
+    /// Takes one block of the body: a chunk of its own where chunks are used. The first block, also an empty one,
+    /// sends the head. Where no body is allowed (HEAD, 204, 304) it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TooLong`] when there is more than the `Content-Length`; what fits was taken. After any other
+    /// error nothing was taken.
+    pub fn send<'p>(&mut self, piece: impl Into<Piece<'p>>) -> Result<Flow, SendError> {
+        let mut piece = piece.into();
+        self.may_send()?;
+        if !piece.is_empty() && self.is_full() {
+            return Err(SendError::Full);
+        }
+        if self.0.state.ours() == OurHalf::Open {
+            self.seal(self.0.reply.total.is_some());
+        }
+        if piece.is_empty() || self.0.reply.framing == Framing::Bodyless {
+            return Ok(self.flow());
+        }
+        let mut surplus = false;
+        if let Framing::Length(left) = &mut self.0.reply.framing {
+            surplus = piece.len() as u64 > *left;
+            piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= piece.len() as u64;
+        }
+        self.join(piece);
+        if surplus { Err(SendError::TooLong(self.0.reply.length)) } else { Ok(self.flow()) }
+    }
+
+    /// Ends the response.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TooShort`] when less than the `Content-Length` was sent: the response is cut and the connection
+    /// closes. [`SendError::NotStarted`]: nothing happened. [`SendError::Lost`]: the exchange is over.
+    pub fn finish(self) -> Result<(), SendError> {
+        self.finish_with::<&str, &str>([])
+    }
+
+    /// As [`finish`](Self::finish), with trailer fields, which only a chunked response carries (RFC 9112, 7.1.2).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Trailer`] as well; then the response is cut.
+    pub fn finish_with<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        mut self,
+        trailers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), SendError> {
+        if let Err(error) = self.may_send() {
+            if matches!(error, SendError::Lost(_)) {
+                self.abort();
+            }
+            return Err(error);
+        }
+        if self.0.state.ours() == OurHalf::Open {
+            self.0.reply.total.get_or_insert(0);
+            self.seal(true);
+        }
+        if !self.0.reply.joined.is_empty() {
+            let joined = core::mem::take(&mut self.0.reply.joined);
+            self.emit(Piece::Borrowed(&joined));
+        }
+        match self.0.reply.framing {
+            Framing::Length(missing) if missing > 0 => {
+                self.abort();
+                return Err(SendError::TooShort(missing));
+            }
+            Framing::Chunked => {
+                let mut section = Vec::new();
+                for (name, value) in trailers {
+                    if let Err(error) = trailer(&mut section, name.as_ref(), value.as_ref()) {
+                        // Without the last chunk, so that nobody takes the response for a whole one.
+                        self.abort();
+                        return Err(error);
+                    }
+                }
+                for part in [b"0\r\n", section.as_slice(), b"\r\n"] {
+                    self.0.outbox.copy(part);
+                }
+            }
+            _ => {}
+        }
+        self.0.state.on_ours(OurEvent::Finished);
+        Ok(())
+    }
+
+    /// Gives up: the response ends where it is, and the connection closes. Without a head nothing is answered.
+    pub fn abort(self) {
+        self.0.state.on_ours(OurEvent::Cut);
+    }
+
+    /// Answers 500 for an application that failed, with `text` as its body (empty unless `debug`); if the head has
+    /// gone out already, the response is cut, so that the client sees that it is not whole.
+    pub fn fail(self, text: &str) {
+        if self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
+            let is_head = self.is_head_request();
+            self.0.answer(500, text, is_head);
+        } else {
+            self.abort();
+        }
+    }
+
+    /// Answers with the status of `error`: for an application that gives up on a body that it could not read. If
+    /// the head has gone out already, the response is cut.
+    pub fn refuse(self, error: RequestError) {
+        if self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
+            self.0.refuse(error);
+        } else {
+            self.abort();
+        }
+    }
+
+    /// The record, and with it the post hooks, wait until the response is flushed or the connection is lost.
+    pub fn flush_before_record(&mut self) {
+        self.0.ledger.flush_first = true;
+    }
+
+    /// Ends HTTP on this connection: sends the started 101, and gives the bytes that were received and not read.
+    /// [`Event::TakenOver`] follows when the 101 is flushed.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotSwitching`] without a started 101, after it was sent, or with an unread request body; the
+    /// exchange goes on.
+    pub fn take_over(mut self) -> Result<Vec<u8>, SendError> {
+        self.may_send()?;
+        let (state, reply) = (&self.0.state, &self.0.reply);
+        if state.ours() != OurHalf::Open || reply.status != 101 || state.peer() != PeerHalf::Done {
+            return Err(SendError::NotSwitching);
+        }
+        self.seal(true);
+        let unread = self.0.inbox.bytes().to_vec();
+        self.0.inbox.consume(unread.len());
+        self.0.state.on_ours(OurEvent::TakenOver);
+        Ok(unread)
+    }
+
+    /// What a wait for room in the outbox, or for the peer, waits for.
+    pub fn wait(&mut self, now: Now) -> Result<Io, Lost> {
+        self.0.now = now;
+        loop {
+            if let Some(lost) = self.0.lost {
+                return Err(lost);
+            }
+            if let Some(Event::Io(io)) = self.0.wait(self.0.ledger.wants_body) {
+                return Ok(io);
+            }
+        }
+    }
+
+    /// Whether [`send`](Self::send) would be refused with [`SendError::Full`].
+    pub fn is_full(&self) -> bool {
+        self.0.outbox.len() >= self.0.config.limits.outbox
+    }
+
+    /// Whether all that was sent has been transmitted.
+    pub fn is_flushed(&self) -> bool {
+        self.0.outbox.is_empty()
+    }
+
+    fn flow(&self) -> Flow {
+        if self.is_full() { Flow::Full } else { Flow::Ready }
+    }
+
+    fn may_send(&self) -> Result<(), SendError> {
+        match self.0.lost {
+            Some(lost) => Err(SendError::Lost(lost)),
+            None if !self.0.reply.is_started() => Err(SendError::NotStarted),
+            None => Ok(()),
+        }
+    }
+
+    fn is_head_request(&self) -> bool {
+        self.0.head.as_ref().is_some_and(|head| head.facts.is_head)
+    }
+
+    /// Whether interim responses and chunks may be sent.
+    fn speaks_http11(&self) -> bool {
+        let client = self.0.head.as_ref().map_or(Version::Http10, |head| head.version());
+        client.min(self.0.config.max_http_version) == Version::Http11
+    }
+
+    /// Sends the head. `ended`: the application will not read or send after what it has given.
+    fn seal(&mut self, ended: bool) {
+        let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
+        let machine = &mut *self.0;
+        let facts = machine.head.as_ref().map(|head| head.facts).unwrap_or_default();
+        // RFC 9112, 9.3.
+        let asked = if may_chunk { !facts.close } else { facts.keep_alive && !facts.close };
+        // Unread input that will not be drained ends the connection; said when it is known in time.
+        let unread = ended
+            && (machine.ledger.expectation == Expectation::Pending
+                || machine.body.remaining() > machine.config.limits.drain);
+        let keepalive = machine.config.keepalive;
+        let persist = machine.state.persists()
+            && keepalive != KeepAlive::Off
+            && machine.config.max_http_version == Version::Http11
+            && asked
+            && !unread;
+        let persist = machine.reply.seal(Circumstances {
+            is_head_request,
+            may_chunk,
+            persist,
+            announce_keep_alive: facts.keep_alive,
+            keep_alive_timeout: match keepalive {
+                KeepAlive::For(time) if time.as_secs() >= 1 => Some(time.as_secs()),
+                _ => None,
+            },
+            date_line: machine.date.line(machine.now.unix),
+        });
+        if !persist {
+            machine.state.do_not_persist();
+        }
+        machine.ledger.response_from = machine.outbox.total();
+        machine.ledger.head_length = machine.reply.head_bytes().len() as u64;
+        machine.ledger.status = machine.reply.status;
+        machine.outbox.copy(machine.reply.head_bytes());
+        machine.state.on_ours(OurEvent::HeadSent);
+    }
+
+    fn join(&mut self, piece: Piece<'_>) {
+        let reply = &mut self.0.reply;
+        if reply.joined.is_empty() && piece.len() >= reply.minimum_chunk_size {
+            return self.emit(piece);
+        }
+        reply.joined.extend_from_slice(piece.as_slice());
+        if reply.joined.len() >= reply.minimum_chunk_size {
+            let mut joined = core::mem::take(&mut self.0.reply.joined);
+            self.emit(Piece::Borrowed(&joined));
+            joined.clear();
+            self.0.reply.joined = joined;
+        }
+    }
+
+    fn emit(&mut self, piece: Piece<'_>) {
+        if piece.is_empty() {
+            return;
+        }
+        let machine = &mut *self.0;
+        machine.ledger.body_length += piece.len() as u64;
+        if machine.reply.framing == Framing::Chunked {
+            let mut line = [0; 18];
+            machine.outbox.copy(chunk_line(&mut line, piece.len()));
+            machine.outbox.push(piece);
+            machine.outbox.copy(b"\r\n");
+        } else {
+            machine.outbox.push(piece);
+        }
+    }
+}
+
+fn trailer(section: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), SendError> {
+    // RFC 9110, 6.5.1: fields that frame, route or control the message are no trailers.
+    const FORBIDDEN: [&[u8]; 9] = [
+        b"transfer-encoding",
+        b"content-length",
+        b"host",
+        b"connection",
+        b"keep-alive",
+        b"trailer",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+    ];
+    let forbidden = FORBIDDEN.iter().any(|field| name.eq_ignore_ascii_case(field));
+    if forbidden || !is_token(name) || !is_field_value(value) {
+        return Err(SendError::Trailer);
+    }
+    for part in [name, b": ", value, b"\r\n"] {
+        section.extend_from_slice(part);
+    }
+    Ok(())
+}
+
+/// The size of a chunk in hexadecimal, and CRLF, at the end of `line`.
+fn chunk_line(line: &mut [u8; 18], mut size: usize) -> &[u8] {
+    line[16..].copy_from_slice(b"\r\n");
+    let mut at = 16;
+    loop {
+        at -= 1;
+        line[at] = b"0123456789abcdef"[size & 15];
+        size >>= 4;
+        if size == 0 {
+            return &line[at..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_size_is_hexadecimal() {
+        for size in [0, 9, 10, 255, 4096, usize::MAX] {
+            let mut line = [0; 18];
+            assert_eq!(chunk_line(&mut line, size), alloc::format!("{size:x}\r\n").as_bytes());
+        }
+    }
+}
