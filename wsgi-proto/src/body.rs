@@ -248,7 +248,7 @@ mod tests {
     /// The body, what stands behind it, and the trailers; read in pieces of `piece` bytes.
     fn decode(input: &[u8], piece: usize, limits: &Limits) -> Result<(String, String, usize), RequestError> {
         let (mut inbox, mut reader) = (Inbox::default(), BodyReader::new(BodyLength::Chunked));
-        inbox.lend(vec![0; 64]);
+        inbox.swap_buffer(&mut vec![0; 64]);
         let (mut body, mut pieces) = (String::new(), input.chunks(piece));
         loop {
             match reader.step(&mut inbox, limits)? {

@@ -1,5 +1,6 @@
 //! The memory that a busy connection works with.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,7 +15,11 @@ const RECEIVE: usize = 16 * 1024;
 /// A connection that waits for its next request holds none: the driver takes it back with `Connection::rest` before
 /// it waits, and lends it with `Connection::lend` when there is something to read.
 #[derive(Debug)]
-pub struct Buffers {
+pub struct Buffers(pub(crate) Box<Memory>);
+
+/// Boxed, since it is handed to and fro for each request.
+#[derive(Debug)]
+pub(crate) struct Memory {
     pub(crate) recv: Vec<u8>,
     pub(crate) send: Vec<u8>,
     pub(crate) reply: Vec<u8>,
@@ -24,20 +29,23 @@ pub struct Buffers {
 impl Buffers {
     /// A fresh set: 16 KiB to receive into, all else grows when it is used.
     pub fn new() -> Self {
-        Self { recv: vec![0; RECEIVE], send: Vec::new(), reply: Vec::new(), head: None }
+        Self(Box::new(Memory { recv: vec![0; RECEIVE], send: Vec::new(), reply: Vec::new(), head: None }))
     }
 
     /// Gives memory back that an unusual exchange needed, so that a pool of these stays small.
     #[must_use]
     pub fn trimmed(mut self) -> Self {
-        let head = self.head.as_ref().map_or(0, |head| head.bytes.capacity());
-        let largest = self.send.capacity().max(self.reply.capacity()).max(head);
-        if self.recv.len() != RECEIVE || largest > RECEIVE {
-            self.trim();
+        let memory = &*self.0;
+        let head = memory.head.as_ref().map_or(0, |head| head.bytes.capacity());
+        let largest = memory.send.capacity().max(memory.reply.capacity()).max(head);
+        if memory.recv.len() != RECEIVE || largest > RECEIVE {
+            self.0.trim();
         }
         self
     }
+}
 
+impl Memory {
     #[cold]
     fn trim(&mut self) {
         if self.recv.len() != RECEIVE {

@@ -3,10 +3,11 @@
 mod request;
 mod waiting;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use crate::body::BodyReader;
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Memory};
 use crate::date::DateCache;
 use crate::event::{Event, Timers};
 use crate::exchange::{Exchange, Ledger};
@@ -30,6 +31,8 @@ pub struct Connection {
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
     scan: Scan,
+    /// What the lent buffers came in, for the way back.
+    memory: Option<Box<Memory>>,
     /// The head of the current exchange; between exchanges, memory to read the next one into.
     pub(crate) head: Option<Arc<Head>>,
     pub(crate) body: BodyReader,
@@ -55,6 +58,7 @@ impl Connection {
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             scan: Scan::default(),
+            memory: None,
             head: None,
             body: BodyReader::default(),
             reply: Reply::default(),
@@ -196,18 +200,24 @@ impl Connection {
     }
 
     /// Gives the machine memory to work with. It keeps it until [`rest`](Self::rest).
-    pub fn lend(&mut self, buffers: Buffers) {
-        self.inbox.lend(buffers.recv);
-        self.outbox.lend(buffers.send);
-        self.reply.lend_memory(buffers.reply);
-        if self.head.is_none() {
-            self.head = buffers.head;
+    pub fn lend(&mut self, mut buffers: Buffers) {
+        if self.has_buffers() {
+            return;
         }
+        self.swap_memory(&mut buffers.0);
+        self.memory = Some(buffers.0);
+    }
+
+    fn swap_memory(&mut self, memory: &mut Memory) {
+        self.inbox.swap_buffer(&mut memory.recv);
+        self.outbox.swap_buffer(&mut memory.send);
+        self.reply.swap_memory(&mut memory.reply);
+        core::mem::swap(&mut self.head, &mut memory.head);
     }
 
     /// Whether the machine holds lent buffers.
     pub fn has_buffers(&self) -> bool {
-        self.inbox.has_buffer()
+        self.memory.is_some()
     }
 
     /// The buffers, when the connection is idle and nothing is in them, or when it is closed.
@@ -215,15 +225,14 @@ impl Connection {
         let idle = matches!((self.state.peer(), self.state.ours()), (PeerHalf::Idle, OurHalf::Idle))
             && self.inbox.is_empty();
         let closed = self.state.link() == Link::Closed && !self.state.exchange_is_open();
-        if !((idle || closed) && self.has_buffers() && self.outbox.is_empty()) {
+        if !((idle || closed) && self.outbox.is_empty()) {
             return None;
         }
-        Some(Buffers {
-            recv: self.inbox.take_buffer(),
-            send: self.outbox.take_buffer(),
-            reply: self.reply.take_memory(),
-            head: self.head.take().filter(|head| Arc::strong_count(head) == 1),
-        })
+        let mut memory = self.memory.take()?;
+        self.swap_memory(&mut memory);
+        // What the application kept is no memory to read the next head into.
+        memory.head.take_if(|head| Arc::strong_count(head) > 1);
+        Some(Buffers(memory))
     }
 
     /// Addresses and scheme.

@@ -61,16 +61,10 @@ impl Inbox {
         }
     }
 
-    pub(crate) fn lend(&mut self, buffer: Vec<u8>) {
-        if !self.has_buffer() {
-            self.buffer = buffer;
-        }
-    }
-
-    /// Gives the buffer away; what was in it is dropped.
-    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
-        (self.start, self.end) = (0, 0);
-        core::mem::take(&mut self.buffer)
+    /// Exchanges the buffer for another one; what was in it is dropped.
+    pub(crate) fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
+        (self.start, self.end, self.filled) = (0, 0, false);
+        core::mem::swap(&mut self.buffer, buffer);
     }
 }
 
@@ -83,7 +77,7 @@ mod tests {
     fn bytes_survive_moving_and_growing() {
         let mut inbox = Inbox::default();
         assert!(inbox.space(100, false).is_empty());
-        inbox.lend(vec![0; 4]);
+        inbox.swap_buffer(&mut vec![0; 4]);
         inbox.space(100, false).copy_from_slice(b"abcd");
         inbox.commit(4);
         inbox.consume(2);
@@ -96,7 +90,7 @@ mod tests {
     #[test]
     fn the_limit_is_backpressure() {
         let mut inbox = Inbox::default();
-        inbox.lend(vec![0; 4]);
+        inbox.swap_buffer(&mut vec![0; 4]);
         assert_eq!(inbox.space(3, false).len(), 3);
         inbox.commit(3);
         assert!(inbox.space(3, false).is_empty());

@@ -77,23 +77,23 @@ impl From<Vec<u8>> for Piece<'_> {
 
 /// What to write next, in order: slices for one vectored write.
 #[derive(Debug)]
-pub struct Transmit<'a> {
-    slices: [&'a [u8]; SLICES],
-    count: usize,
+pub struct Transmit<'a>(Slices<'a>);
+
+#[derive(Debug)]
+enum Slices<'a> {
+    /// The usual case.
+    One(&'a [u8]),
+    Many([&'a [u8]; SLICES], usize),
 }
 
 impl<'a> Transmit<'a> {
     /// The slices; none is empty.
     pub fn slices(&self) -> &[&'a [u8]] {
-        &self.slices[..self.count]
-    }
-
-    fn push(&mut self, slice: &'a [u8]) -> bool {
-        if !slice.is_empty() && self.count < SLICES {
-            self.slices[self.count] = slice;
-            self.count += 1;
+        match &self.0 {
+            Slices::One([]) => &[],
+            Slices::One(slice) => core::slice::from_ref(slice),
+            Slices::Many(slices, count) => &slices[..*count],
         }
-        self.count < SLICES
     }
 }
 
@@ -145,17 +145,28 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn transmit(&self) -> Transmit<'_> {
-        let mut transmit = Transmit { slices: [&[]; SLICES], count: 0 };
-        let mut at = self.sent;
-        for (position, bytes) in &self.large {
-            if !(transmit.push(&self.copied[at..*position]) && transmit.push(bytes)) {
-                return transmit;
+    pub(crate) fn transmit<'a>(&'a self) -> Transmit<'a> {
+        if self.large.is_empty() {
+            return Transmit(Slices::One(&self.copied[self.sent..]));
+        }
+        let mut slices: [&[u8]; SLICES] = [&[]; SLICES];
+        let mut count = 0;
+        let mut push = |slice: &'a [u8]| {
+            if let (false, Some(place)) = (slice.is_empty(), slices.get_mut(count)) {
+                *place = slice;
+                count += 1;
             }
+        };
+        let mut at = self.sent;
+        for (position, bytes) in self.large.iter().take(SLICES) {
+            push(&self.copied[at..*position]);
+            push(bytes);
             at = *position;
         }
-        transmit.push(&self.copied[at..]);
-        transmit
+        if self.large.len() < SLICES {
+            push(&self.copied[at..]);
+        }
+        Transmit(Slices::Many(slices, count))
     }
 
     /// Takes note that the first `count` waiting bytes went out. More than wait is cut.
@@ -204,17 +215,11 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn lend(&mut self, buffer: Vec<u8>) {
-        if self.copied.capacity() == 0 {
-            self.copied = buffer;
+    /// Exchanges the memory for another one; only while nothing waits in it.
+    pub(crate) fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
+        if self.copied.is_empty() && self.large.is_empty() {
+            core::mem::swap(&mut self.copied, buffer);
         }
-    }
-
-    /// Gives the memory away; only when nothing waits.
-    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
-        debug_assert!(self.is_empty(), "bytes wait in the outbox");
-        self.large.shrink_to_fit();
-        core::mem::take(&mut self.copied)
     }
 }
 

@@ -97,16 +97,11 @@ impl Reply {
         self.status != 0
     }
 
-    /// The memory of the head, to be pooled.
-    pub(crate) fn take_memory(&mut self) -> Vec<u8> {
+    /// Exchanges the memory of the head for another one.
+    pub(crate) fn swap_memory(&mut self, memory: &mut Vec<u8>) {
+        self.forget();
         self.joined = Vec::new();
-        core::mem::take(&mut self.head)
-    }
-
-    pub(crate) fn lend_memory(&mut self, memory: Vec<u8>) {
-        if self.head.capacity() == 0 {
-            self.head = memory;
-        }
+        core::mem::swap(&mut self.head, memory);
     }
 
     /// Starts, or replaces, the response. After an error nothing is started.
