@@ -33,18 +33,18 @@ struct Changes {
     /// Variables that were set, or removed (`None`).
     variables: Vec<(String, Option<String>)>,
     /// Made when the first value comes.
-    extensions: Option<Box<HashMap<TypeId, Box<dyn Any + Send + Sync>>>>,
+    extensions: Option<HashMap<TypeId, Box<dyn Any + Send + Sync>>>,
     hooks: Vec<Hook>,
 }
 
 impl Environ {
     /// The environ of one request; `spare` is used again if nobody kept it.
     pub(crate) fn new(spare: Option<Self>, head: Arc<Head>, peer: Peer, handle: Handle) -> Self {
-        if let Some(Self(mut request)) = spare {
-            if let Some(again) = Arc::get_mut(&mut request) {
-                (again.head, again.handle) = (head, handle);
-                return Self(request);
-            }
+        if let Some(Self(mut request)) = spare
+            && let Some(again) = Arc::get_mut(&mut request)
+        {
+            (again.head, again.handle) = (head, handle);
+            return Self(request);
         }
         Self(Arc::new(Request { head, peer, handle, changes: Mutex::default() }))
     }

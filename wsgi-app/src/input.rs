@@ -122,17 +122,14 @@ impl Input {
         set.unwrap_or(Err(StartError::Over))
     }
 
-    /// Sends a `100 Continue` now, with these fields, as often as it is called. HTTP/1.0 clients are spared it.
+    /// Sends a `100 Continue` now, with the fields that were set, as often as it is called. HTTP/1.0 clients are
+    /// spared it, and so are those whose response has begun.
     ///
     /// # Errors
     ///
-    /// A [`StartError`] when a field is malformed.
-    pub fn send_hundred_continue_response<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-        &self,
-        headers: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<(), StartError> {
-        let sent = self.handle.with(|mut exchange| exchange.inform("100 Continue", headers));
-        sent.unwrap_or(Err(StartError::Over))
+    /// [`InputError::Over`] when the exchange is over.
+    pub fn send_hundred_continue_response(&self) -> Result<(), InputError> {
+        self.handle.with(|mut exchange| exchange.send_continue()).ok_or(InputError::Over)
     }
 
     /// Whether the client waits for a `100 Continue` that was not sent.

@@ -30,6 +30,7 @@ mod environ;
 mod error;
 mod guard;
 mod input;
+mod link;
 mod log;
 mod options;
 mod register;

@@ -131,8 +131,8 @@ impl Register {
         if entries.live < max_size {
             return Poll::Ready(true);
         }
-        if let Some(idle) = entries.longest_idle() {
-            idle.order(Order::Leave);
+        if let Some(waiting) = entries.longest_waiting() {
+            waiting.order(Order::Leave);
         }
         Poll::Pending
     }
@@ -204,13 +204,13 @@ impl Entries {
         }
     }
 
-    fn longest_idle(&self) -> Option<Arc<Shared>> {
-        let idle = self.slots.iter().flatten().filter_map(|shared| {
+    fn longest_waiting(&self) -> Option<Arc<Shared>> {
+        let waiting = self.slots.iter().flatten().filter_map(|shared| {
             let cell = shared.lock();
             // One that was asked already is on its way out.
-            if cell.order == Order::Leave { None } else { cell.idle_since.map(|since| (since, shared)) }
+            if cell.order == Order::Leave { None } else { cell.waits_since.map(|since| (since, shared)) }
         });
-        idle.min_by_key(|(since, _)| *since).map(|(_, shared)| Arc::clone(shared))
+        waiting.min_by_key(|(since, _)| *since).map(|(_, shared)| Arc::clone(shared))
     }
 }
 

@@ -101,7 +101,7 @@ async fn send_body(environ: &Environ, handle: &Handle, body: Body) -> Result<(),
             end(environ, handle)?;
         }
         Kind::Iterator(mut blocks) => {
-            while let Some(block) = blocks.next() {
+            for block in blocks.by_ref() {
                 let block = block.map_err(Failure::Application)?;
                 if !block.is_empty() {
                     send(handle, block).await?;

@@ -90,7 +90,7 @@ impl<A> Server<A> {
     }
 
     /// Ready when another connection may be accepted (`true`), or when the server stops (`false`). At `max_size` the
-    /// connection that has been idle longest is asked to leave.
+    /// connection that has waited longest for a request is asked to leave.
     pub fn poll_admission(&self, context: &mut Context<'_>) -> Poll<bool> {
         self.core.register.poll_admission(self.core.max_size, context)
     }

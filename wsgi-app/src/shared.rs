@@ -17,7 +17,7 @@ use crate::transport::Transport;
 pub(crate) enum Order {
     /// Nothing.
     Serve,
-    /// Make room: close if idle.
+    /// Make room: close if no request is with the application.
     Leave,
     /// Read once more, finish what has begun, close.
     Finish,
@@ -37,8 +37,8 @@ pub(crate) struct Cell {
     /// Counts the exchanges; a handle belongs to one of them.
     pub(crate) serial: u64,
     pub(crate) order: Order,
-    /// Since when the connection waits for a request; `None` while it is busy.
-    pub(crate) idle_since: Option<Instant>,
+    /// Since when the connection waits for a whole request; `None` while the application has one.
+    pub(crate) waits_since: Option<Instant>,
     /// The transport of a connection that the application has taken over, until it fetches it.
     pub(crate) stream: Option<Box<dyn Transport>>,
     reader: Option<Waker>,
@@ -54,7 +54,7 @@ impl Shared {
             machine: Connection::new(Arc::clone(&core.config), peer),
             serial: 0,
             order: Order::Serve,
-            idle_since: Some(core.clock.now().instant),
+            waits_since: Some(core.clock.now().instant),
             stream: None,
             reader: None,
             writer: None,
@@ -85,10 +85,10 @@ impl Shared {
 impl Cell {
     /// Tells the connection's task that there is something to do.
     pub(crate) fn touch(&mut self) {
-        if std::mem::take(&mut self.asleep) {
-            if let Some(runner) = &self.runner {
-                runner.wake_by_ref();
-            }
+        if std::mem::take(&mut self.asleep)
+            && let Some(runner) = &self.runner
+        {
+            runner.wake_by_ref();
         }
     }
 

@@ -82,6 +82,19 @@ impl Write {
         send(&self.0, block.into()).await
     }
 
+    /// Keeps trailer fields, which are sent after the body if it is chunked; they replace those kept before.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Trailer`] when one is malformed or may not be a trailer.
+    pub fn set_trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        trailers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), SendError> {
+        let set = self.0.with(|mut exchange| exchange.set_trailers(trailers));
+        set.unwrap_or(Err(SendError::Finished))
+    }
+
     /// Waits until everything that was sent has gone to the client, or the connection is lost.
     pub async fn flush(&self) {
         poll_fn(|context| self.0.poll_until(context, |exchange| exchange.is_flushed())).await;

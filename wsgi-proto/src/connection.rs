@@ -17,7 +17,7 @@ use crate::response::Reply;
 use crate::scan::Scan;
 use crate::state::{Link, LinkEvent, OurEvent, OurHalf, PeerHalf, State};
 use crate::time::Now;
-use crate::{CloseReason, Config, Head, Lost, Peer, Record};
+use crate::{CloseReason, Config, Head, Lost, Peer, Record, RequestError};
 
 /// One HTTP/1.x connection of a server, without anything that moves bytes.
 ///
@@ -192,6 +192,23 @@ impl Connection {
             self.reason.get_or_insert(CloseReason::Shutdown);
         }
         self.state.do_not_persist();
+    }
+
+    /// Whether no request is with the application: none has begun, or its head is still arriving.
+    pub fn awaits_request(&self) -> bool {
+        self.state.ours() == OurHalf::Idle && !self.state.request_is_ready() && self.outbox.is_empty()
+    }
+
+    /// Ends a connection that [awaits a request](Self::awaits_request), to make room for another: without a word when
+    /// none has begun, else with 408. No effect in other states.
+    pub fn leave(&mut self) {
+        if self.state.link() != Link::Open || !self.awaits_request() {
+            return;
+        }
+        match self.state.peer() {
+            PeerHalf::Head => self.refuse(RequestError::Timeout),
+            _ => self.shutdown(),
+        }
     }
 
     /// The application's half: `Some` exactly while a request is open.

@@ -223,6 +223,8 @@ pub enum SendError {
     Trailer,
     /// Only a 101 response that was started and not sent can be taken over.
     NotSwitching,
+    /// The end of the request body has to be read before the connection can be taken over.
+    BodyUnread,
     /// The connection is gone.
     Lost(Lost),
 }
@@ -242,6 +244,7 @@ impl fmt::Display for SendError {
             Self::NotSwitching => {
                 f.write_str("taking over needs a started 101 response of which nothing was sent")
             }
+            Self::BodyUnread => f.write_str("taking over needs the request body to be read to its end"),
             Self::Lost(lost) => lost.fmt(f),
         }
     }

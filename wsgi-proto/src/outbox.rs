@@ -80,6 +80,7 @@ impl From<Vec<u8>> for Piece<'_> {
 pub struct Transmit<'a>(Slices<'a>);
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack for the length of one write")]
 enum Slices<'a> {
     /// The usual case.
     One(&'a [u8]),

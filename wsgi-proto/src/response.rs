@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::token::{decimal, is_field_value, list, push_name, trim};
-use crate::{StartError, Version};
+use crate::{SendError, StartError, Version};
 
 /// How the end of a response body is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) struct Reply {
     /// Blocks that are joined up to the minimum chunk size.
     pub(crate) joined: Vec<u8>,
     pub(crate) minimum_chunk_size: usize,
+    /// Trailer fields as they go to the wire.
+    pub(crate) trailers: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +74,7 @@ impl Default for Reply {
             length: 0,
             joined: Vec::new(),
             minimum_chunk_size: 0,
+            trailers: Vec::new(),
         }
     }
 }
@@ -84,6 +87,7 @@ impl Reply {
         self.total = None;
         self.length = 0;
         self.joined.clear();
+        self.trailers.clear();
         self.minimum_chunk_size = minimum_chunk_size;
     }
 
@@ -100,7 +104,7 @@ impl Reply {
     /// Exchanges the memory of the head for another one.
     pub(crate) fn swap_memory(&mut self, memory: &mut Vec<u8>) {
         self.forget();
-        self.joined = Vec::new();
+        (self.joined, self.trailers) = (Vec::new(), Vec::new());
         core::mem::swap(&mut self.head, memory);
     }
 
@@ -281,6 +285,59 @@ where
     }
     Ok(())
 }
+
+/// Appends the field lines of a trailer section.
+pub(crate) fn trailer_fields<N, V>(
+    out: &mut Vec<u8>,
+    capitalize: bool,
+    trailers: impl IntoIterator<Item = (N, V)>,
+) -> Result<(), SendError>
+where
+    N: AsRef<[u8]>,
+    V: AsRef<[u8]>,
+{
+    for (name, value) in trailers {
+        let (name, value) = (name.as_ref(), trim(value.as_ref()));
+        let forbidden = NO_TRAILERS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()));
+        if forbidden || write_field(out, capitalize, name, value).is_err() {
+            return Err(SendError::Trailer);
+        }
+    }
+    Ok(())
+}
+
+/// RFC 9110, 6.5.1: fields that frame, route, modify, authenticate or describe the message are no trailers.
+const NO_TRAILERS: [&str; 29] = [
+    "age",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "date",
+    "expect",
+    "expires",
+    "host",
+    "keep-alive",
+    "location",
+    "max-forwards",
+    "pragma",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "range",
+    "retry-after",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+    "via",
+    "warning",
+    "www-authenticate",
+];
 
 /// The code of `"200 OK"`; the reason may be missing.
 fn parse_status(status: &str) -> Result<u16, StartError> {

@@ -76,11 +76,6 @@ const fn spelled(case: Case) -> [u8; 256] {
     table
 }
 
-/// Whether `bytes` is a token.
-pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
-}
-
 /// Whether `bytes` may be a field value: no control characters but HTAB (RFC 9110, 5.5).
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| VALUE[byte as usize])

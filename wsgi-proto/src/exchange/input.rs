@@ -34,7 +34,7 @@ impl Exchange<'_> {
         if let Some(lost) = self.0.lost {
             return Err(BodyError::Lost(lost));
         }
-        self.send_continue();
+        self.send_due_continue();
         loop {
             let machine = &mut *self.0;
             if let Some(error) = machine.ledger.failure {
@@ -86,16 +86,20 @@ impl Exchange<'_> {
     }
 
     /// The automatic 100, if one is due and a final response has not begun.
-    fn send_continue(&mut self) {
-        let machine = &mut *self.0;
-        if machine.ledger.expectation == Expectation::Pending {
-            machine.ledger.expectation = Expectation::None;
-            if machine.state.ours() == OurHalf::Open {
-                machine.outbox.copy(b"HTTP/1.1 100 Continue\r\n");
-                machine.outbox.copy(&machine.ledger.continue_fields);
-                machine.outbox.copy(b"\r\n");
+    fn send_due_continue(&mut self) {
+        if self.0.ledger.expectation == Expectation::Pending {
+            self.0.ledger.expectation = Expectation::None;
+            if self.0.state.ours() == OurHalf::Open {
+                self.copy_continue();
             }
         }
+    }
+
+    pub(super) fn copy_continue(&mut self) {
+        let machine = &mut *self.0;
+        machine.outbox.copy(b"HTTP/1.1 100 Continue\r\n");
+        machine.outbox.copy(&machine.ledger.continue_fields);
+        machine.outbox.copy(b"\r\n");
     }
 
     /// The trailer fields, once the end of the body was read.

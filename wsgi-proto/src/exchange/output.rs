@@ -8,7 +8,6 @@ use crate::outbox::Piece;
 use crate::response::{self, Circumstances, Framing};
 use crate::state::{OurEvent, OurHalf, PeerHalf};
 use crate::time::Now;
-use crate::token::{is_field_value, is_token};
 use crate::{KeepAlive, Lost, RequestError, SendError, StartError, Version};
 
 impl Exchange<'_> {
@@ -33,6 +32,14 @@ impl Exchange<'_> {
             self.0.outbox.copy(&text);
         }
         Ok(())
+    }
+
+    /// Sends a 100 now, with the fields of [`continue_headers`](Self::continue_headers), as often as it is called.
+    pub fn send_continue(&mut self) {
+        self.0.ledger.expectation = Expectation::None;
+        if self.speaks_http11() && self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
+            self.copy_continue();
+        }
     }
 
     /// Fields for the 100 that the first read of the body sends; they replace those given before.
@@ -119,32 +126,46 @@ impl Exchange<'_> {
     }
 
     /// Takes one block of the body: a chunk of its own where chunks are used. The first block, also an empty one,
-    /// sends the head. Where no body is allowed (HEAD, 204, 304) it is dropped.
+    /// sends the head, unless blocks are joined and this is not enough for one. Where no body is allowed (HEAD, 204,
+    /// 304) it is dropped.
     ///
     /// # Errors
     ///
     /// [`SendError::TooLong`] when there is more than the `Content-Length`; what fits was taken. After any other
     /// error nothing was taken.
     pub fn send<'p>(&mut self, piece: impl Into<Piece<'p>>) -> Result<Flow, SendError> {
-        let mut piece = piece.into();
+        let piece = piece.into();
         self.may_send()?;
         if !piece.is_empty() && self.is_full() {
             return Err(SendError::Full);
         }
         if self.0.state.ours() == OurHalf::Open {
-            self.seal(self.0.reply.total.is_some());
+            let reply = &mut self.0.reply;
+            if !piece.is_empty() && reply.joined.len() + piece.len() < reply.minimum_chunk_size {
+                // The head waits with the block, so that an error can still replace it.
+                reply.joined.extend_from_slice(piece.as_slice());
+                return Ok(Flow::Ready);
+            }
+            self.seal(self.0.reply.total.is_some())?;
         }
-        if piece.is_empty() || self.0.reply.framing == Framing::Bodyless {
-            return Ok(self.flow());
+        self.accept(piece)?;
+        Ok(self.flow())
+    }
+
+    /// Takes a block of a response whose head has gone out.
+    fn accept(&mut self, mut piece: Piece<'_>) -> Result<(), SendError> {
+        let reply = &mut self.0.reply;
+        if piece.is_empty() || reply.framing == Framing::Bodyless {
+            return Ok(());
         }
         let mut surplus = false;
-        if let Framing::Length(left) = &mut self.0.reply.framing {
+        if let Framing::Length(left) = &mut reply.framing {
             surplus = piece.len() as u64 > *left;
             piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
             *left -= piece.len() as u64;
         }
         self.join(piece);
-        if surplus { Err(SendError::TooLong(self.0.reply.length)) } else { Ok(self.flow()) }
+        if surplus { Err(SendError::TooLong(self.0.reply.length)) } else { Ok(()) }
     }
 
     /// Ends the response.
@@ -154,10 +175,16 @@ impl Exchange<'_> {
     /// [`SendError::TooShort`] when less than the `Content-Length` was sent: the response is cut and the connection
     /// closes. [`SendError::NotStarted`]: nothing happened. [`SendError::Lost`]: the exchange is over.
     pub fn finish(self) -> Result<(), SendError> {
-        self.finish_with::<&str, &str>([])
+        if let Err(error) = self.may_send() {
+            if matches!(error, SendError::Lost(_)) {
+                self.abort();
+            }
+            return Err(error);
+        }
+        self.complete()
     }
 
-    /// As [`finish`](Self::finish), with trailer fields, which only a chunked response carries (RFC 9112, 7.1.2).
+    /// As [`finish`](Self::finish), with trailer fields; see [`set_trailers`](Self::set_trailers).
     ///
     /// # Errors
     ///
@@ -166,37 +193,55 @@ impl Exchange<'_> {
         mut self,
         trailers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), SendError> {
-        if let Err(error) = self.may_send() {
-            if matches!(error, SendError::Lost(_)) {
-                self.abort();
-            }
+        if self.may_send().is_ok()
+            && let Err(error) = self.set_trailers(trailers)
+        {
+            self.abort();
             return Err(error);
         }
+        self.finish()
+    }
+
+    /// Keeps trailer fields for the end of the response; they replace those kept before. Only a chunked response
+    /// carries them (RFC 9112, 7.1.2).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Trailer`] when one is malformed or may not be a trailer; then none are kept.
+    pub fn set_trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        trailers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), SendError> {
+        let capitalize = self.0.config.capitalize_response_headers;
+        let kept = &mut self.0.reply.trailers;
+        kept.clear();
+        let written = response::trailer_fields(kept, capitalize, trailers);
+        if written.is_err() {
+            kept.clear();
+        }
+        written
+    }
+
+    fn complete(mut self) -> Result<(), SendError> {
         if self.0.state.ours() == OurHalf::Open {
-            self.0.reply.total.get_or_insert(0);
-            self.seal(true);
+            let waiting = self.0.reply.joined.len() as u64;
+            self.0.reply.total.get_or_insert(waiting);
+            if let Err(error) = self.seal(true) {
+                self.abort();
+                return Err(error);
+            }
         }
-        if !self.0.reply.joined.is_empty() {
-            let joined = core::mem::take(&mut self.0.reply.joined);
-            self.emit(Piece::Borrowed(&joined));
-        }
+        self.emit_joined();
         match self.0.reply.framing {
             Framing::Length(missing) if missing > 0 => {
                 self.abort();
                 return Err(SendError::TooShort(missing));
             }
             Framing::Chunked => {
-                let mut section = Vec::new();
-                for (name, value) in trailers {
-                    if let Err(error) = trailer(&mut section, name.as_ref(), value.as_ref()) {
-                        // Without the last chunk, so that nobody takes the response for a whole one.
-                        self.abort();
-                        return Err(error);
-                    }
-                }
-                for part in [b"0\r\n", section.as_slice(), b"\r\n"] {
-                    self.0.outbox.copy(part);
-                }
+                let machine = &mut *self.0;
+                machine.outbox.copy(b"0\r\n");
+                machine.outbox.copy(&machine.reply.trailers);
+                machine.outbox.copy(b"\r\n");
             }
             _ => {}
         }
@@ -205,7 +250,10 @@ impl Exchange<'_> {
     }
 
     /// Gives up: the response ends where it is, and the connection closes. Without a head nothing is answered.
-    pub fn abort(self) {
+    pub fn abort(mut self) {
+        if self.0.state.ours() == OurHalf::Sending && self.0.lost.is_none() {
+            self.emit_joined();
+        }
         self.0.state.on_ours(OurEvent::Cut);
     }
 
@@ -240,15 +288,18 @@ impl Exchange<'_> {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotSwitching`] without a started 101, after it was sent, or with an unread request body; the
-    /// exchange goes on.
+    /// [`SendError::NotSwitching`] without a started 101, or after it was sent; [`SendError::BodyUnread`] before the
+    /// end of the request body was read. The exchange goes on.
     pub fn take_over(mut self) -> Result<Vec<u8>, SendError> {
         self.may_send()?;
         let (state, reply) = (&self.0.state, &self.0.reply);
-        if state.ours() != OurHalf::Open || reply.status != 101 || state.peer() != PeerHalf::Done {
+        if state.peer() != PeerHalf::Done {
+            return Err(SendError::BodyUnread);
+        }
+        if state.ours() != OurHalf::Open || reply.status != 101 {
             return Err(SendError::NotSwitching);
         }
-        self.seal(true);
+        self.seal(true)?;
         let unread = self.0.inbox.bytes().to_vec();
         self.0.inbox.consume(unread.len());
         self.0.state.on_ours(OurEvent::TakenOver);
@@ -301,7 +352,7 @@ impl Exchange<'_> {
     }
 
     /// Sends the head. `ended`: the application will not read or send after what it has given.
-    fn seal(&mut self, ended: bool) {
+    fn seal(&mut self, ended: bool) -> Result<(), SendError> {
         let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
         let machine = &mut *self.0;
         let facts = machine.head.as_ref().map(|head| head.facts).unwrap_or_default();
@@ -336,6 +387,12 @@ impl Exchange<'_> {
         machine.ledger.status = machine.reply.status;
         machine.outbox.copy(machine.reply.head_bytes());
         machine.state.on_ours(OurEvent::HeadSent);
+        // Blocks that waited for the minimum size before there was a framing.
+        if machine.reply.joined.is_empty() {
+            return Ok(());
+        }
+        let waiting = core::mem::take(&mut machine.reply.joined);
+        self.accept(Piece::Borrowed(&waiting))
     }
 
     fn join(&mut self, piece: Piece<'_>) {
@@ -350,6 +407,12 @@ impl Exchange<'_> {
             joined.clear();
             self.0.reply.joined = joined;
         }
+    }
+
+    /// Sends blocks that did not reach the minimum size.
+    fn emit_joined(&mut self) {
+        let joined = core::mem::take(&mut self.0.reply.joined);
+        self.emit(Piece::Borrowed(&joined));
     }
 
     fn emit(&mut self, piece: Piece<'_>) {
@@ -367,29 +430,6 @@ impl Exchange<'_> {
             machine.outbox.push(piece);
         }
     }
-}
-
-fn trailer(section: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), SendError> {
-    // RFC 9110, 6.5.1: fields that frame, route or control the message are no trailers.
-    const FORBIDDEN: [&[u8]; 9] = [
-        b"transfer-encoding",
-        b"content-length",
-        b"host",
-        b"connection",
-        b"keep-alive",
-        b"trailer",
-        b"content-encoding",
-        b"content-type",
-        b"content-range",
-    ];
-    let forbidden = FORBIDDEN.iter().any(|field| name.eq_ignore_ascii_case(field));
-    if forbidden || !is_token(name) || !is_field_value(value) {
-        return Err(SendError::Trailer);
-    }
-    for part in [name, b": ", value, b"\r\n"] {
-        section.extend_from_slice(part);
-    }
-    Ok(())
 }
 
 /// The size of a chunk in hexadecimal, and CRLF, at the end of `line`.

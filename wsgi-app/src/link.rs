@@ -1,0 +1,146 @@
+//! One connection's transport: does what a wait of the machine asks for.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use wsgi_proto::{Io, Lost, Now};
+
+use crate::server::Core;
+use crate::shared::Cell;
+use crate::transport::Transport;
+
+/// Moves and requests after which a connection lets the others run.
+const BUDGET: u32 = 64;
+
+/// A move of this many bytes counts as one more.
+const BYTES_A_MOVE: usize = 16 * 1024;
+
+/// A transport, the clock as it was read last, and what the connection may do before others have their turn.
+pub(crate) struct Link<T> {
+    /// `None` once the application has taken it over.
+    pub(crate) transport: Option<T>,
+    pub(crate) core: Arc<Core>,
+    pub(crate) now: Now,
+    budget: u32,
+}
+
+impl<T: Transport> Link<T> {
+    pub(crate) fn new(transport: T, core: Arc<Core>) -> Self {
+        Self { transport: Some(transport), core, now: Now::default(), budget: BUDGET }
+    }
+
+    pub(crate) fn read_clocks(&mut self) {
+        self.now = self.core.clock.now();
+    }
+
+    /// Whether it is the others' turn.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.budget == 0
+    }
+
+    /// Counts a move of so many bytes.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        self.budget = self.budget.saturating_sub(1 + (bytes / BYTES_A_MOVE) as u32);
+    }
+
+    /// Lets the other connections run, and comes back at once.
+    pub(crate) fn give_way<R>(&mut self, cell: &mut Cell, context: &mut Context<'_>) -> Poll<R> {
+        self.budget = BUDGET;
+        cell.sleep(context);
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Does what one wait asks for; `woken`: for the first time after a sleep. False when nothing could be done.
+    pub(crate) fn move_bytes(
+        &mut self,
+        cell: &mut Cell,
+        io: Io,
+        woken: bool,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let Some(transport) = &mut self.transport else { return false };
+        if io.write
+            && let Poll::Ready(written) = write(transport, cell, context)
+        {
+            match written {
+                Ok(count) => {
+                    cell.machine.transmitted(count);
+                    self.spend(count);
+                }
+                Err(error) => cell.machine.lost(loss(&error)),
+            }
+            // The machine may want something else first, now.
+            return true;
+        }
+        if io.read
+            && let Poll::Ready(read) = read(transport, &self.core, cell, woken, context)
+        {
+            match read {
+                Ok(0) => cell.machine.recv_eof(),
+                Ok(count) => {
+                    cell.machine.recv_commit(count);
+                    self.spend(count);
+                }
+                Err(error) => cell.machine.lost(loss(&error)),
+            }
+            return true;
+        }
+        if let Some((at, _)) = io.deadline
+            && let Some(deadline) = self.core.clock.deadline(at)
+            && transport.poll_deadline(context, deadline).is_ready()
+        {
+            self.read_clocks();
+            return true;
+        }
+        false
+    }
+}
+
+fn write<T: Transport>(transport: &mut T, cell: &Cell, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    let transmit = cell.machine.transmit();
+    let written = match transmit.slices() {
+        [slice] => ready!(transport.poll_write(context, &[IoSlice::new(slice)]))?,
+        slices => {
+            let mut vectored = [IoSlice::new(&[]); 16];
+            let count = slices.len().min(vectored.len());
+            for (to, from) in vectored.iter_mut().zip(slices) {
+                *to = IoSlice::new(from);
+            }
+            ready!(transport.poll_write(context, &vectored[..count]))?
+        }
+    };
+    Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
+}
+
+fn read<T: Transport>(
+    transport: &mut T,
+    core: &Core,
+    cell: &mut Cell,
+    woken: bool,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    // Waiting needs no buffer; one is borrowed when there is something to read. That is most likely what a sleeping
+    // task was woken for.
+    if !woken {
+        ready!(transport.poll_readable(context))?;
+    }
+    if !cell.machine.has_buffers() {
+        cell.machine.lend(core.lend());
+    }
+    let space = cell.machine.recv_space();
+    if space.is_empty() {
+        return Poll::Pending;
+    }
+    transport.poll_read(context, space)
+}
+
+fn loss(error: &io::Error) -> Lost {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Lost::Reset,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero => Lost::BrokenPipe,
+        io::ErrorKind::TimedOut => Lost::TimedOut,
+        _ => Lost::Transport,
+    }
+}
