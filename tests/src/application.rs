@@ -1,0 +1,95 @@
+//! Plays a [`script`](crate::script) as an application, for every adapter that runs on futures.
+
+use wsgi_tokio::{Body, Bytes, Environ, Error, InputError, Result, StartResponse};
+
+use crate::script::{Fields, Op, Script, Seen, Text};
+
+/// Whether a script can be played here. An application can send no trailers, and not end without an answer.
+pub fn can_play(script: &Script) -> bool {
+    !script.ops.iter().any(|op| matches!(op, Op::Trailers(_) | Op::Abort))
+}
+
+/// Does what `script` says. `stop` tells the server to stop gracefully.
+///
+/// # Errors
+///
+/// The first error that an operation meets, or the one that the script asks for.
+pub async fn play(
+    script: &Script,
+    environ: Environ,
+    start_response: StartResponse,
+    stop: impl Fn() + Send,
+) -> Result<Body> {
+    let (input, head) = (environ.input(), environ.head());
+    let mut seen = Seen {
+        method: head.method().into(),
+        path: head.path().into(),
+        query: head.query().unwrap_or_default().into(),
+        host: head.host().unwrap_or_default().into(),
+        version: head.version().as_str().into(),
+        ..Seen::default()
+    };
+    let mut write = None;
+    for op in &script.ops {
+        match op {
+            Op::ReadAll => read(&environ, &mut seen, usize::MAX).await?,
+            Op::Read(count) => read(&environ, &mut seen, *count).await?,
+            Op::TryReadAll => {
+                if let Err(error) = read(&environ, &mut seen, usize::MAX).await {
+                    seen.error = error.request_error().ok_or(error)?.to_string().into();
+                }
+            }
+            Op::Respond(status, fields) => write = Some(start_response.send(status, pairs(fields))?),
+            Op::Replace(status, fields) => {
+                write = Some(start_response.send_error(status, pairs(fields), "it went wrong")?);
+            }
+            Op::Body(text) => return Ok(text.render(&seen).into()),
+            Op::Send(text) => match &write {
+                Some(write) => write.write(text.render(&seen)).await?,
+                None => return Ok(block(text, &seen)),
+            },
+            Op::Inform(status, fields) => start_response.inform(status, pairs(fields))?,
+            Op::ContinueHeaders(fields) => input.set_hundred_continue_response_headers(pairs(fields))?,
+            Op::MinimumChunkSize(bytes) => environ.set_minimum_write_chunk_size(*bytes),
+            Op::Fail(text) => return Err(text.clone().into()),
+            Op::Shutdown => stop(),
+            Op::TakeOver => {
+                let mut stream = input.take_over().await?;
+                let mut space = [0; 64];
+                loop {
+                    match stream.read(&mut space).await? {
+                        0 => break,
+                        count => stream.write_all(&space[..count]).await?,
+                    }
+                }
+            }
+            Op::Trailers(_) | Op::Abort => return Err(Error::from("no application can do that")),
+        }
+    }
+    Ok(Body::empty())
+}
+
+/// A body whose length is not told: what an application without a `write` handle has.
+fn block(text: &Text, seen: &Seen) -> Body {
+    Body::iterator([Ok(Bytes::from(text.render(seen)))])
+}
+
+async fn read(environ: &Environ, seen: &mut Seen, count: usize) -> Result<(), InputError> {
+    let input = environ.input();
+    let wanted = seen.body.len().saturating_add(count);
+    while seen.body.len() < wanted {
+        let part = input.read_some(wanted - seen.body.len()).await?;
+        if part.is_empty() {
+            break;
+        }
+        seen.body.extend_from_slice(&part);
+    }
+    if let Some(trailers) = input.trailers() {
+        seen.trailers = Seen::list(trailers.fields());
+    }
+    Ok(())
+}
+
+fn pairs(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
+    fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+}

@@ -1,0 +1,75 @@
+//! The smallest server on `wsgi-tokio`, to count instructions and to measure speed with.
+//!
+//! `cargo run --release -p wsgi-tests --bin hello -- --listen 127.0.0.1:8090`
+//!
+//! | path | answer |
+//! | --- | --- |
+//! | `/` | 13 bytes |
+//! | `/10k`, `/1m` | 10 KiB and 1 MiB that are there already |
+//! | `/chunked` | 1000 blocks of 16 bytes, each a chunk, all ready at once |
+//! | `/upload` | reads the request body and answers its length |
+
+use std::io;
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use clap::{ArgAction, Parser};
+use wsgi_tests::echo::options::Place;
+use wsgi_tests::echo::{announce, listen, on_tokio, signals, status, stream};
+use wsgi_tokio::{Body, Environ, Options, Report, Result, StartResponse};
+
+static BLANK: [u8; 1024 * 1024] = [b'x'; 1024 * 1024];
+const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
+
+#[derive(Debug, Parser)]
+#[command(about = "Serves the same few bytes as fast as it can")]
+struct Settings {
+    /// Where to accept connections: 127.0.0.1:8090, `[::1]:8090`, unix:PATH; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    listen: Place,
+    /// Whether requests are logged on standard error.
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = false)]
+    log_output: bool,
+}
+
+async fn hello(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    let body = match &*environ.path() {
+        "/" => "Hello, World!".into(),
+        "/10k" => Bytes::from_static(&BLANK[..10 * 1024]).into(),
+        "/1m" => Bytes::from_static(&BLANK).into(),
+        "/chunked" => {
+            stream::ready_blocks(std::iter::repeat_n(Bytes::from_static(b"0123456789abcdef"), 1000))
+        }
+        "/upload" => {
+            let (input, mut length) = (environ.input(), 0);
+            loop {
+                match input.read_some(64 * 1024).await?.len() {
+                    0 => break format!("{length}\n").into(),
+                    more => length += more,
+                }
+            }
+        }
+        _ => {
+            start_response.send("404 Not Found", PLAIN)?;
+            return Ok("Not Found\r\n".into());
+        }
+    };
+    start_response.send("200 OK", PLAIN)?;
+    Ok(body)
+}
+
+async fn serve(settings: Settings) -> io::Result<Report> {
+    let listen::Listeners { bound, places, files: _files } = listen::bind(&[settings.listen])?;
+    let listeners = bound.into_iter().map(on_tokio::listener).collect::<io::Result<Vec<_>>>()?;
+    let options = Options::default().debug(false).log_output(settings.log_output);
+    on_tokio::run(listeners, hello, options, |handle| {
+        signals::stop_by_signal(handle)?;
+        announce(&places)
+    })
+    .await
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    status(serve(Settings::parse()).await)
+}

@@ -1,0 +1,81 @@
+//! Plays generated scenarios by generated schedules, and compares each outcome with that of the whole input at once.
+//!
+//! `cargo run --release -p wsgi-tests --bin schedules -- --count 1000000 --seed N`
+
+use std::error::Error;
+use std::io::Write;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use wsgi_tests::machine::choose::Seeded;
+use wsgi_tests::machine::generate::{self, Drawn};
+use wsgi_tests::machine::play::play;
+use wsgi_tests::machine::scenario::{Action, Scenario, Schedule, Whole};
+
+/// How many schedules one scenario is played by.
+const EACH: u64 = 4;
+
+#[derive(Debug, Parser)]
+#[command(about = "Split invariance: any schedule gives what the whole input at once gives")]
+struct Options {
+    /// How many schedules.
+    #[arg(long, default_value_t = 1_000_000)]
+    count: u64,
+    /// Where the generator starts; drawn from the clock when it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+    let seed = options.seed.unwrap_or_else(clock);
+    let mut out = std::io::stdout();
+    writeln!(out, "seed {seed}")?;
+    let (started, mut seeds, mut done, mut bytes) = (Instant::now(), Seeded(seed), 0, 0_usize);
+    while done < options.count {
+        let scenario = generate::scenario(&mut Seeded(seeds.bits()));
+        let wanted = play(&scenario, &mut Whole);
+        for _ in 0..EACH.min(options.count - done) {
+            let drawn = seeds.bits();
+            let got = play(&scenario, &mut Drawn::new(Seeded(drawn)));
+            if let Some(difference) = wanted.difference(&got) {
+                writeln!(out, "schedule {done} of seed {seed} disagrees with the whole: {scenario:?}")?;
+                writeln!(out, "moves: {}\n{difference}", moves(&scenario, drawn))?;
+                return Err("two schedules of one scenario disagree".into());
+            }
+            done += 1;
+            bytes += scenario.input.0.len();
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    writeln!(out, "{done} schedules agree ({bytes} bytes in), {seconds:.1} s, seed {seed}")?;
+    Ok(())
+}
+
+/// The moves of a schedule, for the report.
+fn moves(scenario: &Scenario, seed: u64) -> String {
+    struct Told(Drawn<Seeded>, String);
+    impl Schedule for Told {
+        fn action(&mut self) -> Action {
+            let action = self.0.action();
+            self.1 += &format!("{action:?} ");
+            action
+        }
+
+        fn read(&mut self, at: usize, most: usize) -> usize {
+            let count = self.0.read(at, most);
+            self.1 += &format!("[read {count} of {most}] ");
+            count
+        }
+
+        fn write(&mut self, most: usize) -> usize {
+            let count = self.0.write(most);
+            self.1 += &format!("[write {count} of {most}] ");
+            count
+        }
+    }
+    let mut told = Told(Drawn::new(Seeded(seed)), String::new());
+    let _ = play(scenario, &mut told);
+    told.1
+}

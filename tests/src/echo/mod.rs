@@ -1,0 +1,58 @@
+//! The server that outside checks talk to: the echo application, the server's options as flags, and how the program
+//! listens and stops. What depends on a runtime is in a file of its own.
+
+pub mod application;
+pub mod listen;
+pub mod on_tokio;
+pub mod options;
+pub mod signals;
+pub mod stream;
+mod text;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use wsgi_tokio::{OptionError, Report};
+
+use self::listen::Listeners;
+use self::options::{Place, Runtime, Settings};
+
+/// Listens, says so, and serves until a signal stops it.
+///
+/// # Errors
+///
+/// What cannot be listened on, an option that is not allowed, the failure of a listener.
+pub fn run(settings: Settings) -> io::Result<Report> {
+    // The files outlive the server.
+    let Listeners { bound, places, files: _files } = listen::bind(&settings.listen)?;
+    let options = settings.server.options();
+    match settings.runtime {
+        Runtime::Tokio => on_tokio::serve(bound, options, settings.threads, |handle| {
+            signals::stop_by_signal(handle)?;
+            announce(&places)
+        }),
+    }
+}
+
+/// Tells on standard output where the server listens.
+///
+/// # Errors
+///
+/// Those of standard output.
+pub fn announce(places: &[Place]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for place in places {
+        writeln!(out, "listening on {place}")?;
+    }
+    out.flush()
+}
+
+/// The status that the process ends with: 0 after a stop, 1 when it could not serve, 2 when an option was wrong. An error
+/// is told on standard error.
+pub fn status(ended: io::Result<Report>) -> ExitCode {
+    let Err(error) = ended else { return ExitCode::SUCCESS };
+    // There is nowhere else to tell it.
+    let _ = writeln!(io::stderr(), "error: {error}");
+    let bad_option = error.get_ref().is_some_and(|error| error.is::<OptionError>());
+    ExitCode::from(if bad_option { 2 } else { 1 })
+}

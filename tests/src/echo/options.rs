@@ -1,0 +1,322 @@
+//! The command line of `echo`: the server's options, each a flag that is named like the manual's parameter.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, ValueEnum};
+use wsgi_tokio::proto::{KeepAlive, Limits};
+use wsgi_tokio::{Options, Version};
+
+/// What `echo` was told.
+#[derive(Debug, Parser)]
+#[command(
+    name = "echo",
+    allow_negative_numbers = true,
+    about = "Serves the echo application of tests/conform/CONTRACT.md",
+    after_help = "Times are in seconds, fractions are allowed. The log goes to standard error."
+)]
+pub struct Settings {
+    /// What the connections run on.
+    #[arg(long, value_enum)]
+    pub runtime: Runtime,
+
+    /// Where to accept connections: 127.0.0.1:8090, `[::1]:8090`, unix:PATH; port 0 takes a free one. Several are allowed.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    pub listen: Vec<Place>,
+
+    /// Threads of the runtime; 0 runs everything on the main thread. One for each processor unless given.
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
+    pub threads: Option<usize>,
+
+    /// The options of the server.
+    #[command(flatten)]
+    pub server: ServerSettings,
+}
+
+/// What the connections run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// tokio
+    Tokio,
+}
+
+/// The options of the server; what is not given keeps its default, except `debug`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of the server")]
+pub struct ServerSettings {
+    /// A variable of every request; several are allowed.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    environ: Vec<(String, String)>,
+
+    /// The largest number of connections at a time.
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
+    max_size: Option<usize>,
+
+    /// The version that responses carry: HTTP/1.0 or HTTP/1.1.
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    max_http_version: Option<Version>,
+
+    /// Blocks of a response are joined up to this size.
+    #[arg(long, value_name = "BYTES", value_parser = whole::<usize>)]
+    minimum_chunk_size: Option<usize>,
+
+    /// Whether %(client_ip)s begins with what X-Forwarded-For says.
+    #[arg(long, value_name = "BOOL")]
+    log_x_forwarded_for: Option<bool>,
+
+    /// Whether connections are reused: true, false, or the seconds that they may be idle.
+    #[arg(long, value_name = "BOOL|SECONDS", value_parser = keepalive)]
+    keepalive: Option<KeepAlive>,
+
+    /// Whether anything is logged.
+    #[arg(long, value_name = "BOOL")]
+    log_output: Option<bool>,
+
+    /// The template of access lines.
+    #[arg(long, value_name = "TEMPLATE")]
+    log_format: Option<String>,
+
+    /// The largest request target.
+    #[arg(long, value_name = "BYTES", value_parser = whole::<usize>)]
+    url_length_limit: Option<usize>,
+
+    /// Whether the answer to a failed application shows the error.
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = false)]
+    debug: bool,
+
+    /// Bounds every single wait for the client; none: no bound.
+    #[arg(long, value_name = "SECONDS", value_parser = or_none(seconds))]
+    socket_timeout: Option<Bound<Duration>>,
+
+    /// Whether names of response headers are written Like-This.
+    #[arg(long, value_name = "BOOL")]
+    capitalize_response_headers: Option<bool>,
+
+    /// The largest request body; none: no bound.
+    #[arg(long, value_name = "BYTES", value_parser = or_none(whole::<u64>))]
+    max_body_size: Option<Bound<u64>>,
+
+    /// Time for a whole head; none: no bound.
+    #[arg(long, value_name = "SECONDS", value_parser = or_none(seconds))]
+    header_timeout: Option<Bound<Duration>>,
+
+    /// Time for a TLS handshake.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    handshake_timeout: Option<Duration>,
+
+    /// Time that a graceful stop gives to requests that have begun.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    graceful_timeout: Option<Duration>,
+
+    /// One of the other limits; several are allowed.
+    #[arg(long = "limit", value_name = "NAME=BYTES", value_parser = limit)]
+    limits: Vec<Limit>,
+}
+
+impl ServerSettings {
+    /// As the adapters take them.
+    pub fn options(self) -> Options {
+        // Each is set only when it was given, so that a run without flags tries the defaults.
+        let mut options = Options::default().debug(self.debug);
+        for (name, value) in self.environ {
+            options = options.environ(name, value);
+        }
+        macro_rules! set {
+            ($($name:ident),*) => { $(if let Some(value) = self.$name { options = options.$name(value); })* };
+        }
+        set!(max_size, max_http_version, minimum_chunk_size, log_x_forwarded_for, keepalive, log_output);
+        set!(log_format, url_length_limit, capitalize_response_headers, handshake_timeout, graceful_timeout);
+        if let Some(Bound(bytes)) = self.max_body_size {
+            options = options.max_body_size(bytes);
+        }
+        if let Some(Bound(time)) = self.socket_timeout {
+            options = options.socket_timeout(time);
+        }
+        if let Some(Bound(time)) = self.header_timeout {
+            options = options.header_timeout(time);
+        }
+        let limits = self.limits;
+        options.limits(|changed| limits.into_iter().for_each(|Limit { set, value }| set(changed, value)))
+    }
+}
+
+/// Where to accept connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An internet address.
+    Tcp(SocketAddr),
+    /// A unix socket, by its file.
+    Unix(PathBuf),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("there is no path after unix:".into()),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None => text
+                .parse()
+                .map(Self::Tcp)
+                .map_err(|_| "allowed: 127.0.0.1:8090, [::1]:8090 or unix:PATH".into()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A bound, or `none`.
+#[derive(Clone, Copy, Debug)]
+struct Bound<T>(Option<T>);
+
+fn or_none<T>(parse: fn(&str) -> Result<T, String>) -> impl Fn(&str) -> Result<Bound<T>, String> + Clone {
+    move |text| match text {
+        "none" => Ok(Bound(None)),
+        text => parse(text).map(|bound| Bound(Some(bound))).map_err(|allowed| format!("{allowed}, or none")),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| "allowed: seconds, such as 5 or 0.5".into())
+}
+
+fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "allowed: a whole number".into())
+}
+
+fn keepalive(text: &str) -> Result<KeepAlive, String> {
+    match text {
+        "true" => Ok(KeepAlive::On),
+        "false" => Ok(KeepAlive::Off),
+        text => seconds(text)
+            .map(KeepAlive::from)
+            .map_err(|_| "allowed: true, false, or seconds, such as 5 or 0.5".into()),
+    }
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    [Version::Http10, Version::Http11]
+        .into_iter()
+        .find(|version| version.as_str() == text)
+        .ok_or_else(|| "allowed: HTTP/1.0 or HTTP/1.1".into())
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("allowed: NAME=VALUE".into()),
+    }
+}
+
+/// A change of one of the limits that have no option of their own.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    set: SetLimit,
+    value: u64,
+}
+
+type SetLimit = fn(&mut Limits, u64);
+
+const LIMITS: [(&str, SetLimit); 10] = [
+    ("method", |limits, value| limits.method = value as usize),
+    ("field_line", |limits, value| limits.field_line = value as usize),
+    ("fields_size", |limits, value| limits.fields_size = value as usize),
+    ("fields", |limits, value| limits.fields = value as usize),
+    ("chunk_line", |limits, value| limits.chunk_line = value as usize),
+    ("chunk_extensions", |limits, value| limits.chunk_extensions = value as usize),
+    ("drain", |limits, value| limits.drain = value),
+    ("linger", |limits, value| limits.linger = value),
+    ("outbox", |limits, value| limits.outbox = value as usize),
+    ("inbox", |limits, value| limits.inbox = value as usize),
+];
+
+fn limit(text: &str) -> Result<Limit, String> {
+    let parsed = text.split_once('=').and_then(|(name, value)| {
+        let (_, set) = *LIMITS.iter().find(|(known, _)| *known == name)?;
+        Some(Limit { set, value: value.parse().ok()? })
+    });
+    parsed.ok_or_else(|| {
+        let names = LIMITS.map(|(name, _)| name).join(", ");
+        format!("allowed: NAME=NUMBER with one of {names}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &str) -> Result<Settings, clap::Error> {
+        Settings::try_parse_from(["echo", "--runtime", "tokio"].into_iter().chain(flags.split_whitespace()))
+    }
+
+    #[test]
+    fn every_option_has_a_flag() {
+        let settings = parse(
+            "--listen 127.0.0.1:0 --listen [::1]:8090 --listen unix:/tmp/echo --threads 0 --environ A=b=c \
+             --environ D= --max-size 100 --max-http-version HTTP/1.0 --minimum-chunk-size 7 \
+             --log-x-forwarded-for false --keepalive 2.5 --log-output false --log-format %(path)s \
+             --url-length-limit 99 --debug true --socket-timeout 0.5 --capitalize-response-headers false \
+             --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
+             --limit fields=60",
+        )
+        .unwrap();
+        assert_eq!(
+            settings.listen.iter().map(Place::to_string).collect::<Vec<_>>(),
+            ["127.0.0.1:0", "[::1]:8090", "unix:/tmp/echo"]
+        );
+        let mut options = settings.server.options();
+        let config = options.protocol();
+        assert_eq!(config.environ, [("A".into(), "b=c".into()), ("D".into(), String::new())]);
+        assert_eq!(config.max_http_version, Version::Http10);
+        assert_eq!(config.minimum_chunk_size, 7);
+        assert!(!config.log_x_forwarded_for && !config.capitalize_response_headers);
+        assert_eq!(config.keepalive, KeepAlive::For(Duration::from_millis(2500)));
+        assert_eq!(config.socket_timeout, Some(Duration::from_millis(500)));
+        assert_eq!(config.header_timeout, Some(Duration::from_secs(30)));
+        assert_eq!((config.limits.target, config.limits.body, config.limits.fields), (99, None, 60));
+        assert!(format!("{options:?}").contains("max_size: 100"), "{options:?}");
+    }
+
+    #[test]
+    fn what_is_not_given_keeps_its_default_but_debug_is_off() {
+        let settings = parse("").unwrap();
+        assert_eq!(settings.listen, [Place::Tcp(([127, 0, 0, 1], 8090).into())]);
+        let options = settings.server.options();
+        assert_eq!(format!("{options:?}"), format!("{:?}", Options::default().debug(false)));
+    }
+
+    #[test]
+    fn a_bad_value_is_told_what_is_allowed() {
+        for (flag, value, allowed) in [
+            ("--runtime", "mio", "tokio"),
+            ("--listen", "localhost", "unix:PATH"),
+            ("--listen", "unix:", "no path"),
+            ("--keepalive", "no", "true, false, or seconds"),
+            ("--keepalive", "-1", "true, false, or seconds"),
+            ("--debug", "1", "true, false"),
+            ("--socket-timeout", "5s", "such as 5 or 0.5, or none"),
+            ("--max-size", "-1", "a whole number"),
+            ("--max-body-size", "1k", "a whole number, or none"),
+            ("--max-http-version", "1.0", "HTTP/1.0 or HTTP/1.1"),
+            ("--environ", "=x", "NAME=VALUE"),
+            ("--limit", "head=1", "chunk_line"),
+        ] {
+            let flag = format!("{flag}={value}");
+            let error = Settings::try_parse_from(["echo", &flag]).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(allowed), "{error}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The same cases through the machine and through every adapter: what the tests and the binaries share.
+
+pub mod application;
+pub mod client;
+pub mod drive;
+pub mod echo;
+pub mod machine;
+pub mod script;
+pub mod table;
+pub mod wire;

@@ -1,0 +1,232 @@
+//! A simulated driver for one [`Connection`]: a clock that is moved by hand, a peer that is a slice of bytes.
+//!
+//! Nothing here sleeps, opens a socket or knows what HTTP is. [`Machine::poll`] checks on every call what has to hold
+//! in every state. Whole runs of scripted applications are in [`play`].
+
+pub mod choose;
+pub mod generate;
+pub mod play;
+pub mod scenario;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wsgi_proto::{
+    Address, Buffers, CloseReason, Config, Connection, Event, Exchange, Head, Instant, Io, Now, Peer, Record,
+};
+
+/// What the wall clock shows all the time: `Sun, 06 Nov 1994 08:49:37 GMT`, the example of RFC 9110, 5.6.7.
+pub const UNIX: i64 = 784_111_777;
+
+/// A connection with its driver.
+#[derive(Debug)]
+pub struct Machine {
+    /// The machine itself, for calls that the driver does not make by itself.
+    pub connection: Connection,
+    now: Now,
+    sent: Vec<u8>,
+    pool: Option<Buffers>,
+}
+
+impl Machine {
+    /// A connection that was just accepted, at second 1 of its clock.
+    pub fn new(config: impl Into<Arc<Config>>) -> Self {
+        Self {
+            connection: Connection::new(config.into(), Peer::new(Address::Unix, Address::Unix)),
+            now: Now::new(Instant::from_nanos(1_000_000_000), UNIX),
+            sent: Vec::new(),
+            pool: None,
+        }
+    }
+
+    /// What the clock shows.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Moves the clock. The date stays, so that answers can be compared.
+    pub fn advance(&mut self, by: Duration) {
+        self.now.instant = self.now.instant.after(by);
+    }
+
+    /// What now?
+    ///
+    /// # Panics
+    ///
+    /// When asking twice gives two answers, or the answer forgets bytes that wait to be written.
+    pub fn poll(&mut self) -> Event {
+        let event = self.connection.poll(self.now);
+        assert_eq!(event, self.connection.poll(self.now), "asked twice, answered differently");
+        let waits = !self.connection.transmit().slices().is_empty();
+        match event {
+            Event::Io(io) => assert_eq!(io.write, waits, "io.write and the outbox disagree"),
+            Event::ShutdownWrite | Event::TakenOver | Event::Closed(_) => {
+                assert!(!waits, "{event:?} with bytes in the outbox");
+            }
+            Event::Request | Event::Done => {}
+        }
+        event
+    }
+
+    /// What the machine waits for.
+    ///
+    /// # Panics
+    ///
+    /// When it does not wait.
+    pub fn io(&mut self) -> Io {
+        match self.poll() {
+            Event::Io(io) => io,
+            event => panic!("expected a wait, not {event:?}"),
+        }
+    }
+
+    /// Gives the machine as much of `bytes` as it has room for in one read, and tells how much that was.
+    pub fn receive(&mut self, bytes: &[u8]) -> usize {
+        if !self.connection.has_buffers() {
+            self.connection.lend(self.pool.take().unwrap_or_default());
+        }
+        let space = self.connection.recv_space();
+        let count = bytes.len().min(space.len());
+        space[..count].copy_from_slice(&bytes[..count]);
+        if count > 0 {
+            self.connection.recv_commit(count);
+        }
+        count
+    }
+
+    /// Takes the buffers back if the machine gives them, and lends the same again at the next read.
+    pub fn rest(&mut self) -> bool {
+        let buffers = self.connection.rest();
+        let rested = buffers.is_some();
+        self.pool = buffers.or(self.pool.take());
+        rested
+    }
+
+    /// Gives all of `bytes`, polling after each read; meant for a machine that reads on.
+    ///
+    /// # Panics
+    ///
+    /// When the machine has no room although something is left.
+    pub fn receive_all(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let count = self.receive(bytes);
+            assert_ne!(count, 0, "no room for {} more bytes", bytes.len());
+            bytes = &bytes[count..];
+            self.poll();
+        }
+    }
+
+    /// Gives `bytes`, one at a time, until they are all taken or the machine stops waiting for bytes.
+    pub fn receive_bytewise(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if !matches!(self.poll(), Event::Io(Io { read: true, .. })) {
+                break;
+            }
+            self.receive(std::slice::from_ref(byte));
+        }
+    }
+
+    /// Writes at most `most` bytes, as a partial write does, and tells how many.
+    pub fn transmit(&mut self, most: usize) -> usize {
+        let mut left = most;
+        for slice in self.connection.transmit().slices() {
+            let part = left.min(slice.len());
+            self.sent.extend_from_slice(&slice[..part]);
+            left -= part;
+        }
+        let count = most - left;
+        if count > 0 {
+            self.connection.transmitted(count);
+        }
+        count
+    }
+
+    /// Writes all that waits.
+    pub fn flush(&mut self) {
+        while self.transmit(usize::MAX) > 0 {}
+    }
+
+    /// All bytes written so far.
+    pub fn sent(&self) -> &[u8] {
+        &self.sent
+    }
+
+    /// Writes all that waits, and gives what was written since the last call as text.
+    pub fn take_sent(&mut self) -> String {
+        self.flush();
+        String::from_utf8_lossy(&std::mem::take(&mut self.sent)).into_owned()
+    }
+
+    /// Gives the request in `bytes` and opens its exchange.
+    ///
+    /// # Panics
+    ///
+    /// When no request comes of it.
+    pub fn open(&mut self, bytes: impl AsRef<[u8]>) -> Arc<Head> {
+        let mut bytes = bytes.as_ref();
+        while !bytes.is_empty() {
+            let count = self.receive(bytes);
+            bytes = &bytes[count..];
+            if self.poll() == Event::Request || count == 0 {
+                break;
+            }
+        }
+        assert_eq!(self.poll(), Event::Request);
+        assert!(bytes.is_empty(), "{} bytes behind the head found no room", bytes.len());
+        self.connection.take_request().expect("it was announced")
+    }
+
+    /// The application's half.
+    ///
+    /// # Panics
+    ///
+    /// When no exchange is open.
+    pub fn exchange(&mut self) -> Exchange<'_> {
+        self.connection.exchange().expect("an exchange is open")
+    }
+
+    /// Answers the open exchange with `200 OK` and a body of known length.
+    ///
+    /// # Panics
+    ///
+    /// When no exchange is open or something was sent.
+    pub fn answer(&mut self, body: &str) {
+        let mut exchange = self.exchange();
+        exchange.respond::<&str, &str>("200 OK", []).expect("nothing was started");
+        exchange.announce_length(body.len() as u64);
+        let _ = exchange.send(body).expect("the response was started");
+        exchange.finish().expect("as long as announced");
+    }
+
+    /// Takes the record that is announced.
+    ///
+    /// # Panics
+    ///
+    /// When none is.
+    pub fn record(&mut self) -> Record {
+        assert_eq!(self.poll(), Event::Done);
+        self.connection.take_record().expect("it was announced")
+    }
+
+    /// Plays a whole ending: takes records, writes, closes, and lets the peer close once our half is closed.
+    ///
+    /// # Panics
+    ///
+    /// When the machine does not end by itself.
+    pub fn end(&mut self) -> CloseReason {
+        let mut shut = false;
+        loop {
+            match self.poll() {
+                Event::Done => drop(self.record()),
+                Event::Io(Io { write: true, .. }) => self.flush(),
+                Event::Io(_) if shut => self.connection.recv_eof(),
+                Event::ShutdownWrite => {
+                    shut = true;
+                    self.connection.write_closed();
+                }
+                Event::Closed(reason) => return reason,
+                event => panic!("expected the end, not {event:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The table of raw exchanges, however the bytes are cut. `BLESS=1` writes the answers into the table instead of
+//! comparing them; what is written then has to be read by a person.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use wsgi_tests::drive::{self, Cut};
+use wsgi_tests::table::{Afterwards, Answer, Exchange, Table};
+use wsgi_tests::wire::{difference, mask_dates};
+use wsgi_tests::{application, client};
+use wsgi_tokio::{Environ, Options, Server, ServerHandle, StartResponse};
+
+/// An exchange longer than this is cut in every place near its ends, and in some of those between.
+const CUT_EVERYWHERE: usize = 1500;
+
+fn blessing() -> bool {
+    std::env::var_os("BLESS").is_some()
+}
+
+fn tables() -> Vec<Table> {
+    Table::all().expect("the files are part of this crate")
+}
+
+/// Complains with every exchange for which `check` says why it is wrong. Several are checked at a time.
+fn each(check: impl Fn(&Exchange) -> Result<(), String> + Sync) {
+    let tables = tables();
+    let all = tables.iter().flat_map(|table| table.exchanges.iter().map(move |exchange| (table, exchange)));
+    let (all, complaints) = (Mutex::new(all), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some((table, exchange)) = next(&all) {
+            if let Err(complaint) = check(exchange) {
+                let complaint = format!("{}: {}\n{complaint}", table.name(), exchange.name);
+                complaints.lock().expect("no check panics").push(complaint);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(work);
+        }
+    });
+    let complaints = complaints.into_inner().expect("no check panics");
+    let (count, text) = (complaints.len(), complaints.join("\n"));
+    assert!(complaints.is_empty(), "{count} exchanges went wrong:\n\n{text}");
+}
+
+fn next<T>(all: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    all.lock().expect("no iterator panics").next()
+}
+
+fn compare(exchange: &Exchange, cut: Cut) -> Result<(), String> {
+    let got = drive::answer(exchange, cut).map_err(|error| format!("cut {cut:?}: {error}\n"))?;
+    if got == exchange.answer {
+        return Ok(());
+    }
+    Err(format!("cut {cut:?}:\n{}", difference(&exchange.answer.text(), &got.text())))
+}
+
+#[test]
+fn every_exchange_is_answered_as_written() {
+    if blessing() {
+        for mut table in tables() {
+            for exchange in &mut table.exchanges {
+                let name = exchange.name.clone();
+                exchange.answer =
+                    drive::answer(exchange, Cut::Whole).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+            table.write().unwrap();
+        }
+    } else {
+        each(|exchange| compare(exchange, Cut::Whole));
+    }
+}
+
+#[test]
+fn bytes_that_arrive_one_by_one_change_no_answer() {
+    if !blessing() {
+        each(|exchange| compare(exchange, Cut::Bytewise));
+    }
+}
+
+#[test]
+fn no_cut_changes_an_answer() {
+    if blessing() {
+        return;
+    }
+    each(|exchange| {
+        let length: usize = exchange.client.iter().map(Vec::len).sum();
+        let near_an_end = |at: &usize| *at < CUT_EVERYWHERE / 4 || length - at < CUT_EVERYWHERE / 4;
+        (0..=length)
+            .filter(|at| length <= CUT_EVERYWHERE || near_an_end(at) || at % 997 == 0)
+            .try_for_each(|at| compare(exchange, Cut::At(at)))
+    });
+}
+
+/// What the server is told: the settings of the table, in shorter times when the client waits for one to pass.
+fn options(exchange: &Exchange) -> Result<Options, String> {
+    let (mut options, mut config) = (Options::default(), exchange.config()?);
+    if exchange.afterwards == Afterwards::FallsSilent {
+        for time in [&mut config.socket_timeout, &mut config.header_timeout].into_iter().flatten() {
+            *time /= 10;
+        }
+        config.linger_timeout /= 10;
+        if let wsgi_proto::KeepAlive::For(time) = &mut config.keepalive {
+            *time /= 10;
+        }
+    }
+    *options.protocol() = config;
+    options.set_debug(exchange.debug());
+    options.set_log_output(false);
+    Ok(options)
+}
+
+/// Serves one exchange on tokio.
+fn over_tokio(runtime: &Runtime, exchange: &Exchange, bytewise: bool) -> Result<(), String> {
+    let handle: Arc<OnceLock<ServerHandle>> = Arc::default();
+    let (apps, requests, stop) = (exchange.apps.clone(), AtomicUsize::new(0), Arc::clone(&handle));
+    let site = move |environ: Environ, start_response: StartResponse| {
+        let request = requests.fetch_add(1, Ordering::Relaxed);
+        let (script, stop) = (apps[request.min(apps.len() - 1)].clone(), Arc::clone(&stop));
+        async move {
+            let stop = || stop.get().into_iter().for_each(ServerHandle::shutdown);
+            application::play(&script, environ, start_response, stop).await
+        }
+    };
+    let fault = |error: &dyn std::fmt::Display| format!("over a socket: {error}\n");
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
+    let (listener, address) = listener.map_err(|error| fault(&error))?;
+    let server = Server::new(listener, site).options(options(exchange)?);
+    let handle = handle.get_or_init(|| server.handle());
+    let served = runtime.spawn(server.serve());
+    let got = client::answer(exchange, address, bytewise).map_err(|error| fault(&error))?;
+    handle.shutdown();
+    let report = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(5), served).await });
+    let report = report.map_err(|_| fault(&"the server does not stop"))?;
+    let report = report.map_err(|error| fault(&error))?.map_err(|error| fault(&error))?;
+    let end = exchange.answer.end.split(',').next().unwrap_or_default().replace("taken over", "open");
+    let wanted = Answer { bytes: exchange.masked(), end };
+    let got = Answer { bytes: mask_dates(&got.bytes), ..got };
+    if got != wanted || report.cut > 0 {
+        return Err(format!("over a socket, {report:?}:\n{}", difference(&wanted.text(), &got.text())));
+    }
+    Ok(())
+}
+
+#[test]
+fn wsgi_tokio_answers_every_exchange_as_written() {
+    if blessing() {
+        return;
+    }
+    let runtime = Runtime::new().unwrap();
+    let played = AtomicUsize::new(0);
+    each(|exchange| {
+        if !exchange.apps.iter().all(application::can_play) {
+            return Ok(());
+        }
+        played.fetch_add(1, Ordering::Relaxed);
+        over_tokio(&runtime, exchange, false)?;
+        let short = exchange.client.iter().map(Vec::len).sum::<usize>() <= CUT_EVERYWHERE;
+        if short { over_tokio(&runtime, exchange, true) } else { Ok(()) }
+    });
+    assert!(played.into_inner() > 150);
+}
+
+#[test]
+fn the_table_has_an_answer_of_every_status_that_the_machine_gives() {
+    let all: Vec<u8> = tables().iter().flat_map(|table| table.text().into_bytes()).collect();
+    let all = String::from_utf8(all).unwrap();
+    for status in [400, 408, 413, 414, 431, 500, 501, 505] {
+        assert!(all.contains(&format!("\nHTTP/1.1 {status} ")), "{status}");
+    }
+}
+
+#[test]
+fn no_two_exchanges_have_the_same_name() {
+    let tables = tables();
+    let mut names: Vec<_> =
+        tables.iter().flat_map(|table| &table.exchanges).map(|exchange| &exchange.name).collect();
+    names.sort();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    assert!(count >= 80, "there are only {count} exchanges");
+}
