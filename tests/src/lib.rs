@@ -1,9 +1,11 @@
 //! The same cases through the machine and through every adapter: what the tests and the binaries share.
 
 pub mod application;
+pub mod caller;
 pub mod client;
 pub mod drive;
 pub mod echo;
+pub mod live;
 pub mod machine;
 pub mod script;
 pub mod table;

@@ -127,9 +127,9 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// [`InputError::Over`] when the exchange is over.
-    pub fn send_hundred_continue_response(&self) -> Result<(), InputError> {
-        self.handle.with(|mut exchange| exchange.send_continue()).ok_or(InputError::Over)
+    /// [`StartError::Over`] when the exchange is over; [`StartError::Full`] when the client takes none of them.
+    pub fn send_hundred_continue_response(&self) -> Result<(), StartError> {
+        self.handle.with(|mut exchange| exchange.send_continue()).unwrap_or(Err(StartError::Over))
     }
 
     /// Whether the client waits for a `100 Continue` that was not sent.

@@ -121,11 +121,17 @@ impl BodyReader {
         }
     }
 
+    /// How many bytes are to follow by what the head says; unknown, so 0, of a chunked body.
+    pub(crate) fn declared_remaining(&self) -> u64 {
+        if let State::Length(left) = self.state { left } else { 0 }
+    }
+
     /// How much the inbox may hold while this body is read.
     pub(crate) fn wanted_space(&self, limits: &Limits) -> usize {
         match self.state {
             State::Trailers(_) => limits.inbox.max(limits.fields_size.saturating_add(2)),
-            _ => limits.inbox,
+            // Two, since a CR waits for its LF.
+            _ => limits.inbox.max(2),
         }
     }
 

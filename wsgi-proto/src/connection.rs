@@ -121,7 +121,9 @@ impl Connection {
         self.lost = Some(cause);
         self.ledger.transmitted = Some(self.outbox.total_transmitted());
         self.outbox.discard();
-        self.reason.get_or_insert(CloseReason::Lost(cause));
+        if matches!(self.reason, None | Some(CloseReason::Shutdown)) {
+            self.reason = Some(CloseReason::Lost(cause));
+        }
         self.state.on_link(LinkEvent::Over);
     }
 

@@ -180,6 +180,8 @@ pub enum StartError {
     Over,
     /// An interim response has a status from 100 to 199 other than 101.
     NotInterim,
+    /// The outbox is full; flush it, then send the interim response again. Nothing was taken.
+    Full,
 }
 
 impl fmt::Display for StartError {
@@ -196,6 +198,7 @@ impl fmt::Display for StartError {
             }
             Self::TakenOver => "the connection was taken over",
             Self::Over => "the exchange is over",
+            Self::Full => "the outbox is full, flush it first",
             Self::NotInterim => "an interim response has a status from 100 to 199 other than 101",
         })
     }

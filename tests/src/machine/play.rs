@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wsgi_proto::{BodyError, BodyEvent, Buffers, Event, SendError};
+use wsgi_proto::{BodyError, BodyEvent, Buffers, Event, SendError, StartError};
 
 use super::Machine;
 use super::scenario::{Action, Call, Fault, Outcome, Scenario, Schedule, Seen, Text};
@@ -158,7 +158,7 @@ impl Player<'_> {
         match done {
             Ok(true) => {}
             // Flushed first, then made again.
-            Ok(false) | Err(Fault::Send(SendError::Full)) => return false,
+            Ok(false) | Err(Fault::Send(SendError::Full) | Fault::Start(StartError::Full)) => return false,
             Err(fault) => self.outcome.seen.last_mut().expect("an exchange is open").errors.push(fault),
         }
         self.script = rest;

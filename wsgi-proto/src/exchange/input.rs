@@ -87,11 +87,9 @@ impl Exchange<'_> {
 
     /// The automatic 100, if one is due and a final response has not begun.
     fn send_due_continue(&mut self) {
-        if self.0.ledger.expectation == Expectation::Pending {
+        if self.0.ledger.expectation == Expectation::Pending && self.0.state.ours() == OurHalf::Open {
             self.0.ledger.expectation = Expectation::None;
-            if self.0.state.ours() == OurHalf::Open {
-                self.copy_continue();
-            }
+            self.copy_continue();
         }
     }
 

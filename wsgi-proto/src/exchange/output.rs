@@ -22,24 +22,40 @@ impl Exchange<'_> {
         status: &str,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
-        let machine = &mut *self.0;
+        let capitalize = self.0.config.capitalize_response_headers;
         let mut text = Vec::new();
-        let code = response::interim(&mut text, machine.config.capitalize_response_headers, status, headers)?;
-        if code == 100 {
-            machine.ledger.expectation = Expectation::None;
+        let code = response::interim(&mut text, capitalize, status, headers)?;
+        if self.is_full() {
+            return Err(StartError::Full);
         }
-        if self.speaks_http11() && self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
+        if self.may_inform() {
             self.0.outbox.copy(&text);
+            if code == 100 {
+                self.0.ledger.expectation = Expectation::None;
+            }
         }
         Ok(())
     }
 
     /// Sends a 100 now, with the fields of [`continue_headers`](Self::continue_headers), as often as it is called.
-    pub fn send_continue(&mut self) {
-        self.0.ledger.expectation = Expectation::None;
-        if self.speaks_http11() && self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Full`]: flush first.
+    pub fn send_continue(&mut self) -> Result<(), StartError> {
+        if self.is_full() {
+            return Err(StartError::Full);
+        }
+        if self.may_inform() {
+            self.0.ledger.expectation = Expectation::None;
             self.copy_continue();
         }
+        Ok(())
+    }
+
+    /// Whether an interim response can be sent: the client knows them, and the final one has not begun.
+    fn may_inform(&self) -> bool {
+        self.speaks_http11() && self.0.state.ours() == OurHalf::Open && self.0.lost.is_none()
     }
 
     /// Fields for the 100 that the first read of the body sends; they replace those given before.
@@ -100,6 +116,9 @@ impl Exchange<'_> {
         if status.starts_with("101") && !may_switch {
             return Err(StartError::Status);
         }
+        // What was told about the body of the other response holds no longer.
+        machine.reply.total = None;
+        machine.reply.joined.clear();
         let config = &machine.config;
         machine.reply.start(config.max_http_version, config.capitalize_response_headers, status, headers)
     }
@@ -188,16 +207,13 @@ impl Exchange<'_> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Trailer`] as well; then the response is cut.
+    /// [`SendError::Trailer`] as well; then nothing happened, and the response can be finished otherwise.
     pub fn finish_with<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         mut self,
         trailers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), SendError> {
-        if self.may_send().is_ok()
-            && let Err(error) = self.set_trailers(trailers)
-        {
-            self.abort();
-            return Err(error);
+        if self.may_send().is_ok() {
+            self.set_trailers(trailers)?;
         }
         self.finish()
     }
@@ -360,8 +376,9 @@ impl Exchange<'_> {
         let asked = if may_chunk { !facts.close } else { facts.keep_alive && !facts.close };
         // Unread input that will not be drained ends the connection; said when it is known in time.
         let unread = ended
+            && machine.state.peer() == PeerHalf::Body
             && (machine.ledger.expectation == Expectation::Pending
-                || machine.body.remaining() > machine.config.limits.drain);
+                || machine.body.declared_remaining() > machine.config.limits.drain);
         let keepalive = machine.config.keepalive;
         let persist = machine.state.persists()
             && keepalive != KeepAlive::Off

@@ -1,0 +1,56 @@
+//! A small request allocates nothing once its connection is warm.
+//!
+//! `allocation_counter` replaces the allocator of the whole process and counts per thread, so this file is a process of
+//! its own, and what the test harness does meanwhile is not counted.
+
+use std::time::Duration;
+
+use wsgi_proto::{Address, Buffers, Config, Connection, Event, Io, Now, Peer};
+
+const REQUEST: &[u8] = b"GET /hello?name=world HTTP/1.1\r\nHost: localhost:8090\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
+
+/// One request and its answer as a driver does it that rests between requests.
+fn exchange(connection: &mut Connection, pool: &mut Option<Buffers>, now: Now) {
+    connection.lend(pool.take().expect("they come back after each request"));
+    connection.recv_space()[..REQUEST.len()].copy_from_slice(REQUEST);
+    connection.recv_commit(REQUEST.len());
+    assert_eq!(connection.poll(now), Event::Request);
+    let head = connection.take_request().expect("it was announced");
+    assert_eq!(head.path(), b"/hello");
+    let mut exchange = connection.exchange().expect("it was taken");
+    exchange.respond("200 OK", [("Content-Type", "text/plain")]).expect("nothing is wrong with it");
+    exchange.announce_length(15);
+    let _ = exchange.send("Hello, World!\r\n").expect("there is room");
+    exchange.finish().expect("as long as announced");
+    drop(head);
+    assert_eq!(connection.poll(now), Event::Done);
+    assert_eq!(connection.take_record().expect("it was announced").status, 200);
+    let Event::Io(Io { read: true, write: true, .. }) = connection.poll(now) else { panic!("it waits") };
+    let count = connection.transmit().slices().iter().map(|slice| slice.len()).sum();
+    connection.transmitted(count);
+    *pool = connection.rest();
+}
+
+#[test]
+fn a_small_request_allocates_nothing_once_warm() {
+    let mut connection = Connection::new(Config::default().into(), Peer::new(Address::Unix, Address::Unix));
+    let mut pool = Some(Buffers::new());
+    // A new second each time, so that the date is made anew too.
+    let mut now = Now::default();
+    for _ in 0..3 {
+        exchange(&mut connection, &mut pool, now);
+    }
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            now = Now::new(now.instant.after(Duration::from_secs(1)), now.unix + 1);
+            exchange(&mut connection, &mut pool, now);
+        }
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+#[test]
+fn the_counter_counts() {
+    let counted = allocation_counter::measure(|| drop(std::hint::black_box(vec![0_u8; 100])));
+    assert_eq!(counted.count_total, 1);
+}

@@ -1,0 +1,453 @@
+//! Calls that make no sense where they are made: an error value or no effect, never a panic.
+
+use std::sync::Arc;
+
+use wsgi_proto::{
+    BodyError, BodyEvent, Buffers, CloseReason, Config, Connection, Event, Io, Limits, Lost, RequestError,
+    SendError, StartError,
+};
+use wsgi_tests::machine::Machine;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
+const NO_FIELDS: [(&str, &str); 0] = [];
+
+fn opened(request: &str) -> Machine {
+    let mut machine = Machine::new(Config::default());
+    machine.open(request);
+    machine
+}
+
+/// An exchange whose response has begun, by length if `length` is given.
+fn sending(request: &str, length: Option<u64>) -> Machine {
+    let mut machine = opened(request);
+    let mut exchange = machine.exchange();
+    exchange.respond("200 OK", NO_FIELDS).expect("nothing was started");
+    if let Some(length) = length {
+        exchange.announce_length(length);
+    }
+    let _ = exchange.send("").expect("it was started");
+    machine
+}
+
+#[test]
+fn a_response_is_started_once_and_replaced_until_it_is_sent() {
+    let mut machine = opened(GET);
+    let mut exchange = machine.exchange();
+    exchange.respond("200 OK", NO_FIELDS).unwrap();
+    assert_eq!(exchange.respond("200 OK", NO_FIELDS), Err(StartError::AlreadyStarted));
+    exchange.replace("404 Not Found", NO_FIELDS).unwrap();
+    let _ = exchange.send("").unwrap();
+    assert_eq!(exchange.replace("500 Oh", NO_FIELDS), Err(StartError::HeadSent));
+    assert_eq!(exchange.respond("500 Oh", NO_FIELDS), Err(StartError::AlreadyStarted));
+    exchange.finish().unwrap();
+    assert!(machine.take_sent().starts_with("HTTP/1.1 404 Not Found\r\n"));
+}
+
+#[test]
+fn a_replacement_that_is_refused_leaves_nothing_started() {
+    let mut machine = opened(GET);
+    let mut exchange = machine.exchange();
+    exchange.respond("200 OK", NO_FIELDS).unwrap();
+    assert_eq!(exchange.replace("500\r\n", NO_FIELDS), Err(StartError::Status));
+    assert!(!exchange.is_started());
+    assert_eq!(exchange.send("x"), Err(SendError::NotStarted));
+    assert_eq!(exchange.finish(), Err(SendError::NotStarted));
+    machine.answer("");
+    assert!(machine.take_sent().starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[test]
+fn a_head_that_http_does_not_allow_is_refused_and_nothing_is_sent() {
+    for (status, name, value, error) in [
+        ("100 Continue", "A", "b", StartError::Status),
+        ("103 Early Hints", "A", "b", StartError::Status),
+        ("199 X", "A", "b", StartError::Status),
+        ("600 X", "A", "b", StartError::Status),
+        ("", "A", "b", StartError::Status),
+        ("200OK", "A", "b", StartError::Status),
+        ("200 O\nK", "A", "b", StartError::Status),
+        ("\u{e9}00", "A", "b", StartError::Status),
+        ("200 OK", "", "b", StartError::FieldName),
+        ("200 OK", "A:", "b", StartError::FieldName),
+        ("200 OK", "A", "b\r\nc: d", StartError::FieldValue),
+        ("200 OK", "A", "b\0", StartError::FieldValue),
+        ("200 OK", "Transfer-Encoding", "chunked", StartError::TransferEncoding),
+        ("200 OK", "Content-Length", "-1", StartError::ContentLength),
+        ("200 OK", "Content-Length", "18446744073709551616", StartError::ContentLength),
+    ] {
+        let mut machine = opened(GET);
+        assert_eq!(
+            machine.exchange().respond(status, [(name, value)]),
+            Err(error),
+            "{status:?} {name:?} {value:?}"
+        );
+        assert_eq!(machine.take_sent(), "");
+        machine.answer("still well");
+        assert!(machine.take_sent().ends_with("\r\n\r\nstill well"));
+    }
+}
+
+#[test]
+fn a_status_that_is_not_interim_does_not_inform() {
+    for status in ["101 Switching Protocols", "200 OK", "099 X", "x", "1000 X", "100 \r\n"] {
+        let mut machine = opened(GET);
+        let error = machine.exchange().inform(status, NO_FIELDS).unwrap_err();
+        assert!(matches!(error, StartError::NotInterim | StartError::Status), "{status:?} {error:?}");
+        assert_eq!(machine.take_sent(), "");
+    }
+    let mut machine = opened(GET);
+    assert_eq!(machine.exchange().inform("103 E", [("A", "\n")]), Err(StartError::FieldValue));
+    assert_eq!(machine.exchange().continue_headers([("A", "b"), ("\n", "")]), Err(StartError::FieldName));
+    assert_eq!(machine.take_sent(), "");
+}
+
+#[test]
+fn interim_responses_after_the_head_are_dropped() {
+    let mut machine = sending(GET, Some(0));
+    machine.take_sent();
+    machine.exchange().inform("103 Early Hints", NO_FIELDS).unwrap();
+    assert_eq!(machine.take_sent(), "");
+}
+
+#[test]
+fn nothing_is_sent_before_a_response_is_started() {
+    let mut machine = opened(GET);
+    assert_eq!(machine.exchange().send("x"), Err(SendError::NotStarted));
+    assert_eq!(machine.exchange().finish(), Err(SendError::NotStarted));
+    assert_eq!(machine.exchange().take_over(), Err(SendError::NotStarted));
+    assert_eq!(machine.take_sent(), "");
+    assert_eq!(machine.io(), Io::default());
+}
+
+#[test]
+fn after_the_end_of_a_response_there_is_no_exchange() {
+    for request in [GET, POST] {
+        let mut machine = opened(request);
+        machine.answer("x");
+        assert!(machine.connection.exchange().is_none());
+        machine.poll();
+        assert!(machine.connection.exchange().is_none());
+        assert!(machine.connection.take_request().is_none());
+    }
+}
+
+#[test]
+fn more_than_the_length_is_refused_and_what_fits_is_sent() {
+    let mut machine = sending(GET, Some(3));
+    assert_eq!(machine.exchange().send("abcdef"), Err(SendError::TooLong(3)));
+    assert_eq!(machine.exchange().send("g"), Err(SendError::TooLong(3)));
+    machine.exchange().finish().unwrap();
+    assert!(machine.take_sent().ends_with("\r\n\r\nabc"));
+    assert_eq!(machine.record().body_length, 3);
+    assert!(matches!(machine.io(), Io { read: true, .. }));
+}
+
+#[test]
+fn less_than_the_length_cuts_the_response_and_closes() {
+    let mut machine = sending(GET, Some(3));
+    let _ = machine.exchange().send("a").unwrap();
+    assert_eq!(machine.exchange().finish(), Err(SendError::TooShort(2)));
+    assert!(machine.connection.exchange().is_none());
+    let record = machine.record();
+    assert!(record.cut);
+    assert_eq!(machine.end(), CloseReason::Cut);
+}
+
+#[test]
+fn a_full_outbox_takes_nothing_until_it_is_flushed() {
+    let limits = Limits { outbox: 300, ..Limits::default() };
+    let mut machine = Machine::new(Config { limits, ..Config::default() });
+    machine.open(GET);
+    let mut exchange = machine.exchange();
+    exchange.respond("200 OK", NO_FIELDS).unwrap();
+    assert_eq!(exchange.send(&[b'a'; 400]), Ok(wsgi_proto::Flow::Full));
+    assert!(exchange.is_full());
+    assert_eq!(exchange.send("bbb"), Err(SendError::Full));
+    assert_eq!(exchange.send(""), Ok(wsgi_proto::Flow::Full));
+    assert!(!machine.take_sent().contains("bbb"));
+    let _ = machine.exchange().send("bbb").unwrap();
+    machine.exchange().finish().unwrap();
+    assert_eq!(machine.take_sent(), "3\r\nbbb\r\n0\r\n\r\n");
+}
+
+#[test]
+fn a_trailer_that_is_none_is_refused() {
+    for (name, value) in [
+        ("Content-Length", "1"),
+        ("transfer-encoding", "x"),
+        ("HOST", "h"),
+        ("a b", ""),
+        ("A", "\r\n"),
+        ("", ""),
+    ] {
+        let mut machine = sending(GET, None);
+        assert_eq!(machine.exchange().finish_with([(name, value)]), Err(SendError::Trailer), "{name:?}");
+        assert!(!machine.take_sent().ends_with("\r\n0\r\n\r\n"), "it is not over");
+        assert_eq!(machine.exchange().finish(), Ok(()));
+        assert!(!machine.record().cut);
+    }
+}
+
+#[test]
+fn trailers_that_are_refused_are_not_kept() {
+    let mut machine = sending(GET, None);
+    machine.take_sent();
+    machine.exchange().set_trailers([("A", "1")]).unwrap();
+    assert_eq!(machine.exchange().set_trailers([("B", "2"), ("Host", "h")]), Err(SendError::Trailer));
+    machine.exchange().finish().unwrap();
+    assert_eq!(machine.take_sent(), "0\r\n\r\n");
+}
+
+#[test]
+fn trailers_of_a_response_that_cannot_carry_them_are_left_out() {
+    let mut machine = sending(GET, Some(0));
+    machine.exchange().finish_with([("X-Sum", "1")]).unwrap();
+    assert!(!machine.take_sent().contains("Sum"));
+}
+
+#[test]
+fn reading_behind_the_end_of_a_body_gives_the_end_again() {
+    let mut machine = opened(&(POST.to_owned() + "hello"));
+    let now = machine.now();
+    let mut exchange = machine.exchange();
+    assert!(matches!(exchange.body(now), Ok(BodyEvent::Data(b"hello"))));
+    exchange.consume(usize::MAX);
+    for _ in 0..3 {
+        assert!(matches!(exchange.body(now), Ok(BodyEvent::End(_))));
+        exchange.consume(1);
+    }
+}
+
+#[test]
+fn no_more_is_consumed_than_there_is() {
+    let chunked = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    for request in [POST.to_owned() + "helloGET / HTTP/1.1\r\nHost: h\r\n\r\n", chunked.to_owned() + GET] {
+        let mut machine = opened(&request);
+        let now = machine.now();
+        machine.exchange().consume(0);
+        assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Data(b"hello" | b"abc"))));
+        machine.exchange().consume(usize::MAX);
+        machine.exchange().consume(usize::MAX);
+        assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::End(_))));
+        machine.answer("");
+        machine.record();
+        assert_eq!(machine.poll(), Event::Request, "the next request is whole");
+    }
+    // Nothing has arrived, or nothing was looked at.
+    let mut machine = opened(POST);
+    machine.exchange().consume(3);
+    let mut machine = opened(chunked);
+    machine.exchange().consume(3);
+}
+
+#[test]
+fn the_error_of_a_bad_body_stays() {
+    let mut machine = opened("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx");
+    let now = machine.now();
+    for _ in 0..3 {
+        assert_eq!(machine.exchange().body(now).unwrap_err(), BodyError::Request(RequestError::ChunkSize));
+        machine.exchange().consume(1);
+    }
+    machine.answer("");
+    assert!(machine.take_sent().contains("Connection: close\r\n"));
+    assert_eq!(machine.end(), CloseReason::Finished);
+}
+
+#[test]
+fn only_a_started_101_with_its_request_read_is_taken_over() {
+    let mut machine = opened(GET);
+    machine.exchange().respond("200 OK", NO_FIELDS).unwrap();
+    assert_eq!(machine.exchange().take_over(), Err(SendError::NotSwitching));
+
+    let mut machine = opened(POST);
+    machine.exchange().respond("101 S", NO_FIELDS).unwrap();
+    assert_eq!(machine.exchange().take_over(), Err(SendError::BodyUnread));
+
+    let mut machine = opened(GET);
+    machine.exchange().respond("101 S", NO_FIELDS).unwrap();
+    let _ = machine.exchange().send("").unwrap();
+    assert_eq!(machine.exchange().take_over(), Err(SendError::NotSwitching), "after the head was sent");
+    machine.exchange().finish().unwrap();
+
+    let mut machine = opened(&(GET.to_owned() + "rest"));
+    machine.exchange().respond("101 S", [("Upgrade", "x")]).unwrap();
+    assert_eq!(machine.exchange().take_over().unwrap(), b"rest");
+    assert!(machine.connection.exchange().is_none());
+    machine.flush();
+    assert_eq!(machine.poll(), Event::TakenOver);
+    assert_eq!(machine.connection.take_record().map(|record| record.status), Some(101));
+    assert!(machine.connection.take_record().is_none());
+    machine.connection.shutdown();
+    machine.connection.write_closed();
+    machine.connection.recv_eof();
+    assert_eq!(machine.poll(), Event::TakenOver);
+}
+
+#[test]
+fn calls_of_a_lost_exchange_fail_and_end_it() {
+    let mut machine = sending(POST, None);
+    machine.connection.lost(Lost::Reset);
+    machine.connection.lost(Lost::BrokenPipe);
+    let now = machine.now();
+    let gone = SendError::Lost(Lost::Reset);
+    assert_eq!(machine.exchange().body(now).unwrap_err(), BodyError::Lost(Lost::Reset));
+    assert_eq!(machine.exchange().wait(now).unwrap_err(), Lost::Reset);
+    assert_eq!(machine.exchange().send("x"), Err(gone));
+    machine.exchange().inform("103 E", NO_FIELDS).unwrap();
+    machine.exchange().consume(1);
+    assert_eq!(machine.exchange().take_over(), Err(gone));
+    assert_eq!(machine.io(), Io::default(), "nothing is left to wait for but the application");
+    assert_eq!(machine.exchange().finish(), Err(gone));
+    assert!(machine.connection.exchange().is_none());
+    assert_eq!(machine.end(), CloseReason::Lost(Lost::Reset));
+    let mut machine = opened(GET);
+    machine.connection.lost(Lost::Reset);
+    machine.exchange().fail("oh");
+    assert_eq!(machine.record().status, 0);
+}
+
+#[test]
+fn acknowledgements_that_nothing_announced_have_no_effect() {
+    let mut machine = Machine::new(Config::default());
+    for request in ["", "GET /", " HTTP/1.1\r\nHost: h\r\n\r\n"] {
+        assert!(machine.connection.take_request().is_none());
+        assert!(machine.connection.take_record().is_none());
+        machine.connection.write_closed();
+        machine.connection.transmitted(0);
+        machine.receive(request.as_bytes());
+        machine.poll();
+    }
+    assert!(machine.connection.take_record().is_none());
+    machine.connection.write_closed();
+    assert!(machine.connection.take_request().is_some());
+    assert!(machine.connection.take_request().is_none());
+    assert!(machine.connection.take_record().is_none());
+    machine.answer("x");
+    assert!(machine.connection.take_record().is_some());
+    assert!(machine.connection.take_record().is_none());
+    machine.connection.write_closed();
+    assert!(matches!(machine.io(), Io { read: true, write: true, .. }));
+}
+
+#[test]
+fn a_record_that_waits_for_the_flush_is_not_given_before_it() {
+    let mut machine = opened(GET);
+    machine.exchange().flush_before_record();
+    machine.answer("x");
+    while !machine.connection.transmit().slices().is_empty() {
+        assert!(matches!(machine.io(), Io { read: false, write: true, .. }));
+        assert!(machine.connection.take_record().is_none());
+        machine.transmit(50);
+    }
+    assert_eq!(machine.record().status, 200);
+}
+
+#[test]
+fn a_sending_half_that_is_closed_too_early_is_still_flushed() {
+    let mut machine = Machine::new(Config::default());
+    machine.receive(b"\0");
+    machine.record();
+    machine.connection.write_closed();
+    machine.connection.recv_eof();
+    assert!(matches!(machine.io(), Io { write: true, .. }));
+    machine.flush();
+    assert_eq!(machine.poll(), Event::ShutdownWrite);
+}
+
+#[test]
+fn more_than_there_was_room_for_counts_as_all_of_it() {
+    for count in [16 * 1024 + 1, usize::MAX] {
+        let mut machine = Machine::new(Config::default());
+        machine.receive(b"G");
+        machine.connection.recv_commit(count);
+        machine.poll();
+    }
+    let mut connection = Connection::new(Arc::default(), *Machine::new(Config::default()).connection.peer());
+    connection.recv_commit(1);
+    assert!(connection.recv_space().is_empty(), "there is no buffer");
+}
+
+#[test]
+fn no_more_is_transmitted_than_there_is() {
+    let mut machine = opened(GET);
+    machine.answer("x");
+    machine.connection.transmitted(usize::MAX);
+    assert!(machine.connection.transmit().slices().is_empty());
+    machine.record();
+    assert!(matches!(machine.io(), Io { read: true, write: false, .. }));
+}
+
+#[test]
+fn buffers_that_are_lent_twice_replace_nothing() {
+    let mut machine = Machine::new(Config::default());
+    machine.receive(b"GET / HT");
+    machine.connection.lend(Buffers::new());
+    machine.receive(b"TP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(machine.poll(), Event::Request);
+    assert!(machine.connection.rest().is_none(), "the request is in them");
+}
+
+#[test]
+fn an_empty_loan_keeps_no_real_one_out() {
+    let mut machine = Machine::new(Config::default());
+    machine.connection.lend(Buffers::default());
+    machine.connection.lend(Buffers::new());
+    assert!(!machine.connection.recv_space().is_empty());
+}
+
+#[test]
+fn a_replaced_response_forgets_the_announced_length() {
+    let mut machine = opened(GET);
+    let mut exchange = machine.exchange();
+    exchange.respond("200 OK", NO_FIELDS).unwrap();
+    exchange.announce_length(5);
+    exchange.replace("500 Oh", NO_FIELDS).unwrap();
+    assert_eq!(exchange.send("0123456789").map(drop), Ok(()));
+    assert_eq!(exchange.finish(), Ok(()));
+}
+
+#[test]
+fn interim_responses_that_nobody_takes_are_refused() {
+    let mut machine = opened(GET);
+    let sent = (0..100_000)
+        .map(|_| machine.exchange().inform("103 Early Hints", [("Link", "</a>")]))
+        .take_while(Result::is_ok)
+        .count();
+    assert!((100..10_000).contains(&sent), "{sent}");
+    assert_eq!(machine.exchange().send_continue(), Err(StartError::Full));
+}
+
+#[test]
+fn a_bad_trailer_leaves_the_response_open() {
+    let mut machine = opened(GET);
+    machine.exchange().respond("200 OK", NO_FIELDS).unwrap();
+    assert_eq!(machine.exchange().finish_with([("Content-Length", "5")]), Err(SendError::Trailer));
+    assert_eq!(machine.exchange().finish(), Ok(()));
+}
+
+#[test]
+fn a_loss_during_a_shutdown_is_told() {
+    let mut machine = opened(GET);
+    machine.connection.shutdown();
+    machine.connection.lost(Lost::Reset);
+    machine.exchange().abort();
+    machine.record();
+    assert_eq!(machine.poll(), Event::Closed(CloseReason::Lost(Lost::Reset)));
+}
+
+#[test]
+fn looking_at_a_body_changes_no_answer() {
+    let config = || Config { limits: Limits { drain: 24, ..Limits::default() }, ..Config::default() };
+    let head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answers = [&b""[..], b"28\r\nabc"].map(|arrived| {
+        let mut machine = Machine::new(config());
+        machine.receive(&[head, arrived].concat());
+        machine.poll();
+        machine.connection.take_request();
+        let _ = machine.exchange().body(wsgi_proto::Now::default());
+        machine.answer("x");
+        machine.connection.transmit().slices().concat()
+    });
+    assert_eq!(answers[0], answers[1]);
+}
