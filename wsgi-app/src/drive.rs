@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use wsgi_proto::{Event, Lost};
+use wsgi_proto::{Event, Io, Lost};
 
 use crate::Application;
 use crate::environ::Environ;
@@ -27,20 +27,22 @@ pub async fn serve_connection<A: Application>(
         link: Link::new(transport, Arc::clone(&server.core)),
         shared: Arc::clone(&permit.shared),
         woken: true,
-        wants_record: server.core.logs(),
+        resting: None,
         spare: None,
     };
+    if !server.core.logs() {
+        driver.shared.lock().machine.skip_records();
+    }
     let mut current: Option<Environ> = None;
     loop {
         match poll_fn(|context| driver.poll_event(context)).await {
             Event::Request => {
                 let Some((environ, handle)) = driver.take_request() else { continue };
                 run::request(&server, &mut driver, &environ, &handle).await;
-                driver.wants_record = server.core.logs() || environ.is_changed();
-                if driver.wants_record {
+                if server.core.logs() || environ.has_hooks() {
                     current = Some(environ);
                 } else {
-                    driver.spare = environ.into_spare(&server.core.no_head);
+                    driver.spare = run::leave(&server.core, environ);
                 }
             }
             Event::Done => driver.settle(current.take()),
@@ -65,8 +67,8 @@ pub(crate) struct Driver<T> {
     shared: Arc<Shared>,
     /// Whether the task slept since the clocks were read.
     woken: bool,
-    /// Whether the log or the hooks are going to read the record of the exchange.
-    wants_record: bool,
+    /// What the machine waited for when the task went to sleep, if nothing but a peer that sends could change that.
+    resting: Option<Io>,
     /// The environ of the last request, if it can be used again.
     spare: Option<Environ>,
 }
@@ -74,22 +76,23 @@ pub(crate) struct Driver<T> {
 impl<T: Transport> Driver<T> {
     /// Moves bytes until the machine says something else.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        let Self { link, shared, woken, wants_record, .. } = self;
+        let Self { link, shared, woken, resting, .. } = self;
         // The clocks are read once a wake-up.
         let mut fresh = std::mem::take(woken);
         if fresh {
             link.read_clocks();
         }
         let mut cell = shared.lock();
-        cell.awake();
+        let touched = cell.awake();
+        let rested = resting.take().filter(|_| !touched);
+        if let Some(io) = rested {
+            // The machine would say the same again.
+            link.move_bytes(&mut cell, io, std::mem::take(&mut fresh), context);
+        }
         loop {
             obey(&mut cell);
             let io = match cell.machine.poll(link.now) {
                 Event::Io(io) => io,
-                Event::Done if !*wants_record => {
-                    cell.machine.pass_record();
-                    continue;
-                }
                 event => return Poll::Ready(event),
             };
             if link.is_spent() {
@@ -101,12 +104,18 @@ impl<T: Transport> Driver<T> {
             }
             // It was read once more, and no request came of it.
             let waits = cell.machine.awaits_request();
-            match cell.order {
-                Order::Leave if waits => cell.machine.leave(),
-                Order::Finish if !cell.machine.is_busy() => cell.machine.shutdown(),
-                _ => {}
-            }
-            if cell.machine.poll(link.now) != Event::Io(io) {
+            let ended = match cell.order {
+                Order::Leave if waits => {
+                    cell.machine.leave();
+                    true
+                }
+                Order::Finish if !cell.machine.is_busy() => {
+                    cell.machine.shutdown();
+                    true
+                }
+                _ => false,
+            };
+            if ended && cell.machine.poll(link.now) != Event::Io(io) {
                 continue;
             }
             if waits {
@@ -117,6 +126,7 @@ impl<T: Transport> Driver<T> {
             }
             cell.sleep(context);
             *woken = true;
+            *resting = Some(io).filter(|io| io.deadline.is_none());
             return Poll::Pending;
         }
     }

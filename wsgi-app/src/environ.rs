@@ -49,15 +49,12 @@ impl Environ {
         Self(Arc::new(Request { head, peer, handle, changes: Mutex::default() }))
     }
 
-    /// What can be used again for the next request of this connection: nobody else holds it, and nothing was changed.
-    /// It lets go of the head, so that the machine can use that again, too.
+    /// What can be used again for the next request of this connection, if nobody else holds it. It lets go of the head, so that the machine can use that again, too.
     pub(crate) fn into_spare(mut self, nothing: &Arc<Head>) -> Option<Self> {
         let request = Arc::get_mut(&mut self.0)?;
-        let changes = request.changes.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let untouched =
-            changes.variables.is_empty() && changes.hooks.is_empty() && changes.extensions.is_none();
+        request.changes.get_mut().unwrap_or_else(PoisonError::into_inner).variables.clear();
         request.head = Arc::clone(nothing);
-        untouched.then_some(self)
+        Some(self)
     }
 
     /// A CGI or WSGI variable as a string, made when asked for: `REQUEST_METHOD`, `PATH_INFO`, `HTTP_ACCEPT`,

@@ -203,6 +203,22 @@ fn is_loss(error: &(dyn std::error::Error + 'static)) -> bool {
     matches!(error.downcast_ref::<SendError>(), Some(SendError::Lost(_)))
 }
 
+/// Lets go of an environ that nobody has to look after. What can be used again is given back.
+pub(crate) fn leave(core: &Core, environ: Environ) -> Option<Environ> {
+    if environ.is_changed() {
+        drop_guarded(core, environ);
+        return None;
+    }
+    environ.into_spare(&core.no_head)
+}
+
+/// What middleware left in the environ may panic when it is dropped.
+fn drop_guarded(core: &Core, environ: Environ) {
+    if let Err(panic) = guard::catch(|| drop(environ)) {
+        core.error(&format!("a value in the environ {}", panic.escape_debug()));
+    }
+}
+
 /// Runs the post hooks in their order, then writes the access line. Nothing that fails here stops the rest.
 pub(crate) fn settle(core: &Arc<Core>, environ: Option<Environ>, record: &Record) {
     if let Some(environ) = environ {
@@ -211,10 +227,7 @@ pub(crate) fn settle(core: &Arc<Core>, environ: Option<Environ>, record: &Record
                 core.error(&format!("a post hook {}", panic.escape_debug()));
             }
         }
-        // What middleware left in the environ may panic when it is dropped.
-        if let Err(panic) = guard::catch(|| drop(environ)) {
-            core.error(&format!("a value in the environ {}", panic.escape_debug()));
-        }
+        drop_guarded(core, environ);
     }
     core.access(record);
 }

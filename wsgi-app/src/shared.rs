@@ -92,9 +92,10 @@ impl Cell {
         }
     }
 
-    /// The connection's task runs; it looks at everything before it sleeps again.
-    pub(crate) fn awake(&mut self) {
-        self.asleep = false;
+    /// The connection's task runs; it looks at everything before it sleeps again. True when somebody but the
+    /// transport gave it something to do.
+    pub(crate) fn awake(&mut self) -> bool {
+        !std::mem::take(&mut self.asleep)
     }
 
     /// The connection's task goes to sleep.

@@ -43,6 +43,7 @@ pub struct Connection {
     pub(crate) timers: Timers,
     pub(crate) lost: Option<Lost>,
     pub(crate) eof: bool,
+    skips_records: bool,
     /// Bytes dropped since our half was closed.
     lingered: u64,
     reason: Option<CloseReason>,
@@ -68,6 +69,7 @@ impl Connection {
             timers: Timers::default(),
             lost: None,
             eof: false,
+            skips_records: false,
             lingered: 0,
             reason: None,
         }
@@ -158,8 +160,8 @@ impl Connection {
         Some(record)
     }
 
-    /// As [`take_record`](Self::take_record), for a driver that has no use for the record.
-    pub fn pass_record(&mut self) {
+    /// What follows the record of an exchange.
+    fn pass_record(&mut self) {
         if !self.record_is_ready() {
             return;
         }
@@ -216,6 +218,12 @@ impl Connection {
     /// The application's half: `Some` exactly while a request is open.
     pub fn exchange(&mut self) -> Option<Exchange<'_>> {
         self.state.exchange_is_open().then(|| Exchange::new(self))
+    }
+
+    /// From now on [`Event::Done`] comes only for exchanges that ask for it by
+    /// [`flush_before_record`](Exchange::flush_before_record): for a driver that has no use for the other records.
+    pub fn skip_records(&mut self) {
+        self.skips_records = true;
     }
 
     /// Gives the machine memory to work with. It keeps it until [`rest`](Self::rest).
@@ -285,6 +293,10 @@ impl Connection {
             OurHalf::Idle => self.between_exchanges(),
             OurHalf::Done if self.state.drains() => self.drain(),
             OurHalf::Done | OurHalf::Cut if self.ledger.settled => self.closing(),
+            OurHalf::Done | OurHalf::Cut if self.skips_records && !self.ledger.flush_first => {
+                self.pass_record();
+                None
+            }
             OurHalf::Done | OurHalf::Cut if self.record_is_ready() => Some(Event::Done),
             OurHalf::Done | OurHalf::Cut => self.wait(false),
             OurHalf::TakenOver if self.state.link() != Link::Open => self.closing(),
