@@ -48,6 +48,20 @@ impl fmt::Display for InputError {
 
 impl std::error::Error for InputError {}
 
+impl From<InputError> for std::io::Error {
+    fn from(error: InputError) -> Self {
+        use std::io::ErrorKind;
+        let kind = match error {
+            InputError::Body(BodyError::Request(RequestError::Incomplete)) => ErrorKind::UnexpectedEof,
+            InputError::Body(BodyError::Request(RequestError::Timeout)) => ErrorKind::TimedOut,
+            InputError::Body(BodyError::Request(_)) => ErrorKind::InvalidData,
+            InputError::Body(BodyError::Lost(_)) => ErrorKind::ConnectionReset,
+            _ => ErrorKind::NotConnected,
+        };
+        Self::new(kind, error)
+    }
+}
+
 /// The whole chain of `error`, on one line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();

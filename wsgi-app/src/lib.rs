@@ -28,6 +28,8 @@ mod clock;
 mod drive;
 mod environ;
 mod error;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod guard;
 mod input;
 mod link;

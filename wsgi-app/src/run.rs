@@ -194,6 +194,10 @@ fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> 
         if let Some(input) = error.downcast_ref::<InputError>() {
             return Some(*input);
         }
+        // The I/O traits wrap it, and an I/O error hides what it wraps from `source`.
+        if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            return input_error(inner);
+        }
         cause = error.source();
     }
     None
