@@ -3,6 +3,7 @@
 mod input;
 mod ledger;
 mod output;
+mod sending;
 
 pub(crate) use ledger::Ledger;
 

@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use crate::event::{Event, Expectation, Flow, Io};
 use crate::exchange::Exchange;
 use crate::outbox::Piece;
-use crate::response::{self, Circumstances, Framing};
+use crate::response::{self, Framing};
 use crate::state::{OurEvent, OurHalf, PeerHalf};
 use crate::time::Now;
-use crate::{KeepAlive, Lost, RequestError, SendError, StartError, Version};
+use crate::{Lost, RequestError, SendError, StartError};
 
 impl Exchange<'_> {
     /// Sends an interim response now: 100 with fields (as often as you like), 103, any 1xx but 101. An HTTP/1.0
@@ -171,22 +171,6 @@ impl Exchange<'_> {
         Ok(self.flow())
     }
 
-    /// Takes a block of a response whose head has gone out.
-    fn accept(&mut self, mut piece: Piece<'_>) -> Result<(), SendError> {
-        let reply = &mut self.0.reply;
-        if piece.is_empty() || reply.framing == Framing::Bodyless {
-            return Ok(());
-        }
-        let mut surplus = false;
-        if let Framing::Length(left) = &mut reply.framing {
-            surplus = piece.len() as u64 > *left;
-            piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-            *left -= piece.len() as u64;
-        }
-        self.join(piece);
-        if surplus { Err(SendError::TooLong(self.0.reply.length)) } else { Ok(()) }
-    }
-
     /// Ends the response.
     ///
     /// # Errors
@@ -343,135 +327,5 @@ impl Exchange<'_> {
     /// Whether all that was sent has been transmitted.
     pub fn is_flushed(&self) -> bool {
         self.0.outbox.is_empty()
-    }
-
-    fn flow(&self) -> Flow {
-        if self.is_full() { Flow::Full } else { Flow::Ready }
-    }
-
-    fn may_send(&self) -> Result<(), SendError> {
-        match self.0.lost {
-            Some(lost) => Err(SendError::Lost(lost)),
-            None if !self.0.reply.is_started() => Err(SendError::NotStarted),
-            None => Ok(()),
-        }
-    }
-
-    fn is_head_request(&self) -> bool {
-        self.0.head.as_ref().is_some_and(|head| head.facts.is_head)
-    }
-
-    /// Whether interim responses and chunks may be sent.
-    fn speaks_http11(&self) -> bool {
-        let client = self.0.head.as_ref().map_or(Version::Http10, |head| head.version());
-        client.min(self.0.config.max_http_version) == Version::Http11
-    }
-
-    /// Sends the head. `ended`: the application will not read or send after what it has given.
-    fn seal(&mut self, ended: bool) -> Result<(), SendError> {
-        let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
-        let machine = &mut *self.0;
-        let facts = machine.head.as_ref().map(|head| head.facts).unwrap_or_default();
-        // RFC 9112, 9.3.
-        let asked = if may_chunk { !facts.close } else { facts.keep_alive && !facts.close };
-        // Unread input that will not be drained ends the connection; said when it is known in time.
-        let unread = ended
-            && machine.state.peer() == PeerHalf::Body
-            && (machine.ledger.expectation == Expectation::Pending
-                || machine.body.declared_remaining() > machine.config.limits.drain);
-        let keepalive = machine.config.keepalive;
-        let persist = machine.state.persists()
-            && keepalive != KeepAlive::Off
-            && machine.config.max_http_version == Version::Http11
-            && asked
-            && !unread;
-        let persist = machine.reply.seal(Circumstances {
-            is_head_request,
-            may_chunk,
-            persist,
-            announce_keep_alive: facts.keep_alive,
-            keep_alive_timeout: match keepalive {
-                KeepAlive::For(time) if time.as_secs() >= 1 => Some(time.as_secs()),
-                _ => None,
-            },
-            date_line: machine.date.line(machine.now.unix),
-        });
-        if !persist {
-            machine.state.do_not_persist();
-        }
-        machine.ledger.response_from = machine.outbox.total();
-        machine.ledger.head_length = machine.reply.head_bytes().len() as u64;
-        machine.ledger.status = machine.reply.status;
-        machine.outbox.copy(machine.reply.head_bytes());
-        machine.state.on_ours(OurEvent::HeadSent);
-        // Blocks that waited for the minimum size before there was a framing.
-        if machine.reply.joined.is_empty() {
-            return Ok(());
-        }
-        let waiting = core::mem::take(&mut machine.reply.joined);
-        self.accept(Piece::Borrowed(&waiting))
-    }
-
-    fn join(&mut self, piece: Piece<'_>) {
-        let reply = &mut self.0.reply;
-        if reply.joined.is_empty() && piece.len() >= reply.minimum_chunk_size {
-            return self.emit(piece);
-        }
-        reply.joined.extend_from_slice(piece.as_slice());
-        if reply.joined.len() >= reply.minimum_chunk_size {
-            let mut joined = core::mem::take(&mut self.0.reply.joined);
-            self.emit(Piece::Borrowed(&joined));
-            joined.clear();
-            self.0.reply.joined = joined;
-        }
-    }
-
-    /// Sends blocks that did not reach the minimum size.
-    fn emit_joined(&mut self) {
-        let joined = core::mem::take(&mut self.0.reply.joined);
-        self.emit(Piece::Borrowed(&joined));
-    }
-
-    fn emit(&mut self, piece: Piece<'_>) {
-        if piece.is_empty() {
-            return;
-        }
-        let machine = &mut *self.0;
-        machine.ledger.body_length += piece.len() as u64;
-        if machine.reply.framing == Framing::Chunked {
-            let mut line = [0; 18];
-            machine.outbox.copy(chunk_line(&mut line, piece.len()));
-            machine.outbox.push(piece);
-            machine.outbox.copy(b"\r\n");
-        } else {
-            machine.outbox.push(piece);
-        }
-    }
-}
-
-/// The size of a chunk in hexadecimal, and CRLF, at the end of `line`.
-fn chunk_line(line: &mut [u8; 18], mut size: usize) -> &[u8] {
-    line[16..].copy_from_slice(b"\r\n");
-    let mut at = 16;
-    loop {
-        at -= 1;
-        line[at] = b"0123456789abcdef"[size & 15];
-        size >>= 4;
-        if size == 0 {
-            return &line[at..];
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chunk_size_is_hexadecimal() {
-        for size in [0, 9, 10, 255, 4096, usize::MAX] {
-            let mut line = [0; 18];
-            assert_eq!(chunk_line(&mut line, size), alloc::format!("{size:x}\r\n").as_bytes());
-        }
     }
 }

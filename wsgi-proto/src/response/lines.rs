@@ -1,0 +1,168 @@
+//! Lines of a response as they go to the wire: status lines, fields, interim responses, trailers.
+
+use alloc::vec::Vec;
+
+use crate::token::{is_field_value, push_name, trim};
+use crate::{SendError, StartError, Version};
+
+/// Writes an interim response, which has a status line and fields only (RFC 9110, 15.2).
+pub(crate) fn interim<N, V>(
+    out: &mut Vec<u8>,
+    capitalize: bool,
+    status: &str,
+    headers: impl IntoIterator<Item = (N, V)>,
+) -> Result<u16, StartError>
+where
+    N: AsRef<[u8]>,
+    V: AsRef<[u8]>,
+{
+    let code = parse_status(status)?;
+    if !matches!(code, 100 | 102..=199) {
+        return Err(StartError::NotInterim);
+    }
+    status_line(out, Version::Http11, status);
+    interim_fields(out, capitalize, headers)?;
+    out.extend_from_slice(b"\r\n");
+    Ok(code)
+}
+
+/// Appends field lines of an interim response. After an error `out` is as it was.
+pub(crate) fn interim_fields<N, V>(
+    out: &mut Vec<u8>,
+    capitalize: bool,
+    headers: impl IntoIterator<Item = (N, V)>,
+) -> Result<(), StartError>
+where
+    N: AsRef<[u8]>,
+    V: AsRef<[u8]>,
+{
+    let before = out.len();
+    for (name, value) in headers {
+        let (name, value) = (name.as_ref(), trim(value.as_ref()));
+        let written = match name.len() {
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => Err(StartError::TransferEncoding),
+            14 if name.eq_ignore_ascii_case(b"content-length") => Err(StartError::ContentLength),
+            _ => write_field(out, capitalize, name, value),
+        };
+        if written.is_err() {
+            out.truncate(before);
+            return written;
+        }
+    }
+    Ok(())
+}
+
+/// Appends the field lines of a trailer section.
+pub(crate) fn trailer_fields<N, V>(
+    out: &mut Vec<u8>,
+    capitalize: bool,
+    trailers: impl IntoIterator<Item = (N, V)>,
+) -> Result<(), SendError>
+where
+    N: AsRef<[u8]>,
+    V: AsRef<[u8]>,
+{
+    for (name, value) in trailers {
+        let (name, value) = (name.as_ref(), trim(value.as_ref()));
+        let forbidden = NO_TRAILERS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()));
+        if forbidden || write_field(out, capitalize, name, value).is_err() {
+            return Err(SendError::Trailer);
+        }
+    }
+    Ok(())
+}
+
+/// RFC 9110, 6.5.1: fields that frame, route, modify, authenticate or describe the message are no trailers.
+const NO_TRAILERS: [&str; 29] = [
+    "age",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "date",
+    "expect",
+    "expires",
+    "host",
+    "keep-alive",
+    "location",
+    "max-forwards",
+    "pragma",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "range",
+    "retry-after",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+    "via",
+    "warning",
+    "www-authenticate",
+];
+
+/// The code of `"200 OK"`; the reason may be missing.
+pub(super) fn parse_status(status: &str) -> Result<u16, StartError> {
+    let (&[hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'], reason) =
+        status.as_bytes().split_first_chunk::<3>().ok_or(StartError::Status)?
+    else {
+        return Err(StartError::Status);
+    };
+    let ([] | [b' ', ..]) = reason else { return Err(StartError::Status) };
+    // RFC 9112, 4: the reason phrase has the characters of a field value.
+    if !is_field_value(reason) {
+        return Err(StartError::Status);
+    }
+    let digit = |byte: u8| u16::from(byte - b'0');
+    Ok(digit(hundreds) * 100 + digit(tens) * 10 + digit(ones))
+}
+
+/// Appends a status line; `status` is code, space and reason.
+pub(crate) fn status_line(out: &mut Vec<u8>, version: Version, status: &str) {
+    out.reserve(256);
+    out.extend_from_slice(match version {
+        Version::Http10 => b"HTTP/1.0 ",
+        Version::Http11 => b"HTTP/1.1 ",
+    });
+    out.extend_from_slice(status.as_bytes());
+    // RFC 9112, 4: the space stands there also before an empty reason.
+    out.extend_from_slice(if status.len() == 3 { b" \r\n" } else { b"\r\n" });
+}
+
+/// Appends one field line; after an error the rest of `out` is still good.
+pub(super) fn write_field(
+    out: &mut Vec<u8>,
+    capitalize: bool,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), StartError> {
+    out.reserve(name.len() + value.len() + 4);
+    if !push_name(out, name, capitalize) {
+        return Err(StartError::FieldName);
+    }
+    if !is_field_value(value) {
+        return Err(StartError::FieldValue);
+    }
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// Code and reason phrase of the statuses that the machine itself sends.
+pub(crate) const fn own_status(code: u16) -> &'static str {
+    match code {
+        400 => "400 Bad Request",
+        408 => "408 Request Timeout",
+        413 => "413 Content Too Large",
+        414 => "414 URI Too Long",
+        431 => "431 Request Header Fields Too Large",
+        501 => "501 Not Implemented",
+        505 => "505 HTTP Version Not Supported",
+        _ => "500 Internal Server Error",
+    }
+}
