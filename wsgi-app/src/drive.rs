@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use wsgi_proto::{Event, Io, Lost};
+use wsgi_proto::{Event, Instant, Io, Lost};
 
 use crate::Application;
 use crate::environ::Environ;
@@ -27,7 +27,9 @@ pub async fn serve_connection<A: Application>(
         link: Link::new(transport, Arc::clone(&server.core)),
         shared: Arc::clone(&permit.shared),
         woken: true,
+        stale: true,
         resting: None,
+        expiring: None,
         spare: None,
     };
     if !server.core.logs() {
@@ -39,7 +41,12 @@ pub async fn serve_connection<A: Application>(
             Event::Request => {
                 let Some((environ, handle)) = driver.take_request() else { continue };
                 run::request(&server, &mut driver, &environ, &handle).await;
-                if server.core.logs() || environ.has_hooks() {
+                let hooks = environ.has_hooks();
+                if hooks {
+                    // They see what was really sent.
+                    driver.shared.lock().machine.flush_before_record();
+                }
+                if server.core.logs() || hooks {
                     current = Some(environ);
                 } else {
                     driver.spare = run::leave(&server.core, environ);
@@ -49,9 +56,11 @@ pub async fn serve_connection<A: Application>(
             Event::ShutdownWrite => poll_fn(|context| driver.poll_shutdown(context)).await,
             Event::TakenOver => {
                 driver.settle(current.take());
+                driver.rest();
                 return;
             }
             Event::Closed(reason) => {
+                driver.rest();
                 let peer = *driver.shared.lock().machine.peer();
                 server.core.closed(&peer, reason);
                 return;
@@ -65,10 +74,14 @@ pub async fn serve_connection<A: Application>(
 pub(crate) struct Driver<T> {
     link: Link<T>,
     shared: Arc<Shared>,
-    /// Whether the task slept since the clocks were read.
+    /// Whether the task slept since bytes were moved last.
     woken: bool,
+    /// Whether time may have passed since the clocks were read.
+    stale: bool,
     /// What the machine waited for when the task went to sleep, if nothing but a peer that sends could change that.
     resting: Option<Io>,
+    /// The deadline that an open exchange waits for. The machine tells those that wait elsewhere nothing of it.
+    expiring: Option<Instant>,
     /// The environ of the last request, if it can be used again.
     spare: Option<Environ>,
 }
@@ -76,14 +89,16 @@ pub(crate) struct Driver<T> {
 impl<T: Transport> Driver<T> {
     /// Moves bytes until the machine says something else.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        let Self { link, shared, woken, resting, .. } = self;
-        // The clocks are read once a wake-up.
-        let mut fresh = std::mem::take(woken);
-        if fresh {
+        let Self { link, shared, woken, stale, resting, .. } = self;
+        // The clocks are read once a wake-up, and after an application, which may have taken its time.
+        if std::mem::take(stale) {
             link.read_clocks();
         }
+        let mut fresh = std::mem::take(woken);
         let mut cell = shared.lock();
         let touched = cell.awake();
+        // No exchange is open here: who waits for one elsewhere has to learn that it is over.
+        cell.wake_application(context);
         let rested = resting.take().filter(|_| !touched);
         if let Some(io) = rested {
             // The machine would say the same again.
@@ -93,40 +108,57 @@ impl<T: Transport> Driver<T> {
             obey(&mut cell);
             let io = match cell.machine.poll(link.now) {
                 Event::Io(io) => io,
-                event => return Poll::Ready(event),
+                event => {
+                    // A task that outlives the application may be about to fetch the stream.
+                    if event == Event::TakenOver && link.hand_over(&mut cell) {
+                        cell.wake_application(context);
+                    }
+                    return Poll::Ready(event);
+                }
             };
             if link.is_spent() {
-                *woken = true;
+                (*woken, *stale) = (true, true);
                 return link.give_way(&mut cell, context);
             }
             if link.move_bytes(&mut cell, io, std::mem::take(&mut fresh), context) {
                 continue;
             }
-            // It was read once more, and no request came of it.
             let waits = cell.machine.awaits_request();
-            let ended = match cell.order {
-                Order::Leave if waits => {
-                    cell.machine.leave();
-                    true
-                }
-                Order::Finish if !cell.machine.is_busy() => {
-                    cell.machine.shutdown();
-                    true
-                }
-                _ => false,
+            let ends = match cell.order {
+                Order::Leave => waits,
+                Order::Finish => !cell.machine.is_busy(),
+                Order::Serve | Order::Abort => false,
             };
-            if ended && cell.machine.poll(link.now) != Event::Io(io) {
-                continue;
+            if ends {
+                if link.read_last(&mut cell, context) {
+                    continue;
+                }
+                // It was read once more, and no request came of it.
+                match cell.order {
+                    Order::Leave => {
+                        cell.machine.leave();
+                        cell.waits_since = None;
+                    }
+                    _ => cell.machine.shutdown(),
+                }
+                if cell.machine.poll(link.now) != Event::Io(io) {
+                    continue;
+                }
             }
+            let waits = cell.machine.awaits_request();
             if waits {
                 cell.waits_since.get_or_insert(link.now.instant);
             }
             if let Some(buffers) = cell.machine.rest() {
                 shared.core.give_back(buffers);
             }
-            cell.sleep(context);
-            *woken = true;
+            link.sleep(&mut cell, context);
+            (*woken, *stale) = (true, true);
             *resting = Some(io).filter(|io| io.deadline.is_none());
+            drop(cell);
+            if waits && shared.core.register.is_crowded() {
+                shared.core.register.look_for_room();
+            }
             return Poll::Pending;
         }
     }
@@ -137,18 +169,20 @@ impl<T: Transport> Driver<T> {
         context: &mut Context<'_>,
         mut application: impl FnMut(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<Option<R>> {
+        if std::mem::take(&mut self.stale) {
+            self.wake_up(context);
+        }
         loop {
             if let Poll::Ready(result) = application(context) {
-                // It may have computed for long; only deadlines would notice.
-                self.woken |= self.shared.core.has_timeouts();
+                self.stale = true;
                 return Poll::Ready(Some(result));
             }
-            let Self { link, shared, .. } = self;
+            let Self { link, shared, stale, expiring, .. } = self;
             link.read_clocks();
             let mut cell = shared.lock();
             cell.awake();
             let mut moved = false;
-            loop {
+            *expiring = loop {
                 obey(&mut cell);
                 if cell.order == Order::Abort {
                     return Poll::Ready(None);
@@ -156,40 +190,66 @@ impl<T: Transport> Driver<T> {
                 match cell.machine.poll(link.now) {
                     Event::Io(io) if !link.is_spent() => {
                         if !link.move_bytes(&mut cell, io, false, context) {
-                            break;
+                            break io.deadline.map(|(at, _)| at);
                         }
                         moved = true;
                     }
-                    Event::TakenOver if link.transport.is_some() => {
-                        cell.stream =
-                            link.transport.take().map(|transport| Box::new(transport) as Box<dyn Transport>);
-                        moved = true;
-                    }
-                    _ => break,
+                    Event::TakenOver if link.hand_over(&mut cell) => moved = true,
+                    _ => break None,
                 }
-            }
+            };
             if moved {
                 cell.wake_application(context);
             }
             if link.is_spent() {
+                *stale = true;
                 return link.give_way(&mut cell, context);
             }
             if !moved {
-                cell.sleep(context);
+                link.sleep(&mut cell, context);
+                *stale = true;
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// The task slept during an exchange: the machine learns the time before the application is asked, and whoever
+    /// waits for a deadline that has passed is woken.
+    fn wake_up(&mut self, context: &mut Context<'_>) {
+        let Self { link, shared, expiring, .. } = self;
+        link.read_clocks();
+        let mut cell = shared.lock();
+        cell.awake();
+        cell.machine.poll(link.now);
+        if expiring.take().is_some_and(|at| at <= link.now.instant) {
+            cell.wake_application(context);
         }
     }
 
     fn take_request(&mut self) -> Option<(Environ, Handle)> {
         let mut cell = self.shared.lock();
         let head = cell.machine.take_request()?;
-        cell.serial += 1;
+        cell.begin_exchange();
         cell.waits_since = None;
+        let stays = cell.order == Order::Leave;
+        if stays {
+            cell.order = Order::Serve;
+        }
         self.link.spend(0);
         let handle = Handle::new(Arc::clone(&self.shared), cell.serial);
         let environ = Environ::new(self.spare.take(), head, *cell.machine.peer(), handle.clone());
+        drop(cell);
+        if stays {
+            // Busy again: another one has to leave.
+            self.shared.core.register.look_for_room();
+        }
         Some((environ, handle))
+    }
+
+    /// Gives the buffers back, if nothing is in them.
+    fn rest(&self) {
+        let buffers = self.shared.lock().machine.rest();
+        buffers.into_iter().for_each(|buffers| self.shared.core.give_back(buffers));
     }
 
     /// What follows a response: the post hooks, and the access line.
@@ -220,10 +280,10 @@ impl<T: Transport> Driver<T> {
 }
 
 /// Carries out what the server wants of this connection, as far as it is time for it.
-fn obey(cell: &mut Cell) {
+pub(crate) fn obey(cell: &mut Cell) {
     match cell.order {
         Order::Serve => {}
-        // Busy again: another one has to leave.
+        // It leaves already.
         Order::Leave if !cell.machine.awaits_request() => cell.order = Order::Serve,
         Order::Finish if cell.machine.is_busy() => cell.machine.shutdown(),
         Order::Leave | Order::Finish => {}

@@ -99,22 +99,29 @@ impl Environ {
         map
     }
 
-    /// The method as sent.
-    pub fn method(&self) -> &str {
-        self.0.head.method()
+    /// The method (`REQUEST_METHOD`).
+    pub fn method(&self) -> Cow<'_, str> {
+        self.changed("REQUEST_METHOD").unwrap_or_else(|| self.0.head.method().into())
     }
 
     /// The path, percent-decoded once, as latin-1 (`PATH_INFO`).
     pub fn path(&self) -> Cow<'_, str> {
-        wsgi_proto::decode_path(self.0.head.path())
+        self.changed("PATH_INFO").unwrap_or_else(|| wsgi_proto::decode_path(self.0.head.path()))
     }
 
     /// What follows the first `?`, not decoded; empty without one (`QUERY_STRING`).
     pub fn query(&self) -> Cow<'_, str> {
-        latin1(self.0.head.query().unwrap_or_default())
+        self.changed("QUERY_STRING").unwrap_or_else(|| latin1(self.0.head.query().unwrap_or_default()))
     }
 
-    /// The first header field called `name`, in any case.
+    /// What a variable was [set](Self::set) to; empty when it was removed, `None` when it is as the request has it.
+    fn changed(&self, name: &str) -> Option<Cow<'_, str>> {
+        let changes = self.changes();
+        let (_, value) = changes.variables.iter().find(|(key, _)| key == name)?;
+        Some(value.clone().unwrap_or_default().into())
+    }
+
+    /// The first header field called `name`, in any case, as the client sent it.
     pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.0.head.value(name).map(latin1)
     }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use wsgi_proto::{StartError, Trailers};
 
+use crate::fields::Fields;
 use crate::shared::Handle;
 use crate::take_over::{self, Stream};
 use crate::{InputError, SendError};
@@ -19,7 +20,7 @@ use crate::{InputError, SendError};
 /// body (an application that returns this error has it answered with its status), or left.
 #[derive(Clone, Debug)]
 pub struct Input {
-    handle: Handle,
+    pub(crate) handle: Handle,
 }
 
 impl Input {
@@ -38,6 +39,9 @@ impl Input {
 
     /// As [`read_some`](Self::read_some), for those who write futures by hand.
     pub fn poll_read_some(&self, context: &mut Context<'_>, limit: usize) -> Poll<Result<Bytes, InputError>> {
+        if limit == 0 {
+            return Poll::Ready(Ok(Bytes::new()));
+        }
         self.handle
             .poll_body(context, |data| {
                 let part = &data[..data.len().min(limit)];
@@ -52,6 +56,9 @@ impl Input {
     ///
     /// See [`Input`].
     pub async fn read(&self, size: usize) -> Result<Bytes, InputError> {
+        if size == 0 {
+            return Ok(Bytes::new());
+        }
         self.gather(|data, gathered| {
             let wanted = data.len().min(size - gathered);
             (wanted, gathered + wanted == size)
@@ -75,6 +82,9 @@ impl Input {
     ///
     /// See [`Input`].
     pub async fn read_line(&self, limit: usize) -> Result<Bytes, InputError> {
+        if limit == 0 {
+            return Ok(Bytes::new());
+        }
         self.gather(|data, gathered| {
             let data = &data[..data.len().min(limit - gathered)];
             match data.iter().position(|&byte| byte == b'\n') {
@@ -118,6 +128,7 @@ impl Input {
         &self,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
+        let headers = Fields::collect(headers);
         let set = self.handle.with(|mut exchange| exchange.continue_headers(headers));
         set.unwrap_or(Err(StartError::Over))
     }

@@ -23,20 +23,24 @@
 
 mod accept;
 mod application;
+pub mod blocking;
 mod body;
 mod clock;
 mod drive;
 mod environ;
 mod error;
+mod fields;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod guard;
+mod handshake;
 mod input;
 mod link;
 mod log;
 mod options;
 mod register;
 mod run;
+mod serve;
 mod server;
 mod shared;
 mod start_response;
@@ -53,6 +57,7 @@ pub use input::{Input, Lines};
 pub use log::{Log, LogEntry};
 pub use options::{OptionError, Options};
 pub use register::{Permit, Report, ServerHandle};
+pub use serve::Place;
 pub use server::Server;
 pub use start_response::{StartResponse, Write};
 pub use take_over::Stream;

@@ -23,11 +23,13 @@ pub(crate) struct Link<T> {
     pub(crate) core: Arc<Core>,
     pub(crate) now: Now,
     budget: u32,
+    /// The transport keeps bytes that were written.
+    unflushed: bool,
 }
 
 impl<T: Transport> Link<T> {
     pub(crate) fn new(transport: T, core: Arc<Core>) -> Self {
-        Self { transport: Some(transport), core, now: Now::default(), budget: BUDGET }
+        Self { transport: Some(transport), core, now: Now::default(), budget: BUDGET, unflushed: false }
     }
 
     pub(crate) fn read_clocks(&mut self) {
@@ -46,10 +48,23 @@ impl<T: Transport> Link<T> {
 
     /// Lets the other connections run, and comes back at once.
     pub(crate) fn give_way<R>(&mut self, cell: &mut Cell, context: &mut Context<'_>) -> Poll<R> {
-        self.budget = BUDGET;
-        cell.sleep(context);
+        self.sleep(cell, context);
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Goes to sleep, during which the others have their turn.
+    pub(crate) fn sleep(&mut self, cell: &mut Cell, context: &Context<'_>) {
+        self.budget = BUDGET;
+        cell.sleep(context);
+    }
+
+    /// Leaves the transport to the application, which has taken the connection over. False: it was done before.
+    pub(crate) fn hand_over(&mut self, cell: &mut Cell) -> bool {
+        match self.transport.take() {
+            Some(transport) => cell.hand_over(transport),
+            None => false,
+        }
     }
 
     /// Does what one wait asks for; `woken`: for the first time after a sleep. False when nothing could be done.
@@ -61,12 +76,24 @@ impl<T: Transport> Link<T> {
         context: &mut Context<'_>,
     ) -> bool {
         let Some(transport) = &mut self.transport else { return false };
+        if self.unflushed {
+            match transport.poll_flush(context) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => {
+                    self.unflushed = false;
+                    cell.machine.lost(loss(&error));
+                    return true;
+                }
+                Poll::Pending => {}
+            }
+        }
         if io.write
             && let Poll::Ready(written) = write(transport, cell, context)
         {
             match written {
                 Ok(count) => {
                     cell.machine.transmitted(count);
+                    self.unflushed = true;
                     self.spend(count);
                 }
                 Err(error) => cell.machine.lost(loss(&error)),
@@ -77,14 +104,7 @@ impl<T: Transport> Link<T> {
         if io.read
             && let Poll::Ready(read) = read(transport, &self.core, cell, woken, context)
         {
-            match read {
-                Ok(0) => cell.machine.recv_eof(),
-                Ok(count) => {
-                    cell.machine.recv_commit(count);
-                    self.spend(count);
-                }
-                Err(error) => cell.machine.lost(loss(&error)),
-            }
+            self.received(cell, read);
             return true;
         }
         if let Some((at, _)) = io.deadline
@@ -92,9 +112,35 @@ impl<T: Transport> Link<T> {
             && transport.poll_deadline(context, deadline).is_ready()
         {
             self.read_clocks();
+            // A timer that runs ahead of the clock must not keep the others out.
+            self.spend(0);
             return true;
         }
         false
+    }
+
+    /// Looks once more for what the peer has sent, before a connection that waits for a request is closed. False when
+    /// there was nothing.
+    pub(crate) fn read_last(&mut self, cell: &mut Cell, context: &mut Context<'_>) -> bool {
+        let Some(transport) = &mut self.transport else { return false };
+        let space = space(&self.core, cell);
+        if space.is_empty() {
+            return false;
+        }
+        let Poll::Ready(read) = transport.poll_last_read(context, space) else { return false };
+        self.received(cell, read);
+        true
+    }
+
+    fn received(&mut self, cell: &mut Cell, read: io::Result<usize>) {
+        match read {
+            Ok(0) => cell.machine.recv_eof(),
+            Ok(count) => {
+                cell.machine.recv_commit(count);
+                self.spend(count);
+            }
+            Err(error) => cell.machine.lost(loss(&error)),
+        }
     }
 }
 
@@ -126,14 +172,18 @@ fn read<T: Transport>(
     if !woken {
         ready!(transport.poll_readable(context))?;
     }
-    if !cell.machine.has_buffers() {
-        cell.machine.lend(core.lend());
-    }
-    let space = cell.machine.recv_space();
+    let space = space(core, cell);
     if space.is_empty() {
         return Poll::Pending;
     }
     transport.poll_read(context, space)
+}
+
+fn space<'c>(core: &Core, cell: &'c mut Cell) -> &'c mut [u8] {
+    if !cell.machine.has_buffers() {
+        cell.machine.lend(core.lend());
+    }
+    cell.machine.recv_space()
 }
 
 fn loss(error: &io::Error) -> Lost {

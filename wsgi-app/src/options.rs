@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wsgi_proto::{Config, KeepAlive, Limits, LogFormat};
+use wsgi_proto::{Config, Limits, LogFormat};
 
 use crate::log::{Lines, Log};
 
@@ -49,6 +49,33 @@ impl Default for Options {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! option_methods {
+    // For a builder with the fields `options`, `handle` and `listeners`.
+    (server) => {
+        $crate::option_methods!();
+
+        fn options_mut(&mut self) -> &mut $crate::Options {
+            &mut self.options
+        }
+
+        /// Replaces all options.
+        #[must_use]
+        pub fn options(mut self, options: $crate::Options) -> Self {
+            self.options = options;
+            self
+        }
+
+        /// Accepts on one more listener.
+        #[must_use]
+        pub fn listener(mut self, listener: impl Into<Listener>) -> Self {
+            self.listeners.push(listener.into());
+            self
+        }
+
+        /// Stops and watches the server from any thread; may be taken before it runs.
+        pub fn handle(&self) -> $crate::ServerHandle {
+            self.handle.clone()
+        }
+    };
     () => {
         /// Writes the log, a line an entry, to `writer`. Default: standard error.
         #[must_use]
@@ -173,7 +200,15 @@ macro_rules! option_methods {
             self
         }
 
-        /// Time for a TLS handshake. Default: 30 s. Allowed: more than zero.
+        /// Time that unread input is read and dropped: after a response that left some of the request's body, and after
+        /// our half of a connection was closed, so that the last answer is not lost to a reset. Default: 2 s.
+        #[must_use]
+        pub fn linger_timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.options_mut().protocol().linger_timeout = timeout;
+            self
+        }
+
+        /// Time for a TLS handshake, on listeners that speak TLS. Default: 30 s. Allowed: more than zero.
         #[must_use]
         pub fn handshake_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.options_mut().set_handshake_timeout(timeout);
@@ -292,9 +327,6 @@ impl Options {
             if value.is_some_and(|time| time.is_zero()) {
                 return Err(OptionError::new(option, "0 s", "more than zero".into()));
             }
-        }
-        if let KeepAlive::For(time) = self.config.keepalive {
-            debug_assert!(!time.is_zero(), "zero is off");
         }
         if self.config.environ.iter().any(|(name, _)| name.is_empty()) {
             return Err(OptionError::new("environ", "\"\"", "names that are not empty".into()));

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
+use wsgi_proto::Instant;
+
+use crate::blocking::Wire;
 use crate::shared::{Order, Shared};
 
 /// A connection's place in the register; it is left when this is dropped.
@@ -16,6 +19,12 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Says what the connection's bytes are moved over when its application blocks.
+    pub fn wire(&self, wire: Weak<dyn Wire>) {
+        // The first one stays.
+        let _ = self.shared.wire.set(wire);
+    }
+
     pub(crate) fn new(shared: Arc<Shared>, register: &Register) -> Self {
         let slot = register.lock().enter(&shared);
         Self { shared, slot }
@@ -24,7 +33,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let aborted = self.shared.lock().order == Order::Abort;
+        let aborted = self.shared.end() == Order::Abort;
         let register = &self.shared.core.register;
         let mut entries = register.lock();
         entries.leave(self.slot, aborted);
@@ -92,6 +101,8 @@ pub struct Report {
 pub(crate) struct Register {
     entries: Mutex<Entries>,
     requests: AtomicUsize,
+    /// A new connection waits until one of those that are there may leave.
+    crowded: AtomicBool,
 }
 
 #[derive(Default)]
@@ -120,21 +131,44 @@ impl Register {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ready when another connection may be accepted (`true`), or when the server stops (`false`).
-    pub(crate) fn poll_admission(&self, max_size: usize, context: &mut Context<'_>) -> Poll<bool> {
+    /// Ready when the server stops.
+    pub(crate) fn poll_stop(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut entries = self.lock();
         if entries.stage != Stage::Running {
+            return Poll::Ready(());
+        }
+        // The acceptor waits at its listener or for room; a stop has to wake it in either case.
+        entries.acceptor = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Ready when there is room for another connection (`true`), or when the server stops (`false`).
+    pub(crate) fn poll_admission(&self, max_size: usize, context: &mut Context<'_>) -> Poll<bool> {
+        if self.poll_stop(context).is_ready() {
             return Poll::Ready(false);
         }
-        // The acceptor waits at its listener or here; a stop has to wake it in either case.
-        entries.acceptor = Some(context.waker().clone());
-        if entries.live < max_size {
+        let entries = self.lock();
+        let crowded = entries.live >= max_size;
+        // Before anyone is looked at: who begins to wait for a request later sees it.
+        self.crowded.store(crowded, Ordering::Relaxed);
+        if !crowded {
             return Poll::Ready(true);
         }
         if let Some(waiting) = entries.longest_waiting() {
             waiting.order(Order::Leave);
         }
         Poll::Pending
+    }
+
+    /// Whether a new connection waits for room.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    /// Has the acceptor look again who may leave. Not to be called under a connection's lock.
+    pub(crate) fn look_for_room(&self) {
+        let acceptor = self.lock().acceptor.take();
+        acceptor.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn poll_drained(&self, context: &mut Context<'_>) -> Poll<()> {
@@ -148,7 +182,8 @@ impl Register {
 
     pub(crate) fn report(&self) -> Report {
         let entries = self.lock();
-        Report { finished: entries.finished, cut: entries.cut }
+        // Who is left has not noticed that it was cut.
+        Report { finished: entries.finished, cut: entries.cut + entries.live }
     }
 
     pub(crate) fn abort(&self) {
@@ -205,12 +240,21 @@ impl Entries {
     }
 
     fn longest_waiting(&self) -> Option<Arc<Shared>> {
-        let waiting = self.slots.iter().flatten().filter_map(|shared| {
-            let cell = shared.lock();
-            // One that was asked already is on its way out.
-            if cell.order == Order::Leave { None } else { cell.waits_since.map(|since| (since, shared)) }
-        });
-        waiting.min_by_key(|(since, _)| *since).map(|(_, shared)| Arc::clone(shared))
+        let mut longest: Option<(Instant, &Arc<Shared>)> = None;
+        for shared in self.slots.iter().flatten() {
+            // One that is being used just now does not wait.
+            let Some(cell) = shared.try_lock() else { continue };
+            if cell.order == Order::Leave && cell.waits_since.is_some() {
+                // It is on its way out, and one is enough.
+                return None;
+            }
+            if let Some(since) = cell.waits_since
+                && longest.is_none_or(|(longest, _)| since < longest)
+            {
+                longest = Some((since, shared));
+            }
+        }
+        longest.map(|(_, shared)| Arc::clone(shared))
     }
 }
 

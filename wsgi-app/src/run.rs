@@ -79,15 +79,15 @@ fn give_up<F>(mut response: Pin<&mut Option<F>>, outcome: Result<(), Failure>) -
 async fn respond<A: Application>(application: &A, environ: &Environ, handle: &Handle) -> Result<(), Failure> {
     let start_response = StartResponse(handle.clone());
     let body = application.call(environ.clone(), start_response).await.map_err(Failure::Application)?;
-    send_body(environ, handle, body).await
+    send_body(handle, body).await
 }
 
-async fn send_body(environ: &Environ, handle: &Handle, body: Body) -> Result<(), Failure> {
+async fn send_body(handle: &Handle, body: Body) -> Result<(), Failure> {
     match body.0 {
-        Kind::Empty => end(environ, handle)?,
+        Kind::Empty => end(handle)?,
         Kind::Bytes(bytes) => {
             let mut bytes = bytes;
-            while !finish(environ, handle, &mut bytes)? {
+            while !finish(handle, &mut bytes)? {
                 // Other handles have filled the outbox.
                 room(handle).await;
             }
@@ -98,58 +98,59 @@ async fn send_body(environ: &Environ, handle: &Handle, body: Body) -> Result<(),
             for block in blocks.into_iter().filter(|block| !block.is_empty()) {
                 send(handle, block).await?;
             }
-            end(environ, handle)?;
+            end(handle)?;
         }
         Kind::Iterator(mut blocks) => {
             for block in blocks.by_ref() {
                 let block = block.map_err(Failure::Application)?;
                 if !block.is_empty() {
                     send(handle, block).await?;
+                    if drops_body(handle) {
+                        break;
+                    }
                     poll_fn(|context| handle.poll_until(context, |exchange| exchange.is_flushed())).await;
                 }
             }
-            end(environ, handle)?;
+            end(handle)?;
         }
         Kind::Stream(mut blocks) => {
             while let Some(block) = poll_fn(|context| blocks.as_mut().poll_next(context)).await {
                 let block = block.map_err(Failure::Application)?;
                 if !block.is_empty() {
                     send(handle, block).await?;
+                    if drops_body(handle) {
+                        break;
+                    }
                 }
             }
-            end(environ, handle)?;
+            end(handle)?;
         }
     }
     Ok(())
 }
 
 /// Sends a body that is whole, and ends the response. False: there is no room, nothing happened.
-fn finish(environ: &Environ, handle: &Handle, bytes: &mut Bytes) -> Result<bool, SendError> {
-    let hooks = environ.has_hooks();
+fn finish(handle: &Handle, bytes: &mut Bytes) -> Result<bool, SendError> {
     let finished = handle.with(|mut exchange| {
         if exchange.is_full() {
             return Ok(false);
         }
         exchange.announce_length(bytes.len() as u64);
         let _ = exchange.send(std::mem::take(bytes))?;
-        if hooks {
-            exchange.flush_before_record();
-        }
         exchange.finish().map(|()| true)
     });
     // The exchange is over without us: it was taken over.
     finished.unwrap_or(Ok(true))
 }
 
-fn end(environ: &Environ, handle: &Handle) -> Result<(), SendError> {
-    let hooks = environ.has_hooks();
-    let finished = handle.with(|mut exchange| {
-        if hooks {
-            exchange.flush_before_record();
-        }
-        exchange.finish()
-    });
-    finished.unwrap_or(Ok(()))
+fn end(handle: &Handle) -> Result<(), SendError> {
+    // The exchange is over without us: it was taken over.
+    handle.with(|exchange| exchange.finish()).unwrap_or(Ok(()))
+}
+
+/// Whether blocks are sent for nothing, as for HEAD: a stream of them might never end.
+fn drops_body(handle: &Handle) -> bool {
+    handle.look(|exchange| exchange.drops_body()).unwrap_or(true)
 }
 
 /// Ends an exchange whose application failed, and tells the log.
@@ -173,17 +174,11 @@ fn conclude(core: &Core, environ: &Environ, handle: &Handle, failure: Failure) {
     if let Some(error) = refusal {
         core.debug(|| format!("{error} \"{}\"", request_line()));
     }
-    let hooks = environ.has_hooks();
-    handle.with(|mut exchange| {
-        if hooks {
-            exchange.flush_before_record();
-        }
-        match (refusal, message) {
-            (Some(error), _) => exchange.refuse(error),
-            (None, Some(message)) if core.debug => exchange.fail(&format!("{message}\n")),
-            (None, Some(_)) => exchange.fail(""),
-            (None, None) => exchange.abort(),
-        }
+    handle.with(|exchange| match (refusal, message) {
+        (Some(error), _) => exchange.refuse(error),
+        (None, Some(message)) if core.debug => exchange.fail(&format!("{message}\n")),
+        (None, Some(_)) => exchange.fail(""),
+        (None, None) => exchange.abort(),
     });
 }
 

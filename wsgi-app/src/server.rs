@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use wsgi_proto::{Buffers, CloseReason, Config, Head, KeepAlive, LogFormat, Lost, Peer, Record};
+use wsgi_proto::{Buffers, CloseReason, Config, Head, LogFormat, Lost, Peer, Record};
 
 use crate::clock::Clock;
 use crate::log::{Log, LogEntry};
 use crate::register::{Permit, Register, Report, ServerHandle};
+use crate::serve::Place;
 use crate::shared::Shared;
 use crate::{OptionError, Options, guard};
 
@@ -70,10 +71,18 @@ impl<A> Server<A> {
         Ok(Arc::new(Self { application, core: Arc::new(core) }))
     }
 
-    /// Logs that the server accepts on `address` (`http://127.0.0.1:80`). `public`: others than this machine reach it.
-    pub fn log_start(&self, address: &str, public: bool) {
+    /// Tells the log and the handle where the server accepts.
+    pub fn announce(&self, handle: &ServerHandle, place: &Place) {
         let core = &self.core;
-        core.info(&format!("({}) wsgi starting up on {address}", std::process::id()));
+        let scheme = |encrypted: bool| if encrypted { "https" } else { "http" };
+        let (text, public) = match place {
+            Place::Ip { address, encrypted } => {
+                handle.add_address(*address);
+                (format!("{}://{address}", scheme(*encrypted)), !address.ip().is_loopback())
+            }
+            Place::Local { path, encrypted } => (format!("{}:{path}", scheme(*encrypted)), false),
+        };
+        core.info(&format!("({}) wsgi starting up on {text}", std::process::id()));
         if core.debug && public {
             core.info("warning: debug is on, errors of the application are shown to every client");
         }
@@ -89,8 +98,13 @@ impl<A> Server<A> {
         failure
     }
 
-    /// Ready when another connection may be accepted (`true`), or when the server stops (`false`). At `max_size` the
-    /// connection that has waited longest for a request is asked to leave.
+    /// Ready when the server stops: then nothing more is accepted.
+    pub fn poll_stop(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.core.register.poll_stop(context)
+    }
+
+    /// Asked for a connection that was accepted: ready when there is room for it (`true`), or when the server stops
+    /// (`false`). At `max_size` the connection that has waited longest for a request is asked to leave.
     pub fn poll_admission(&self, context: &mut Context<'_>) -> Poll<bool> {
         self.core.register.poll_admission(self.core.max_size, context)
     }
@@ -98,8 +112,13 @@ impl<A> Server<A> {
     /// Takes a connection into the register.
     pub fn admit(&self, peer: Peer) -> Permit {
         let shared = Arc::new(Shared::new(Arc::clone(&self.core), peer));
-        self.core.debug(|| format!("({}) accepted {}", std::process::id(), Place(&peer.remote)));
+        self.core.debug(|| format!("({}) accepted {}", std::process::id(), Remote(&peer.remote)));
         Permit::new(shared, &self.core.register)
+    }
+
+    /// How many connections there may be.
+    pub fn max_size(&self) -> usize {
+        self.core.max_size
     }
 
     /// How long a TLS handshake may take.
@@ -148,11 +167,6 @@ impl Core {
         }
     }
 
-    /// Whether a wait between two wake-ups of a connection can end by time.
-    pub(crate) fn has_timeouts(&self) -> bool {
-        self.config.socket_timeout.is_some() || matches!(self.config.keepalive, KeepAlive::For(_))
-    }
-
     /// Whether anything is logged, so that what only the log needs can be left undone.
     pub(crate) fn logs(&self) -> bool {
         self.log.is_some()
@@ -163,42 +177,52 @@ impl Core {
         let mut line = String::with_capacity(128);
         // Writing to a string cannot fail.
         let _ = self.format.write(record, self.config.log_x_forwarded_for, &mut line);
-        log.log(&LogEntry::Access { record, line: &line });
+        tell(&**log, &LogEntry::Access { record, line: &line });
     }
 
     pub(crate) fn info(&self, text: &str) {
         if let Some(log) = &self.log {
-            log.log(&LogEntry::Info(text));
+            tell(&**log, &LogEntry::Info(text));
         }
     }
 
     pub(crate) fn error(&self, text: &str) {
         if let Some(log) = &self.log {
-            log.log(&LogEntry::Error(text));
+            tell(&**log, &LogEntry::Error(text));
         }
     }
 
     pub(crate) fn debug(&self, text: impl FnOnce() -> String) {
         if let Some(log) = &self.log {
-            log.log(&LogEntry::Debug(&text()));
+            tell(&**log, &LogEntry::Debug(&text()));
         }
+    }
+
+    /// One client's trouble with TLS is nothing to bother the operator with.
+    pub(crate) fn handshake_failed(&self, peer: &Peer, error: &std::io::Error) {
+        self.debug(|| format!("({}) handshake failed {}: {error}", std::process::id(), Remote(&peer.remote)));
     }
 
     /// Tells why a connection ended, where that is not the ordinary course.
     pub(crate) fn closed(&self, peer: &Peer, reason: CloseReason) {
         match reason {
             CloseReason::IdleTimeout | CloseReason::Lost(Lost::TimedOut) => {
-                self.debug(|| format!("({}) timed out {}", std::process::id(), Place(&peer.remote)));
+                self.debug(|| format!("({}) timed out {}", std::process::id(), Remote(&peer.remote)));
             }
             CloseReason::Lost(lost) => {
-                self.debug(|| format!("({}) {lost} {}", std::process::id(), Place(&peer.remote)));
+                self.debug(|| format!("({}) {lost} {}", std::process::id(), Remote(&peer.remote)));
             }
             CloseReason::Refused(error) => {
-                self.debug(|| format!("({}) refused {}: {error}", std::process::id(), Place(&peer.remote)));
+                self.debug(|| format!("({}) refused {}: {error}", std::process::id(), Remote(&peer.remote)));
             }
             _ => {}
         }
     }
+}
+
+/// A log that panics must not take a connection, or the server, along; there is nowhere left to tell it.
+fn tell(log: &dyn Log, entry: &LogEntry<'_>) {
+    let _ = guard::catch(|| log.log(entry));
 }
 
 impl fmt::Debug for Core {
@@ -207,9 +231,9 @@ impl fmt::Debug for Core {
     }
 }
 
-struct Place<'a>(&'a wsgi_proto::Address);
+struct Remote<'a>(&'a wsgi_proto::Address);
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for Remote<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             wsgi_proto::Address::Ip(address) => address.fmt(f),

@@ -1,16 +1,22 @@
 //! What the handles of an application share with the task that runs its connection.
 //!
-//! One lock a connection, held for the length of a call and never across a wait. Only the connection's own task moves
-//! bytes; a call from elsewhere leaves a note and wakes it.
+//! One lock a connection, held for the length of a call and never across a wait. The connection's own task moves the
+//! bytes; a call from elsewhere leaves a note and wakes it, or, if it is a [blocking](crate::blocking) one, moves them
+//! itself.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
+use std::task::{Context, Poll, Waker, ready};
 
+use bytes::{Buf, Bytes};
 use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Now, Peer};
 
 use crate::InputError;
+use crate::blocking::Wire;
 use crate::server::Core;
 use crate::transport::Transport;
+
+/// How many tasks of one application may wait at a time without being asked whether they still do.
+const WAITING: usize = 64;
 
 /// What the server wants of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +35,8 @@ pub(crate) enum Order {
 pub(crate) struct Shared {
     cell: Mutex<Cell>,
     pub(crate) core: Arc<Core>,
+    /// What blocking calls move bytes over; it ends with the connection.
+    pub(crate) wire: OnceLock<Weak<dyn Wire>>,
 }
 
 /// Invariant: `runner` is set whenever the connection's task is `asleep`.
@@ -40,9 +48,14 @@ pub(crate) struct Cell {
     /// Since when the connection waits for a whole request; `None` while the application has one.
     pub(crate) waits_since: Option<Instant>,
     /// The transport of a connection that the application has taken over, until it fetches it.
-    pub(crate) stream: Option<Box<dyn Transport>>,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
+    stream: Option<Box<dyn Transport>>,
+    handed_over: bool,
+    /// Somebody waits for the transport.
+    fetching: bool,
+    /// Bytes of the body that were shown to somebody and not taken yet.
+    peeked: Bytes,
+    /// The tasks of the application that wait for something, each once.
+    waiting: Vec<Waker>,
     runner: Option<Waker>,
     /// The connection's task waits; it has to be woken when there is something to do.
     asleep: bool,
@@ -56,12 +69,23 @@ impl Shared {
             order: Order::Serve,
             waits_since: Some(core.clock.now().instant),
             stream: None,
-            reader: None,
-            writer: None,
+            handed_over: false,
+            fetching: false,
+            peeked: Bytes::new(),
+            waiting: Vec::new(),
             runner: None,
             asleep: false,
         };
-        Self { cell: Mutex::new(cell), core }
+        Self { cell: Mutex::new(cell), core, wire: OnceLock::new() }
+    }
+
+    /// The cell, if nobody has it just now.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Cell>> {
+        match self.cell.try_lock() {
+            Ok(cell) => Some(cell),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Cell> {
@@ -79,6 +103,22 @@ impl Shared {
             cell.machine.shutdown();
         }
         cell.touch();
+        if order == Order::Abort {
+            cell.waiting.drain(..).for_each(Waker::wake);
+            self.wire.get().and_then(Weak::upgrade).into_iter().for_each(|wire| wire.cut());
+        }
+    }
+
+    /// The connection is over: nobody is to be woken for it any more. Tells its last order.
+    pub(crate) fn end(&self) -> Order {
+        let mut cell = self.lock();
+        (cell.runner, cell.asleep) = (None, false);
+        if !cell.fetching {
+            // A stream that nobody fetches closes with its connection.
+            cell.stream = None;
+        }
+        cell.waiting.drain(..).for_each(Waker::wake);
+        cell.order
     }
 }
 
@@ -107,10 +147,39 @@ impl Cell {
         self.asleep = true;
     }
 
+    /// From now on handles belong to the next exchange.
+    pub(crate) fn begin_exchange(&mut self) {
+        self.serial += 1;
+        self.peeked.clear();
+    }
+
+    /// Leaves the transport to the application, which has taken the connection over. False: it has one.
+    pub(crate) fn hand_over(&mut self, transport: impl Transport) -> bool {
+        if std::mem::replace(&mut self.handed_over, true) {
+            return false;
+        }
+        if self.fetching {
+            self.stream = Some(Box::new(transport));
+        }
+        true
+    }
+
+    /// Remembers a task of the application that waits, for bytes to be moved or for the end of the exchange.
+    fn wait(&mut self, context: &Context<'_>) {
+        if !self.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            if self.waiting.len() >= WAITING {
+                // Some of them may have given up long ago; the others ask again.
+                self.waiting.drain(..).for_each(Waker::wake);
+            }
+            self.waiting.push(context.waker().clone());
+        }
+        self.touch();
+    }
+
     /// Whatever the application waits for may have come. It is woken, unless it waits in this very task, which asks
     /// it next anyway.
     pub(crate) fn wake_application(&mut self, context: &Context<'_>) {
-        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+        for waker in self.waiting.drain(..) {
             if !waker.will_wake(context.waker()) {
                 waker.wake();
             }
@@ -162,9 +231,15 @@ impl Handle {
     ) -> Poll<Result<Option<R>, InputError>> {
         let now = self.now();
         let mut cell = self.shared.lock();
-        let Some(mut exchange) = cell.exchange(self.serial) else {
+        let Cell { machine, peeked, serial, .. } = &mut *cell;
+        let Some(mut exchange) = machine.exchange().filter(|_| *serial == self.serial) else {
             return Poll::Ready(Err(InputError::Over));
         };
+        if !peeked.is_empty() {
+            let (used, result) = take(peeked);
+            peeked.advance(used);
+            return Poll::Ready(Ok(Some(result)));
+        }
         match exchange.body(now) {
             Ok(BodyEvent::Data(data)) => {
                 let (used, result) = take(data);
@@ -173,11 +248,31 @@ impl Handle {
             }
             Ok(BodyEvent::End(_)) => Poll::Ready(Ok(None)),
             Ok(BodyEvent::Io(_)) => {
-                cell.reader = Some(context.waker().clone());
-                cell.touch();
+                cell.wait(context);
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+
+    /// Some of what has arrived of the body, which stays there to be read; empty at its end.
+    pub(crate) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<Result<Bytes, InputError>> {
+        const SHOWN: usize = 8 * 1024;
+        let shown = ready!(self.poll_body(context, |data| {
+            let shown = &data[..data.len().min(SHOWN)];
+            (shown.len(), Bytes::copy_from_slice(shown))
+        }))?;
+        let shown = shown.unwrap_or_default();
+        self.shared.lock().peeked = shown.clone();
+        Poll::Ready(Ok(shown))
+    }
+
+    /// Takes what was shown.
+    pub(crate) fn skip_peeked(&self, count: usize) {
+        let mut cell = self.lock();
+        if cell.serial == self.serial {
+            let count = count.min(cell.peeked.len());
+            cell.peeked.advance(count);
         }
     }
 
@@ -192,8 +287,7 @@ impl Handle {
         if done(&mut exchange) {
             return Poll::Ready(());
         }
-        cell.writer = Some(context.waker().clone());
-        cell.touch();
+        cell.wait(context);
         Poll::Pending
     }
 
@@ -206,11 +300,33 @@ impl Handle {
         match cell.stream.take() {
             Some(stream) => Poll::Ready(Some(stream)),
             None => {
-                cell.reader = Some(context.waker().clone());
-                cell.touch();
+                cell.wait(context);
                 Poll::Pending
             }
         }
+    }
+
+    /// Whether somebody waits for the transport. If nobody does any more, it closes.
+    pub(crate) fn fetch(&self, fetching: bool) {
+        let mut cell = self.shared.lock();
+        cell.fetching = fetching;
+        let left = if fetching { None } else { cell.stream.take() };
+        drop(cell);
+        drop(left);
+    }
+
+    /// Tells the machine what time it is, after a blocking application.
+    pub(crate) fn read_clocks(&self) {
+        let now = self.now();
+        self.lock().machine.poll(now);
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Cell> {
+        self.shared.lock()
+    }
+
+    pub(crate) fn wire_slot(&self) -> &OnceLock<Weak<dyn Wire>> {
+        &self.shared.wire
     }
 
     pub(crate) fn now(&self) -> Now {

@@ -3,9 +3,10 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use wsgi_proto::{Flow, SendError, StartError};
+use wsgi_proto::{Exchange, Flow, SendError, StartError};
 
 use crate::Error;
+use crate::fields::Fields;
 use crate::shared::Handle;
 
 /// Starts the response of one request.
@@ -28,7 +29,8 @@ impl StartResponse {
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Write, StartError> {
-        let started = self.0.with(|mut exchange| exchange.respond(status.as_ref(), headers));
+        let (status, headers) = (status.as_ref(), Fields::collect(headers));
+        let started = self.0.with(|mut exchange| exchange.respond(status, headers));
         started.unwrap_or(Err(StartError::Over))?;
         Ok(Write(self.0.clone()))
     }
@@ -44,7 +46,8 @@ impl StartResponse {
         headers: impl IntoIterator<Item = (N, V)>,
         error: impl Into<Error>,
     ) -> Result<Write, Error> {
-        match self.0.with(|mut exchange| exchange.replace(status.as_ref(), headers)) {
+        let (status, headers) = (status.as_ref(), Fields::collect(headers));
+        match self.0.with(|mut exchange| exchange.replace(status, headers)) {
             Some(Ok(())) => Ok(Write(self.0.clone())),
             Some(Err(StartError::HeadSent)) => Err(error.into()),
             Some(Err(refused)) => Err(refused.into()),
@@ -62,14 +65,15 @@ impl StartResponse {
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
-        let informed = self.0.with(|mut exchange| exchange.inform(status.as_ref(), headers));
+        let (status, headers) = (status.as_ref(), Fields::collect(headers));
+        let informed = self.0.with(|mut exchange| exchange.inform(status, headers));
         informed.unwrap_or(Err(StartError::Over))
     }
 }
 
 /// Sends blocks of the body before, or instead of, the body that the application returns.
 #[derive(Clone, Debug)]
-pub struct Write(Handle);
+pub struct Write(pub(crate) Handle);
 
 impl Write {
     /// Sends one block as a chunk of its own; an empty one sends the head. Waits while the client takes nothing.
@@ -79,7 +83,7 @@ impl Write {
     /// [`SendError::TooLong`] when there is more than the `Content-Length`; [`SendError::Lost`] when the client is
     /// gone; [`SendError::Finished`] when the exchange is over.
     pub async fn write(&self, block: impl Into<Bytes>) -> Result<(), SendError> {
-        send(&self.0, block.into()).await
+        transfer(&self.0, block.into(), |mut exchange, block| exchange.send_now(block)).await
     }
 
     /// Keeps trailer fields, which are sent after the body if it is chunked; they replace those kept before.
@@ -91,22 +95,31 @@ impl Write {
         &self,
         trailers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), SendError> {
+        let trailers = Fields::collect(trailers);
         let set = self.0.with(|mut exchange| exchange.set_trailers(trailers));
         set.unwrap_or(Err(SendError::Finished))
     }
 
-    /// Waits until everything that was sent has gone to the client, or the connection is lost.
+    /// Waits until everything that was sent has gone to the client, also blocks that waited to be joined with others, or
+    /// the connection is lost.
     pub async fn flush(&self) {
+        let _ = transfer(&self.0, Bytes::new(), |mut exchange, _| exchange.send_joined()).await;
         poll_fn(|context| self.0.poll_until(context, |exchange| exchange.is_flushed())).await;
     }
 }
 
 /// Sends one block, and waits until there is room for the next.
 pub(crate) async fn send(handle: &Handle, block: Bytes) -> Result<(), SendError> {
+    transfer(handle, block, |mut exchange, block| exchange.send(block)).await
+}
+
+async fn transfer(
+    handle: &Handle,
+    block: Bytes,
+    send: impl Fn(Exchange<'_>, Bytes) -> Result<Flow, SendError>,
+) -> Result<(), SendError> {
     loop {
-        let sent =
-            handle.with(|mut exchange| exchange.send(block.clone())).unwrap_or(Err(SendError::Finished));
-        match sent {
+        match handle.with(|exchange| send(exchange, block.clone())).unwrap_or(Err(SendError::Finished)) {
             Ok(Flow::Ready) => return Ok(()),
             Ok(Flow::Full) => {
                 room(handle).await;

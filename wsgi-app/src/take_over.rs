@@ -20,12 +20,27 @@ pub struct Stream {
 
 pub(crate) async fn take_over(handle: &Handle) -> Result<Stream, SendError> {
     let unread = handle.with(|exchange| exchange.take_over()).unwrap_or(Err(SendError::Finished))?;
+    handle.fetch(true);
+    let _fetching = Fetching(handle);
     let transport = poll_fn(|context| handle.poll_stream(context)).await;
     let transport = transport.ok_or(SendError::Lost(wsgi_proto::Lost::Transport))?;
     Ok(Stream { unread: unread.into(), transport })
 }
 
+/// A take-over that is given up closes the connection.
+struct Fetching<'a>(&'a Handle);
+
+impl Drop for Fetching<'_> {
+    fn drop(&mut self) {
+        self.0.fetch(false);
+    }
+}
+
 impl Stream {
+    pub(crate) fn into_unread(self) -> Bytes {
+        self.unread
+    }
+
     /// Reads what has come into `space`, and tells how much; 0 is the end.
     ///
     /// # Errors
@@ -48,7 +63,7 @@ impl Stream {
             }
             bytes = &bytes[count..];
         }
-        Ok(())
+        poll_fn(|context| self.poll_flush(context)).await
     }
 
     /// Closes our half; what the client still sends can be read.
@@ -77,6 +92,11 @@ impl Stream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.transport.poll_write(context, slices)
+    }
+
+    /// Sends on what was written.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.transport.poll_flush(context)
     }
 
     /// As [`shutdown`](Self::shutdown), for those who write futures by hand.

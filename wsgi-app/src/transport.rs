@@ -16,8 +16,20 @@ pub trait Transport: Send + 'static {
     /// Reads into `space`; 0 is the end of the peer's half.
     fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Writes from `slices`, of which none is empty. What is taken goes out without another call.
+    /// As [`poll_read`](Self::poll_read), once more before a connection that waits for a request is closed: what the
+    /// system has received counts, also if the runtime has not heard of it.
+    fn poll_last_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read(context, space)
+    }
+
+    /// Writes from `slices`, of which none is empty.
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Sends on what `poll_write` took and keeps, as TLS does; called after each write until it is ready.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = context;
+        Poll::Ready(Ok(()))
+    }
 
     /// Closes our half; the other may go on. What was written before still arrives.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -36,8 +48,16 @@ impl Transport for Box<dyn Transport> {
         (**self).poll_read(context, space)
     }
 
+    fn poll_last_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        (**self).poll_last_read(context, space)
+    }
+
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         (**self).poll_write(context, slices)
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_flush(context)
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

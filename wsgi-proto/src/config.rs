@@ -52,9 +52,15 @@ impl Config {
     /// How long a connection may wait between two requests.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
         match self.keepalive {
-            KeepAlive::For(time) => Some(time),
-            KeepAlive::Off | KeepAlive::On => self.socket_timeout,
+            KeepAlive::For(time) if !time.is_zero() => Some(time),
+            _ => self.socket_timeout,
         }
+    }
+
+    /// Whether connections are used for more than one request.
+    pub(crate) fn reuses_connections(&self) -> bool {
+        let off = matches!(self.keepalive, KeepAlive::Off | KeepAlive::For(Duration::ZERO));
+        !off && self.max_http_version == Version::Http11
     }
 }
 
@@ -65,7 +71,7 @@ pub enum KeepAlive {
     Off,
     /// As many requests as the peer likes.
     On,
-    /// As `On`, but an idle connection is closed after this time. Announced by `Keep-Alive: timeout=` in whole
+    /// As `On`, but an idle connection is closed after this time; zero is `Off`, as in eventlet. Announced by `Keep-Alive: timeout=` in whole
     /// seconds to a peer that asks for `keep-alive`.
     For(Duration),
 }
@@ -106,7 +112,7 @@ pub struct Limits {
     pub drain: u64,
     /// How much is read and dropped after our half was closed.
     pub linger: u64,
-    /// From how many waiting bytes on the outbox is full.
+    /// From how many waiting bytes on the outbox is full; at least 1.
     pub outbox: usize,
     /// How large the receive buffer may grow for a body. A head or trailer section may need more, within its own
     /// limits.

@@ -44,6 +44,8 @@ pub struct Connection {
     pub(crate) lost: Option<Lost>,
     pub(crate) eof: bool,
     skips_records: bool,
+    /// There is no time to linger.
+    hurries: bool,
     /// Bytes dropped since our half was closed.
     lingered: u64,
     reason: Option<CloseReason>,
@@ -70,6 +72,7 @@ impl Connection {
             lost: None,
             eof: false,
             skips_records: false,
+            hurries: false,
             lingered: 0,
             reason: None,
         }
@@ -210,7 +213,11 @@ impl Connection {
             return;
         }
         match self.state.peer() {
-            PeerHalf::Head => self.refuse(RequestError::Timeout),
+            PeerHalf::Head => {
+                self.refuse(RequestError::Timeout);
+                // Somebody waits for its place.
+                self.hurries = true;
+            }
             _ => self.shutdown(),
         }
     }
@@ -224,6 +231,14 @@ impl Connection {
     /// [`flush_before_record`](Exchange::flush_before_record): for a driver that has no use for the other records.
     pub fn skip_records(&mut self) {
         self.skips_records = true;
+    }
+
+    /// The record of an exchange that the application is through with waits until the response is flushed, also if
+    /// records are [skipped](Self::skip_records). No effect once the record was announced as over.
+    pub fn flush_before_record(&mut self) {
+        if self.state.ours() != OurHalf::Idle && !self.ledger.settled {
+            self.ledger.flush_first = true;
+        }
     }
 
     /// Gives the machine memory to work with. It keeps it until [`rest`](Self::rest).
@@ -252,10 +267,12 @@ impl Connection {
         let idle = matches!((self.state.peer(), self.state.ours()), (PeerHalf::Idle, OurHalf::Idle))
             && self.inbox.is_empty();
         let closed = self.state.link() == Link::Closed && !self.state.exchange_is_open();
-        if !((idle || closed) && self.outbox.is_empty()) {
+        let taken_over = self.state.ours() == OurHalf::TakenOver && self.inbox.is_empty();
+        if !((idle || closed || taken_over) && self.outbox.is_empty()) {
             return None;
         }
         let mut memory = self.memory.take()?;
+        self.ledger.forget();
         self.swap_memory(&mut memory);
         // What the application kept is no memory to read the next head into.
         memory.head.take_if(|head| Arc::strong_count(head) > 1);
@@ -299,7 +316,10 @@ impl Connection {
             }
             OurHalf::Done | OurHalf::Cut if self.record_is_ready() => Some(Event::Done),
             OurHalf::Done | OurHalf::Cut => self.wait(false),
-            OurHalf::TakenOver if self.state.link() != Link::Open => self.closing(),
+            OurHalf::TakenOver if self.state.link() != Link::Open => match self.record_is_ready() {
+                true => Some(Event::Done),
+                false => self.closing(),
+            },
             OurHalf::TakenOver if self.outbox.is_empty() => Some(Event::TakenOver),
             OurHalf::TakenOver => self.wait(false),
         }

@@ -220,6 +220,7 @@ impl Outbox {
     pub(crate) fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
         if self.copied.is_empty() && self.large.is_empty() {
             core::mem::swap(&mut self.copied, buffer);
+            self.large = VecDeque::new();
         }
     }
 }

@@ -166,8 +166,8 @@ impl Reply {
                 if self.facts.content_length.replace(length).is_some() {
                     return Err(StartError::ContentLength);
                 }
-                // RFC 9110, 8.6: not in a 204 or an interim response.
-                if matches!(self.status, 101 | 204) {
+                // RFC 9110, 8.6: not in a 204 or an interim response; that of a 205 is known.
+                if matches!(self.status, 101 | 204 | 205) {
                     self.head.truncate(before);
                 }
             }
@@ -181,7 +181,8 @@ impl Reply {
 
     /// Whether a response with this status and method has no body (RFC 9112, 6.3).
     fn is_bodyless(&self, is_head_request: bool) -> bool {
-        is_head_request || matches!(self.status, 101 | 204 | 304)
+        // RFC 9110, 15.3.6: nor does a 205, whose length is 0.
+        is_head_request || matches!(self.status, 101 | 204 | 205 | 304)
     }
 
     /// Completes the head, decides the framing, and tells whether the connection persists. The head is then in
@@ -198,16 +199,18 @@ impl Reply {
             self.length = length;
         }
         let head = &mut self.head;
-        if let (None, Some(length)) = (self.facts.content_length, self.total) {
-            // A HEAD is told the length that a GET would be told; other bodyless answers have none to tell.
-            let tells = !matches!(self.status, 101 | 204 | 304);
-            if tells && (!bodyless || given.is_head_request && length > 0) {
-                let mut digits = itoa::Buffer::new();
-                head.extend_from_slice(b"Content-Length: ");
-                // A loop, since a call costs more than the few digits.
-                digits.format(length).bytes().for_each(|digit| head.push(digit));
-                head.extend_from_slice(b"\r\n");
-            }
+        // A HEAD is told the length that a GET would be told; other answers without a body have none to tell.
+        let told = match (self.status, self.facts.content_length) {
+            (205, _) => Some(0),
+            (101 | 204 | 304, _) | (_, Some(_)) => None,
+            (_, None) => self.total.filter(|&length| !bodyless || given.is_head_request && length > 0),
+        };
+        if let Some(length) = told {
+            let mut digits = itoa::Buffer::new();
+            head.extend_from_slice(b"Content-Length: ");
+            // A loop, since a call costs more than the few digits.
+            digits.format(length).bytes().for_each(|digit| head.push(digit));
+            head.extend_from_slice(b"\r\n");
         }
         if !self.facts.date {
             head.extend_from_slice(given.date_line);
@@ -307,6 +310,13 @@ mod tests {
                 Some(5),
                 GIVEN,
                 ("HTTP/1.1 204 No Content", Framing::Bodyless, true),
+            ),
+            (
+                "205 Reset",
+                &[("Content-Length", "5")],
+                Some(5),
+                GIVEN,
+                ("HTTP/1.1 205 Reset|Content-Length: 0", Framing::Bodyless, true),
             ),
             (
                 "304 Not Modified",

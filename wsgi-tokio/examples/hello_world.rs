@@ -10,7 +10,8 @@ async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8090").await?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
+    let listener = tokio::net::TcpListener::bind(address).await?;
     println!("serving http://{}/", listener.local_addr()?);
     let server = Server::new(listener, hello_world);
     let handle = server.handle();

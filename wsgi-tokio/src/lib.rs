@@ -22,18 +22,15 @@
 
 mod listener;
 mod socket;
+mod tls;
 
-use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
-use std::task::{Poll, ready};
-use std::time::Duration;
 
+use listener::Accepted;
 pub use listener::Listener;
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 pub use wsgi_app::*;
-
-/// How long accepting pauses when descriptors or memory ran out.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `application` on a bound and listening `listener` with the default options, until the process ends.
 ///
@@ -65,28 +62,7 @@ impl<A: Application> Server<A> {
         }
     }
 
-    wsgi_app::option_methods!();
-
-    fn options_mut(&mut self) -> &mut Options {
-        &mut self.options
-    }
-
-    /// Replaces all options.
-    pub fn options(mut self, options: Options) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// Accepts on one more listener.
-    pub fn listener(mut self, listener: impl Into<Listener>) -> Self {
-        self.listeners.push(listener.into());
-        self
-    }
-
-    /// Stops and watches the server from any thread; may be taken before it runs.
-    pub fn handle(&self) -> ServerHandle {
-        self.handle.clone()
-    }
+    wsgi_app::option_methods!(server);
 
     /// Serves until the handle is told to stop, or a listener becomes unusable. Then the listeners are closed, idle
     /// connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut.
@@ -98,56 +74,9 @@ impl<A: Application> Server<A> {
     pub async fn serve(self) -> io::Result<Report> {
         let Self { listeners, application, options, handle } = self;
         let server = wsgi_app::Server::new(options, &handle, application)?;
-        for listener in &listeners {
-            listener.announce(&server, &handle);
-        }
-        let accepted = accept(&server, &listeners).await;
-        // The descriptors are closed, never shut down: a duplicate of one stays usable.
-        drop(listeners);
-        handle.shutdown();
-        if tokio::time::timeout(server.graceful_timeout(), server.drained()).await.is_err() {
-            server.abort();
-            server.drained().await;
-        }
-        let report = server.report();
-        accepted.map(|()| report)
+        let start = |accepted: Accepted| accepted.spawn(&server);
+        server
+            .run(&handle, listeners, Listener::place, Listener::poll_accept, start, tokio::time::sleep)
+            .await
     }
-}
-
-/// Accepts connections until the server stops.
-async fn accept<A: Application>(server: &Arc<wsgi_app::Server<A>>, listeners: &[Listener]) -> io::Result<()> {
-    let mut first = 0;
-    loop {
-        let accepted = poll_fn(|context| {
-            if !ready!(server.poll_admission(context)) {
-                return Poll::Ready(None);
-            }
-            // Each listener is asked first in its turn, so that a busy one does not starve the others.
-            first = (first + 1) % listeners.len().max(1);
-            for listener in listeners[first..].iter().chain(&listeners[..first]) {
-                if let Poll::Ready(accepted) = listener.poll_accept(context) {
-                    return Poll::Ready(Some(accepted));
-                }
-            }
-            Poll::Pending
-        });
-        match accepted.await {
-            None => return Ok(()),
-            Some(Ok(accepted)) => accepted.spawn(server),
-            Some(Err(error)) => match server.accept_failed(&error) {
-                AcceptFailure::Peer => {}
-                AcceptFailure::Exhausted => pause(server).await,
-                AcceptFailure::Listener => return Err(error),
-            },
-        }
-    }
-}
-
-/// Waits a moment, or until the server stops.
-async fn pause<A: Application>(server: &wsgi_app::Server<A>) {
-    let stopped = poll_fn(|context| match server.poll_admission(context) {
-        Poll::Ready(false) => Poll::Ready(()),
-        _ => Poll::Pending,
-    });
-    let _ = tokio::time::timeout(PAUSE, stopped).await;
 }

@@ -1,74 +1,85 @@
-//! Bound listeners, and what they accept.
+//! Bound listeners, and what becomes of the connections that they accept.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
-use wsgi_app::{Address, Application, Peer, Server, ServerHandle, serve_connection};
+use wsgi_app::{Address, Application, Peer, Place, Server};
 
-use crate::socket::Socket;
+use crate::tls::Tls;
 
-/// A listener that is bound and listening already.
+/// A listener that is bound and listening already: a `TcpListener` or a `UnixListener` of tokio, turned into this by
+/// `into`, and with feature `tls` by `tls`. The file of a unix socket is neither made nor removed here.
 #[derive(Debug)]
-pub enum Listener {
-    /// An internet address.
+pub struct Listener {
+    socket: Listening,
+    tls: Tls,
+}
+
+#[derive(Debug)]
+enum Listening {
     Tcp(TcpListener),
-    /// A unix socket. Its file is neither made nor removed here.
     #[cfg(unix)]
     Unix(UnixListener),
 }
 
-impl From<TcpListener> for Listener {
-    fn from(listener: TcpListener) -> Self {
-        Self::Tcp(listener)
-    }
-}
-
-#[cfg(unix)]
-impl From<UnixListener> for Listener {
-    fn from(listener: UnixListener) -> Self {
-        Self::Unix(listener)
-    }
-}
-
 /// A connection that was just accepted.
-pub(crate) enum Accepted {
-    Tcp(TcpStream, Address),
+pub(crate) struct Accepted {
+    stream: Socket,
+    tls: Tls,
+}
+
+enum Socket {
+    Tcp(TcpStream, SocketAddr),
     #[cfg(unix)]
     Unix(UnixStream),
 }
 
 impl Listener {
-    pub(crate) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        match self {
-            Self::Tcp(listener) => {
-                listener.poll_accept(context).map_ok(|(stream, peer)| Accepted::Tcp(stream, peer.into()))
-            }
-            #[cfg(unix)]
-            Self::Unix(listener) => {
-                listener.poll_accept(context).map_ok(|(stream, _)| Accepted::Unix(stream))
-            }
-        }
+    fn new(socket: Listening) -> Self {
+        Self { socket, tls: Tls::default() }
     }
 
-    /// Tells the log and the handle where the server accepts.
-    pub(crate) fn announce<A>(&self, server: &Server<A>, handle: &ServerHandle) {
-        match self {
-            Self::Tcp(listener) => {
-                if let Ok(address) = listener.local_addr() {
-                    handle.add_address(address);
-                    server.log_start(&format!("http://{address}"), !address.ip().is_loopback());
-                }
+    /// Speaks HTTPS on this listener, with the certificates and everything else that `config` says.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ServerConfig>) -> Self {
+        self.tls = Tls::new(config);
+        self
+    }
+
+    pub(crate) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        let stream = match &self.socket {
+            Listening::Tcp(listener) => {
+                ready!(listener.poll_accept(context)).map(|(stream, peer)| Socket::Tcp(stream, peer))
             }
             #[cfg(unix)]
-            Self::Unix(listener) => {
+            Listening::Unix(listener) => {
+                ready!(listener.poll_accept(context)).map(|(stream, _)| Socket::Unix(stream))
+            }
+        }?;
+        Poll::Ready(Ok(Accepted { stream, tls: self.tls.clone() }))
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        let encrypted = self.tls.is_on();
+        match &self.socket {
+            Listening::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => Place::Ip { address, encrypted },
+                Err(_) => Place::Local { path: String::new(), encrypted },
+            },
+            #[cfg(unix)]
+            Listening::Unix(listener) => {
                 let address = listener.local_addr().ok();
                 let path = address.as_ref().and_then(|address| address.as_pathname());
-                let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-                server.log_start(&format!("http:{path}"), false);
+                Place::Local {
+                    path: path.map(|path| path.display().to_string()).unwrap_or_default(),
+                    encrypted,
+                }
             }
         }
     }
@@ -77,20 +88,30 @@ impl Listener {
 impl Accepted {
     /// Serves the connection in a task of its own.
     pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>) {
-        let server = Arc::clone(server);
-        match self {
-            Self::Tcp(stream, remote) => {
+        match self.stream {
+            Socket::Tcp(stream, remote) => {
                 // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
                 let _ = stream.set_nodelay(true);
                 let local = stream.local_addr().map_or(Address::Unix, Address::from);
-                let permit = server.admit(Peer::new(remote, local));
-                tokio::spawn(serve_connection(server, permit, Socket::new(stream)));
+                self.tls.serve(server, Peer::new(remote.into(), local), stream);
             }
             #[cfg(unix)]
-            Self::Unix(stream) => {
-                let permit = server.admit(Peer::new(Address::Unix, Address::Unix));
-                tokio::spawn(serve_connection(server, permit, Socket::new(stream)));
+            Socket::Unix(stream) => {
+                self.tls.serve(server, Peer::new(Address::Unix, Address::Unix), stream);
             }
         }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self::new(Listening::Tcp(listener))
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self::new(Listening::Unix(listener))
     }
 }

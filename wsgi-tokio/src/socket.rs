@@ -1,11 +1,12 @@
 //! How a tokio socket reads, writes and waits.
 
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -25,40 +26,53 @@ impl<S> Socket<S> {
     }
 }
 
-/// What tokio's sockets can beside their I/O traits.
-pub(crate) trait Readiness {
-    /// Waits for something to read without a buffer.
-    fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+/// A byte stream of tokio that can wait for something to read without a buffer.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Writes without waiting.
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Reads what the system has received, also if the runtime has not heard of it yet, where that is possible.
+    fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
+        let _ = space;
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Writes without waiting, where that is possible.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = bytes;
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 }
 
-impl Readiness for TcpStream {
-    fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(context)
+impl Stream for TcpStream {
+    fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_read_ready(self, context)
+    }
+
+    fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
+        (&*SockRef::from(self)).read(space)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_write(bytes)
+        Self::try_write(self, bytes)
     }
 }
 
 #[cfg(unix)]
-impl Readiness for UnixStream {
-    fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(context)
+impl Stream for UnixStream {
+    fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_read_ready(self, context)
+    }
+
+    fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
+        (&*SockRef::from(self)).read(space)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_write(bytes)
+        Self::try_write(self, bytes)
     }
 }
 
-impl<S> Transport for Socket<S>
-where
-    S: AsyncRead + AsyncWrite + Readiness + Unpin + Send + 'static,
-{
+impl<S: Stream> Transport for Socket<S> {
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_read_ready(context)
     }
@@ -68,6 +82,16 @@ where
         let mut buffer = ReadBuf::new(space);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_last_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(read) = self.poll_read(context, space) {
+            return Poll::Ready(read);
+        }
+        match self.stream.read_now(space) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            read => Poll::Ready(read),
+        }
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -81,6 +105,10 @@ where
             },
             slices => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
         }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

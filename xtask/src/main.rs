@@ -18,8 +18,12 @@ use std::time::{Duration, Instant};
 pub(crate) type Outcome = Result<String, String>;
 
 /// The published crates, lowest first, each with the sets of features that it is linted with.
-pub(crate) const PUBLISHED: &[(&str, &[&str])] =
-    &[("wsgi-proto", &["", "--features std"]), ("wsgi-app", &[""]), ("wsgi-tokio", &[""])];
+pub(crate) const PUBLISHED: &[(&str, &[&str])] = &[
+    ("wsgi-proto", &["", "--features std"]),
+    ("wsgi-app", &[""]),
+    ("wsgi-tokio", &[""]),
+    ("wsgi-smol", &["", "--features async-std"]),
+];
 
 /// The crates that never leave the repository.
 pub(crate) const PRIVATE: &[&str] = &["wsgi-tests", "xtask"];

@@ -16,7 +16,7 @@ impl Connection {
     /// Looks for a whole head in the inbox.
     pub(super) fn await_request(&mut self) -> Option<Event> {
         // A peer that sends requests and reads no answers is held back.
-        if self.outbox.len() >= self.config.limits.outbox {
+        if self.outbox.len() >= self.config.limits.outbox.max(1) {
             return self.wait(false);
         }
         match self.read_head() {
@@ -124,7 +124,11 @@ impl Connection {
     pub(super) fn linger(&mut self) -> Option<Event> {
         self.lingered += self.inbox.len() as u64;
         self.inbox.consume(self.inbox.len());
-        if self.eof || self.ledger.nothing_answered || self.lingered > self.config.limits.linger {
+        if self.eof
+            || self.hurries
+            || self.ledger.nothing_answered
+            || self.lingered > self.config.limits.linger
+        {
             self.state.on_link(LinkEvent::Over);
             return None;
         }

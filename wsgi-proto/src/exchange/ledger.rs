@@ -64,6 +64,12 @@ impl Ledger {
         self.transmitted = None;
     }
 
+    /// Gives back memory that only an open exchange needs.
+    pub(crate) fn forget(&mut self) {
+        self.trailers = None;
+        (self.continue_fields, self.request_line) = (Vec::new(), Vec::new());
+    }
+
     pub(crate) fn record(&self, connection: &Connection) -> Record {
         let queued = match self.head_length {
             0 => 0,

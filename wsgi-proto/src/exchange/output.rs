@@ -119,6 +119,7 @@ impl Exchange<'_> {
         // What was told about the body of the other response holds no longer.
         machine.reply.total = None;
         machine.reply.joined.clear();
+        machine.reply.trailers.clear();
         let config = &machine.config;
         machine.reply.start(config.max_http_version, config.capitalize_response_headers, status, headers)
     }
@@ -133,10 +134,11 @@ impl Exchange<'_> {
         self.0.state.ours() == OurHalf::Sending
     }
 
-    /// Tells that the application has given its whole response, `total` bytes of body. Before the first send it
+    /// Tells that the application has given the rest of its response, `total` bytes of body. Before the first send it
     /// becomes the `Content-Length`, unless the application set one.
     pub fn announce_length(&mut self, total: u64) {
-        self.0.reply.total = Some(total);
+        // Blocks that were taken and wait to be joined are part of it.
+        self.0.reply.total = Some(total + self.0.reply.joined.len() as u64);
     }
 
     /// Blocks are joined up to `bytes` from now on; 0 sends each block as it is.
@@ -319,9 +321,46 @@ impl Exchange<'_> {
         }
     }
 
+    /// Sends the head and the blocks that wait to be joined, however few bytes they have.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_joined(&mut self) -> Result<Flow, SendError> {
+        self.may_send()?;
+        if self.is_full() {
+            return Err(SendError::Full);
+        }
+        if self.0.state.ours() == OurHalf::Open {
+            self.seal(self.0.reply.total.is_some())?;
+        }
+        self.emit_joined();
+        Ok(self.flow())
+    }
+
+    /// As [`send`](Self::send), for a block that is not joined with others: `write` of PEP 3333. Those that wait to be
+    /// joined go out before it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_now<'p>(&mut self, piece: impl Into<Piece<'p>>) -> Result<Flow, SendError> {
+        let _ = self.send_joined()?;
+        let minimum = core::mem::take(&mut self.0.reply.minimum_chunk_size);
+        // What was full by the blocks before may still take this one; the next has to wait.
+        let taken = self.accept(piece.into());
+        self.0.reply.minimum_chunk_size = minimum;
+        taken.map(|()| self.flow())
+    }
+
+    /// Whether the head was sent and says that there is no body, so that every block is dropped.
+    pub fn drops_body(&self) -> bool {
+        self.0.reply.framing == Framing::Bodyless
+    }
+
     /// Whether [`send`](Self::send) would be refused with [`SendError::Full`].
     pub fn is_full(&self) -> bool {
-        self.0.outbox.len() >= self.0.config.limits.outbox
+        self.0.outbox.len() >= self.0.config.limits.outbox.max(1)
     }
 
     /// Whether all that was sent has been transmitted.

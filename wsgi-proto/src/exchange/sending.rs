@@ -59,11 +59,7 @@ impl Exchange<'_> {
             && (machine.ledger.expectation == Expectation::Pending
                 || machine.body.declared_remaining() > machine.config.limits.drain);
         let keepalive = machine.config.keepalive;
-        let persist = machine.state.persists()
-            && keepalive != KeepAlive::Off
-            && machine.config.max_http_version == Version::Http11
-            && asked
-            && !unread;
+        let persist = machine.state.persists() && machine.config.reuses_connections() && asked && !unread;
         let persist = machine.reply.seal(Circumstances {
             is_head_request,
             may_chunk,

@@ -1,0 +1,120 @@
+//! WSGI's `start_response` and `write` for blocking applications.
+
+use std::io;
+
+use bytes::Bytes;
+use wsgi_proto::{SendError, StartError};
+
+use crate::Error;
+use crate::shared::Handle;
+
+/// Starts the response of one request.
+///
+/// It can be cloned and sent anywhere; kept too long it finds the exchange over ([`StartError::Over`]).
+#[derive(Clone, Debug)]
+pub struct StartResponse(pub(super) crate::StartResponse);
+
+impl StartResponse {
+    /// Starts the response: status `"200 OK"` and header fields. Nothing is sent before the first block of the body.
+    ///
+    /// `Date`, `Connection`, `Transfer-Encoding` and, where the length is known, `Content-Length` are added.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::AlreadyStarted`] at the second call; the other variants when HTTP does not allow the head, and
+    /// then nothing is started.
+    pub fn send<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        status: impl AsRef<str>,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Write, StartError> {
+        self.0.send(status, headers).map(Write)
+    }
+
+    /// Starts the response anew because `error` came up: WSGI's `exc_info`.
+    ///
+    /// # Errors
+    ///
+    /// `error` itself when the head was sent already; a [`StartError`] when the new head is not allowed.
+    pub fn send_error<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        status: impl AsRef<str>,
+        headers: impl IntoIterator<Item = (N, V)>,
+        error: impl Into<Error>,
+    ) -> Result<Write, Error> {
+        self.0.send_error(status, headers, error).map(Write)
+    }
+
+    /// Sends an interim response now: `103 Early Hints`, `102 Processing`. HTTP/1.0 clients are spared it.
+    ///
+    /// # Errors
+    ///
+    /// A [`StartError`] when it is no interim status, or a field is malformed.
+    pub fn inform<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        status: impl AsRef<str>,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), StartError> {
+        self.0.inform(status, headers)?;
+        self.0.0.flush();
+        Ok(())
+    }
+}
+
+/// Sends blocks of the body before, or instead of, the body that the application returns. It is [`io::Write`], too.
+#[derive(Clone, Debug)]
+pub struct Write(crate::Write);
+
+impl Write {
+    /// Sends one block as a chunk of its own; an empty one sends the head. It has been handed to the system when this
+    /// returns (PEP 3333), unless `minimum_chunk_size` joins it with the next.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TooLong`] when there is more than the `Content-Length`; [`SendError::Lost`] when the client is
+    /// gone; [`SendError::Finished`] when the exchange is over.
+    pub fn write(&self, block: impl Into<Bytes>) -> Result<(), SendError> {
+        self.0.0.block_on(self.0.write(block))?;
+        self.flush();
+        Ok(())
+    }
+
+    /// Keeps trailer fields, which are sent after the body if it is chunked; they replace those kept before.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Trailer`] when one is malformed or may not be a trailer.
+    pub fn set_trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        trailers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), SendError> {
+        self.0.set_trailers(trailers)
+    }
+
+    /// Waits until everything that was sent has gone to the client, or the connection is lost.
+    pub fn flush(&self) {
+        self.0.0.flush();
+    }
+}
+
+impl io::Write for Write {
+    fn write(&mut self, block: &[u8]) -> io::Result<usize> {
+        if !block.is_empty() {
+            Self::write(self, Bytes::copy_from_slice(block)).map_err(io::Error::other)?;
+        }
+        Ok(block.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::flush(self);
+        Ok(())
+    }
+}
+
+impl Handle {
+    pub(super) fn flush(&self) {
+        self.block_on(std::future::poll_fn(|context| {
+            self.poll_until(context, |exchange| exchange.is_flushed())
+        }));
+    }
+}

@@ -1,0 +1,98 @@
+//! A connection that a blocking application has taken over, after a 101.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Buf, Bytes};
+use wsgi_proto::{Lost, SendError};
+
+use super::wire::Wire;
+use crate::shared::Handle;
+use crate::take_over;
+
+/// The bare stream of a connection that speaks something else than HTTP now. It begins with what the client had sent
+/// already. Dropping it closes the connection.
+///
+/// As with the sockets of std, `&Stream` reads and writes, too: one thread may read while another one writes.
+pub struct Stream {
+    unread: Mutex<Bytes>,
+    wire: Arc<dyn Wire>,
+}
+
+pub(super) fn take_over(handle: &Handle) -> Result<Stream, SendError> {
+    let wire = handle.wire().ok_or(SendError::Lost(Lost::Transport))?;
+    let unread = handle.block_on(take_over::take_over(handle))?.into_unread();
+    wire.leave();
+    Ok(Stream { unread: Mutex::new(unread), wire })
+}
+
+impl Stream {
+    /// Closes our half; what the client still sends can be read.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub fn shutdown(&self) -> io::Result<()> {
+        self.wire.shutdown()
+    }
+
+    fn wait_until<R>(&self, read: bool, mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+        loop {
+            match call() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wire.wait(read, !read, None)?;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Read for &Stream {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        if !unread.is_empty() {
+            let count = unread.len().min(space.len());
+            unread.copy_to_slice(&mut space[..count]);
+            return Ok(count);
+        }
+        drop(unread);
+        self.wait_until(true, || self.wire.read(space))
+    }
+}
+
+impl Write for &Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        self.wait_until(false, || self.wire.write(&[IoSlice::new(bytes)]))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(space)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! Header fields that an application gives, taken from its iterator before the connection is locked.
+
+/// So many fields need no memory of their own.
+const USUAL: usize = 8;
+
+/// The fields of one call, in order.
+pub(crate) struct Fields<N, V> {
+    usual: [Option<(N, V)>; USUAL],
+    more: Vec<(N, V)>,
+}
+
+impl<N, V> Fields<N, V> {
+    /// Runs the application's iterator to its end.
+    pub(crate) fn collect(fields: impl IntoIterator<Item = (N, V)>) -> Self {
+        let mut fields = fields.into_iter();
+        let mut usual = [const { None }; USUAL];
+        for place in &mut usual {
+            *place = fields.next();
+            if place.is_none() {
+                return Self { usual, more: Vec::new() };
+            }
+        }
+        Self { usual, more: fields.collect() }
+    }
+}
+
+impl<N, V> IntoIterator for Fields<N, V> {
+    type Item = (N, V);
+    type IntoIter = std::iter::Chain<
+        std::iter::Flatten<std::array::IntoIter<Option<(N, V)>, USUAL>>,
+        std::vec::IntoIter<(N, V)>,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.usual.into_iter().flatten().chain(self.more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_keep_their_order_however_many_there_are() {
+        for count in [0, 1, 7, 8, 9, 30] {
+            let given = (0..count).map(|number| (number, number * 2));
+            assert!(Fields::collect(given.clone()).into_iter().eq(given), "{count}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The manual's first example: `curl -i http://127.0.0.1:8090/`. Ctrl-C stops it gracefully.
+#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+
+use async_signal::{Signal, Signals};
+use smol::stream::StreamExt;
+use wsgi_smol::{Body, Environ, Result, Server, StartResponse};
+
+async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    Ok("Hello, World!\r\n".into())
+}
+
+fn main() -> std::io::Result<()> {
+    smol::block_on(async {
+        let listener = smol::net::TcpListener::bind("127.0.0.1:8090").await?;
+        println!("serving http://{}/", listener.local_addr()?);
+        let server = Server::new(listener, hello_world);
+        let handle = server.handle();
+        let mut signals = Signals::new([Signal::Int])?;
+        smol::spawn(async move {
+            if let Some(Ok(_)) = signals.next().await {
+                handle.shutdown();
+            }
+        })
+        .detach();
+        server.serve().await?;
+        Ok(())
+    })
+}

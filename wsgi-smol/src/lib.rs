@@ -1,0 +1,96 @@
+//! An HTTP/1.x and WSGI-style server on smol, and on any stream of `futures-io`.
+//!
+//! ```no_run
+//! use wsgi_smol::{Body, Environ, Result, StartResponse};
+//!
+//! async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+//!     Ok("Hello, World!\r\n".into())
+//! }
+//!
+//! # async fn run() -> std::io::Result<()> {
+//! let listener = smol::net::TcpListener::bind("127.0.0.1:8090").await?;
+//! wsgi_smol::serve(listener, hello_world).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! This crate accepts, reads, writes, waits and stops; it knows nothing of HTTP. The protocol is `wsgi-proto`, what an
+//! application sees is `wsgi-app`, and all of it is re-exported here. A connection is one task, and the application
+//! runs in it: no thread hop, no channel. A connection that waits for a request holds no buffer.
+//!
+//! With the feature `async-std` the listeners of `async_std::net` are served, too. Upstream has ended async-std and
+//! names smol as its heir; the feature is for programs that have not moved yet.
+
+#![forbid(unsafe_code)]
+
+mod listener;
+mod socket;
+
+use std::io;
+use std::sync::Arc;
+
+use smol::Timer;
+
+pub use listener::Listener;
+use listener::{Accepted, Executor};
+pub use socket::Duplex;
+pub use wsgi_app::*;
+
+/// Serves `application` on a bound and listening `listener` with the default options, until the process ends.
+///
+/// # Errors
+///
+/// Those of the listener itself; errors of single clients never end it.
+pub async fn serve(listener: impl Into<Listener>, application: impl Application) -> io::Result<Report> {
+    Server::new(listener, application).serve().await
+}
+
+/// A server that is being set up: options first, then [`serve`](Self::serve).
+#[derive(Debug)]
+#[must_use = "nothing is served before `serve` is awaited"]
+pub struct Server<A> {
+    listeners: Vec<Listener>,
+    application: A,
+    options: Options,
+    handle: ServerHandle,
+    executor: Option<Executor>,
+}
+
+impl<A: Application> Server<A> {
+    /// A server of `application` on a bound and listening `listener`.
+    pub fn new(listener: impl Into<Listener>, application: A) -> Self {
+        Self {
+            listeners: vec![listener.into()],
+            application,
+            options: Options::default(),
+            handle: ServerHandle::new(),
+            executor: None,
+        }
+    }
+
+    wsgi_app::option_methods!(server);
+
+    /// What the connections run on; somebody has to run it. Default: what [`smol::spawn`] runs on, and for listeners of
+    /// async-std what `async_std::task::spawn` does.
+    ///
+    /// An executor that runs in the thread that also serves costs the fewest system calls:
+    /// `smol::block_on(executor.run(server.executor(executor.clone()).serve()))`.
+    pub fn executor(mut self, executor: Arc<smol::Executor<'static>>) -> Self {
+        self.executor = Some(Executor::Own(executor));
+        self
+    }
+
+    /// Serves until the handle is told to stop, or a listener becomes unusable. Then the listeners are closed,
+    /// idle connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut.
+    ///
+    /// # Errors
+    ///
+    /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
+    /// listener.
+    pub async fn serve(self) -> io::Result<Report> {
+        let Self { listeners, application, options, handle, executor } = self;
+        let server = wsgi_app::Server::new(options, &handle, application)?;
+        let start = |accepted: Accepted| accepted.spawn(&server, executor.as_ref());
+        server.run(&handle, listeners, Listener::place, Listener::poll_accept, start, Timer::after).await
+    }
+}

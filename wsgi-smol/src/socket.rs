@@ -1,0 +1,124 @@
+//! How a stream of futures-io reads, writes and waits.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use smol::io::{AsyncRead, AsyncWrite};
+use smol::{Async, Timer};
+use wsgi_app::Transport;
+
+/// A stream in both directions, by the traits of `futures-io`, and what they leave out. Nothing has to be written for
+/// it: `impl Duplex for MyStream {}`, or the stream in a [`Box`] if its type is somebody else's.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Ready when a read would probably bring something; asked again, it waits for what comes after that. It is asked
+    /// only when the last read brought less than it had room for. A stream that cannot tell is always ready, and then
+    /// its connection keeps a buffer while it waits.
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = context;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Closes our half; the other may go on.
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self).poll_close(context)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + ?Sized + 'static> Duplex for Box<S> {}
+
+impl Duplex for Async<TcpStream> {
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (*self).poll_readable(context)
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.get_ref().shutdown(Shutdown::Write))
+    }
+}
+
+#[cfg(unix)]
+impl Duplex for Async<UnixStream> {
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (*self).poll_readable(context)
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.get_ref().shutdown(Shutdown::Write))
+    }
+}
+
+/// A stream, and the one timer of its connection.
+pub(crate) struct Socket<S> {
+    stream: S,
+    /// There is probably something to read: the stream said so, or the last read filled all the space it had.
+    readable: bool,
+    timer: Option<Timer>,
+    /// What the timer is set to, until it has fired.
+    set: Option<Instant>,
+}
+
+impl<S> Socket<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, readable: true, timer: None, set: None }
+    }
+}
+
+impl<S: Duplex> Transport for Socket<S> {
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.readable {
+            ready!(self.stream.poll_readable(context))?;
+            self.readable = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        // If this is what the task was woken for, the stream has to be told that it is used up; else the next wait
+        // would end at once, with a read for nothing.
+        if !self.readable {
+            let _ = self.stream.poll_readable(context)?;
+        }
+        let read = Pin::new(&mut self.stream).poll_read(context, space);
+        // A short read has found all there is.
+        self.readable = matches!(read, Poll::Ready(Ok(count)) if count == space.len());
+        read
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        match slices {
+            [slice] => stream.poll_write(context, slice),
+            slices => stream.poll_write_vectored(context, slices),
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_shutdown(context)
+    }
+
+    fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(Timer::never);
+        loop {
+            // One that fires too early is set again then; most deadlines move on before they are reached.
+            if self.set.is_none_or(|set| deadline < set) {
+                timer.set_at(deadline);
+                self.set = Some(deadline);
+            }
+            let fired = ready!(Pin::new(&mut *timer).poll(context));
+            self.set = None;
+            if fired >= deadline {
+                return Poll::Ready(());
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! One connection's socket, and how any thread moves bytes over it.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+use std::time::Instant;
+
+use mio::unix::SourceFd;
+use rustix::event::{PollFd, PollFlags};
+use socket2::Socket;
+use wsgi_app::blocking::Wire;
+
+use crate::engine::Task;
+use crate::wait;
+
+/// A socket and the task that looks after it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) socket: Socket,
+    pub(crate) task: Arc<Task>,
+}
+
+impl Wire for Connection {
+    fn is_readable(&self) -> bool {
+        !self.task.drained.load(Ordering::Acquire)
+    }
+
+    fn read(&self, space: &mut [u8]) -> io::Result<usize> {
+        let read = (&self.socket).read(space);
+        let drained = match &read {
+            // What comes after a short read is told anew, but not the peer's end that was told before it.
+            Ok(count) => *count < space.len() && !self.task.ends.load(Ordering::Acquire),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        self.task.drained.store(drained, Ordering::Release);
+        read
+    }
+
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.task.slot.write_begins();
+        let written = match slices {
+            [slice] => (&self.socket).write(slice),
+            slices => (&self.socket).write_vectored(slices),
+        }?;
+        if written == slices.iter().map(|slice| slice.len()).sum() {
+            self.task.slot.all_written();
+        }
+        Ok(written)
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    fn cut(&self) {
+        // It may be cut already.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    fn leave(&self) {
+        // If it cannot be taken out, the poller wakes for nothing now and then.
+        let _ = self.task.engine.registry.deregister(&mut SourceFd(&self.socket.as_raw_fd()));
+    }
+
+    fn remind(&self, deadline: Instant) {
+        self.task.remind(deadline);
+    }
+
+    fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<()> {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, read);
+        flags.set(PollFlags::OUT, write);
+        wait::wait([PollFd::new(&self.socket, flags)], deadline)?;
+        self.task.drained.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    fn waker(&self) -> Waker {
+        wait::waker()
+    }
+}

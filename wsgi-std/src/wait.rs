@@ -1,0 +1,76 @@
+//! How one thread waits for sockets of its own, and how another one ends that wait.
+
+use std::cell::OnceCell;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+/// How long a wait lasts at most when the system had no descriptors left for a bell.
+const SLICE: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// Made when the thread waits for the first time.
+    static BELL: OnceCell<Arc<Bell>> = const { OnceCell::new() };
+}
+
+/// Rings in the waits of one thread.
+///
+/// Invariant: while it is `rung`, a byte is in the pipe or about to be, or is being taken.
+struct Bell {
+    rung: AtomicBool,
+    pipe: Option<(PipeReader, PipeWriter)>,
+}
+
+fn bell<R>(call: impl FnOnce(&Arc<Bell>) -> R) -> R {
+    let new = || Arc::new(Bell { rung: AtomicBool::new(false), pipe: io::pipe().ok() });
+    BELL.with(|bell| call(bell.get_or_init(new)))
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        if !self.rung.swap(true, Ordering::AcqRel)
+            && let Some((_, writer)) = &self.pipe
+        {
+            // The one byte fits.
+            let _ = (&mut &*writer).write_all(&[0]);
+        }
+    }
+}
+
+/// What ends a [`wait`] of this thread, also one that has not begun yet.
+pub(crate) fn waker() -> Waker {
+    bell(|bell| Waker::from(Arc::clone(bell)))
+}
+
+/// Waits until one of `sockets` is ready, until `deadline`, or until this thread's [`waker`] is woken.
+pub(crate) fn wait<'a>(
+    sockets: impl IntoIterator<Item = PollFd<'a>>,
+    deadline: Option<Instant>,
+) -> io::Result<()> {
+    bell(|bell| {
+        let mut polled: Vec<_> = sockets.into_iter().collect();
+        let mut time = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match &bell.pipe {
+            Some((reader, _)) => polled.push(PollFd::new(reader, PollFlags::IN)),
+            None => time = Some(time.unwrap_or(SLICE).min(SLICE)),
+        }
+        // Longer than the system can wait is for ever.
+        let time = time.and_then(|time| Timespec::try_from(time).ok());
+        let ready = match poll(&mut polled, time.as_ref()) {
+            Err(Errno::INTR) => Ok(()),
+            ready => ready.map(|_| ()).map_err(io::Error::from),
+        };
+        if bell.rung.load(Ordering::Acquire) {
+            if let Some((reader, _)) = &bell.pipe {
+                (&mut &*reader).read_exact(&mut [0])?;
+            }
+            bell.rung.store(false, Ordering::Release);
+        }
+        ready
+    })
+}

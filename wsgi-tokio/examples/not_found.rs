@@ -1,0 +1,32 @@
+//! The manual's more elaborate application: `/` is there, everything else is not. Ctrl-C stops it gracefully.
+//!
+//! `cargo run -p wsgi-tokio --example not_found [ADDRESS]`
+#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+
+use tokio::net::TcpListener;
+use wsgi_tokio::{Body, Environ, Result, Server, StartResponse};
+
+async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    if environ.path() != "/" {
+        start_response.send("404 Not Found", [("Content-Type", "text/plain")])?;
+        return Ok("Not Found\r\n".into());
+    }
+    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    Ok("Hello, World!\r\n".into())
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
+    let listener = TcpListener::bind(address).await?;
+    println!("serving http://{}/", listener.local_addr()?);
+    let server = Server::new(listener, application);
+    let handle = server.handle();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.shutdown();
+        }
+    });
+    server.serve().await?;
+    Ok(())
+}
