@@ -2,7 +2,7 @@
 
 use wsgi_tokio::{Body, Bytes, Environ, Error, InputError, Result, StartResponse};
 
-use crate::script::{Fields, Op, Script, Seen, Text};
+use crate::script::{Fields, Op, Script, Seen};
 
 /// Whether a script can be played here. An application can send no trailers, and not end without an answer.
 pub fn can_play(script: &Script) -> bool {
@@ -30,7 +30,7 @@ pub async fn play(
         ..Seen::default()
     };
     let mut write = None;
-    for op in &script.ops {
+    for (index, op) in script.ops.iter().enumerate() {
         match op {
             Op::ReadAll => read(&environ, &mut seen, usize::MAX).await?,
             Op::Read(count) => read(&environ, &mut seen, *count).await?,
@@ -44,9 +44,10 @@ pub async fn play(
                 write = Some(start_response.send_error(status, pairs(fields), "it went wrong")?);
             }
             Op::Body(text) => return Ok(text.render(&seen).into()),
-            Op::Send(text) => match &write {
-                Some(write) => write.write(text.render(&seen)).await?,
-                None => return Ok(block(text, &seen)),
+            Op::Send(text) => match (blocks(&script.ops[index..], &seen), &write) {
+                (Some(body), _) => return Ok(body),
+                (None, Some(write)) => write.write(text.render(&seen)).await?,
+                (None, None) => return Err(Error::from("nothing was started")),
             },
             Op::Inform(status, fields) => start_response.inform(status, pairs(fields))?,
             Op::ContinueHeaders(fields) => input.set_hundred_continue_response_headers(pairs(fields))?,
@@ -69,9 +70,18 @@ pub async fn play(
     Ok(Body::empty())
 }
 
-/// A body whose length is not told: what an application without a `write` handle has.
-fn block(text: &Text, seen: &Seen) -> Body {
-    Body::iterator([Ok(Bytes::from(text.render(seen)))])
+/// The rest of a script that only sends, and perhaps fails then: a body whose length is not told.
+fn blocks(ops: &[Op], seen: &Seen) -> Option<Body> {
+    let blocks: Option<Vec<Result<Bytes>>> = ops
+        .iter()
+        .map(|op| match op {
+            // An empty block of a body is passed over; only `write` sends the head with it.
+            Op::Send(text) => Some(Bytes::from(text.render(seen))).filter(|block| !block.is_empty()).map(Ok),
+            Op::Fail(text) => Some(Err(text.clone().into())),
+            _ => None,
+        })
+        .collect();
+    blocks.map(Body::iterator)
 }
 
 async fn read(environ: &Environ, seen: &mut Seen, count: usize) -> Result<(), InputError> {

@@ -1,5 +1,6 @@
 //! The same cases through the machine and through every adapter: what the tests and the binaries share.
 
+pub mod adapters;
 pub mod application;
 pub mod caller;
 pub mod client;

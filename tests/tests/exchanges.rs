@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use wsgi_tests::adapters::{Adapter, AsyncStd, Smol, Tokio};
 use wsgi_tests::drive::{self, Cut};
 use wsgi_tests::table::{Afterwards, Answer, Exchange, Table};
 use wsgi_tests::wire::{difference, mask_dates};
 use wsgi_tests::{application, client};
-use wsgi_tokio::{Environ, Options, Server, ServerHandle, StartResponse};
+use wsgi_tokio::{Environ, Options, ServerHandle, StartResponse};
 
 /// An exchange longer than this is cut in every place near its ends, and in some of those between.
 const CUT_EVERYWHERE: usize = 1500;
@@ -113,8 +114,8 @@ fn options(exchange: &Exchange) -> Result<Options, String> {
     Ok(options)
 }
 
-/// Serves one exchange on tokio.
-fn over_tokio(runtime: &Runtime, exchange: &Exchange, bytewise: bool) -> Result<(), String> {
+/// Serves one exchange over a socket.
+fn over<A: Adapter>(adapter: &A, exchange: &Exchange, bytewise: bool) -> Result<(), String> {
     let handle: Arc<OnceLock<ServerHandle>> = Arc::default();
     let (apps, requests, stop) = (exchange.apps.clone(), AtomicUsize::new(0), Arc::clone(&handle));
     let site = move |environ: Environ, start_response: StartResponse| {
@@ -126,18 +127,12 @@ fn over_tokio(runtime: &Runtime, exchange: &Exchange, bytewise: bool) -> Result<
         }
     };
     let fault = |error: &dyn std::fmt::Display| format!("over a socket: {error}\n");
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-        .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
-    let (listener, address) = listener.map_err(|error| fault(&error))?;
-    let server = Server::new(listener, site).options(options(exchange)?);
-    let handle = handle.get_or_init(|| server.handle());
-    let served = runtime.spawn(server.serve());
-    let got = client::answer(exchange, address, bytewise).map_err(|error| fault(&error))?;
+    let running = adapter.start(options(exchange)?, site).map_err(|error| fault(&error))?;
+    let handle = handle.get_or_init(|| running.handle);
+    let got = client::answer(exchange, running.address, bytewise).map_err(|error| fault(&error))?;
     handle.shutdown();
-    let report = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(5), served).await });
-    let report = report.map_err(|_| fault(&"the server does not stop"))?;
-    let report = report.map_err(|error| fault(&error))?.map_err(|error| fault(&error))?;
+    let report = running.ended.recv_timeout(Duration::from_secs(5));
+    let report = report.map_err(|_| fault(&"the server does not stop"))?.map_err(|error| fault(&error))?;
     let end = exchange.answer.end.split(',').next().unwrap_or_default().replace("taken over", "open");
     let wanted = Answer { bytes: exchange.masked(), end };
     let got = Answer { bytes: mask_dates(&got.bytes), ..got };
@@ -147,23 +142,37 @@ fn over_tokio(runtime: &Runtime, exchange: &Exchange, bytewise: bool) -> Result<
     Ok(())
 }
 
-#[test]
-fn wsgi_tokio_answers_every_exchange_as_written() {
+/// Whole, and the shorter ones byte by byte.
+fn all_over(adapter: impl Adapter) {
     if blessing() {
         return;
     }
-    let runtime = Runtime::new().unwrap();
     let played = AtomicUsize::new(0);
     each(|exchange| {
         if !exchange.apps.iter().all(application::can_play) {
             return Ok(());
         }
         played.fetch_add(1, Ordering::Relaxed);
-        over_tokio(&runtime, exchange, false)?;
+        over(&adapter, exchange, false)?;
         let short = exchange.client.iter().map(Vec::len).sum::<usize>() <= CUT_EVERYWHERE;
-        if short { over_tokio(&runtime, exchange, true) } else { Ok(()) }
+        if short { over(&adapter, exchange, true) } else { Ok(()) }
     });
     assert!(played.into_inner() > 150);
+}
+
+#[test]
+fn wsgi_tokio_answers_every_exchange_as_written() {
+    all_over(Tokio(Runtime::new().unwrap()));
+}
+
+#[test]
+fn wsgi_smol_answers_every_exchange_as_written() {
+    all_over(Smol);
+}
+
+#[test]
+fn wsgi_smol_answers_every_exchange_as_written_on_async_std() {
+    all_over(AsyncStd);
 }
 
 #[test]

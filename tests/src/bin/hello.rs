@@ -1,4 +1,4 @@
-//! The smallest server on `wsgi-tokio`, to count instructions and to measure speed with.
+//! The smallest server on one thread, to count instructions and to measure speed with.
 //!
 //! `cargo run --release -p wsgi-tests --bin hello -- --listen 127.0.0.1:8090`
 //!
@@ -11,11 +11,13 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::{ArgAction, Parser};
-use wsgi_tests::echo::options::Place;
-use wsgi_tests::echo::{announce, listen, on_tokio, signals, status, stream};
+use tokio::runtime;
+use wsgi_tests::echo::options::{Place, Runtime};
+use wsgi_tests::echo::{announce, listen, on_smol, on_tokio, signals, status, stream};
 use wsgi_tokio::{Body, Environ, Options, Report, Result, StartResponse};
 
 static BLANK: [u8; 1024 * 1024] = [b'x'; 1024 * 1024];
@@ -27,6 +29,9 @@ struct Settings {
     /// Where to accept connections: 127.0.0.1:8090, `[::1]:8090`, unix:PATH; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: Place,
+    /// What it runs on.
+    #[arg(long, value_enum, default_value = "tokio")]
+    runtime: Runtime,
     /// Whether requests are logged on standard error.
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = false)]
     log_output: bool,
@@ -58,18 +63,31 @@ async fn hello(environ: Environ, start_response: StartResponse) -> Result<Body> 
     Ok(body)
 }
 
-async fn serve(settings: Settings) -> io::Result<Report> {
+fn serve(settings: Settings) -> io::Result<Report> {
     let listen::Listeners { bound, places, files: _files } = listen::bind(&[settings.listen])?;
-    let listeners = bound.into_iter().map(on_tokio::listener).collect::<io::Result<Vec<_>>>()?;
     let options = Options::default().debug(false).log_output(settings.log_output);
-    on_tokio::run(listeners, hello, options, |handle| {
+    let accepting = |handle| {
         signals::stop_by_signal(handle)?;
         announce(&places)
-    })
-    .await
+    };
+    match settings.runtime {
+        Runtime::Tokio => runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let listeners = bound.into_iter().map(on_tokio::listener).collect::<io::Result<_>>()?;
+            on_tokio::run(listeners, hello, options, accepting).await
+        }),
+        Runtime::Smol => {
+            let listeners = bound.into_iter().map(on_smol::listener).collect::<io::Result<_>>()?;
+            let executor = Arc::new(smol::Executor::new());
+            let serving = on_smol::run(listeners, hello, options, Some(Arc::clone(&executor)), accepting);
+            smol::block_on(executor.run(serving))
+        }
+        Runtime::AsyncStd => {
+            let listeners = bound.into_iter().map(on_smol::async_std_listener).collect();
+            async_std::task::block_on(on_smol::run(listeners, hello, options, None, accepting))
+        }
+    }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    status(serve(Settings::parse()).await)
+fn main() -> ExitCode {
+    status(serve(Settings::parse()))
 }

@@ -3,6 +3,7 @@
 
 pub mod application;
 pub mod listen;
+pub mod on_smol;
 pub mod on_tokio;
 pub mod options;
 pub mod signals;
@@ -26,11 +27,14 @@ pub fn run(settings: Settings) -> io::Result<Report> {
     // The files outlive the server.
     let Listeners { bound, places, files: _files } = listen::bind(&settings.listen)?;
     let options = settings.server.options();
+    let accepting = |handle| {
+        signals::stop_by_signal(handle)?;
+        announce(&places)
+    };
     match settings.runtime {
-        Runtime::Tokio => on_tokio::serve(bound, options, settings.threads, |handle| {
-            signals::stop_by_signal(handle)?;
-            announce(&places)
-        }),
+        Runtime::Tokio => on_tokio::serve(bound, options, settings.threads, accepting),
+        Runtime::Smol => on_smol::serve(bound, options, settings.threads, accepting),
+        Runtime::AsyncStd => on_smol::serve_async_std(bound, options, accepting),
     }
 }
 

@@ -27,7 +27,8 @@ pub struct Settings {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     pub listen: Vec<Place>,
 
-    /// Threads of the runtime; 0 runs everything on the main thread. One for each processor unless given.
+    /// Threads of the runtime; 0 runs everything on the main thread. The runtime's own number unless given; that of
+    /// async-std cannot be chosen here.
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub threads: Option<usize>,
 
@@ -41,6 +42,10 @@ pub struct Settings {
 pub enum Runtime {
     /// tokio
     Tokio,
+    /// smol
+    Smol,
+    /// async-std, which ends where smol goes on
+    AsyncStd,
 }
 
 /// The options of the server; what is not given keeps its default, except `debug`.

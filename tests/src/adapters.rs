@@ -1,0 +1,92 @@
+//! The same application on every asynchronous adapter, each with a free port of its own.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use tokio::runtime::Runtime;
+use wsgi_tokio::{Application, Options, Report, ServerHandle};
+
+use crate::echo::listen::Bound;
+use crate::echo::{on_smol, on_tokio};
+
+/// Something that serves.
+pub trait Adapter: Sync {
+    /// Serves on a free port.
+    ///
+    /// # Errors
+    ///
+    /// There is no port, or the runtime does not take it.
+    fn start(&self, options: Options, application: impl Application) -> io::Result<Running>;
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it accepts.
+    pub address: SocketAddr,
+    /// What stops it.
+    pub handle: ServerHandle,
+    /// How it ended, when it has.
+    pub ended: Receiver<io::Result<Report>>,
+}
+
+/// `wsgi-tokio`, on a runtime that is there.
+#[derive(Debug)]
+pub struct Tokio(pub Runtime);
+
+/// `wsgi-smol`, where `smol::spawn` runs tasks.
+#[derive(Debug)]
+pub struct Smol;
+
+/// `wsgi-smol` with a listener and the tasks of async-std.
+#[derive(Debug)]
+pub struct AsyncStd;
+
+impl Adapter for Tokio {
+    fn start(&self, options: Options, application: impl Application) -> io::Result<Running> {
+        let _inside = self.0.enter();
+        let (bound, address) = bind()?;
+        let server = wsgi_tokio::Server::new(on_tokio::listener(bound)?, application).options(options);
+        let (tell, ended) = sync_channel(1);
+        let handle = server.handle();
+        self.0.spawn(telling(tell, server.serve()));
+        Ok(Running { address, handle, ended })
+    }
+}
+
+impl Adapter for Smol {
+    fn start(&self, options: Options, application: impl Application) -> io::Result<Running> {
+        let (bound, address) = bind()?;
+        let server = wsgi_smol::Server::new(on_smol::listener(bound)?, application).options(options);
+        let (tell, ended) = sync_channel(1);
+        let handle = server.handle();
+        smol::spawn(telling(tell, server.serve())).detach();
+        Ok(Running { address, handle, ended })
+    }
+}
+
+impl Adapter for AsyncStd {
+    fn start(&self, options: Options, application: impl Application) -> io::Result<Running> {
+        let (bound, address) = bind()?;
+        let listener = on_smol::async_std_listener(bound);
+        let server = wsgi_smol::Server::new(listener, application).options(options);
+        let (tell, ended) = sync_channel(1);
+        let handle = server.handle();
+        async_std::task::spawn(telling(tell, server.serve()));
+        Ok(Running { address, handle, ended })
+    }
+}
+
+fn bind() -> io::Result<(Bound, SocketAddr)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((Bound::Tcp(listener), address))
+}
+
+async fn telling(tell: SyncSender<io::Result<Report>>, serving: impl Future<Output = io::Result<Report>>) {
+    // Nobody listens when the test has failed.
+    let _ = tell.send(serving.await);
+}

@@ -1,0 +1,209 @@
+//! What is `wsgi-smol`'s own: streams of any kind, executors, the listeners of two runtimes. What all adapters have in
+//! common is tested by the table of exchanges.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use smol::channel::unbounded;
+use smol::io::{AsyncRead, AsyncWrite};
+use smol::stream;
+use smol::{Async, Executor};
+use wsgi_smol::{
+    Address, Application, Body, Duplex, Environ, Listener, Options, Peer, Report, Result, Server,
+    StartResponse,
+};
+use wsgi_tests::live::PATIENCE;
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+const ELSEWHERE: Peer = Peer::new(Address::Unix, Address::Unix);
+
+async fn hello(_: Environ, start_response: StartResponse) -> Result<Body> {
+    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    Ok("hello".into())
+}
+
+fn server(listener: impl Into<Listener>) -> Server<impl Application> {
+    Server::new(listener, hello).options(Options::default().log_output(false))
+}
+
+/// Serves on a thread of its own.
+fn run(serving: impl Future<Output = io::Result<Report>> + Send + 'static) -> Receiver<io::Result<Report>> {
+    let (tell, ended) = channel();
+    std::thread::spawn(move || tell.send(smol::block_on(serving)));
+    ended
+}
+
+fn free_port() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    (listener, address)
+}
+
+fn ask(mut stream: impl Read + Write) {
+    stream.write_all(REQUEST).expect("the server reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the server answers");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello"), "{answer}");
+}
+
+/// A stream of which is known no more than that it reads and writes, and how often it was read from.
+struct Plain {
+    stream: smol::net::TcpStream,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Duplex for Plain {}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        space: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.stream).poll_read(context, space)
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(context)
+    }
+}
+
+/// Both ends of a connection.
+fn pair() -> (TcpStream, Plain) {
+    let (listener, address) = free_port();
+    let client = TcpStream::connect(address).expect("somebody listens");
+    let (stream, _) = listener.accept().expect("somebody has connected");
+    let stream = stream.try_into().expect("the reactor has room");
+    (client, Plain { stream, reads: Arc::default() })
+}
+
+#[test]
+fn a_stream_of_somebody_else_is_served_in_a_box() {
+    let (client, stream) = pair();
+    let boxed: Box<dyn Foreign> = Box::new(stream.stream);
+    let server = server(Listener::incoming(stream::once(Ok((boxed, ELSEWHERE)))));
+    let handle = server.handle();
+    let ended = run(server.serve());
+    ask(client);
+    handle.shutdown();
+    ended.recv_timeout(PATIENCE).unwrap().unwrap();
+}
+
+trait Foreign: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl Foreign for smol::net::TcpStream {}
+
+#[test]
+fn a_stream_that_cannot_tell_whether_it_is_readable_is_not_asked_in_circles() {
+    let (mut client, stream) = pair();
+    let reads = Arc::clone(&stream.reads);
+    let server = server(Listener::incoming(stream::once(Ok((stream, ELSEWHERE)))));
+    let handle = server.handle();
+    let ended = run(server.serve());
+    for _ in 0..10 {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nhello") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+    }
+    let reads = reads.load(Ordering::Relaxed);
+    assert!(reads < 50, "{reads} reads for ten requests");
+    handle.shutdown();
+    ended.recv_timeout(PATIENCE).unwrap().unwrap();
+}
+
+#[test]
+fn an_error_of_one_connection_ends_nothing_and_one_of_the_listener_does() {
+    let errors = [io::ErrorKind::ConnectionAborted, io::ErrorKind::InvalidInput];
+    let (client, stream) = pair();
+    let connections = [Err(errors[0].into()), Ok((stream, ELSEWHERE)), Err(errors[1].into())];
+    let ended = run(server(Listener::incoming(stream::iter(connections))).serve());
+    ask(client);
+    assert_eq!(ended.recv_timeout(PATIENCE).unwrap().unwrap_err().kind(), errors[1]);
+}
+
+#[test]
+fn connections_run_on_the_executor_that_was_given() {
+    let ((listener, address), executor) = (free_port(), Arc::new(Executor::new()));
+    let server = server(Async::new(listener).unwrap()).executor(Arc::clone(&executor));
+    let handle = server.handle();
+    let ended = run(server.serve());
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    stream.write_all(REQUEST).unwrap();
+    assert!(stream.read(&mut [0]).is_err(), "nobody runs it yet");
+    let (stop, stopped) = unbounded::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(|| smol::block_on(executor.run(stopped.recv())));
+        ask(TcpStream::connect(address).unwrap());
+        handle.shutdown();
+        drop(stream);
+        ended.recv_timeout(PATIENCE).unwrap().unwrap();
+        drop(stop);
+    });
+}
+
+#[test]
+fn one_server_accepts_on_listeners_of_both_runtimes() {
+    let ((one, one_address), (other, other_address)) = (free_port(), free_port());
+    let one = smol::net::TcpListener::try_from(one).unwrap();
+    // Whoever else holds the listener goes on.
+    let (kept, other) = (other.try_clone().unwrap(), async_std::net::TcpListener::from(other));
+    let server = server(one.clone()).listener(other);
+    let handle = server.handle();
+    let ended = run(server.serve());
+    for _ in 0..3 {
+        ask(TcpStream::connect(one_address).unwrap());
+        ask(TcpStream::connect(other_address).unwrap());
+    }
+    assert_eq!(handle.addresses(), [one_address, other_address]);
+    handle.shutdown();
+    ended.recv_timeout(PATIENCE).unwrap().unwrap();
+    let _waiting = (TcpStream::connect(one_address).unwrap(), TcpStream::connect(other_address).unwrap());
+    smol::block_on(one.accept()).unwrap();
+    kept.set_nonblocking(false).unwrap();
+    kept.accept().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn unix_sockets_of_both_runtimes_are_served() {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    let folder = std::env::temp_dir().join(format!("wsgi-smol-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (one, other) = (folder.join("one"), folder.join("other"));
+    let listener = async_std::os::unix::net::UnixListener::from(UnixListener::bind(&other).unwrap());
+    let server = server(Async::<UnixListener>::bind(&one).unwrap()).listener(listener);
+    let handle = server.handle();
+    let ended = run(server.serve());
+    ask(UnixStream::connect(&one).unwrap());
+    ask(UnixStream::connect(&other).unwrap());
+    handle.shutdown();
+    ended.recv_timeout(PATIENCE).unwrap().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
