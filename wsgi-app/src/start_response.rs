@@ -29,8 +29,13 @@ impl StartResponse {
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Write, StartError> {
-        let (status, headers) = (status.as_ref(), Fields::collect(headers));
-        let started = self.0.with(|mut exchange| exchange.respond(status, headers));
+        // The application's iterator runs while nothing is locked.
+        let draft = self.0.look(|mut exchange| match exchange.is_started() {
+            true => Err(StartError::AlreadyStarted),
+            false => Ok(exchange.draft()),
+        });
+        let head = draft.unwrap_or(Err(StartError::Over))?.write(status.as_ref(), headers)?;
+        let started = self.0.with(|mut exchange| exchange.respond_with(head));
         started.unwrap_or(Err(StartError::Over))?;
         Ok(Write(self.0.clone()))
     }
@@ -46,8 +51,11 @@ impl StartResponse {
         headers: impl IntoIterator<Item = (N, V)>,
         error: impl Into<Error>,
     ) -> Result<Write, Error> {
-        let (status, headers) = (status.as_ref(), Fields::collect(headers));
-        match self.0.with(|mut exchange| exchange.replace(status, headers)) {
+        let Some(draft) = self.0.look(|mut exchange| exchange.draft()) else {
+            return Err(StartError::Over.into());
+        };
+        let head = draft.write(status.as_ref(), headers)?;
+        match self.0.with(|mut exchange| exchange.replace_with(head)) {
             Some(Ok(())) => Ok(Write(self.0.clone())),
             Some(Err(StartError::HeadSent)) => Err(error.into()),
             Some(Err(refused)) => Err(refused.into()),

@@ -111,4 +111,5 @@ pub use log_format::{LogFormat, LogFormatError};
 pub use outbox::{Piece, Transmit};
 pub use peer::{Address, Peer, Scheme};
 pub use record::Record;
+pub use response::ResponseHead;
 pub use time::{Instant, Now};

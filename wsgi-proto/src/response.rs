@@ -28,11 +28,8 @@ pub(crate) enum Framing {
 /// is sent.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// Status line and the application's fields, as they go to the wire.
-    head: Vec<u8>,
-    pub(crate) status: u16,
+    head: ResponseHead,
     pub(crate) framing: Framing,
-    facts: ReplyFacts,
     /// The length of the whole body, if the application told it otherwise than by a field.
     pub(crate) total: Option<u64>,
     /// `Content-Length` as sent; for the error message.
@@ -42,6 +39,18 @@ pub(crate) struct Reply {
     pub(crate) minimum_chunk_size: usize,
     /// Trailer fields as they go to the wire.
     pub(crate) trailers: Vec<u8>,
+}
+
+/// Status line and fields of a response, checked and as they go to the wire. It belongs to no exchange until
+/// [`Exchange::respond_with`](crate::Exchange::respond_with) takes it, so that an application's own iterator need not run
+/// while a connection is locked.
+#[derive(Debug)]
+pub struct ResponseHead {
+    text: Vec<u8>,
+    status: u16,
+    facts: ReplyFacts,
+    version: Version,
+    capitalize: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,10 +80,8 @@ pub(crate) struct Circumstances<'a> {
 impl Default for Reply {
     fn default() -> Self {
         Self {
-            head: Vec::new(),
-            status: 0,
+            head: ResponseHead::new(Vec::new(), Version::Http11, true),
             framing: Framing::Undecided,
-            facts: ReplyFacts::default(),
             total: None,
             length: 0,
             joined: Vec::new(),
@@ -96,100 +103,50 @@ impl Reply {
         self.minimum_chunk_size = minimum_chunk_size;
     }
 
-    fn forget(&mut self) {
-        self.head.clear();
-        self.status = 0;
-        self.facts = ReplyFacts::default();
+    /// Nothing is started any more.
+    pub(crate) fn forget(&mut self) {
+        self.head.text.clear();
+        self.head.status = 0;
+        self.head.facts = ReplyFacts::default();
     }
 
     pub(crate) fn is_started(&self) -> bool {
-        self.status != 0
+        self.status() != 0
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.head.status
+    }
+
+    /// A head to be written, with the memory of this one if it is not in use.
+    pub(crate) fn draft(&mut self, version: Version, capitalize: bool) -> ResponseHead {
+        let memory = if self.is_started() { Vec::new() } else { core::mem::take(&mut self.head.text) };
+        ResponseHead::new(memory, version, capitalize)
+    }
+
+    /// Starts, or replaces, the response.
+    pub(crate) fn start(&mut self, head: ResponseHead) {
+        self.head = head;
     }
 
     /// Exchanges the memory of the head for another one.
     pub(crate) fn swap_memory(&mut self, memory: &mut Vec<u8>) {
         self.forget();
         (self.joined, self.trailers) = (Vec::new(), Vec::new());
-        core::mem::swap(&mut self.head, memory);
-    }
-
-    /// Starts, or replaces, the response. After an error nothing is started.
-    pub(crate) fn start<N, V>(
-        &mut self,
-        version: Version,
-        capitalize: bool,
-        status: &str,
-        headers: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<(), StartError>
-    where
-        N: AsRef<[u8]>,
-        V: AsRef<[u8]>,
-    {
-        self.forget();
-        let mut started = self.status_line(version, status);
-        for (name, value) in headers {
-            started = started.and_then(|()| self.field(capitalize, name.as_ref(), value.as_ref()));
-        }
-        if started.is_err() {
-            self.forget();
-        }
-        started
-    }
-
-    fn status_line(&mut self, version: Version, status: &str) -> Result<(), StartError> {
-        let code = parse_status(status)?;
-        if !matches!(code, 101 | 200..=599) {
-            return Err(StartError::Status);
-        }
-        self.status = code;
-        status_line(&mut self.head, version, status);
-        Ok(())
-    }
-
-    fn field(&mut self, capitalize: bool, name: &[u8], value: &[u8]) -> Result<(), StartError> {
-        let value = trim(value);
-        let before = self.head.len();
-        write_field(&mut self.head, capitalize, name, value)?;
-        match name.len() {
-            4 => self.facts.date |= name.eq_ignore_ascii_case(b"date"),
-            10 if name.eq_ignore_ascii_case(b"connection") => {
-                // The connection is ours; what the application wants of it is taken into account.
-                for option in list(value) {
-                    self.facts.close |= option.eq_ignore_ascii_case(b"close");
-                    self.facts.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
-                }
-                self.head.truncate(before);
-            }
-            10 if name.eq_ignore_ascii_case(b"keep-alive") => self.head.truncate(before),
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
-                let length = decimal(value).ok_or(StartError::ContentLength)?;
-                if self.facts.content_length.replace(length).is_some() {
-                    return Err(StartError::ContentLength);
-                }
-                // RFC 9110, 8.6: not in a 204 or an interim response; that of a 205 is known.
-                if matches!(self.status, 101 | 204 | 205) {
-                    self.head.truncate(before);
-                }
-            }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                return Err(StartError::TransferEncoding);
-            }
-            _ => {}
-        }
-        Ok(())
+        core::mem::swap(&mut self.head.text, memory);
     }
 
     /// Whether a response with this status and method has no body (RFC 9112, 6.3).
     fn is_bodyless(&self, is_head_request: bool) -> bool {
         // RFC 9110, 15.3.6: nor does a 205, whose length is 0.
-        is_head_request || matches!(self.status, 101 | 204 | 205 | 304)
+        is_head_request || matches!(self.status(), 101 | 204 | 205 | 304)
     }
 
     /// Completes the head, decides the framing, and tells whether the connection persists. The head is then in
     /// [`head`](Self::head_bytes).
     pub(crate) fn seal(&mut self, given: Circumstances<'_>) -> bool {
         let bodyless = self.is_bodyless(given.is_head_request);
-        self.framing = match (self.facts.content_length, self.total) {
+        self.framing = match (self.head.facts.content_length, self.total) {
             _ if bodyless => Framing::Bodyless,
             (Some(length), _) | (None, Some(length)) => Framing::Length(length),
             (None, None) if given.may_chunk => Framing::Chunked,
@@ -198,9 +155,9 @@ impl Reply {
         if let Framing::Length(length) = self.framing {
             self.length = length;
         }
-        let head = &mut self.head;
+        let ResponseHead { text: head, status, facts, .. } = &mut self.head;
         // A HEAD is told the length that a GET would be told; other answers without a body have none to tell.
-        let told = match (self.status, self.facts.content_length) {
+        let told = match (*status, facts.content_length) {
             (205, _) => Some(0),
             (101 | 204 | 304, _) | (_, Some(_)) => None,
             (_, None) => self.total.filter(|&length| !bodyless || given.is_head_request && length > 0),
@@ -212,19 +169,19 @@ impl Reply {
             digits.format(length).bytes().for_each(|digit| head.push(digit));
             head.extend_from_slice(b"\r\n");
         }
-        if !self.facts.date {
+        if !facts.date {
             head.extend_from_slice(given.date_line);
         }
         if self.framing == Framing::Chunked {
             head.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
-        if self.status == 101 {
+        if *status == 101 {
             // RFC 9110, 7.8: after it there is no HTTP on this connection, so nothing else is said about it.
             head.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
             return false;
         }
-        let persist = given.persist && !self.facts.close && self.framing != Framing::UntilClose;
-        match (persist, self.facts.upgrade) {
+        let persist = given.persist && !facts.close && self.framing != Framing::UntilClose;
+        match (persist, facts.upgrade) {
             (false, false) => head.extend_from_slice(b"Connection: close\r\n"),
             (false, true) => head.extend_from_slice(b"Connection: upgrade, close\r\n"),
             (true, true) => head.extend_from_slice(b"Connection: upgrade\r\n"),
@@ -243,7 +200,80 @@ impl Reply {
     }
 
     pub(crate) fn head_bytes(&self) -> &[u8] {
-        &self.head
+        &self.head.text
+    }
+}
+
+impl ResponseHead {
+    fn new(mut text: Vec<u8>, version: Version, capitalize: bool) -> Self {
+        text.clear();
+        Self { text, status: 0, facts: ReplyFacts::default(), version, capitalize }
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Writes status (`"200 OK"`) and fields.
+    ///
+    /// # Errors
+    ///
+    /// What HTTP does not allow in them.
+    pub fn write<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        mut self,
+        status: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, StartError> {
+        self.text.clear();
+        self.facts = ReplyFacts::default();
+        self.status_line(status)?;
+        for (name, value) in headers {
+            self.field(name.as_ref(), value.as_ref())?;
+        }
+        Ok(self)
+    }
+
+    fn status_line(&mut self, status: &str) -> Result<(), StartError> {
+        let code = parse_status(status)?;
+        if !matches!(code, 101 | 200..=599) {
+            return Err(StartError::Status);
+        }
+        self.status = code;
+        status_line(&mut self.text, self.version, status);
+        Ok(())
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), StartError> {
+        let value = trim(value);
+        let before = self.text.len();
+        write_field(&mut self.text, self.capitalize, name, value)?;
+        match name.len() {
+            4 => self.facts.date |= name.eq_ignore_ascii_case(b"date"),
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                // The connection is ours; what the application wants of it is taken into account.
+                for option in list(value) {
+                    self.facts.close |= option.eq_ignore_ascii_case(b"close");
+                    self.facts.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+                }
+                self.text.truncate(before);
+            }
+            10 if name.eq_ignore_ascii_case(b"keep-alive") => self.text.truncate(before),
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let length = decimal(value).ok_or(StartError::ContentLength)?;
+                if self.facts.content_length.replace(length).is_some() {
+                    return Err(StartError::ContentLength);
+                }
+                // RFC 9110, 8.6: not in a 204 or an interim response; that of a 205 is known.
+                if matches!(self.status, 101 | 204 | 205) {
+                    self.text.truncate(before);
+                }
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                return Err(StartError::TransferEncoding);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -268,9 +298,10 @@ mod tests {
         given: Circumstances<'_>,
     ) -> Result<(String, Framing, bool), StartError> {
         let mut reply = Reply { total, ..Reply::default() };
-        reply.start(Version::Http11, true, status, headers.iter().copied())?;
+        let head = reply.draft(Version::Http11, true).write(status, headers.iter().copied())?;
+        reply.start(head);
         let persist = reply.seal(given);
-        let text = String::from_utf8(reply.head.clone()).unwrap();
+        let text = String::from_utf8(reply.head_bytes().to_vec()).unwrap();
         let text = text.replace("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "").replace("\r\n", "|");
         Ok((text.trim_end_matches("||").into(), reply.framing, persist))
     }

@@ -14,6 +14,8 @@ use wsgi_app::{Address, Application, Peer, Place, Server, Transport, serve_conne
 
 use crate::socket::{Duplex, Socket};
 
+const NOWHERE: Place = Place::Local { path: String::new(), encrypted: false };
+
 /// A listener that is bound and listening already: one of smol, of [`Async`], with the feature `async-std` one of
 /// async-std; or whatever else [brings connections](Self::incoming).
 pub struct Listener {
@@ -48,11 +50,8 @@ impl Listener {
             let (stream, peer) = accepted?;
             Ok((Box::new(Socket::new(stream)) as Box<dyn Transport>, peer))
         });
-        Self {
-            connections: Box::pin(connections.chain(stream::pending())),
-            executor: Executor::Smol,
-            place: Place::Local { path: String::new(), encrypted: false },
-        }
+        let connections = Box::pin(connections.chain(stream::pending()));
+        Self { connections, executor: Executor::Smol, place: NOWHERE }
     }
 
     fn listening<L: Send + Sync + 'static, S: Duplex>(
@@ -88,6 +87,7 @@ impl Listener {
 impl From<Arc<Async<TcpListener>>> for Listener {
     fn from(listener: Arc<Async<TcpListener>>) -> Self {
         let address = listener.get_ref().local_addr();
+        let place = address.map_or(NOWHERE, |address| Place::Ip { address, encrypted: false });
         let accept = |listener: &TcpListener| {
             let (stream, remote) = listener.accept()?;
             // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
@@ -95,11 +95,7 @@ impl From<Arc<Async<TcpListener>>> for Listener {
             let local = stream.local_addr().map_or(Address::Unix, Address::from);
             Ok((Async::<TcpStream>::new(stream)?, Peer::new(remote.into(), local)))
         };
-        let nowhere = Self::listening(listener, accept);
-        match address {
-            Ok(address) => Self { place: Place::Ip { address, encrypted: false }, ..nowhere },
-            Err(_) => nowhere,
-        }
+        Self { place, ..Self::listening(listener, accept) }
     }
 }
 

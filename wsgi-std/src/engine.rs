@@ -149,7 +149,8 @@ impl Engine {
         let mut tasks = lock(&self.tasks);
         tasks.polls_until = None;
         let Tasks { all, alarms, .. } = &mut *tasks;
-        let called = events.iter().filter_map(|event| all.get(event.token().0).filter(|task| task.sees(event)));
+        let called =
+            events.iter().filter_map(|event| all.get(event.token().0).filter(|task| task.sees(event)));
         let mut ready: Vec<_> = called.cloned().collect();
         if alarms.is_empty() {
             return ready;
@@ -165,7 +166,9 @@ impl Engine {
             timer.set = timer.deadline.filter(|deadline| *deadline > now);
             match timer.set {
                 Some(later) => alarms.push(Reverse((later, token))),
-                None => ready.extend((timer.deadline.is_some() && task.slot.call()).then(|| Arc::clone(task))),
+                None => {
+                    ready.extend((timer.deadline.is_some() && task.slot.call()).then(|| Arc::clone(task)))
+                }
             }
         }
         ready
@@ -235,7 +238,9 @@ impl Task {
 
     fn set_timer(&self) {
         let timer = lock(&self.timer);
-        let Some(deadline) = timer.deadline.filter(|at| timer.set.is_none_or(|set| *at < set)) else { return };
+        let Some(deadline) = timer.deadline.filter(|at| timer.set.is_none_or(|set| *at < set)) else {
+            return;
+        };
         drop(timer);
         let mut tasks = lock(&self.engine.tasks);
         lock(&self.timer).set = Some(deadline);

@@ -58,7 +58,10 @@ impl Listener {
             return Place::Ip { address, encrypted: false };
         }
         let path = address.as_ref().and_then(SockAddr::as_pathname);
-        Place::Local { path: path.map(|path| path.display().to_string()).unwrap_or_default(), encrypted: false }
+        Place::Local {
+            path: path.map(|path| path.display().to_string()).unwrap_or_default(),
+            encrypted: false,
+        }
     }
 }
 
@@ -105,6 +108,7 @@ pub(crate) fn block_on<R>(life: impl Future<Output = R>, listeners: &[Weak<Liste
         let listeners: Vec<_> = listeners.iter().filter_map(Weak::upgrade).collect();
         let drained = listeners.iter().filter(|listener| listener.drained.swap(false, Ordering::Relaxed));
         // A wait that fails is a short one.
-        let _ = wait::wait(drained.map(|listener| PollFd::new(&listener.socket, PollFlags::IN)), alarm.0.get());
+        let _ =
+            wait::wait(drained.map(|listener| PollFd::new(&listener.socket, PollFlags::IN)), alarm.0.get());
     }
 }

@@ -38,29 +38,61 @@ struct Settings {
 }
 
 async fn hello(environ: Environ, start_response: StartResponse) -> Result<Body> {
-    let body = match &*environ.path() {
+    let path = environ.path();
+    let Some(body) = body(&path) else {
+        start_response.send("404 Not Found", PLAIN)?;
+        return Ok("Not Found\r\n".into());
+    };
+    if path != "/upload" {
+        start_response.send("200 OK", PLAIN)?;
+        return Ok(body);
+    }
+    let (input, mut length) = (environ.input(), 0);
+    loop {
+        match input.read_some(64 * 1024).await?.len() {
+            0 => break,
+            more => length += more,
+        }
+    }
+    start_response.send("200 OK", PLAIN)?;
+    Ok(format!("{length}\n").into())
+}
+
+/// The same on a thread.
+#[cfg(unix)]
+fn hello_blocking(environ: wsgi_std::Environ, start_response: wsgi_std::StartResponse) -> Result<Body> {
+    let path = environ.path();
+    let Some(body) = body(&path) else {
+        start_response.send("404 Not Found", PLAIN)?;
+        return Ok("Not Found\r\n".into());
+    };
+    if path != "/upload" {
+        start_response.send("200 OK", PLAIN)?;
+        return Ok(body);
+    }
+    let (input, mut length) = (environ.input(), 0);
+    loop {
+        match input.read_some(64 * 1024)?.len() {
+            0 => break,
+            more => length += more,
+        }
+    }
+    start_response.send("200 OK", PLAIN)?;
+    Ok(format!("{length}\n").into())
+}
+
+/// What is known before the request is looked at; that of `/upload` is not.
+fn body(path: &str) -> Option<Body> {
+    Some(match path {
         "/" => "Hello, World!".into(),
         "/10k" => Bytes::from_static(&BLANK[..10 * 1024]).into(),
         "/1m" => Bytes::from_static(&BLANK).into(),
         "/chunked" => {
             stream::ready_blocks(std::iter::repeat_n(Bytes::from_static(b"0123456789abcdef"), 1000))
         }
-        "/upload" => {
-            let (input, mut length) = (environ.input(), 0);
-            loop {
-                match input.read_some(64 * 1024).await?.len() {
-                    0 => break format!("{length}\n").into(),
-                    more => length += more,
-                }
-            }
-        }
-        _ => {
-            start_response.send("404 Not Found", PLAIN)?;
-            return Ok("Not Found\r\n".into());
-        }
-    };
-    start_response.send("200 OK", PLAIN)?;
-    Ok(body)
+        "/upload" => Body::empty(),
+        _ => return None,
+    })
 }
 
 fn serve(settings: Settings) -> io::Result<Report> {
@@ -85,6 +117,8 @@ fn serve(settings: Settings) -> io::Result<Report> {
             let listeners = bound.into_iter().map(on_smol::async_std_listener).collect();
             async_std::task::block_on(on_smol::run(listeners, hello, options, None, accepting))
         }
+        #[cfg(unix)]
+        Runtime::Std => wsgi_tests::echo::on_std::run(bound, hello_blocking, options, None, accepting),
     }
 }
 

@@ -1,9 +1,14 @@
 //! The server that outside checks talk to: the echo application, the server's options as flags, and how the program
 //! listens and stops. What depends on a runtime is in a file of its own.
 
+mod answers;
 pub mod application;
+#[cfg(unix)]
+pub mod blocking;
 pub mod listen;
 pub mod on_smol;
+#[cfg(unix)]
+pub mod on_std;
 pub mod on_tokio;
 pub mod options;
 pub mod signals;
@@ -35,6 +40,8 @@ pub fn run(settings: Settings) -> io::Result<Report> {
         Runtime::Tokio => on_tokio::serve(bound, options, settings.threads, accepting),
         Runtime::Smol => on_smol::serve(bound, options, settings.threads, accepting),
         Runtime::AsyncStd => on_smol::serve_async_std(bound, options, accepting),
+        #[cfg(unix)]
+        Runtime::Std => on_std::serve(bound, options, settings.threads, accepting),
     }
 }
 

@@ -46,6 +46,9 @@ pub enum Runtime {
     Smol,
     /// async-std, which ends where smol goes on
     AsyncStd,
+    /// the sockets of std, for blocking applications
+    #[cfg(unix)]
+    Std,
 }
 
 /// The options of the server; what is not given keeps its default, except `debug`.

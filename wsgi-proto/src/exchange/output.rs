@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::event::{Event, Expectation, Flow, Io};
 use crate::exchange::Exchange;
 use crate::outbox::Piece;
-use crate::response::{self, Framing};
+use crate::response::{self, Framing, ResponseHead};
 use crate::state::{OurEvent, OurHalf, PeerHalf};
 use crate::time::Now;
 use crate::{Lost, RequestError, SendError, StartError};
@@ -91,10 +91,25 @@ impl Exchange<'_> {
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
         if self.0.reply.is_started() {
-            Err(StartError::AlreadyStarted)
-        } else {
-            self.replace(status, headers)
+            return Err(StartError::AlreadyStarted);
         }
+        let head = self.draft().write(status, headers)?;
+        self.respond_with(head)
+    }
+
+    /// An empty head to write a response's status and fields into, for [`respond_with`](Self::respond_with).
+    pub fn draft(&mut self) -> ResponseHead {
+        let config = &self.0.config;
+        self.0.reply.draft(config.max_http_version, config.capitalize_response_headers)
+    }
+
+    /// As [`respond`](Self::respond), with a head that was written before.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::AlreadyStarted`], and those of [`replace_with`](Self::replace_with).
+    pub fn respond_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
+        if self.0.reply.is_started() { Err(StartError::AlreadyStarted) } else { self.replace_with(head) }
     }
 
     /// Starts the response anew because an error came up (`exc_info` of PEP 3333).
@@ -107,21 +122,39 @@ impl Exchange<'_> {
         status: &str,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
+        if self.0.state.ours() != OurHalf::Open {
+            return Err(StartError::HeadSent);
+        }
+        // What was told about the other response holds no longer, also if this one is not allowed.
+        self.0.reply.total = None;
+        self.0.reply.joined.clear();
+        self.0.reply.trailers.clear();
+        self.0.reply.forget();
+        let head = self.draft().write(status, headers)?;
+        self.replace_with(head)
+    }
+
+    /// As [`replace`](Self::replace), with a head that was written before.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::HeadSent`]; [`StartError::Status`] for a 101 that the client cannot take.
+    pub fn replace_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
         let may_switch = self.speaks_http11();
         let machine = &mut *self.0;
         if machine.state.ours() != OurHalf::Open {
             return Err(StartError::HeadSent);
         }
-        // RFC 9110, 15.2: no 1xx to HTTP/1.0, which cannot upgrade.
-        if status.starts_with("101") && !may_switch {
-            return Err(StartError::Status);
-        }
-        // What was told about the body of the other response holds no longer.
         machine.reply.total = None;
         machine.reply.joined.clear();
         machine.reply.trailers.clear();
-        let config = &machine.config;
-        machine.reply.start(config.max_http_version, config.capitalize_response_headers, status, headers)
+        // RFC 9110, 15.2: no 1xx to HTTP/1.0, which cannot upgrade.
+        if head.status() == 101 && !may_switch {
+            machine.reply.forget();
+            return Err(StartError::Status);
+        }
+        machine.reply.start(head);
+        Ok(())
     }
 
     /// Whether a response was started.
@@ -298,7 +331,7 @@ impl Exchange<'_> {
         if state.peer() != PeerHalf::Done {
             return Err(SendError::BodyUnread);
         }
-        if state.ours() != OurHalf::Open || reply.status != 101 {
+        if state.ours() != OurHalf::Open || reply.status() != 101 {
             return Err(SendError::NotSwitching);
         }
         self.seal(true)?;

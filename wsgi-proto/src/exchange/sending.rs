@@ -76,7 +76,7 @@ impl Exchange<'_> {
         }
         machine.ledger.response_from = machine.outbox.total();
         machine.ledger.head_length = machine.reply.head_bytes().len() as u64;
-        machine.ledger.status = machine.reply.status;
+        machine.ledger.status = machine.reply.status();
         machine.outbox.copy(machine.reply.head_bytes());
         machine.state.on_ours(OurEvent::HeadSent);
         // Blocks that waited for the minimum size before there was a framing.

@@ -1,0 +1,212 @@
+//! What the echo application answers, wherever it runs: everything that does not have to wait.
+
+use std::borrow::Cow;
+use std::iter;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use wsgi_tokio::{Body, Environ, Result};
+
+use super::stream;
+use super::text;
+
+pub(super) const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
+pub(super) const CONTINUE: [(&str, &str); 2] =
+    [("Hundred-Continue-Header-1", "H1"), ("Hundred-Continue-Header-k", "Hk")];
+
+/// How many bytes are read or sent at a time.
+pub(super) const BLOCK: usize = 64 * 1024;
+
+static BLANK: [u8; BLOCK] = [b'x'; BLOCK];
+const SECRET: &str = "secret-detail-of-the-app";
+
+/// Starts a response: what `start_response` of every kind can.
+pub(super) trait Start {
+    fn start(&self, status: &str, headers: &[(&str, &str)]) -> Result<()>;
+}
+
+impl Start for wsgi_tokio::StartResponse {
+    fn start(&self, status: &str, headers: &[(&str, &str)]) -> Result<()> {
+        self.send(status, headers.iter().copied())?;
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+impl Start for wsgi_std::StartResponse {
+    fn start(&self, status: &str, headers: &[(&str, &str)]) -> Result<()> {
+        self.send(status, headers.iter().copied())?;
+        Ok(())
+    }
+}
+
+/// What requests leave behind.
+#[derive(Default)]
+pub(super) struct Echo {
+    /// What the post hooks of `/hooks` have written.
+    hooked: Mutex<String>,
+}
+
+impl Echo {
+    /// Answers, or `None` when the path is none of those here.
+    pub(super) fn at_once(self: &Arc<Self>, environ: &Environ, start: &impl Start) -> Option<Result<Body>> {
+        let path = environ.path();
+        if let Some(code) = path.strip_prefix("/status/") {
+            return Some(status(start, code));
+        }
+        let started = |status: &str, headers: &[(&str, &str)], body: Body| {
+            start.start(status, headers)?;
+            Ok(body)
+        };
+        Some(match &*path {
+            "/chunked" => {
+                let blocks = ["one\n", "two\n", "three\n"];
+                started("200 OK", &PLAIN, Body::iterator(blocks.map(|block| Ok(block.into()))))
+            }
+            "/no-length" => started("200 OK", &PLAIN, "no length\n".into()),
+            "/early" => plain(start, "early\n"),
+            "/error" => Err(SECRET.into()),
+            "/late-error" => {
+                started("200 OK", &PLAIN, Body::iterator([Ok("first\n".into()), Err(SECRET.into())]))
+            }
+            "/short" => sized(start, 10, "12345".into()),
+            "/long" => sized(start, 5, Body::blocks(["12345", "HTTP/1.1 200 OK\r\n\r\n"])),
+            "/204-body" => started("204 No Content", &PLAIN, "must not be sent".into()),
+            "/304-body" => started("304 Not Modified", &[("ETag", "\"x\"")], "must not be sent".into()),
+            "/evil-header" => {
+                let headers = [("Content-Length", "2"), ("X-A", "a\r\nX-Injected: 1")];
+                started("200 OK", &headers, "ok".into())
+            }
+            "/evil-name" => {
+                let headers = [("Content-Length", "2"), ("X-A: 1\r\nX-Injected", "1")];
+                started("200 OK", &headers, "ok".into())
+            }
+            "/evil-status" => started("200 OK\r\nX-Injected: 1", &[("Content-Length", "2")], "ok".into()),
+            "/big" => {
+                let length = number(environ, "n", 1_000_000);
+                sized(start, length, stream::ready_blocks(blank(length)))
+            }
+            path => return self.beyond_the_contract(path, environ, start),
+        })
+    }
+
+    /// What checks other than the conformance run ask for.
+    fn beyond_the_contract(
+        self: &Arc<Self>,
+        path: &str,
+        environ: &Environ,
+        start: &impl Start,
+    ) -> Option<Result<Body>> {
+        let started = |headers: &[(&str, &str)], body: Body| {
+            start.start("200 OK", headers)?;
+            Ok(body)
+        };
+        Some(match path {
+            "/big-chunked" => started(&PLAIN, stream::ready_blocks(blank(number(environ, "n", 1_000_000)))),
+            "/environ" => {
+                let variables = environ.to_map();
+                json(start, text::object(variables.iter().map(|(name, value)| (&**name, &**value))))
+            }
+            "/hooks" => {
+                for mark in ["1", "2"] {
+                    let echo = Arc::clone(self);
+                    environ.add_post_hook(move |_, _| echo.hooked().push_str(mark));
+                }
+                plain(start, "hooked\n")
+            }
+            "/hooks/seen" => plain(start, self.hooked().clone()),
+            "/case" => started(&[("Content-Type", "text/plain"), ("x-MIXED-case", "Yes")], "case\n".into()),
+            "/pieces" => {
+                environ.set_minimum_write_chunk_size(number(environ, "min", 0) as usize);
+                let pieces = 0..number(environ, "n", 10);
+                started(&PLAIN, Body::iterator(pieces.map(|_| Ok("0123456789".into()))))
+            }
+            "/panic" => panic!("{SECRET}"),
+            _ => return None,
+        })
+    }
+
+    fn hooked(&self) -> MutexGuard<'_, String> {
+        self.hooked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The request, told back: for every path that has no answer of its own.
+pub(super) fn echo(environ: &Environ, start: &impl Start, body: &[u8]) -> Result<Body> {
+    let variables = environ.to_map();
+    let headers = variables.iter().filter_map(|(name, value)| match name.strip_prefix("HTTP_") {
+        Some(name) => Some((name, value.as_str())),
+        None => matches!(name.as_str(), "CONTENT_TYPE" | "CONTENT_LENGTH").then_some((&**name, &**value)),
+    });
+    let variable = |name: &str| variables.get(name).map(String::as_str).unwrap_or_default();
+    let mut answer = String::with_capacity(512 + body.len().div_ceil(3) * 4);
+    for (key, value) in [
+        ("{\"method\": ", variable("REQUEST_METHOD")),
+        (", \"path\": ", variable("PATH_INFO")),
+        (", \"query\": ", variable("QUERY_STRING")),
+        (", \"version\": ", variable("SERVER_PROTOCOL")),
+    ] {
+        answer.push_str(key);
+        text::push_string(&mut answer, value);
+    }
+    answer.push_str(", \"headers\": ");
+    answer.push_str(&text::object(headers));
+    answer.push_str(", \"body_base64\": \"");
+    text::push_base64(&mut answer, body);
+    answer.push_str(&format!("\", \"body_length\": {}}}", body.len()));
+    json(start, answer)
+}
+
+fn status(start: &impl Start, code: &str) -> Result<Body> {
+    let line = format!("{code} Status");
+    if matches!(code, "204" | "304") {
+        start.start(&line, &[])?;
+        return Ok(Body::empty());
+    }
+    let body = format!("status {code}");
+    start.start(&line, &[("Content-Type", "text/plain"), ("Content-Length", &body.len().to_string())])?;
+    Ok(body.into())
+}
+
+/// A text whose length is told.
+pub(super) fn plain(start: &impl Start, body: impl Into<Cow<'static, str>>) -> Result<Body> {
+    let body = body.into();
+    let length = body.len() as u64;
+    let body = match body {
+        Cow::Borrowed(body) => body.into(),
+        Cow::Owned(body) => body.into(),
+    };
+    sized(start, length, body)
+}
+
+fn sized(start: &impl Start, length: u64, body: Body) -> Result<Body> {
+    start.start("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", &length.to_string())])?;
+    Ok(body)
+}
+
+fn json(start: &impl Start, body: String) -> Result<Body> {
+    let length = body.len().to_string();
+    start.start("200 OK", &[("Content-Type", "application/json"), ("Content-Length", &length)])?;
+    Ok(body.into())
+}
+
+/// `length` bytes in blocks.
+fn blank(mut length: u64) -> impl Iterator<Item = Bytes> + Send + Unpin {
+    iter::from_fn(move || {
+        let block = length.min(BLOCK as u64);
+        length -= block;
+        (block > 0).then(|| Bytes::from_static(&BLANK[..block as usize]))
+    })
+}
+
+pub(super) fn milliseconds(environ: &Environ, otherwise: u64) -> Duration {
+    Duration::from_millis(number(environ, "ms", otherwise))
+}
+
+/// A number in the query; what is not there, or is none, becomes `otherwise`.
+fn number(environ: &Environ, name: &str, otherwise: u64) -> u64 {
+    let query = environ.query();
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    value.and_then(|value| value.parse().ok()).unwrap_or(otherwise)
+}

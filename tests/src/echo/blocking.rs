@@ -1,0 +1,67 @@
+//! The echo application once more, for blocking sockets: what waits here, waits on its thread.
+
+use std::iter;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use wsgi_std::{Application, Body, Environ, InputError, Result, StartResponse};
+
+use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, Start, echo, milliseconds, plain};
+
+/// The application.
+pub fn application() -> impl Application {
+    let echo: Arc<Echo> = Arc::default();
+    move |environ, start_response| answer(&echo, environ, start_response)
+}
+
+fn answer(site: &Arc<Echo>, environ: Environ, start: StartResponse) -> Result<Body> {
+    if let Some(answer) = site.at_once(&environ, &start) {
+        return answer;
+    }
+    match &*environ.path() {
+        "/partial" => {
+            environ.input().read(3)?;
+            plain(&start, "partial\n")
+        }
+        "/sleep" => {
+            sleep(milliseconds(&environ, 1000));
+            plain(&start, "slept\n")
+        }
+        "/stream" => {
+            start.start("200 OK", &PLAIN)?;
+            let pause = milliseconds(&environ, 500);
+            let second = iter::once_with(move || {
+                sleep(pause);
+                Ok("second\n".into())
+            });
+            Ok(Body::iterator(iter::once(Ok("first\n".into())).chain(second)))
+        }
+        // A body that is read and dropped, however large, and its length.
+        "/sink" => plain(&start, format!("{}\n", drain(&environ)?)),
+        "/continue" => {
+            environ.input().set_hundred_continue_response_headers(CONTINUE)?;
+            plain(&start, format!("{}\n", drain(&environ)?))
+        }
+        _ => {
+            let body = environ.input().read_to_end()?;
+            echo(&environ, &start, &body)
+        }
+    }
+}
+
+/// Reads and drops the request body, and tells its length.
+fn drain(environ: &Environ) -> Result<u64, InputError> {
+    let (input, mut length) = (environ.input(), 0);
+    loop {
+        match input.read_some(BLOCK)?.len() as u64 {
+            0 => return Ok(length),
+            more => length += more,
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "an application that sleeps is what its client asked for")]
+fn sleep(time: Duration) {
+    thread::sleep(time);
+}

@@ -1,0 +1,72 @@
+//! The echo application on `wsgi-std`.
+
+use std::io;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use wsgi_std::{Application, Listener, Options, Report, Server, ServerHandle};
+
+use super::blocking::application;
+use super::listen::Bound;
+
+/// How long a server that refuses its options, or finds no thread, takes to say so.
+const REFUSAL: Duration = Duration::from_millis(50);
+
+/// Serves until the server is stopped. `accepting` is called when it accepts, with the handle that stops it.
+///
+/// # Errors
+///
+/// Those of `wsgi_std`, and of `accepting`.
+pub fn serve(
+    listeners: Vec<Bound>,
+    options: Options,
+    threads: Option<usize>,
+    accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
+) -> io::Result<Report> {
+    run(listeners, application(), options, threads, accepting)
+}
+
+/// Serves any application in the same way.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub fn run(
+    listeners: Vec<Bound>,
+    application: impl Application,
+    options: Options,
+    threads: Option<usize>,
+    accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
+) -> io::Result<Report> {
+    let mut listeners = listeners.into_iter().map(listener);
+    let first = listeners.next().ok_or_else(|| io::Error::other("there is nothing to listen on"))?;
+    let mut server = Server::new(first, application).options(options);
+    for listener in listeners {
+        server = server.listener(listener);
+    }
+    if let Some(threads) = threads {
+        server = server.threads(threads);
+    }
+    let handle = server.handle();
+    let (tell, ended) = channel();
+    // It needs no other thread to serve; here it has to be asked whether it does.
+    thread::spawn(move || tell.send(server.serve()));
+    if let Ok(ended) = ended.recv_timeout(REFUSAL) {
+        return ended;
+    }
+    let accepted = accepting(handle.clone());
+    if accepted.is_err() {
+        handle.shutdown();
+    }
+    let ended = ended.recv().map_err(io::Error::other)?;
+    accepted.and(ended)
+}
+
+/// Hands a listener to the server.
+pub fn listener(bound: Bound) -> Listener {
+    match bound {
+        Bound::Tcp(listener) => listener.into(),
+        Bound::Unix(listener) => listener.into(),
+    }
+}

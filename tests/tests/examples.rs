@@ -1,0 +1,214 @@
+//! The examples of `wsgi-tokio`, run as a person runs them: each is a program that is started, asked over a socket,
+//! and stopped by Ctrl-C.
+//!
+//! `cargo test --workspace` builds every example before any test runs and puts the programs beside the tests, so they
+//! are started from there: what runs is what a reader copies, with its `main`. To start each by `cargo run` would build
+//! them again with other features; to include their source would leave out their `main`. A run of this package alone
+//! builds no examples; then cargo is asked for them, once.
+//!
+//! `hello_world` is looked at in `hello_world.rs`: each adapter has one, and cargo keeps one program of a name.
+
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Once;
+
+use wsgi_tests::caller::Caller;
+use wsgi_tests::live::eventually;
+
+/// A running example. It is killed when a test fails.
+struct Example {
+    name: &'static str,
+    child: Child,
+    output: BufReader<ChildStdout>,
+    address: SocketAddr,
+}
+
+impl Example {
+    fn start(name: &'static str) -> Self {
+        let path = place(name);
+        let mut child = Command::new(&path)
+            .arg("127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("text");
+        let address = line.trim_end().trim_end_matches('/').rsplit_once("//").expect("an address").1;
+        Self { name, address: address.parse().expect("an address"), child, output }
+    }
+
+    fn connect(&self) -> Caller {
+        Caller::connect(self.address)
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("text");
+        line
+    }
+
+    /// Ctrl-C; what else it said, on its standard output and its standard error.
+    fn stop(mut self) -> (String, String) {
+        let kill = format!("kill -INT {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", kill.as_str()]).status().expect("there is a shell");
+        assert!(sent.success());
+        self.end()
+    }
+
+    fn end(&mut self) -> (String, String) {
+        let mut ended = None;
+        eventually("it ends", || {
+            ended = self.child.try_wait().expect("it is a child");
+            ended.is_some()
+        });
+        let (mut output, mut errors) = (String::new(), String::new());
+        self.output.read_to_string(&mut output).expect("text");
+        self.child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("text");
+        assert!(ended.is_some_and(|status| status.success()), "{}: {output} {errors}", self.name);
+        (output, errors)
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        // It has ended, unless a test failed.
+        let _ = self.child.kill();
+    }
+}
+
+/// The tests are in `deps`, and the examples beside that.
+fn place(name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
+
+    let tests = std::env::current_exe().expect("a test is a program");
+    let profile = tests.ancestors().nth(2).expect("it is in `deps`");
+    let path = profile.join("examples").join(name);
+    if !path.exists() {
+        BUILT.call_once(|| build(profile));
+    }
+    path
+}
+
+fn build(profile: &Path) {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", "wsgi-tokio", "--examples", "--features", "tls"]);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    cargo.arg("--target-dir").arg(profile.parent().expect("it is in the target directory"));
+    assert!(cargo.status().expect("there is cargo").success());
+}
+
+#[test]
+fn not_found_has_one_page() {
+    let example = Example::start("not_found");
+    let mut client = example.connect();
+    for (path, status, text) in [
+        ("/", 200, "Hello, World!\r\n"),
+        ("/other", 404, "Not Found\r\n"),
+        ("/?a=b", 200, "Hello, World!\r\n"),
+    ] {
+        let answer = client.get(path);
+        assert_eq!((answer.status, answer.text().as_str()), (status, text), "{path}");
+    }
+    let (_, log) = example.stop();
+    assert!(log.contains("wsgi starting up on http://127.0.0.1:") && log.contains("wsgi exited"), "{log}");
+    assert!(log.contains("\"GET /other HTTP/1.1\" 404 11 "), "{log}");
+}
+
+#[test]
+fn https_speaks_tls_and_nothing_else() {
+    let example = Example::start("https");
+    let mut client = example.connect();
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    let mut text = Vec::new();
+    client.stream().read_to_end(&mut text).expect("an end");
+    // A TLS alert, which is no HTTP.
+    assert_eq!(text.first(), Some(&21), "{text:?}");
+    example.stop();
+}
+
+#[test]
+fn post_hooks_learn_what_was_sent() {
+    let mut example = Example::start("post_hooks");
+    assert_eq!(example.connect().get("/all").body.len(), 104_857_600);
+    assert_eq!(example.line(), "customer-7 GET /all: 104857600 of 104857600 bytes sent, complete\n");
+    let mut client = example.connect();
+    client.send("GET /part HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.bytes(100_000);
+    drop(client);
+    let line = example.line();
+    let (sent, how) = line
+        .strip_prefix("customer-7 GET /part: ")
+        .and_then(|line| line.split_once(" of 104857600 bytes sent, "))
+        .expect("the bill");
+    let sent: u64 = sent.parse().expect("a number");
+    assert!((90_000..104_857_600).contains(&sent) && how != "complete\n", "{line}");
+    example.stop();
+}
+
+#[test]
+fn hundred_continue_hints_reports_and_refuses() {
+    let example = Example::start("hundred_continue");
+    let put = |length: usize| {
+        format!("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n")
+    };
+    let mut client = example.connect();
+    client.send(put(150_000));
+    let hint = client.answer();
+    assert_eq!((hint.status, hint.field("X-Accepts")), (100, Some("encrypted, plain")));
+    client.send(vec![b'x'; 150_000]);
+    for received in ["65536", "131072"] {
+        let progress = client.answer();
+        assert_eq!((progress.status, progress.field("X-Received")), (100, Some(received)));
+    }
+    assert_eq!(client.answer().text(), "150000 bytes received\r\n");
+    client.send(put(2_000_000));
+    let refused = client.answer();
+    assert_eq!((refused.status, refused.closes()), (417, true));
+    assert!(client.ends());
+    example.stop();
+}
+
+#[test]
+fn embedded_asks_itself_and_stops() {
+    let (output, _) = Example::start("embedded").end();
+    assert!(output.starts_with("HTTP/1.1 200 OK\r\n"), "{output}");
+    assert!(output.contains("\r\n\r\nserved from inside: /hello\r\n"), "{output}");
+    assert!(output.ends_with(" connections finished, 0 cut\n"), "{output}");
+}
+
+#[test]
+fn log_json_writes_an_object_a_request() {
+    let mut example = Example::start("log_json");
+    let mut client = example.connect();
+    client.get("/a%22b?\"\\");
+    let line = example.line();
+    assert!(line.starts_with("{\"time\":") && line.ends_with(",\"whole\":true}\n"), "{line}");
+    assert!(line.contains(",\"client\":\"127.0.0.1:"), "{line}");
+    assert!(line.contains(r#","request":"GET /a%22b?\"\\ HTTP/1.1","status":200,"bytes":15,"#), "{line}");
+    client.send("no\trequest\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
+    let line = example.line();
+    assert!(line.contains(r#","request":"no\u0009request","status":400,"#), "{line}");
+    example.stop();
+}
+
+#[test]
+fn log_tracing_gives_each_kind_its_level() {
+    let example = Example::start("log_tracing");
+    example.connect().get("/");
+    let (_, log) = example.stop();
+    let line =
+        |part: &str| log.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}: {log}"));
+    assert!(line("starting up").contains(" INFO "));
+    assert!(line("accepted").contains("DEBUG "));
+    let access = line("GET / HTTP/1.1");
+    assert!(access.contains(" INFO access: ") && access.contains(" status=200 bytes=15 micros="), "{access}");
+}
