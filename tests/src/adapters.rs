@@ -1,4 +1,4 @@
-//! The same application on every asynchronous adapter, each with a free port of its own.
+//! The same application on every asynchronous adapter, and a blocking one on `wsgi-std`, each with a free port of its own.
 
 use std::future::Future;
 use std::io;
@@ -9,6 +9,8 @@ use tokio::runtime::Runtime;
 use wsgi_tokio::{Application, Options, Report, ServerHandle};
 
 use crate::echo::listen::Bound;
+#[cfg(unix)]
+use crate::echo::on_std;
 use crate::echo::{on_smol, on_tokio};
 
 /// Something that serves.
@@ -77,6 +79,22 @@ impl Adapter for AsyncStd {
         async_std::task::spawn(telling(tell, server.serve()));
         Ok(Running { address, handle, ended })
     }
+}
+
+/// Serves a blocking application with `wsgi-std`, on a thread of its own.
+///
+/// # Errors
+///
+/// There is no port.
+#[cfg(unix)]
+pub fn start_std(options: Options, application: impl wsgi_std::Application) -> io::Result<Running> {
+    let (bound, address) = bind()?;
+    let server = wsgi_std::Server::new(on_std::listener(bound), application).options(options);
+    let (tell, ended) = sync_channel(1);
+    let handle = server.handle();
+    // Nobody listens when the test has failed.
+    std::thread::spawn(move || drop(tell.send(server.serve())));
+    Ok(Running { address, handle, ended })
 }
 
 fn bind() -> io::Result<(Bound, SocketAddr)> {

@@ -1,6 +1,7 @@
-//! Plays a [`script`](crate::script) as an application, for every adapter that runs on futures.
+//! Plays a [`script`](crate::script) as an application, for every adapter that runs on futures. Its twin for blocking
+//! applications is in [`blocking`](crate::blocking).
 
-use wsgi_tokio::{Body, Bytes, Environ, Error, InputError, Result, StartResponse};
+use wsgi_tokio::{Body, Bytes, Environ, Error, Head, InputError, Result, StartResponse};
 
 use crate::script::{Fields, Op, Script, Seen};
 
@@ -20,15 +21,7 @@ pub async fn play(
     start_response: StartResponse,
     stop: impl Fn() + Send,
 ) -> Result<Body> {
-    let (input, head) = (environ.input(), environ.head());
-    let mut seen = Seen {
-        method: head.method().into(),
-        path: head.path().into(),
-        query: head.query().unwrap_or_default().into(),
-        host: head.host().unwrap_or_default().into(),
-        version: head.version().as_str().into(),
-        ..Seen::default()
-    };
+    let (input, mut seen) = (environ.input(), look(environ.head()));
     let mut write = None;
     for (index, op) in script.ops.iter().enumerate() {
         match op {
@@ -70,8 +63,20 @@ pub async fn play(
     Ok(Body::empty())
 }
 
+/// What an application sees before it reads anything.
+pub(crate) fn look(head: &Head) -> Seen {
+    Seen {
+        method: head.method().into(),
+        path: head.path().into(),
+        query: head.query().unwrap_or_default().into(),
+        host: head.host().unwrap_or_default().into(),
+        version: head.version().as_str().into(),
+        ..Seen::default()
+    }
+}
+
 /// The rest of a script that only sends, and perhaps fails then: a body whose length is not told.
-fn blocks(ops: &[Op], seen: &Seen) -> Option<Body> {
+pub(crate) fn blocks(ops: &[Op], seen: &Seen) -> Option<Body> {
     let blocks: Option<Vec<Result<Bytes>>> = ops
         .iter()
         .map(|op| match op {
@@ -100,6 +105,6 @@ async fn read(environ: &Environ, seen: &mut Seen, count: usize) -> Result<(), In
     Ok(())
 }
 
-fn pairs(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn pairs(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
     fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
 }

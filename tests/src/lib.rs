@@ -2,6 +2,8 @@
 
 pub mod adapters;
 pub mod application;
+#[cfg(unix)]
+pub mod blocking;
 pub mod caller;
 pub mod client;
 pub mod drive;

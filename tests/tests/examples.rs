@@ -6,7 +6,7 @@
 //! them again with other features; to include their source would leave out their `main`. A run of this package alone
 //! builds no examples; then cargo is asked for them, once.
 //!
-//! `hello_world` is looked at in `hello_world.rs`: each adapter has one, and cargo keeps one program of a name.
+//! `hello_world` is looked at in `hello_world.rs`.
 
 #![cfg(unix)]
 

@@ -1,13 +1,17 @@
 //! The table of raw exchanges, however the bytes are cut. `BLESS=1` writes the answers into the table instead of
 //! comparing them; what is written then has to be read by a person.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use wsgi_tests::adapters::{Adapter, AsyncStd, Smol, Tokio};
+use wsgi_tests::adapters::{self, Adapter, AsyncStd, Running, Smol, Tokio};
+#[cfg(unix)]
+use wsgi_tests::blocking;
 use wsgi_tests::drive::{self, Cut};
+use wsgi_tests::script::Script;
 use wsgi_tests::table::{Afterwards, Answer, Exchange, Table};
 use wsgi_tests::wire::{difference, mask_dates};
 use wsgi_tests::{application, client};
@@ -114,21 +118,36 @@ fn options(exchange: &Exchange) -> Result<Options, String> {
     Ok(options)
 }
 
+/// The applications of one exchange, and what they stop.
+struct Site {
+    apps: Vec<Script>,
+    requests: AtomicUsize,
+    handle: OnceLock<ServerHandle>,
+}
+
+impl Site {
+    /// That of the next request.
+    fn next(&self) -> &Script {
+        &self.apps[self.requests.fetch_add(1, Ordering::Relaxed).min(self.apps.len() - 1)]
+    }
+
+    fn stop(&self) {
+        self.handle.get().into_iter().for_each(ServerHandle::shutdown);
+    }
+}
+
+/// Begins to serve a site.
+trait Start: Fn(Options, Arc<Site>) -> io::Result<Running> + Sync {}
+
+impl<F: Fn(Options, Arc<Site>) -> io::Result<Running> + Sync> Start for F {}
+
 /// Serves one exchange over a socket.
-fn over<A: Adapter>(adapter: &A, exchange: &Exchange, bytewise: bool) -> Result<(), String> {
-    let handle: Arc<OnceLock<ServerHandle>> = Arc::default();
-    let (apps, requests, stop) = (exchange.apps.clone(), AtomicUsize::new(0), Arc::clone(&handle));
-    let site = move |environ: Environ, start_response: StartResponse| {
-        let request = requests.fetch_add(1, Ordering::Relaxed);
-        let (script, stop) = (apps[request.min(apps.len() - 1)].clone(), Arc::clone(&stop));
-        async move {
-            let stop = || stop.get().into_iter().for_each(ServerHandle::shutdown);
-            application::play(&script, environ, start_response, stop).await
-        }
-    };
+fn over(start: &impl Start, exchange: &Exchange, bytewise: bool) -> Result<(), String> {
+    let requests = AtomicUsize::new(0);
+    let site = Arc::new(Site { apps: exchange.apps.clone(), requests, handle: OnceLock::new() });
     let fault = |error: &dyn std::fmt::Display| format!("over a socket: {error}\n");
-    let running = adapter.start(options(exchange)?, site).map_err(|error| fault(&error))?;
-    let handle = handle.get_or_init(|| running.handle);
+    let running = start(options(exchange)?, Arc::clone(&site)).map_err(|error| fault(&error))?;
+    let handle = site.handle.get_or_init(|| running.handle);
     let got = client::answer(exchange, running.address, bytewise).map_err(|error| fault(&error))?;
     handle.shutdown();
     let report = running.ended.recv_timeout(Duration::from_secs(5));
@@ -143,7 +162,7 @@ fn over<A: Adapter>(adapter: &A, exchange: &Exchange, bytewise: bool) -> Result<
 }
 
 /// Whole, and the shorter ones byte by byte.
-fn all_over(adapter: impl Adapter) {
+fn all_over(start: impl Start) {
     if blessing() {
         return;
     }
@@ -153,26 +172,45 @@ fn all_over(adapter: impl Adapter) {
             return Ok(());
         }
         played.fetch_add(1, Ordering::Relaxed);
-        over(&adapter, exchange, false)?;
+        over(&start, exchange, false)?;
         let short = exchange.client.iter().map(Vec::len).sum::<usize>() <= CUT_EVERYWHERE;
-        if short { over(&adapter, exchange, true) } else { Ok(()) }
+        if short { over(&start, exchange, true) } else { Ok(()) }
     });
     assert!(played.into_inner() > 150);
 }
 
+fn all_over_futures(adapter: impl Adapter) {
+    all_over(|options: Options, site: Arc<Site>| {
+        adapter.start(options, move |environ: Environ, start_response: StartResponse| {
+            let site = Arc::clone(&site);
+            async move { application::play(site.next(), environ, start_response, || site.stop()).await }
+        })
+    });
+}
+
 #[test]
 fn wsgi_tokio_answers_every_exchange_as_written() {
-    all_over(Tokio(Runtime::new().unwrap()));
+    all_over_futures(Tokio(Runtime::new().unwrap()));
 }
 
 #[test]
 fn wsgi_smol_answers_every_exchange_as_written() {
-    all_over(Smol);
+    all_over_futures(Smol);
 }
 
 #[test]
 fn wsgi_smol_answers_every_exchange_as_written_on_async_std() {
-    all_over(AsyncStd);
+    all_over_futures(AsyncStd);
+}
+
+#[cfg(unix)]
+#[test]
+fn wsgi_std_answers_every_exchange_as_written() {
+    all_over(|options: Options, site: Arc<Site>| {
+        adapters::start_std(options, move |environ: wsgi_std::Environ, start: wsgi_std::StartResponse| {
+            blocking::play(site.next(), &environ, &start, || site.stop())
+        })
+    });
 }
 
 #[test]

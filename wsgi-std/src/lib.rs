@@ -22,7 +22,7 @@
 //! thread that polls takes the next one that is ready, reads until a whole head is there, runs the application, writes
 //! the answer, and polls again. When the application keeps it for longer than about two milliseconds, another thread
 //! takes the poller. So quick applications run on one thread that nobody wakes, and those that wait (for a database, or
-//! for the request body) run side by side on as many threads as it takes, which leave when they were idle for 10 s.
+//! for the request body) run side by side on as many threads as it takes, which leave when they were idle for 2 s.
 //! The thread that calls [`serve`] accepts, and one more watches.
 //!
 //! The threads poll a [`Body::stream`], too: it may wait for whatever wakes its waker, but it finds no runtime.

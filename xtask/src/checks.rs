@@ -1,6 +1,6 @@
 //! The steps that are a command or two of cargo.
 
-use crate::command::{Cmd, require_subcommand};
+use crate::command::{Cmd, require_subcommand, target_dir};
 use crate::{Options, Outcome, PRIVATE, PUBLISHED};
 
 pub(crate) fn fmt(_: &Options) -> Outcome {
@@ -62,6 +62,15 @@ pub(crate) fn advisories(_: &Options) -> Outcome {
 /// The test command of the README, word for word.
 pub(crate) fn test(_: &Options) -> Outcome {
     Cmd::new("cargo test --workspace").run()?;
+    Ok(String::new())
+}
+
+/// Another set of flags builds everything anew, so it has a folder of its own.
+pub(crate) fn model(_: &Options) -> Outcome {
+    Cmd::new("cargo test -p wsgi-app --release --test model -- --nocapture")
+        .env("RUSTFLAGS", "--cfg loom")
+        .env("CARGO_TARGET_DIR", target_dir().join("model"))
+        .run()?;
     Ok(String::new())
 }
 

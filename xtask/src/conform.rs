@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::command::{Cmd, target_dir};
 use crate::{Options, Outcome};
 
-const RUNTIMES: &[&str] = &["tokio", "smol", "async-std"];
+const RUNTIMES: &[&str] = &["tokio", "smol", "async-std", "std"];
 /// How long `echo` may take to listen.
 const START: Duration = Duration::from_secs(10);
 /// How long it may take to end after SIGTERM: its `graceful_timeout` and some more.

@@ -23,6 +23,7 @@ pub(crate) const PUBLISHED: &[(&str, &[&str])] = &[
     ("wsgi-app", &["", "--features futures-io"]),
     ("wsgi-tokio", &["", "--features tls,futures-io"]),
     ("wsgi-smol", &["", "--features async-std"]),
+    ("wsgi-std", &[""]),
 ];
 
 /// The crates that never leave the repository.
@@ -54,6 +55,11 @@ const CI: &[Step] = &[
         run: platforms::run,
     },
     Step { name: "test", about: "cargo test --workspace", run: checks::test },
+    Step {
+        name: "model",
+        about: "the hand-over between threads of wsgi-std under every interleaving (loom)",
+        run: checks::model,
+    },
     Step {
         name: "conform",
         about: "the conformance cases against echo, whole and byte by byte",

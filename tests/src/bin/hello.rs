@@ -38,12 +38,12 @@ struct Settings {
 }
 
 async fn hello(environ: Environ, start_response: StartResponse) -> Result<Body> {
-    let path = environ.path();
-    let Some(body) = body(&path) else {
+    let path = environ.head().path();
+    let Some(body) = body(path) else {
         start_response.send("404 Not Found", PLAIN)?;
         return Ok("Not Found\r\n".into());
     };
-    if path != "/upload" {
+    if path != b"/upload" {
         start_response.send("200 OK", PLAIN)?;
         return Ok(body);
     }
@@ -61,12 +61,12 @@ async fn hello(environ: Environ, start_response: StartResponse) -> Result<Body> 
 /// The same on a thread.
 #[cfg(unix)]
 fn hello_blocking(environ: wsgi_std::Environ, start_response: wsgi_std::StartResponse) -> Result<Body> {
-    let path = environ.path();
-    let Some(body) = body(&path) else {
+    let path = environ.head().path();
+    let Some(body) = body(path) else {
         start_response.send("404 Not Found", PLAIN)?;
         return Ok("Not Found\r\n".into());
     };
-    if path != "/upload" {
+    if path != b"/upload" {
         start_response.send("200 OK", PLAIN)?;
         return Ok(body);
     }
@@ -82,15 +82,15 @@ fn hello_blocking(environ: wsgi_std::Environ, start_response: wsgi_std::StartRes
 }
 
 /// What is known before the request is looked at; that of `/upload` is not.
-fn body(path: &str) -> Option<Body> {
+fn body(path: &[u8]) -> Option<Body> {
     Some(match path {
-        "/" => "Hello, World!".into(),
-        "/10k" => Bytes::from_static(&BLANK[..10 * 1024]).into(),
-        "/1m" => Bytes::from_static(&BLANK).into(),
-        "/chunked" => {
+        b"/" => "Hello, World!".into(),
+        b"/10k" => Bytes::from_static(&BLANK[..10 * 1024]).into(),
+        b"/1m" => Bytes::from_static(&BLANK).into(),
+        b"/chunked" => {
             stream::ready_blocks(std::iter::repeat_n(Bytes::from_static(b"0123456789abcdef"), 1000))
         }
-        "/upload" => Body::empty(),
+        b"/upload" => Body::empty(),
         _ => return None,
     })
 }

@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(2);
 const SHORTEST: Duration = Duration::from_micros(125);
 
 /// How long a thread without work stays.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(2);
 
 /// What a thread has to do next.
 #[derive(Debug)]
@@ -44,7 +44,8 @@ pub enum Came<P, T> {
 
 /// Where the threads of an engine get their work.
 ///
-/// Invariant: while the poller lies here, some thread is on its way here, or the watcher ticks.
+/// Invariant: while the poller lies here, some thread is on its way here, or the watcher ticks, or there are as many
+/// threads as there may be.
 #[derive(Debug)]
 pub struct Desk<P, T> {
     state: Mutex<State<P, T>>,
@@ -163,6 +164,9 @@ impl<P, T> Desk<P, T> {
                     let begun = begin();
                     state = self.lock();
                     state.threads -= usize::from(!begun);
+                } else {
+                    // The next thread that comes back sees to it.
+                    state.ticks = false;
                 }
             }
         }

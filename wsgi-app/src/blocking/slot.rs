@@ -35,7 +35,8 @@ impl Slot {
         let called = self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| match phase {
             PARKED => Some(READY),
             TAKEN => Some(CALLED),
-            _ => None,
+            // Written once more, so that whoever takes it sees what this call is about.
+            phase => Some(phase),
         });
         called == Ok(PARKED)
     }
@@ -51,7 +52,7 @@ impl Slot {
     pub fn park(&self) -> bool {
         let parked = self.phase.compare_exchange(TAKEN, PARKED, Ordering::AcqRel, Ordering::Acquire);
         if parked.is_err() {
-            self.phase.store(READY, Ordering::Release);
+            self.phase.swap(READY, Ordering::AcqRel);
         }
         parked.is_ok()
     }

@@ -1,0 +1,127 @@
+//! What `wsgi-std` spends threads on, and what it does not.
+#![cfg(unix)]
+
+use std::io::{Read, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wsgi_std::{Body, Environ, Report, Result, Server, ServerHandle, StartResponse};
+use wsgi_tests::caller::Caller;
+use wsgi_tests::live::eventually;
+
+const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
+
+struct Site {
+    address: SocketAddr,
+    handle: ServerHandle,
+    serving: thread::JoinHandle<std::io::Result<Report>>,
+}
+
+fn serve(application: impl wsgi_std::Application) -> Site {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let server = Server::new(listener, application).debug(false).log_output(false).max_size(5000);
+    let handle = server.handle();
+    let serving = thread::spawn(move || server.serve());
+    Site { address, handle, serving }
+}
+
+impl Site {
+    fn stop(self) -> Report {
+        self.handle.shutdown();
+        self.serving.join().expect("no panic").expect("the listener is sound")
+    }
+}
+
+/// Threads of this process that the server has made.
+#[cfg(target_os = "linux")]
+fn threads() -> usize {
+    let of = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    let tasks = std::fs::read_dir("/proc/self/task").expect("this is Linux");
+    tasks.flatten().map(of).filter(|name| name.trim() == "wsgi-std").count()
+}
+
+fn connect(address: SocketAddr, bytes: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("the server accepts");
+    stream.write_all(bytes.as_bytes()).expect("there is room");
+    stream
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn clients_that_wait_cost_no_thread() {
+    let site = serve(|_: Environ, start: StartResponse| -> Result<Body> {
+        start.send("200 OK", PLAIN)?;
+        Ok("fine".into())
+    });
+    let idle: Vec<_> = (0..400).map(|_| connect(site.address, "")).collect();
+    let half: Vec<_> = (0..400).map(|_| connect(site.address, "GET / HTTP/1.1\r\nHo")).collect();
+    eventually("they are there", || site.handle.connections() == 800);
+    let began = Instant::now();
+    assert_eq!(Caller::connect(site.address).get("/").text(), "fine");
+    assert!(began.elapsed() < Duration::from_secs(2), "it is answered at once");
+    assert!(threads() < 10, "{} threads", threads());
+    drop((idle, half));
+    assert_eq!(site.stop().cut, 0);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the application blocks its thread: that is what is looked at")]
+fn applications_that_block_run_side_by_side() {
+    let site = serve(|_: Environ, start: StartResponse| -> Result<Body> {
+        thread::sleep(Duration::from_millis(100));
+        start.send("200 OK", PLAIN)?;
+        Ok("slept".into())
+    });
+    let began = Instant::now();
+    let clients: Vec<_> = (0..64)
+        .map(|_| {
+            let address = site.address;
+            thread::spawn(move || Caller::connect(address).get("/").text())
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(client.join().expect("it is answered"), "slept");
+    }
+    // One after the other they would take 6.4 s.
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    site.stop();
+}
+
+#[test]
+fn reading_and_writing_from_two_threads_wait_for_each_other_never() {
+    const SIZE: usize = 4 << 20;
+    // What is read is written back by another thread, more than any buffer on the way can hold.
+    let site = serve(|environ: Environ, start: StartResponse| -> Result<Body> {
+        let write = start.send("200 OK", [("Content-Length", SIZE.to_string())])?;
+        let (send, receive) = std::sync::mpsc::sync_channel::<Vec<u8>>(1);
+        let writer = thread::spawn(move || {
+            receive.iter().try_for_each(|block| write.write(block)).map_err(|error| error.to_string())
+        });
+        let input = environ.input();
+        loop {
+            let block = input.read_some(10_000)?;
+            if block.is_empty() {
+                break;
+            }
+            send.send(block.to_vec())?;
+        }
+        drop(send);
+        writer.join().map_err(|_| "the writer panicked")??;
+        Ok(Body::empty())
+    });
+    let mut stream = connect(site.address, "");
+    let mut sending = stream.try_clone().expect("there are descriptors");
+    let sender = thread::spawn(move || {
+        write!(sending, "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {SIZE}\r\n\r\n")?;
+        sending.write_all(&vec![b'x'; SIZE])
+    });
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the whole answer");
+    sender.join().expect("no panic").expect("everything was taken");
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    assert!(answer.len() > SIZE && answer.ends_with(b"xxxx"), "{} bytes", answer.len());
+    site.stop();
+}
