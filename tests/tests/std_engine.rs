@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
-use wsgi_std::{Body, Bytes, Environ, Error, LogEntry, Options, Result, StartResponse};
+use wsgi_std::{Body, Bytes, Environ, Error, Input, LogEntry, Options, Result, StartResponse};
 use wsgi_tests::adapters::{Running, start_std};
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{PATIENCE, eventually};
@@ -71,9 +71,9 @@ impl Gate {
 fn two_threads_share_the_lines_of_one_body() {
     let site = Site::new(|environ: Environ, start: StartResponse| {
         let input = environ.input();
-        let count = || input.lines().map(|line| line.map(|line| line.len())).sum::<Result<usize, _>>();
+        let count = || Input::lines(&input).map(|line| line.map(|line| line.len())).sum::<Result<usize, _>>();
         let sums = thread::scope(|scope| {
-            let threads = [scope.spawn(count), scope.spawn(count)];
+            let threads = [scope.spawn(&count), scope.spawn(&count)];
             threads.map(|thread| thread.join().expect("no panic"))
         });
         let [one, two] = sums;
@@ -184,8 +184,8 @@ fn a_stream_is_polled_when_its_waker_is_woken_from_anywhere() {
 
 #[test]
 fn a_panic_stays_in_its_request() {
-    let site = Site::with(quiet().max_size(4), |environ: Environ, start: StartResponse| {
-        match &*environ.path() {
+    let site =
+        Site::with(quiet().max_size(4), |environ: Environ, start: StartResponse| match &*environ.path() {
             "/before" => panic!("before the head"),
             "/after" => {
                 let write = start.send("200 OK", PLAIN)?;
@@ -197,8 +197,7 @@ fn a_panic_stays_in_its_request() {
                 Ok(Body::iterator(std::iter::once_with(|| panic!("in the body"))))
             }
             _ => fine(&start, "fine"),
-        }
-    });
+        });
     // More than there are connections at a time.
     for _ in 0..4 {
         assert_eq!(site.connect().get("/before").status, 500);

@@ -1,4 +1,4 @@
-//! What `wsgi-std` spends threads on, and what it does not.
+//! What `wsgi-std` spends threads on.
 #![cfg(unix)]
 
 use std::io::{Read, Write as _};
@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use wsgi_std::{Body, Environ, Report, Result, Server, ServerHandle, StartResponse};
 use wsgi_tests::caller::Caller;
-use wsgi_tests::live::eventually;
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -34,36 +33,10 @@ impl Site {
     }
 }
 
-/// Threads of this process that the server has made.
-#[cfg(target_os = "linux")]
-fn threads() -> usize {
-    let of = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-    let tasks = std::fs::read_dir("/proc/self/task").expect("this is Linux");
-    tasks.flatten().map(of).filter(|name| name.trim() == "wsgi-std").count()
-}
-
 fn connect(address: SocketAddr, bytes: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the server accepts");
     stream.write_all(bytes.as_bytes()).expect("there is room");
     stream
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn clients_that_wait_cost_no_thread() {
-    let site = serve(|_: Environ, start: StartResponse| -> Result<Body> {
-        start.send("200 OK", PLAIN)?;
-        Ok("fine".into())
-    });
-    let idle: Vec<_> = (0..400).map(|_| connect(site.address, "")).collect();
-    let half: Vec<_> = (0..400).map(|_| connect(site.address, "GET / HTTP/1.1\r\nHo")).collect();
-    eventually("they are there", || site.handle.connections() == 800);
-    let began = Instant::now();
-    assert_eq!(Caller::connect(site.address).get("/").text(), "fine");
-    assert!(began.elapsed() < Duration::from_secs(2), "it is answered at once");
-    assert!(threads() < 10, "{} threads", threads());
-    drop((idle, half));
-    assert_eq!(site.stop().cut, 0);
 }
 
 #[test]

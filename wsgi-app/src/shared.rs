@@ -258,6 +258,11 @@ impl Handle {
     /// Some of what has arrived of the body, which stays there to be read; empty at its end.
     pub(crate) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<Result<Bytes, InputError>> {
         const SHOWN: usize = 8 * 1024;
+        let cell = self.shared.lock();
+        if cell.serial == self.serial && !cell.peeked.is_empty() {
+            return Poll::Ready(Ok(cell.peeked.clone()));
+        }
+        drop(cell);
         let shown = ready!(self.poll_body(context, |data| {
             let shown = &data[..data.len().min(SHOWN)];
             (shown.len(), Bytes::copy_from_slice(shown))

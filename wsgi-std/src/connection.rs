@@ -17,7 +17,6 @@ use crate::engine::Task;
 use crate::wait;
 
 /// A socket and the task that looks after it.
-#[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket: Socket,
     pub(crate) task: Arc<Task>,
@@ -56,7 +55,6 @@ impl Wire for Connection {
     }
 
     fn cut(&self) {
-        // It may be cut already.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 

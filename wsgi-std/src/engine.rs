@@ -1,8 +1,5 @@
 //! The threads, the one poller, and the tasks: connections, whether a thread is with them or not.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,13 +14,10 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
-use wsgi_app::blocking::{Came, Desk, Slot, Work};
+use wsgi_app::blocking::{Alarms, Came, Desk, Slot, Timer, Work};
 
 /// What rouses the poller.
 const BELL: Token = Token(usize::MAX);
-
-/// Events that one call of the poller brings at most.
-const EVENTS: usize = 256;
 
 pub(crate) struct Engine {
     desk: Desk<Poller, Arc<Task>>,
@@ -42,8 +36,7 @@ struct Poller {
 struct Tasks {
     /// By token.
     all: Slab<Arc<Task>>,
-    /// When tasks have to be looked at. Counts only if the task's timer is set to the same time.
-    alarms: BinaryHeap<Reverse<(Instant, usize)>>,
+    alarms: Alarms,
     /// Somebody polls, until then or for ever.
     polls_until: Option<Option<Instant>>,
 }
@@ -57,17 +50,9 @@ pub(crate) struct Task {
     pub(crate) drained: AtomicBool,
     /// The peer's end was told by the poller.
     pub(crate) ends: AtomicBool,
-    timer: Mutex<Timer>,
+    timer: Timer,
     /// `None` when it is over.
     future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
-}
-
-#[derive(Default)]
-struct Timer {
-    /// When the task has to be run, if nothing happens before.
-    deadline: Option<Instant>,
-    /// When it is going to be looked at; mostly the deadline has moved on by then.
-    set: Option<Instant>,
 }
 
 impl Engine {
@@ -76,7 +61,7 @@ impl Engine {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let bell = mio::Waker::new(&registry, BELL)?;
-        let desk = Desk::new(Poller { poll, events: Events::with_capacity(EVENTS) }, threads);
+        let desk = Desk::new(Poller { poll, events: Events::with_capacity(256) }, threads);
         let engine = Arc::new(Self { desk, registry, bell, tasks: Mutex::default() });
         engine.begin(Self::work)?;
         let watching = engine.begin(|engine| engine.desk.watch(|| engine.begin(Self::work).is_ok()));
@@ -109,7 +94,7 @@ impl Engine {
             slot: Slot::new(),
             drained: AtomicBool::new(false),
             ends: AtomicBool::new(false),
-            timer: Mutex::default(),
+            timer: Timer::default(),
             future: Mutex::default(),
         });
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -138,12 +123,11 @@ impl Engine {
     /// Waits until something is ready.
     fn poll(&self, Poller { poll, events }: &mut Poller) -> Vec<Arc<Task>> {
         let mut tasks = lock(&self.tasks);
-        let until = tasks.alarms.peek().map(|Reverse((at, _))| *at);
+        let until = tasks.alarms.next();
         tasks.polls_until = Some(until);
         drop(tasks);
         let time = until.map(|until| until.saturating_duration_since(Instant::now()));
         if poll.poll(events, time).is_err() {
-            // A signal came.
             events.clear();
         }
         let mut tasks = lock(&self.tasks);
@@ -152,31 +136,15 @@ impl Engine {
         let called =
             events.iter().filter_map(|event| all.get(event.token().0).filter(|task| task.sees(event)));
         let mut ready: Vec<_> = called.cloned().collect();
-        if alarms.is_empty() {
-            return ready;
-        }
-        let now = Instant::now();
-        while let Some(Reverse((at, token))) = alarms.peek().copied().filter(|Reverse((at, _))| *at <= now) {
-            alarms.pop();
-            let Some(task) = all.get(token) else { continue };
-            let mut timer = lock(&task.timer);
-            if timer.set != Some(at) {
-                continue;
-            }
-            timer.set = timer.deadline.filter(|deadline| *deadline > now);
-            match timer.set {
-                Some(later) => alarms.push(Reverse((later, token))),
-                None => {
-                    ready.extend((timer.deadline.is_some() && task.slot.call()).then(|| Arc::clone(task)))
-                }
-            }
+        let due = |task: &&Arc<Task>| ready.extend(task.slot.call().then(|| Arc::clone(task)));
+        if alarms.next().is_some() {
+            alarms.ring(Instant::now(), |token| all.get(token), |task| &task.timer, due);
         }
         ready
     }
 
     /// Rouses the thread that polls.
     fn ring(&self) {
-        // A bell that cannot be rung is ringing.
         let _ = self.bell.wake();
     }
 }
@@ -190,7 +158,7 @@ impl Task {
 
     /// Asks to be run at `deadline`, if not before.
     pub(crate) fn remind(&self, deadline: Instant) {
-        lock(&self.timer).deadline = Some(deadline);
+        self.timer.set_deadline(Some(deadline));
     }
 
     fn add(self: &Arc<Self>) {
@@ -216,7 +184,7 @@ impl Task {
     /// Runs it until it waits.
     fn run(self: &Arc<Self>) {
         self.slot.take();
-        lock(&self.timer).deadline = None;
+        self.timer.set_deadline(None);
         let waker = Waker::from(Arc::clone(self));
         let mut future = lock(&self.future);
         let Some(running) = future.as_mut() else { return };
@@ -237,14 +205,9 @@ impl Task {
     }
 
     fn set_timer(&self) {
-        let timer = lock(&self.timer);
-        let Some(deadline) = timer.deadline.filter(|at| timer.set.is_none_or(|set| *at < set)) else {
-            return;
-        };
-        drop(timer);
+        let Some(deadline) = self.timer.unset() else { return };
         let mut tasks = lock(&self.engine.tasks);
-        lock(&self.timer).set = Some(deadline);
-        tasks.alarms.push(Reverse((deadline, self.token)));
+        tasks.alarms.set(deadline, self.token, &self.timer);
         let late = tasks.polls_until.is_some_and(|until| until.is_none_or(|until| deadline < until));
         drop(tasks);
         if late {
@@ -258,12 +221,6 @@ impl Wake for Task {
         if self.slot.call() {
             self.add();
         }
-    }
-}
-
-impl fmt::Debug for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("token", &self.token).field("slot", &self.slot).finish_non_exhaustive()
     }
 }
 

@@ -13,19 +13,15 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! This crate accepts, reads, writes, waits and stops; it knows nothing of HTTP. The protocol is `wsgi-proto`, what an
-//! application sees is `wsgi-app`, and all of it is re-exported here.
+//! It knows nothing of HTTP; `wsgi-proto` and `wsgi-app` do, and are re-exported.
 //!
 //! # Threads
 //!
-//! Connections that wait hold no thread, and no buffer beyond an unfinished head: all of them sit in one poller. The
-//! thread that polls takes the next one that is ready, reads until a whole head is there, runs the application, writes
-//! the answer, and polls again. When the application keeps it for longer than about two milliseconds, another thread
-//! takes the poller. So quick applications run on one thread that nobody wakes, and those that wait (for a database, or
-//! for the request body) run side by side on as many threads as it takes, which leave when they were idle for 2 s.
-//! The thread that calls [`serve`] accepts, and one more watches.
-//!
-//! The threads poll a [`Body::stream`], too: it may wait for whatever wakes its waker, but it finds no runtime.
+//! Connections that wait hold no thread, and no buffer beyond an unfinished head: all sit in one poller. The thread that
+//! polls takes the next one that is ready, runs the application, and polls again. When it stays away for longer than about
+//! two milliseconds, another thread takes the poller. So quick applications run on one thread that nobody wakes, and those
+//! that wait run side by side on as many as it takes, which leave after 2 s without work. The thread that calls [`serve`]
+//! accepts, and one more watches. A [`Body::stream`] is polled by these threads, too, and finds no runtime.
 
 #![cfg(unix)]
 #![forbid(unsafe_code)]
@@ -43,11 +39,10 @@ pub use wsgi_app::blocking::{Application, Environ, Input, Lines, StartResponse, 
 pub use wsgi_app::*;
 
 use socket2::Socket;
-use wsgi_app::blocking::{Blocking, Line};
+use wsgi_app::blocking::{Alarm, Blocking, Line, run_life};
 
 use crate::connection::Connection;
 use crate::engine::Engine;
-use crate::listener::{Alarm, block_on};
 
 /// Serves `application` on a bound and listening `listener` with the default options, until the process ends.
 ///
@@ -83,16 +78,15 @@ impl<A: Application> Server<A> {
 
     wsgi_app::option_methods!(server);
 
-    /// The largest number of threads that run the application; when each is busy, requests wait. Default: `max_size`,
-    /// so that none waits. Allowed: 1 or more; 0 counts as 1.
+    /// The most threads that run the application; then requests wait. Default: `max_size`. Allowed: 1 or more.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// Serves until the handle is told to stop, or a listener becomes unusable. Then the listeners are closed, idle
-    /// connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut. An
-    /// application that does not return even then is left behind with its thread.
+    /// Serves until the handle is told to stop, or a listener becomes unusable. Then listeners and idle connections are
+    /// closed, requests that have begun are finished; at `graceful_timeout` what is left is cut. An application that
+    /// does not return even then is left behind with its thread.
     ///
     /// # Errors
     ///
@@ -115,17 +109,16 @@ impl<A: Application> Server<A> {
             |(socket, peer)| begin(&engine, &server, socket, peer),
             |time| alarm.sleep(time),
         );
-        let ended = block_on(life, &weak, &alarm);
+        let ended = run_life(life, &wait::waker(), &alarm, |deadline| listener::wait(&weak, deadline));
         engine.stop();
         ended
     }
 }
 
+type Serving<A> = wsgi_app::Server<Blocking<A>>;
+
 /// Serves one connection.
-fn begin<A>(engine: &Arc<Engine>, server: &Arc<wsgi_app::Server<Blocking<A>>>, socket: Socket, peer: Peer)
-where
-    A: Application,
-{
+fn begin<A: Application>(engine: &Arc<Engine>, server: &Arc<Serving<A>>, socket: Socket, peer: Peer) {
     let permit = server.admit(peer);
     match engine.watch(&socket) {
         Ok(task) => {

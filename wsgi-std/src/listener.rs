@@ -1,16 +1,13 @@
-//! Bound listeners, and the thread that accepts.
+//! Bound listeners.
 
-use std::cell::Cell;
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::pin::pin;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use socket2::{SockAddr, Socket};
@@ -57,11 +54,8 @@ impl Listener {
         if let Some(address) = address.as_ref().and_then(SockAddr::as_socket) {
             return Place::Ip { address, encrypted: false };
         }
-        let path = address.as_ref().and_then(SockAddr::as_pathname);
-        Place::Local {
-            path: path.map(|path| path.display().to_string()).unwrap_or_default(),
-            encrypted: false,
-        }
+        let path = address.as_ref().and_then(SockAddr::as_pathname).map(|path| path.display().to_string());
+        Place::Local { path: path.unwrap_or_default(), encrypted: false }
     }
 }
 
@@ -77,38 +71,10 @@ impl From<UnixListener> for Listener {
     }
 }
 
-/// When the accepting thread has to be woken.
-#[derive(Debug, Default)]
-pub(crate) struct Alarm(Cell<Option<Instant>>);
-
-impl Alarm {
-    /// Ready after `time`.
-    pub(crate) fn sleep(&self, time: Duration) -> impl Future<Output = ()> {
-        let end = Instant::now().checked_add(time);
-        poll_fn(move |_| match end {
-            Some(end) if end <= Instant::now() => Poll::Ready(()),
-            _ => {
-                // There is one sleep at a time.
-                self.0.set(end);
-                Poll::Pending
-            }
-        })
-    }
-}
-
-/// Runs `life` on this thread, which waits for those of `listeners` that are there.
-pub(crate) fn block_on<R>(life: impl Future<Output = R>, listeners: &[Weak<Listener>], alarm: &Alarm) -> R {
-    let (mut life, waker) = (pin!(life), wait::waker());
-    loop {
-        alarm.0.set(None);
-        if let Poll::Ready(result) = life.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return result;
-        }
-        // One that has more to accept, for which it is not the time, would end the wait at once.
-        let listeners: Vec<_> = listeners.iter().filter_map(Weak::upgrade).collect();
-        let drained = listeners.iter().filter(|listener| listener.drained.swap(false, Ordering::Relaxed));
-        // A wait that fails is a short one.
-        let _ =
-            wait::wait(drained.map(|listener| PollFd::new(&listener.socket, PollFlags::IN)), alarm.0.get());
-    }
+/// Waits for those of `listeners` that are there.
+pub(crate) fn wait(listeners: &[Weak<Listener>], deadline: Option<Instant>) {
+    // One that has more to accept, for which it is not the time, would end the wait at once.
+    let listeners: Vec<_> = listeners.iter().filter_map(Weak::upgrade).collect();
+    let drained = listeners.iter().filter(|listener| listener.drained.swap(false, Ordering::Relaxed));
+    let _ = wait::wait(drained.map(|listener| PollFd::new(&listener.socket, PollFlags::IN)), deadline);
 }

@@ -48,7 +48,7 @@ impl Listener {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ServerConfig>) -> Self {
-        self.tls = Tls::new(config);
+        self.tls.acceptor = Some(config.into());
         self
     }
 

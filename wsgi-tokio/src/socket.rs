@@ -16,14 +16,8 @@ use wsgi_app::Transport;
 
 /// A socket, and the one timer of its connection.
 pub(crate) struct Socket<S> {
-    stream: S,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl<S> Socket<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self { stream, timer: None }
-    }
+    pub(crate) stream: S,
+    pub(crate) timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// A byte stream of tokio that can wait for something to read without a buffer.
@@ -43,34 +37,27 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     }
 }
 
-impl Stream for TcpStream {
-    fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_read_ready(self, context)
-    }
+macro_rules! stream {
+    ($socket:ty) => {
+        impl Stream for $socket {
+            fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Self::poll_read_ready(self, context)
+            }
 
-    fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
-        (&*SockRef::from(self)).read(space)
-    }
+            fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
+                (&*SockRef::from(self)).read(space)
+            }
 
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Self::try_write(self, bytes)
-    }
+            fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                Self::try_write(self, bytes)
+            }
+        }
+    };
 }
 
+stream!(TcpStream);
 #[cfg(unix)]
-impl Stream for UnixStream {
-    fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_read_ready(self, context)
-    }
-
-    fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
-        (&*SockRef::from(self)).read(space)
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Self::try_write(self, bytes)
-    }
-}
+stream!(UnixStream);
 
 impl<S: Stream> Transport for Socket<S> {
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -10,7 +10,7 @@ use crate::socket::{Socket, Stream};
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     #[cfg(feature = "tls")]
-    acceptor: Option<tokio_rustls::TlsAcceptor>,
+    pub(crate) acceptor: Option<tokio_rustls::TlsAcceptor>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -37,7 +37,7 @@ impl Tls {
             return;
         }
         let permit = server.admit(peer);
-        tokio::spawn(serve_connection(server, permit, Socket::new(stream)));
+        tokio::spawn(serve_connection(server, permit, Socket { stream, timer: None }));
     }
 }
 
@@ -48,18 +48,10 @@ mod rustls {
     use std::task::{Context, Poll};
 
     use tokio_rustls::TlsAcceptor;
-    use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::server::TlsStream;
     use wsgi_app::{Application, Permit, Server, serve_connection};
 
-    use super::Tls;
     use crate::socket::{Socket, Stream};
-
-    impl Tls {
-        pub(crate) fn new(config: Arc<ServerConfig>) -> Self {
-            Self { acceptor: Some(config.into()) }
-        }
-    }
 
     impl<S: Stream> Stream for TlsStream<S> {
         fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -82,7 +74,7 @@ mod rustls {
         let bounded = tokio::time::timeout(server.handshake_timeout(), acceptor.accept(stream));
         let handshake = async { bounded.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) };
         if let Some(stream) = server.handshake(&permit, handshake).await {
-            serve_connection(server, permit, Socket::new(stream)).await;
+            serve_connection(server, permit, Socket { stream, timer: None }).await;
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::InputError;
 ///
 /// It is [`io::Read`] and [`io::BufRead`] as well, for whatever takes a reader. Where a method here has the name of one
 /// of theirs (`read`, `read_to_end`, `read_line`), this one is found first; theirs is `io::Read::read(&mut input, ..)`.
+/// Only `lines` is that of `BufRead` where it is imported; this one is `Input::lines(&input)` then.
 #[derive(Clone, Debug)]
 pub struct Input {
     inner: crate::Input,
@@ -143,10 +144,9 @@ impl io::Read for Input {
 
 impl io::BufRead for Input {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.shown.is_empty() {
-            let handle = &self.inner.handle;
-            self.shown = handle.block_on(poll_fn(|context| handle.poll_peek(context)))?;
-        }
+        // Another handle may have taken what was shown before.
+        let handle = &self.inner.handle;
+        self.shown = handle.block_on(poll_fn(|context| handle.poll_peek(context)))?;
         Ok(&self.shown)
     }
 

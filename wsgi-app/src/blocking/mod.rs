@@ -5,8 +5,10 @@
 //!
 //! The rest is for engines: a [`Desk`] where threads get their work, and a [`Slot`] for each connection.
 
+mod alarms;
 mod desk;
 mod input;
+mod life;
 mod response;
 mod slot;
 mod stream;
@@ -16,8 +18,10 @@ mod wire;
 use std::future::{Ready, ready};
 use std::ops::Deref;
 
+pub use alarms::{Alarms, Timer};
 pub use desk::{Came, Desk, Work};
 pub use input::{Input, Lines};
+pub use life::{Alarm, run_life};
 pub use response::{StartResponse, Write};
 pub use slot::Slot;
 pub use stream::Stream;
