@@ -73,7 +73,7 @@ fn two_threads_share_the_lines_of_one_body() {
         let input = environ.input();
         let count = || Input::lines(&input).map(|line| line.map(|line| line.len())).sum::<Result<usize, _>>();
         let sums = thread::scope(|scope| {
-            let threads = [scope.spawn(&count), scope.spawn(&count)];
+            let threads = [scope.spawn(count), scope.spawn(count)];
             threads.map(|thread| thread.join().expect("no panic"))
         });
         let [one, two] = sums;
