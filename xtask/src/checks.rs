@@ -1,5 +1,8 @@
 //! The steps that are a command or two of cargo.
 
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::command::{Cmd, require_subcommand, target_dir};
 use crate::{Options, Outcome, PRIVATE, PUBLISHED};
 
@@ -40,8 +43,13 @@ pub(crate) fn package(_: &Options) -> Outcome {
     if !in_ci() {
         command = command.arg("--allow-dirty");
     }
-    command.run()?;
-    Ok(String::new())
+    // Cargo remembers what it unpacked by the folder and the version: a folder that was used before gives old sources.
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let folder = target_dir().join(format!("package-{since_1970}"));
+    let packaged = command.env("CARGO_TARGET_DIR", &folder).run();
+    // What is left there is of no further use; next time it is another folder.
+    let _ = fs::remove_dir_all(folder);
+    packaged.map(|()| String::new())
 }
 
 /// What a change of the code alone can break, so that it needs no network beyond the crates themselves.
