@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use wsgi_proto::{Event, Instant, Io, Lost};
+use wsgi_proto::{Event, Io, Lost};
 
 use crate::Application;
 use crate::environ::Environ;
@@ -29,7 +29,6 @@ pub async fn serve_connection<A: Application>(
         woken: true,
         stale: true,
         resting: None,
-        expiring: None,
         spare: None,
     };
     if !server.core.logs() {
@@ -80,8 +79,6 @@ pub(crate) struct Driver<T> {
     stale: bool,
     /// What the machine waited for when the task went to sleep, if nothing but a peer that sends could change that.
     resting: Option<Io>,
-    /// The deadline that an open exchange waits for. The machine tells those that wait elsewhere nothing of it.
-    expiring: Option<Instant>,
     /// The environ of the last request, if it can be used again.
     spare: Option<Environ>,
 }
@@ -177,12 +174,12 @@ impl<T: Transport> Driver<T> {
                 self.stale = true;
                 return Poll::Ready(Some(result));
             }
-            let Self { link, shared, stale, expiring, .. } = self;
+            let Self { link, shared, stale, .. } = self;
             link.read_clocks();
             let mut cell = shared.lock();
             cell.awake();
-            let mut moved = false;
-            *expiring = loop {
+            let mut moved = cell.has_expired(link.now);
+            loop {
                 obey(&mut cell);
                 if cell.order == Order::Abort {
                     return Poll::Ready(None);
@@ -190,14 +187,15 @@ impl<T: Transport> Driver<T> {
                 match cell.machine.poll(link.now) {
                     Event::Io(io) if !link.is_spent() => {
                         if !link.move_bytes(&mut cell, io, false, context) {
-                            break io.deadline.map(|(at, _)| at);
+                            cell.expect(io);
+                            break;
                         }
                         moved = true;
                     }
                     Event::TakenOver if link.hand_over(&mut cell) => moved = true,
-                    _ => break None,
+                    _ => break,
                 }
-            };
+            }
             if moved {
                 cell.wake_application(context);
             }
@@ -216,12 +214,12 @@ impl<T: Transport> Driver<T> {
     /// The task slept during an exchange: the machine learns the time before the application is asked, and whoever
     /// waits for a deadline that has passed is woken.
     fn wake_up(&mut self, context: &mut Context<'_>) {
-        let Self { link, shared, expiring, .. } = self;
+        let Self { link, shared, .. } = self;
         link.read_clocks();
         let mut cell = shared.lock();
         cell.awake();
         cell.machine.poll(link.now);
-        if expiring.take().is_some_and(|at| at <= link.now.instant) {
+        if cell.has_expired(link.now) {
             cell.wake_application(context);
         }
     }

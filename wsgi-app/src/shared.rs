@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Wea
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
-use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Now, Peer};
+use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Io, Now, Peer};
 
 use crate::InputError;
 use crate::blocking::Wire;
@@ -47,6 +47,8 @@ pub(crate) struct Cell {
     pub(crate) order: Order,
     /// Since when the connection waits for a whole request; `None` while the application has one.
     pub(crate) waits_since: Option<Instant>,
+    /// The next deadline of the open exchange. The machine says nothing any more about one that has passed.
+    expires: Option<Instant>,
     /// The transport of a connection that the application has taken over, until it fetches it.
     stream: Option<Box<dyn Transport>>,
     handed_over: bool,
@@ -68,6 +70,7 @@ impl Shared {
             serial: 0,
             order: Order::Serve,
             waits_since: Some(core.clock.now().instant),
+            expires: None,
             stream: None,
             handed_over: false,
             fetching: false,
@@ -151,6 +154,17 @@ impl Cell {
     pub(crate) fn begin_exchange(&mut self) {
         self.serial += 1;
         self.peeked.clear();
+        self.expires = None;
+    }
+
+    /// Remembers until when a wait of the open exchange may take.
+    pub(crate) fn expect(&mut self, io: Io) {
+        self.expires = io.deadline.map(|(at, _)| at);
+    }
+
+    /// Whether it has taken longer, told once: whoever waits has to be asked again, since nothing else would wake it.
+    pub(crate) fn has_expired(&mut self, now: Now) -> bool {
+        self.expires.take_if(|at| *at <= now.instant).is_some()
     }
 
     /// Leaves the transport to the application, which has taken the connection over. False: it has one.
@@ -247,7 +261,8 @@ impl Handle {
                 Poll::Ready(Ok(Some(result)))
             }
             Ok(BodyEvent::End(_)) => Poll::Ready(Ok(None)),
-            Ok(BodyEvent::Io(_)) => {
+            Ok(BodyEvent::Io(io)) => {
+                cell.expect(io);
                 cell.wait(context);
                 Poll::Pending
             }

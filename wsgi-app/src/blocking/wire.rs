@@ -132,12 +132,15 @@ impl Handle {
         let mut link = Link::new(Line(Arc::clone(wire)), Arc::clone(self.core()));
         link.read_clocks();
         let mut cell = self.lock();
-        let mut moved = false;
+        let mut moved = cell.has_expired(link.now);
         let io = loop {
             obey(&mut cell);
             match cell.machine.poll(link.now) {
                 Event::Io(io) if link.move_bytes(&mut cell, io, false, context) => moved = true,
-                Event::Io(io) => break io,
+                Event::Io(io) => {
+                    cell.expect(io);
+                    break io;
+                }
                 Event::TakenOver if link.hand_over(&mut cell) => moved = true,
                 _ => break Io::default(),
             }
