@@ -8,6 +8,7 @@
 //! This module knows no sockets and no clocks, so that all interleavings can be tried: `tests/model.rs`.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
 use super::sync::{Condvar, Mutex, MutexGuard, PoisonError, wait_at_most};
@@ -72,6 +73,8 @@ struct State<P, T> {
     /// How many of them are with a task, and how many have nothing to do.
     running: usize,
     spare: usize,
+    /// A thread was called or begun, and has not come yet.
+    coming: bool,
     watched: bool,
     stopping: bool,
 }
@@ -90,6 +93,7 @@ impl<P, T> Desk<P, T> {
             most,
             running: 0,
             spare: 0,
+            coming: false,
             watched: true,
             stopping: false,
         };
@@ -105,7 +109,7 @@ impl<P, T> Desk<P, T> {
     pub fn next(&self, came: Came<P, T>) -> Work<P, T> {
         let mut state = self.lock();
         match came {
-            Came::Begun => {}
+            Came::Begun => state.coming = false,
             Came::Polled(poller, ready) => {
                 state.poller = Some(poller);
                 state.ready.extend(ready);
@@ -133,6 +137,7 @@ impl<P, T> Desk<P, T> {
             state.spare += 1;
             (state, tired) = wait_at_most(&self.spare, state, IDLE);
             state.spare -= 1;
+            state.coming = false;
         }
         state.threads -= 1;
         self.left.notify_all();
@@ -141,7 +146,7 @@ impl<P, T> Desk<P, T> {
 
     /// What the watcher does, until the desk stops. `begin` begins another thread, if it can.
     pub fn watch(&self, begin: impl Fn() -> bool) {
-        let mut state = self.lock();
+        let (mut state, mut joined) = (self.lock(), false);
         while !state.stopping {
             if !state.ticks {
                 state = self.watcher.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -150,20 +155,28 @@ impl<P, T> Desk<P, T> {
             let (seen, tick) = (state.taken, state.tick);
             (state, _) = wait_at_most(&self.watcher, state, tick);
             if state.taken != seen {
-                state.tick = TICK.min(2 * tick);
+                // What the thread that has just joined in took says little.
+                if !mem::take(&mut joined) {
+                    state.tick = TICK.min(2 * tick);
+                }
             } else if state.poller.is_none() {
                 // Somebody polls, and nothing has happened.
                 state.ticks = false;
-            } else if !state.stopping {
+            } else if !state.stopping && !state.coming {
                 state.tick = SHORTEST.max(tick / 2);
+                joined = true;
                 if state.spare > 0 {
+                    state.coming = true;
                     self.spare.notify_one();
                 } else if state.threads < state.most {
+                    state.coming = true;
                     state.threads += 1;
                     drop(state);
                     let begun = begin();
                     state = self.lock();
-                    state.threads -= usize::from(!begun);
+                    if !begun {
+                        (state.coming, state.threads) = (false, state.threads - 1);
+                    }
                 } else {
                     // The next thread that comes back sees to it.
                     state.ticks = false;
