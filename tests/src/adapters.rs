@@ -3,15 +3,20 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use tokio::runtime::Runtime;
+use wsgi_tokio::rustls::ServerConfig;
 use wsgi_tokio::{Application, Options, Report, ServerHandle};
 
 use crate::echo::listen::Bound;
 #[cfg(unix)]
 use crate::echo::on_std;
 use crate::echo::{on_smol, on_tokio};
+
+/// Certificates and the rest, if there has to be HTTPS.
+pub type Tls<'a> = Option<&'a Arc<ServerConfig>>;
 
 /// Something that serves.
 pub trait Adapter: Sync {
@@ -20,7 +25,21 @@ pub trait Adapter: Sync {
     /// # Errors
     ///
     /// There is no port, or the runtime does not take it.
-    fn start(&self, options: Options, application: impl Application) -> io::Result<Running>;
+    fn start(&self, options: Options, application: impl Application) -> io::Result<Running> {
+        self.start_with(None, options, application)
+    }
+
+    /// Serves on a free port, and speaks HTTPS if there is `tls`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    fn start_with(
+        &self,
+        tls: Tls<'_>,
+        options: Options,
+        application: impl Application,
+    ) -> io::Result<Running>;
 }
 
 /// A running server.
@@ -47,10 +66,15 @@ pub struct Smol;
 pub struct AsyncStd;
 
 impl Adapter for Tokio {
-    fn start(&self, options: Options, application: impl Application) -> io::Result<Running> {
+    fn start_with(
+        &self,
+        tls: Tls<'_>,
+        options: Options,
+        application: impl Application,
+    ) -> io::Result<Running> {
         let _inside = self.0.enter();
         let (bound, address) = bind()?;
-        let server = wsgi_tokio::Server::new(on_tokio::listener(bound)?, application).options(options);
+        let server = wsgi_tokio::Server::new(on_tokio::listener(bound, tls)?, application).options(options);
         let (tell, ended) = sync_channel(1);
         let handle = server.handle();
         self.0.spawn(telling(tell, server.serve()));
@@ -59,9 +83,14 @@ impl Adapter for Tokio {
 }
 
 impl Adapter for Smol {
-    fn start(&self, options: Options, application: impl Application) -> io::Result<Running> {
+    fn start_with(
+        &self,
+        tls: Tls<'_>,
+        options: Options,
+        application: impl Application,
+    ) -> io::Result<Running> {
         let (bound, address) = bind()?;
-        let server = wsgi_smol::Server::new(on_smol::listener(bound)?, application).options(options);
+        let server = wsgi_smol::Server::new(on_smol::listener(bound, tls)?, application).options(options);
         let (tell, ended) = sync_channel(1);
         let handle = server.handle();
         smol::spawn(telling(tell, server.serve())).detach();
@@ -70,9 +99,14 @@ impl Adapter for Smol {
 }
 
 impl Adapter for AsyncStd {
-    fn start(&self, options: Options, application: impl Application) -> io::Result<Running> {
+    fn start_with(
+        &self,
+        tls: Tls<'_>,
+        options: Options,
+        application: impl Application,
+    ) -> io::Result<Running> {
         let (bound, address) = bind()?;
-        let listener = on_smol::async_std_listener(bound);
+        let listener = on_smol::async_std_listener(bound, tls);
         let server = wsgi_smol::Server::new(listener, application).options(options);
         let (tell, ended) = sync_channel(1);
         let handle = server.handle();
@@ -88,8 +122,22 @@ impl Adapter for AsyncStd {
 /// There is no port.
 #[cfg(unix)]
 pub fn start_std(options: Options, application: impl wsgi_std::Application) -> io::Result<Running> {
+    start_std_with(None, options, application)
+}
+
+/// As [`start_std`], with HTTPS if there is `tls`.
+///
+/// # Errors
+///
+/// There is no port.
+#[cfg(unix)]
+pub fn start_std_with(
+    tls: Tls<'_>,
+    options: Options,
+    application: impl wsgi_std::Application,
+) -> io::Result<Running> {
     let (bound, address) = bind()?;
-    let server = wsgi_std::Server::new(on_std::listener(bound), application).options(options);
+    let server = wsgi_std::Server::new(on_std::listener(bound, tls), application).options(options);
     let (tell, ended) = sync_channel(1);
     let handle = server.handle();
     // Nobody listens when the test has failed.

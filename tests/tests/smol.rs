@@ -155,7 +155,7 @@ fn an_error_of_one_connection_ends_nothing_and_one_of_the_listener_does() {
 #[test]
 fn connections_run_on_the_executor_that_was_given() {
     let ((listener, address), executor) = (free_port(), Arc::new(Executor::new()));
-    let server = server(Async::new(listener).unwrap()).executor(Arc::clone(&executor));
+    let server = server(Async::new(listener).unwrap()).pool(Arc::clone(&executor));
     let handle = server.handle();
     let ended = run(server.serve());
     let mut stream = TcpStream::connect(address).unwrap();

@@ -283,7 +283,7 @@ fn a_client_that_takes_nothing_holds_no_thread() {
             }
         },
     );
-    let server = server.options(quiet()).threads(1);
+    let server = server.options(quiet()).pool(1);
     let handle = server.handle();
     let ended = thread::spawn(|| server.serve());
     eventually("it accepts", || !handle.addresses().is_empty());

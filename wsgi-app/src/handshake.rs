@@ -3,25 +3,48 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
+use crate::application::Application;
+use crate::drive::serve_connection;
 use crate::register::Permit;
 use crate::server::Server;
 use crate::shared::Order;
+use crate::transport::Transport;
+
+/// Runs a handshake (of TLS) in the connection's own task, and then [serves](serve_connection) what it brings. `sleep` is
+/// the runtime's, for `handshake_timeout`.
+///
+/// A handshake that fails is a debug entry of the log. When the server stops, or needs the room, before it is done, the
+/// connection ends: nothing of a request has been read.
+pub async fn serve_after_handshake<A: Application, T: Transport, S: Future>(
+    server: Arc<Server<A>>,
+    permit: Permit,
+    handshake: impl Future<Output = io::Result<T>>,
+    sleep: impl FnOnce(Duration) -> S,
+) {
+    let timer = sleep(server.handshake_timeout());
+    if let Some(transport) = server.handshake(&permit, handshake, timer).await {
+        serve_connection(server, permit, transport).await;
+    }
+}
 
 impl<A> Server<A> {
-    /// Runs a handshake (of TLS) in the connection's own task. `None` when it fails, which is logged, or when the
-    /// server stops or needs the room: nothing of a request has been read. The adapter bounds its time by
-    /// [`handshake_timeout`](Self::handshake_timeout).
-    pub async fn handshake<T>(
+    async fn handshake<T>(
         &self,
         permit: &Permit,
         handshake: impl Future<Output = io::Result<T>>,
+        timer: impl Future,
     ) -> Option<T> {
-        let mut handshake = pin!(handshake);
+        let (mut handshake, mut timer) = (pin!(handshake), pin!(timer));
         let done = poll_fn(|context| {
             if let Poll::Ready(done) = handshake.as_mut().poll(context) {
                 return Poll::Ready(Some(done));
+            }
+            if timer.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
             }
             let mut cell = permit.shared.lock();
             if cell.order > Order::Serve {
@@ -31,7 +54,7 @@ impl<A> Server<A> {
             Poll::Pending
         });
         match done.await? {
-            Ok(stream) => Some(stream),
+            Ok(transport) => Some(transport),
             Err(error) => {
                 let peer = *permit.shared.lock().machine.peer();
                 self.core.handshake_failed(&peer, &error);

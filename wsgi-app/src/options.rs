@@ -49,33 +49,6 @@ impl Default for Options {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! option_methods {
-    // For a builder with the fields `options`, `handle` and `listeners`.
-    (server) => {
-        $crate::option_methods!();
-
-        fn options_mut(&mut self) -> &mut $crate::Options {
-            &mut self.options
-        }
-
-        /// Replaces all options.
-        #[must_use]
-        pub fn options(mut self, options: $crate::Options) -> Self {
-            self.options = options;
-            self
-        }
-
-        /// Accepts on one more listener.
-        #[must_use]
-        pub fn listener(mut self, listener: impl Into<Listener>) -> Self {
-            self.listeners.push(listener.into());
-            self
-        }
-
-        /// Stops and watches the server from any thread; may be taken before it runs.
-        pub fn handle(&self) -> $crate::ServerHandle {
-            self.handle.clone()
-        }
-    };
     () => {
         /// Writes the log, a line an entry, to `writer`. Default: standard error.
         #[must_use]
@@ -325,11 +298,11 @@ impl Options {
             ("handshake_timeout", Some(self.handshake_timeout)),
         ] {
             if value.is_some_and(|time| time.is_zero()) {
-                return Err(OptionError::new(option, "0 s", "more than zero".into()));
+                return Err(OptionError::new(option, "0 s", "more than zero"));
             }
         }
         if self.config.environ.iter().any(|(name, _)| name.is_empty()) {
-            return Err(OptionError::new("environ", "\"\"", "names that are not empty".into()));
+            return Err(OptionError::new("environ", "\"\"", "names that are not empty"));
         }
         match &self.log_format {
             None => Ok(LogFormat::default()),
@@ -359,8 +332,9 @@ pub struct OptionError {
 }
 
 impl OptionError {
-    fn new(option: &'static str, value: impl fmt::Display, allowed: String) -> Self {
-        Self { option, value: value.to_string(), allowed }
+    /// `option` has a `value` that is not among those `allowed`; for options that an adapter adds.
+    pub fn new(option: &'static str, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
+        Self { option, value: value.to_string(), allowed: allowed.into() }
     }
 
     /// The name of the option.

@@ -20,7 +20,7 @@ pub struct Permit {
 
 impl Permit {
     /// Says what the connection's bytes are moved over when its application blocks.
-    pub fn wire(&self, wire: Weak<dyn Wire>) {
+    pub(crate) fn wire(&self, wire: Weak<dyn Wire>) {
         // The first one stays.
         let _ = self.shared.wire.set(wire);
     }

@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,21 +20,27 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a listener accepts connections.
 #[derive(Clone, Debug)]
-pub enum Place {
-    /// On an internet address.
-    Ip {
-        /// The address that it is bound to.
-        address: SocketAddr,
-        /// Whether it speaks TLS.
-        encrypted: bool,
-    },
-    /// On a unix socket, or somewhere else without an address; a path, or empty.
-    Local {
-        /// The path of the socket.
-        path: String,
-        /// Whether it speaks TLS.
-        encrypted: bool,
-    },
+pub struct Place {
+    /// The internet address that it is bound to, if that is what it is bound to.
+    pub address: Option<SocketAddr>,
+    /// The path of its unix socket; else empty.
+    pub path: String,
+    /// Whether it speaks TLS.
+    pub encrypted: bool,
+}
+
+impl Place {
+    /// That of a listener which is bound to an internet address, and does not speak TLS.
+    pub fn tcp(address: io::Result<SocketAddr>) -> Self {
+        Self { address: address.ok(), ..Self::local(None) }
+    }
+
+    /// That of a listener which is bound to a unix socket, or takes its connections from elsewhere, and does not speak
+    /// TLS.
+    pub fn local(path: Option<&Path>) -> Self {
+        let path = path.map(|path| path.display().to_string()).unwrap_or_default();
+        Self { address: None, path, encrypted: false }
+    }
 }
 
 impl<A> Server<A> {

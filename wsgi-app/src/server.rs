@@ -74,16 +74,14 @@ impl<A> Server<A> {
     /// Tells the log and the handle where the server accepts.
     pub fn announce(&self, handle: &ServerHandle, place: &Place) {
         let core = &self.core;
-        let scheme = |encrypted: bool| if encrypted { "https" } else { "http" };
-        let (text, public) = match place {
-            Place::Ip { address, encrypted } => {
-                handle.add_address(*address);
-                (format!("{}://{address}", scheme(*encrypted)), !address.ip().is_loopback())
-            }
-            Place::Local { path, encrypted } => (format!("{}:{path}", scheme(*encrypted)), false),
+        let scheme = if place.encrypted { "https" } else { "http" };
+        let text = match place.address {
+            Some(address) => format!("{scheme}://{address}"),
+            None => format!("{scheme}:{}", place.path),
         };
+        place.address.into_iter().for_each(|address| handle.add_address(address));
         core.info(&format!("({}) wsgi starting up on {text}", std::process::id()));
-        if core.debug && public {
+        if core.debug && place.address.is_some_and(|address| !address.ip().is_loopback()) {
             core.info("warning: debug is on, errors of the application are shown to every client");
         }
     }

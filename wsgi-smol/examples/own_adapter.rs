@@ -82,7 +82,7 @@ fn main() -> Result<()> {
             let socket = Socket { stream, timer: None };
             smol::spawn(wsgi_app::serve_connection(Arc::clone(&server), permit, socket)).detach();
         };
-        let place = |_: &_| Place::Ip { address, encrypted: false };
+        let place = |_: &_| Place::tcp(Ok(address));
         server.run(&handle, vec![listener], place, accept, start, Timer::after).await?;
         Ok(())
     })

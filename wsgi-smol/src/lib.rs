@@ -25,14 +25,17 @@
 
 mod listener;
 mod socket;
+mod tls;
 
 use std::io;
 use std::sync::Arc;
 
 use smol::Timer;
 
+#[cfg(feature = "tls")]
+pub use futures_rustls::rustls;
+use listener::Accepted;
 pub use listener::Listener;
-use listener::{Accepted, Executor};
 pub use socket::Duplex;
 pub use wsgi_app::*;
 
@@ -45,41 +48,16 @@ pub async fn serve(listener: impl Into<Listener>, application: impl Application)
     Server::new(listener, application).serve().await
 }
 
-/// A server that is being set up: options first, then [`serve`](Self::serve).
-#[derive(Debug)]
-#[must_use = "nothing is served before `serve` is awaited"]
-pub struct Server<A> {
-    listeners: Vec<Listener>,
-    application: A,
-    options: Options,
-    handle: ServerHandle,
-    executor: Option<Executor>,
+wsgi_app::server_builder! {
+    /// The executor that the connections run on; somebody has to run it. Default: what [`smol::spawn`] runs on, for
+    /// listeners of async-std what `async_std::task::spawn` does.
+    ///
+    /// An executor that runs in the thread that also serves costs the fewest system calls:
+    /// `smol::block_on(executor.run(server.pool(executor.clone()).serve()))`.
+    pool: Arc<smol::Executor<'static>>
 }
 
 impl<A: Application> Server<A> {
-    /// A server of `application` on a bound and listening `listener`.
-    pub fn new(listener: impl Into<Listener>, application: A) -> Self {
-        Self {
-            listeners: vec![listener.into()],
-            application,
-            options: Options::default(),
-            handle: ServerHandle::new(),
-            executor: None,
-        }
-    }
-
-    wsgi_app::option_methods!(server);
-
-    /// What the connections run on; somebody has to run it. Default: what [`smol::spawn`] runs on, and for listeners of
-    /// async-std what `async_std::task::spawn` does.
-    ///
-    /// An executor that runs in the thread that also serves costs the fewest system calls:
-    /// `smol::block_on(executor.run(server.executor(executor.clone()).serve()))`.
-    pub fn executor(mut self, executor: Arc<smol::Executor<'static>>) -> Self {
-        self.executor = Some(Executor::Own(executor));
-        self
-    }
-
     /// Serves until the handle is told to stop, or a listener becomes unusable. Then the listeners are closed,
     /// idle connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut.
     ///
@@ -88,9 +66,10 @@ impl<A: Application> Server<A> {
     /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
     /// listener.
     pub async fn serve(self) -> io::Result<Report> {
-        let Self { listeners, application, options, handle, executor } = self;
+        let (listeners, application, options, handle, pool) = self.settle();
         let server = wsgi_app::Server::new(options, &handle, application)?;
-        let start = |accepted: Accepted| accepted.spawn(&server, executor.as_ref());
-        server.run(&handle, listeners, Listener::place, Listener::poll_accept, start, Timer::after).await
+        let start = |accepted: Accepted| accepted.spawn(&server, pool.as_deref());
+        let place = |listener: &Listener| listener.place.clone();
+        server.run(&handle, listeners, place, Listener::poll_accept, start, Timer::after).await
     }
 }

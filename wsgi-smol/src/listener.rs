@@ -2,43 +2,41 @@
 
 use std::fmt;
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 #[cfg(unix)]
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use smol::Async;
+use smol::future::Boxed;
 use smol::stream::{self, Stream, StreamExt};
-use wsgi_app::{Address, Application, Peer, Place, Server, Transport, serve_connection};
+use smol::{Async, Executor, Timer};
+use wsgi_app::{Address, Application, Peer, Place, Scheme, Server, Transport, serve_after_handshake};
 
-use crate::socket::{Duplex, Socket};
-
-const NOWHERE: Place = Place::Local { path: String::new(), encrypted: false };
+use crate::socket::Duplex;
+use crate::tls::{Acceptor, open};
 
 /// A listener that is bound and listening already: one of smol, of [`Async`], with the feature `async-std` one of
-/// async-std; or whatever else [brings connections](Self::incoming).
+/// async-std; or whatever else [brings connections](Self::incoming). With the feature `tls` each can speak HTTPS.
 pub struct Listener {
-    connections: stream::Boxed<io::Result<(Box<dyn Transport>, Peer)>>,
-    executor: Executor,
-    place: Place,
+    connections: stream::Boxed<io::Result<(Opening, Peer)>>,
+    pub(crate) place: Place,
+    way: Way,
 }
 
 /// A connection that was just accepted.
-pub(crate) struct Accepted {
-    transport: Box<dyn Transport>,
-    peer: Peer,
-    executor: Executor,
+pub(crate) struct Accepted(Opening, Peer, Way);
+
+/// How connections of one listener are served.
+#[derive(Clone)]
+struct Way {
+    tls: Option<Acceptor>,
+    /// When no pool was given, they run on async-std, not on smol.
+    on_async_std: bool,
 }
 
-/// What connections run on.
-#[derive(Clone, Debug)]
-pub(crate) enum Executor {
-    Smol,
-    #[cfg(feature = "async-std")]
-    AsyncStd,
-    Own(Arc<smol::Executor<'static>>),
-}
+/// What makes a transport of a stream, of whatever kind that is.
+type Opening = Box<dyn FnOnce(Option<Acceptor>) -> Boxed<io::Result<Box<dyn Transport>>> + Send>;
 
 impl Listener {
     /// Takes connections from a stream of them: pipes in memory, TLS of your own, anything that reads and writes by
@@ -46,56 +44,44 @@ impl Listener {
     pub fn incoming<S: Duplex>(
         connections: impl Stream<Item = io::Result<(S, Peer)>> + Send + 'static,
     ) -> Self {
-        let connections = connections.map(|accepted| {
+        let opening = |accepted: io::Result<(S, Peer)>| {
             let (stream, peer) = accepted?;
-            Ok((Box::new(Socket::new(stream)) as Box<dyn Transport>, peer))
-        });
-        let connections = Box::pin(connections.chain(stream::pending()));
-        Self { connections, executor: Executor::Smol, place: NOWHERE }
+            let opening: Opening = Box::new(|tls| Box::pin(open(stream, tls)));
+            Ok((opening, peer))
+        };
+        let connections = Box::pin(connections.map(opening).chain(stream::pending()));
+        Self { connections, place: Place::local(None), way: Way { tls: None, on_async_std: false } }
     }
 
-    fn listening<L: Send + Sync + 'static, S: Duplex>(
-        listener: Arc<Async<L>>,
-        accept: fn(&L) -> io::Result<(S, Peer)>,
-    ) -> Self {
-        // `poll_readable` would be for one task alone, and others may wait for the same listener.
-        Self::incoming(stream::unfold(listener, move |listener| async move {
-            let accepted = loop {
-                match accept(listener.get_ref()) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    accepted => break accepted,
-                }
-                if let Err(error) = listener.readable().await {
-                    break Err(error);
-                }
-            };
-            Some((accepted, listener))
-        }))
+    /// Speaks HTTPS on this listener, with the certificates and everything else that `config` says.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: Arc<futures_rustls::rustls::ServerConfig>) -> Self {
+        self.place.encrypted = true;
+        self.way.tls = Some(config.into());
+        self
     }
 
     pub(crate) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let accepted = ready!(self.connections.poll_next(context));
-        let (transport, peer) = accepted.expect("a stream that is pending in the end does not end")?;
-        Poll::Ready(Ok(Accepted { transport, peer, executor: self.executor.clone() }))
-    }
-
-    pub(crate) fn place(&self) -> Place {
-        self.place.clone()
+        let (opening, peer) = accepted.expect("a stream that is pending in the end does not end")?;
+        Poll::Ready(Ok(Accepted(opening, peer, self.way.clone())))
     }
 }
 
 impl From<Arc<Async<TcpListener>>> for Listener {
     fn from(listener: Arc<Async<TcpListener>>) -> Self {
-        let address = listener.get_ref().local_addr();
-        let place = address.map_or(NOWHERE, |address| Place::Ip { address, encrypted: false });
-        let accept = |listener: &TcpListener| {
-            let (stream, remote) = listener.accept()?;
-            // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
-            let _ = stream.set_nodelay(true);
-            let local = stream.local_addr().map_or(Address::Unix, Address::from);
-            Ok((Async::<TcpStream>::new(stream)?, Peer::new(remote.into(), local)))
-        };
-        Self { place, ..Self::listening(listener, accept) }
+        let place = Place::tcp(listener.get_ref().local_addr());
+        let connections = stream::unfold(listener, |listener| async {
+            let accepted = listener.accept().await.map(|(stream, remote)| {
+                // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
+                let _ = stream.get_ref().set_nodelay(true);
+                let local = stream.get_ref().local_addr().map_or(Address::Unix, Address::from);
+                (stream, Peer::new(remote.into(), local))
+            });
+            Some((accepted, listener))
+        });
+        Self { place, ..Self::incoming(connections) }
     }
 }
 
@@ -103,13 +89,12 @@ impl From<Arc<Async<TcpListener>>> for Listener {
 impl From<Arc<Async<UnixListener>>> for Listener {
     fn from(listener: Arc<Async<UnixListener>>) -> Self {
         let address = listener.get_ref().local_addr().ok();
-        let path = address.as_ref().and_then(|address| address.as_pathname());
-        let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-        let accept = |listener: &UnixListener| {
-            let (stream, _) = listener.accept()?;
-            Ok((Async::<UnixStream>::new(stream)?, Peer::new(Address::Unix, Address::Unix)))
-        };
-        Self { place: Place::Local { path, encrypted: false }, ..Self::listening(listener, accept) }
+        let place = Place::local(address.as_ref().and_then(|address| address.as_pathname()));
+        let connections = stream::unfold(listener, |listener| async {
+            let peer = Peer::new(Address::Unix, Address::Unix);
+            Some((listener.accept().await.map(|(stream, _)| (stream, peer)), listener))
+        });
+        Self { place, ..Self::incoming(connections) }
     }
 }
 
@@ -142,8 +127,9 @@ fn unwrapped<L>(listener: io::Result<Async<L>>) -> Listener
 where
     Listener: From<Async<L>>,
 {
-    let failed = |error| Listener::incoming::<Async<TcpStream>>(stream::once(Err(error)));
-    Listener { executor: Executor::AsyncStd, ..listener.map_or_else(failed, Listener::from) }
+    let failed = |error| Listener::incoming::<Box<smol::net::TcpStream>>(stream::once(Err(error)));
+    let Listener { connections, place, .. } = listener.map_or_else(failed, Listener::from);
+    Listener { connections, place, way: Way { tls: None, on_async_std: true } }
 }
 
 #[cfg(feature = "async-std")]
@@ -161,14 +147,17 @@ impl From<async_std::os::unix::net::UnixListener> for Listener {
 }
 
 impl Accepted {
-    /// Serves the connection in a task of its own, on `executor` if there is one.
-    pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>, executor: Option<&Executor>) {
-        let connection = serve_connection(Arc::clone(server), server.admit(self.peer), self.transport);
-        match executor.unwrap_or(&self.executor) {
-            Executor::Smol => smol::spawn(connection).detach(),
+    /// Serves the connection in a task of its own, on `pool` if there is one.
+    pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>, pool: Option<&Executor<'static>>) {
+        let Self(opening, peer, Way { tls, on_async_std }) = self;
+        let scheme = if tls.is_some() { Scheme::Https } else { peer.scheme };
+        let permit = server.admit(Peer { scheme, ..peer });
+        let connection = serve_after_handshake(Arc::clone(server), permit, opening(tls), Timer::after);
+        match (pool, on_async_std) {
+            (Some(pool), _) => pool.spawn(connection).detach(),
             #[cfg(feature = "async-std")]
-            Executor::AsyncStd => drop(async_std::task::spawn(connection)),
-            Executor::Own(executor) => executor.spawn(connection).detach(),
+            (None, true) => drop(async_std::task::spawn(connection)),
+            (None, _) => smol::spawn(connection).detach(),
         }
     }
 }

@@ -32,26 +32,23 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + ?Sized + 'static> Duplex for Box<S> {}
 
-impl Duplex for Async<TcpStream> {
-    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        (*self).poll_readable(context)
-    }
+macro_rules! socket {
+    ($socket:ty) => {
+        impl Duplex for Async<$socket> {
+            fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+                (*self).poll_readable(context)
+            }
 
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.get_ref().shutdown(Shutdown::Write))
-    }
+            fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(self.get_ref().shutdown(Shutdown::Write))
+            }
+        }
+    };
 }
 
+socket!(TcpStream);
 #[cfg(unix)]
-impl Duplex for Async<UnixStream> {
-    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        (*self).poll_readable(context)
-    }
-
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.get_ref().shutdown(Shutdown::Write))
-    }
-}
+socket!(UnixStream);
 
 /// A stream, and the one timer of its connection.
 pub(crate) struct Socket<S> {

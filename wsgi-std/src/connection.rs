@@ -11,15 +11,32 @@ use std::time::Instant;
 use mio::unix::SourceFd;
 use rustix::event::{PollFd, PollFlags};
 use socket2::Socket;
-use wsgi_app::blocking::Wire;
+use wsgi_app::Server;
+use wsgi_app::blocking::{Application, Blocking, Wire, serve};
 
-use crate::engine::Task;
+use crate::engine::{Engine, Task};
+use crate::listener::Accepted;
 use crate::wait;
 
+type Serving<A> = Arc<Server<Blocking<A>>>;
+
 /// A socket and the task that looks after it.
-pub(crate) struct Connection {
-    pub(crate) socket: Socket,
-    pub(crate) task: Arc<Task>,
+struct Connection {
+    socket: Socket,
+    task: Arc<Task>,
+}
+
+/// Serves a connection that was just accepted.
+pub(crate) fn begin<A: Application>(engine: &Arc<Engine>, server: &Serving<A>, accepted: Accepted) {
+    let Accepted { socket, peer, tls } = accepted;
+    let permit = server.admit(peer);
+    match engine.watch(&socket) {
+        Ok(task) => {
+            let connection = Connection { socket, task: Arc::clone(&task) };
+            task.begin(serve(Arc::clone(server), permit, connection, tls));
+        }
+        Err(error) => drop(server.accept_failed(&error)),
+    }
 }
 
 impl Wire for Connection {

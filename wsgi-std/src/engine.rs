@@ -151,8 +151,8 @@ impl Engine {
 
 impl Task {
     /// Says what the task does; now it is ready.
-    pub(crate) fn begin(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
-        *lock(&self.future) = Some(Box::pin(future));
+    pub(crate) fn begin(self: &Arc<Self>, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        *lock(&self.future) = Some(future);
         self.add();
     }
 

@@ -11,25 +11,38 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use socket2::{SockAddr, Socket};
-use wsgi_app::{Address, Peer, Place};
+use wsgi_app::blocking::Tls;
+use wsgi_app::{Address, Peer, Place, Scheme};
 
 use crate::wait;
 
 /// A listener that is bound and listening already: a `TcpListener` or a `UnixListener` of std, turned into this by
-/// `into`. The file of a unix socket is neither made nor removed here.
+/// `into`, and with the feature `tls` by `tls`. The file of a unix socket is neither made nor removed here.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Socket,
+    pub(crate) socket: Socket,
+    tls: Tls,
     /// Nothing was there to accept.
     drained: AtomicBool,
 }
 
+/// A connection that was just accepted.
+pub(crate) struct Accepted {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
+    pub(crate) tls: Tls,
+}
+
 impl Listener {
-    pub(crate) fn do_not_block(&self) -> io::Result<()> {
-        self.socket.set_nonblocking(true)
+    /// Speaks HTTPS on this listener, with the certificates and everything else that `config` says.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: std::sync::Arc<rustls::ServerConfig>) -> Self {
+        self.tls = Tls::new(config);
+        self
     }
 
-    pub(crate) fn poll_accept(&self) -> Poll<io::Result<(Socket, Peer)>> {
+    pub(crate) fn poll_accept(&self) -> Poll<io::Result<Accepted>> {
         let accepted = self.socket.accept().and_then(|(socket, remote)| {
             socket.set_nonblocking(true)?;
             if !remote.is_unix() {
@@ -38,7 +51,9 @@ impl Listener {
             }
             let address = |address: &SockAddr| address.as_socket().map_or(Address::Unix, Address::from);
             let local = socket.local_addr().as_ref().map_or(Address::Unix, address);
-            Ok((socket, Peer::new(address(&remote), local)))
+            let scheme = if self.tls.is_on() { Scheme::Https } else { Scheme::Http };
+            let peer = Peer { scheme, ..Peer::new(address(&remote), local) };
+            Ok(Accepted { socket, peer, tls: self.tls.clone() })
         });
         match accepted {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -50,24 +65,30 @@ impl Listener {
     }
 
     pub(crate) fn place(&self) -> Place {
-        let address = self.socket.local_addr().ok();
-        if let Some(address) = address.as_ref().and_then(SockAddr::as_socket) {
-            return Place::Ip { address, encrypted: false };
-        }
-        let path = address.as_ref().and_then(SockAddr::as_pathname).map(|path| path.display().to_string());
-        Place::Local { path: path.unwrap_or_default(), encrypted: false }
+        let address = self.socket.local_addr();
+        let place = match address.as_ref().ok().and_then(SockAddr::as_socket) {
+            Some(address) => Place::tcp(Ok(address)),
+            None => Place::local(address.as_ref().ok().and_then(SockAddr::as_pathname)),
+        };
+        Place { encrypted: self.tls.is_on(), ..place }
+    }
+}
+
+impl From<Socket> for Listener {
+    fn from(socket: Socket) -> Self {
+        Self { socket, tls: Tls::default(), drained: AtomicBool::new(false) }
     }
 }
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
-        Self { socket: listener.into(), drained: AtomicBool::new(false) }
+        Socket::from(listener).into()
     }
 }
 
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Self {
-        Self { socket: OwnedFd::from(listener).into(), drained: AtomicBool::new(false) }
+        Socket::from(OwnedFd::from(listener)).into()
     }
 }
 

@@ -41,29 +41,13 @@ pub async fn serve(listener: impl Into<Listener>, application: impl Application)
     Server::new(listener, application).serve().await
 }
 
-/// A server that is being set up: options first, then [`serve`](Self::serve).
-#[derive(Debug)]
-#[must_use = "nothing is served before `serve` is awaited"]
-pub struct Server<A> {
-    listeners: Vec<Listener>,
-    application: A,
-    options: Options,
-    handle: ServerHandle,
+wsgi_app::server_builder! {
+    /// The runtime that the connections run on; it needs timers, and has to outlive the server. Default: the one that
+    /// [`serve`](Self::serve) is awaited on.
+    pool: tokio::runtime::Handle
 }
 
 impl<A: Application> Server<A> {
-    /// A server of `application` on a bound and listening `listener`.
-    pub fn new(listener: impl Into<Listener>, application: A) -> Self {
-        Self {
-            listeners: vec![listener.into()],
-            application,
-            options: Options::default(),
-            handle: ServerHandle::new(),
-        }
-    }
-
-    wsgi_app::option_methods!(server);
-
     /// Serves until the handle is told to stop, or a listener becomes unusable. Then the listeners are closed, idle
     /// connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut.
     ///
@@ -72,9 +56,9 @@ impl<A: Application> Server<A> {
     /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
     /// listener.
     pub async fn serve(self) -> io::Result<Report> {
-        let Self { listeners, application, options, handle } = self;
+        let (listeners, application, options, handle, pool) = self.settle();
         let server = wsgi_app::Server::new(options, &handle, application)?;
-        let start = |accepted: Accepted| accepted.spawn(&server);
+        let start = |accepted: Accepted| accepted.spawn(&server, pool.as_ref());
         server
             .run(&handle, listeners, Listener::place, Listener::poll_accept, start, tokio::time::sleep)
             .await

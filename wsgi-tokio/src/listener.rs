@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Handle;
 use wsgi_app::{Address, Application, Peer, Place, Server};
 
 use crate::tls::Tls;
@@ -66,38 +67,31 @@ impl Listener {
     }
 
     pub(crate) fn place(&self) -> Place {
-        let encrypted = self.tls.is_on();
-        match &self.socket {
-            Listening::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => Place::Ip { address, encrypted },
-                Err(_) => Place::Local { path: String::new(), encrypted },
-            },
+        let place = match &self.socket {
+            Listening::Tcp(listener) => Place::tcp(listener.local_addr()),
             #[cfg(unix)]
             Listening::Unix(listener) => {
                 let address = listener.local_addr().ok();
-                let path = address.as_ref().and_then(|address| address.as_pathname());
-                Place::Local {
-                    path: path.map(|path| path.display().to_string()).unwrap_or_default(),
-                    encrypted,
-                }
+                Place::local(address.as_ref().and_then(|address| address.as_pathname()))
             }
-        }
+        };
+        Place { encrypted: self.tls.is_on(), ..place }
     }
 }
 
 impl Accepted {
-    /// Serves the connection in a task of its own.
-    pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>) {
+    /// Serves the connection in a task of its own, on `pool` if there is one.
+    pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>, pool: Option<&Handle>) {
         match self.stream {
             Socket::Tcp(stream, remote) => {
                 // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
                 let _ = stream.set_nodelay(true);
                 let local = stream.local_addr().map_or(Address::Unix, Address::from);
-                self.tls.serve(server, Peer::new(remote.into(), local), stream);
+                self.tls.serve(server, pool, Peer::new(remote.into(), local), stream);
             }
             #[cfg(unix)]
             Socket::Unix(stream) => {
-                self.tls.serve(server, Peer::new(Address::Unix, Address::Unix), stream);
+                self.tls.serve(server, pool, Peer::new(Address::Unix, Address::Unix), stream);
             }
         }
     }

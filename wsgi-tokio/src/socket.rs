@@ -16,8 +16,14 @@ use wsgi_app::Transport;
 
 /// A socket, and the one timer of its connection.
 pub(crate) struct Socket<S> {
-    pub(crate) stream: S,
-    pub(crate) timer: Option<Pin<Box<Sleep>>>,
+    stream: S,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Socket<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, timer: None }
+    }
 }
 
 /// A byte stream of tokio that can wait for something to read without a buffer.

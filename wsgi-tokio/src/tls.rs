@@ -1,7 +1,10 @@
 //! Feature `tls`: HTTPS by rustls. The handshake runs in the connection's own task.
 
+use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use wsgi_app::{Application, Peer, Server, serve_connection};
 
 use crate::socket::{Socket, Stream};
@@ -13,8 +16,8 @@ pub(crate) struct Tls {
     pub(crate) acceptor: Option<tokio_rustls::TlsAcceptor>,
 }
 
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_on() { "on" } else { "off" })
     }
 }
@@ -27,31 +30,42 @@ impl Tls {
         false
     }
 
-    /// Serves a connection in a task of its own.
-    pub(crate) fn serve<A: Application>(self, server: &Arc<Server<A>>, peer: Peer, stream: impl Stream) {
+    /// Serves a connection in a task of its own, on `pool` if there is one.
+    pub(crate) fn serve<A: Application>(
+        self,
+        server: &Arc<Server<A>>,
+        pool: Option<&Handle>,
+        peer: Peer,
+        stream: impl Stream,
+    ) {
         let server = Arc::clone(server);
         #[cfg(feature = "tls")]
         if let Some(acceptor) = self.acceptor {
             let permit = server.admit(Peer { scheme: wsgi_app::Scheme::Https, ..peer });
-            tokio::spawn(rustls::serve(server, permit, acceptor, stream));
+            let handshake = async move { Ok(Socket::new(acceptor.accept(stream).await?)) };
+            spawn(pool, wsgi_app::serve_after_handshake(server, permit, handshake, tokio::time::sleep));
             return;
         }
         let permit = server.admit(peer);
-        tokio::spawn(serve_connection(server, permit, Socket { stream, timer: None }));
+        spawn(pool, serve_connection(server, permit, Socket::new(stream)));
+    }
+}
+
+fn spawn(pool: Option<&Handle>, connection: impl Future<Output = ()> + Send + 'static) {
+    match pool {
+        Some(pool) => drop(pool.spawn(connection)),
+        None => drop(tokio::spawn(connection)),
     }
 }
 
 #[cfg(feature = "tls")]
 mod rustls {
     use std::io::{self, BufRead};
-    use std::sync::Arc;
     use std::task::{Context, Poll};
 
-    use tokio_rustls::TlsAcceptor;
     use tokio_rustls::server::TlsStream;
-    use wsgi_app::{Application, Permit, Server, serve_connection};
 
-    use crate::socket::{Socket, Stream};
+    use crate::socket::Stream;
 
     impl<S: Stream> Stream for TlsStream<S> {
         fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -62,19 +76,6 @@ mod rustls {
                 // Data, the end, or an error that reading shows again.
                 _ => Poll::Ready(Ok(())),
             }
-        }
-    }
-
-    pub(super) async fn serve<A: Application, S: Stream>(
-        server: Arc<Server<A>>,
-        permit: Permit,
-        acceptor: TlsAcceptor,
-        stream: S,
-    ) {
-        let bounded = tokio::time::timeout(server.handshake_timeout(), acceptor.accept(stream));
-        let handshake = async { bounded.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) };
-        if let Some(stream) = server.handshake(&permit, handshake).await {
-            serve_connection(server, permit, Socket { stream, timer: None }).await;
         }
     }
 }

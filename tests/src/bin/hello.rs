@@ -104,21 +104,23 @@ fn serve(settings: Settings) -> io::Result<Report> {
     };
     match settings.runtime {
         Runtime::Tokio => runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-            let listeners = bound.into_iter().map(on_tokio::listener).collect::<io::Result<_>>()?;
+            let listeners =
+                bound.into_iter().map(|bound| on_tokio::listener(bound, None)).collect::<io::Result<_>>()?;
             on_tokio::run(listeners, hello, options, accepting).await
         }),
         Runtime::Smol => {
-            let listeners = bound.into_iter().map(on_smol::listener).collect::<io::Result<_>>()?;
+            let listeners =
+                bound.into_iter().map(|bound| on_smol::listener(bound, None)).collect::<io::Result<_>>()?;
             let executor = Arc::new(smol::Executor::new());
             let serving = on_smol::run(listeners, hello, options, Some(Arc::clone(&executor)), accepting);
             smol::block_on(executor.run(serving))
         }
         Runtime::AsyncStd => {
-            let listeners = bound.into_iter().map(on_smol::async_std_listener).collect();
+            let listeners = bound.into_iter().map(|bound| on_smol::async_std_listener(bound, None)).collect();
             async_std::task::block_on(on_smol::run(listeners, hello, options, None, accepting))
         }
         #[cfg(unix)]
-        Runtime::Std => wsgi_tests::echo::on_std::run(bound, hello_blocking, options, None, accepting),
+        Runtime::Std => wsgi_tests::echo::on_std::run(bound, None, hello_blocking, options, None, accepting),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod options;
 pub mod signals;
 pub mod stream;
 mod text;
+pub mod tls;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -31,17 +32,18 @@ use self::options::{Place, Runtime, Settings};
 pub fn run(settings: Settings) -> io::Result<Report> {
     // The files outlive the server.
     let Listeners { bound, places, files: _files } = listen::bind(&settings.listen)?;
+    let tls = settings.tls.config()?;
     let options = settings.server.options();
     let accepting = |handle| {
         signals::stop_by_signal(handle)?;
         announce(&places)
     };
     match settings.runtime {
-        Runtime::Tokio => on_tokio::serve(bound, options, settings.threads, accepting),
-        Runtime::Smol => on_smol::serve(bound, options, settings.threads, accepting),
-        Runtime::AsyncStd => on_smol::serve_async_std(bound, options, accepting),
+        Runtime::Tokio => on_tokio::serve(bound, tls, options, settings.threads, accepting),
+        Runtime::Smol => on_smol::serve(bound, tls, options, settings.threads, accepting),
+        Runtime::AsyncStd => on_smol::serve_async_std(bound, tls, options, accepting),
         #[cfg(unix)]
-        Runtime::Std => on_std::serve(bound, options, settings.threads, accepting),
+        Runtime::Std => on_std::serve(bound, tls, options, settings.threads, accepting),
     }
 }
 

@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::thread;
 
 use smol::{Async, Executor, Timer};
+use wsgi_smol::rustls::ServerConfig;
 use wsgi_smol::{Application, Listener, Options, Report, Server, ServerHandle};
 
 use super::application::application;
@@ -28,11 +29,13 @@ const SLEEP: Sleep = |time| {
 /// Those of `wsgi_smol`, and of `accepting`.
 pub fn serve(
     listeners: Vec<Bound>,
+    tls: Option<Arc<ServerConfig>>,
     options: Options,
     threads: Option<usize>,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    let listeners = listeners.into_iter().map(listener).collect::<io::Result<Vec<_>>>()?;
+    let listeners = listeners.into_iter().map(|bound| listener(bound, tls.as_ref()));
+    let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
     let executor = threads.map(|_| Arc::new(Executor::new()));
     let serving = run(listeners, application(SLEEP), options, executor.clone(), accepting);
     let Some(executor) = executor else { return smol::block_on(serving) };
@@ -55,10 +58,11 @@ pub fn serve(
 /// As [`serve`].
 pub fn serve_async_std(
     listeners: Vec<Bound>,
+    tls: Option<Arc<ServerConfig>>,
     options: Options,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    let listeners = listeners.into_iter().map(async_std_listener).collect();
+    let listeners = listeners.into_iter().map(|bound| async_std_listener(bound, tls.as_ref())).collect();
     let echo = application(|time| Box::pin(async_std::task::sleep(time)));
     async_std::task::block_on(run(listeners, echo, options, None, accepting))
 }
@@ -82,7 +86,7 @@ pub async fn run(
         server = server.listener(listener);
     }
     if let Some(executor) = executor {
-        server = server.executor(executor);
+        server = server.pool(executor);
     }
     let handle = server.handle();
     let mut serving = pin!(server.serve());
@@ -95,24 +99,33 @@ pub async fn run(
     serving.await
 }
 
-/// Hands a listener to smol.
+/// Hands a listener to smol; it speaks HTTPS if there is `tls`.
 ///
 /// # Errors
 ///
 /// Those of smol's reactor.
-pub fn listener(bound: Bound) -> io::Result<Listener> {
-    Ok(match bound {
+pub fn listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> io::Result<Listener> {
+    let listener = match bound {
         Bound::Tcp(listener) => Async::new(listener)?.into(),
         #[cfg(unix)]
         Bound::Unix(listener) => Async::new(listener)?.into(),
-    })
+    };
+    Ok(encrypted(listener, tls))
 }
 
-/// Hands a listener to async-std.
-pub fn async_std_listener(bound: Bound) -> Listener {
-    match bound {
+/// Hands a listener to async-std; it speaks HTTPS if there is `tls`.
+pub fn async_std_listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> Listener {
+    let listener = match bound {
         Bound::Tcp(listener) => async_std::net::TcpListener::from(listener).into(),
         #[cfg(unix)]
         Bound::Unix(listener) => async_std::os::unix::net::UnixListener::from(listener).into(),
+    };
+    encrypted(listener, tls)
+}
+
+fn encrypted(listener: Listener, tls: Option<&Arc<ServerConfig>>) -> Listener {
+    match tls {
+        Some(config) => listener.tls(Arc::clone(config)),
+        None => listener,
     }
 }

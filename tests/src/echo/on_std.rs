@@ -1,10 +1,12 @@
 //! The echo application on `wsgi-std`.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use wsgi_std::rustls::ServerConfig;
 use wsgi_std::{Application, Listener, Options, Report, Server, ServerHandle};
 
 use super::blocking::application;
@@ -20,11 +22,12 @@ const REFUSAL: Duration = Duration::from_millis(50);
 /// Those of `wsgi_std`, and of `accepting`.
 pub fn serve(
     listeners: Vec<Bound>,
+    tls: Option<Arc<ServerConfig>>,
     options: Options,
     threads: Option<usize>,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    run(listeners, application(), options, threads, accepting)
+    run(listeners, tls, application(), options, threads, accepting)
 }
 
 /// Serves any application in the same way.
@@ -34,19 +37,20 @@ pub fn serve(
 /// As [`serve`].
 pub fn run(
     listeners: Vec<Bound>,
+    tls: Option<Arc<ServerConfig>>,
     application: impl Application,
     options: Options,
     threads: Option<usize>,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    let mut listeners = listeners.into_iter().map(listener);
+    let mut listeners = listeners.into_iter().map(|bound| listener(bound, tls.as_ref()));
     let first = listeners.next().ok_or_else(|| io::Error::other("there is nothing to listen on"))?;
     let mut server = Server::new(first, application).options(options);
     for listener in listeners {
         server = server.listener(listener);
     }
     if let Some(threads) = threads {
-        server = server.threads(threads);
+        server = server.pool(threads);
     }
     let handle = server.handle();
     let (tell, ended) = channel();
@@ -63,10 +67,14 @@ pub fn run(
     accepted.and(ended)
 }
 
-/// Hands a listener to the server.
-pub fn listener(bound: Bound) -> Listener {
-    match bound {
+/// Hands a listener to the server; it speaks HTTPS if there is `tls`.
+pub fn listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> Listener {
+    let listener: Listener = match bound {
         Bound::Tcp(listener) => listener.into(),
         Bound::Unix(listener) => listener.into(),
+    };
+    match tls {
+        Some(config) => listener.tls(Arc::clone(config)),
+        None => listener,
     }
 }

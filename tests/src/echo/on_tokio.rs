@@ -3,12 +3,14 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 use tokio::runtime;
+use wsgi_tokio::rustls::ServerConfig;
 use wsgi_tokio::{Application, Listener, Options, Report, Server, ServerHandle};
 
 use super::application::application;
@@ -21,6 +23,7 @@ use super::listen::Bound;
 /// Those of `wsgi_tokio`, and of `accepting`.
 pub fn serve(
     listeners: Vec<Bound>,
+    tls: Option<Arc<ServerConfig>>,
     options: Options,
     threads: Option<usize>,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
@@ -35,7 +38,8 @@ pub fn serve(
         None => runtime::Builder::new_multi_thread(),
     };
     builder.enable_all().build()?.block_on(async {
-        let listeners = listeners.into_iter().map(listener).collect::<io::Result<Vec<_>>>()?;
+        let listeners = listeners.into_iter().map(|bound| listener(bound, tls.as_ref()));
+        let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
         let echo = application(|time| Box::pin(tokio::time::sleep(time)));
         run(listeners, echo, options, accepting).await
     })
@@ -69,15 +73,19 @@ pub async fn run(
     serving.await
 }
 
-/// Hands a listener to tokio.
+/// Hands a listener to tokio; it speaks HTTPS if there is `tls`.
 ///
 /// # Errors
 ///
 /// Those of tokio's reactor.
-pub fn listener(bound: Bound) -> io::Result<Listener> {
-    Ok(match bound {
+pub fn listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> io::Result<Listener> {
+    let listener: Listener = match bound {
         Bound::Tcp(listener) => TcpListener::from_std(listener)?.into(),
         #[cfg(unix)]
         Bound::Unix(listener) => UnixListener::from_std(listener)?.into(),
+    };
+    Ok(match tls {
+        Some(config) => listener.tls(Arc::clone(config)),
+        None => listener,
     })
 }

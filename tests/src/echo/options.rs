@@ -10,6 +10,8 @@ use clap::{ArgAction, Args, Parser, ValueEnum};
 use wsgi_tokio::proto::{KeepAlive, Limits};
 use wsgi_tokio::{Options, Version};
 
+use super::tls::TlsSettings;
+
 /// What `echo` was told.
 #[derive(Debug, Parser)]
 #[command(
@@ -31,6 +33,10 @@ pub struct Settings {
     /// async-std cannot be chosen here.
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub threads: Option<usize>,
+
+    /// The files of HTTPS.
+    #[command(flatten)]
+    pub tls: TlsSettings,
 
     /// The options of the server.
     #[command(flatten)]

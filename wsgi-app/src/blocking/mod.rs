@@ -13,6 +13,8 @@ mod response;
 mod slot;
 mod stream;
 mod sync;
+#[cfg(feature = "tls")]
+mod tls;
 mod wire;
 
 use std::future::{Ready, ready};
@@ -25,7 +27,7 @@ pub use life::{Alarm, run_life};
 pub use response::{StartResponse, Write};
 pub use slot::Slot;
 pub use stream::Stream;
-pub use wire::{Line, Wire};
+pub use wire::{Tls, Wire, serve};
 
 use crate::{Body, Record, Result};
 
@@ -52,7 +54,7 @@ where
 
 /// A blocking application, for the one runner of requests: each call of it is a future that is ready at once.
 ///
-/// Its connections need a [`Wire`], see [`Permit::wire`](crate::Permit::wire).
+/// Its connections need a [`Wire`], see [`serve`].
 #[derive(Debug)]
 pub struct Blocking<A>(pub A);
 

@@ -34,7 +34,7 @@ impl Stream {
     ///
     /// Those of the socket.
     pub fn shutdown(&self) -> io::Result<()> {
-        self.wire.shutdown()
+        self.wait_until(false, || self.wire.shutdown())
     }
 
     fn wait_until<R>(&self, read: bool, mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {

@@ -2,15 +2,18 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use wsgi_proto::{Event, Io};
 
-use crate::drive::obey;
+use super::{Application, Blocking};
+use crate::drive::{obey, serve_connection};
 use crate::link::Link;
+use crate::register::Permit;
+use crate::server::Server;
 use crate::shared::Handle;
 use crate::transport::Transport;
 
@@ -28,7 +31,8 @@ pub trait Wire: Send + Sync + 'static {
     /// [`io::ErrorKind::WouldBlock`] when nothing is there; those of the socket.
     fn read(&self, space: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes from `slices`, of which none is empty.
+    /// Writes from `slices`, of which none is empty. After [`io::ErrorKind::WouldBlock`] the next write begins with the
+    /// same bytes, and perhaps has more.
     ///
     /// # Errors
     ///
@@ -39,7 +43,7 @@ pub trait Wire: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// [`io::ErrorKind::WouldBlock`] when a farewell found no room, and it has to be called again; those of the socket.
     fn shutdown(&self) -> io::Result<()>;
 
     /// Ends both halves at once, also for the threads that wait.
@@ -63,10 +67,52 @@ pub trait Wire: Send + Sync + 'static {
     fn waker(&self) -> Waker;
 }
 
-/// A [`Wire`] as the transport of [`serve_connection`](crate::serve_connection). It wakes nobody: whoever polls the
-/// connection has to learn from elsewhere when its socket is ready again.
+/// How the connections of a listener are encrypted. Without the feature `tls` they are not.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    #[cfg(feature = "tls")]
+    config: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Tls {
+    /// Encrypted by rustls.
+    #[cfg(feature = "tls")]
+    pub fn new(config: Arc<rustls::ServerConfig>) -> Self {
+        Self { config: Some(config) }
+    }
+
+    /// Whether they are encrypted.
+    pub fn is_on(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.config.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+}
+
+/// Serves one connection of a blocking application until it ends, as [`serve_connection`] does for others, after the
+/// handshake if there is `tls`. It wakes nobody: whoever polls it has to learn from elsewhere when the wire is ready
+/// again, or when a deadline comes.
+pub fn serve<A: Application>(
+    server: Arc<Server<Blocking<A>>>,
+    permit: Permit,
+    wire: impl Wire,
+    tls: Tls,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    #[cfg(feature = "tls")]
+    if let Some(config) = tls.config {
+        return Box::pin(super::tls::serve(server, permit, wire, config));
+    }
+    let Tls { .. } = tls;
+    let wire = Arc::new(wire);
+    let weak = Arc::downgrade(&wire);
+    permit.wire(weak);
+    Box::pin(serve_connection(server, permit, Line(wire)))
+}
+
+/// A [`Wire`] as a transport.
 #[derive(Debug)]
-pub struct Line<W: ?Sized>(pub Arc<W>);
+pub(super) struct Line<W: ?Sized>(pub(super) Arc<W>);
 
 impl<W: Wire + ?Sized> Transport for Line<W> {
     fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -82,7 +128,7 @@ impl<W: Wire + ?Sized> Transport for Line<W> {
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.shutdown())
+        unless_it_blocks(|| self.0.shutdown())
     }
 
     fn poll_deadline(&mut self, _: &mut Context<'_>, deadline: Instant) -> Poll<()> {
@@ -91,7 +137,7 @@ impl<W: Wire + ?Sized> Transport for Line<W> {
     }
 }
 
-fn unless_it_blocks<R>(mut call: impl FnMut() -> io::Result<R>) -> Poll<io::Result<R>> {
+pub(super) fn unless_it_blocks<R>(mut call: impl FnMut() -> io::Result<R>) -> Poll<io::Result<R>> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,

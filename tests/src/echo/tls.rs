@@ -1,0 +1,52 @@
+//! Reads what HTTPS needs from files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use wsgi_tokio::rustls::ServerConfig;
+use wsgi_tokio::rustls::pki_types::pem::{self, PemObject};
+use wsgi_tokio::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// What `--listen` speaks: HTTPS with both files, HTTP without.
+#[derive(Debug, Default, Args)]
+pub struct TlsSettings {
+    /// Speaks HTTPS, with the certificates in this PEM file: the server's own first, then those above it.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The PEM file with the private key of the certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+impl TlsSettings {
+    /// The files, read; `None` without them.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, by name, or a certificate and a key that do not belong together.
+    pub fn config(&self) -> io::Result<Option<Arc<ServerConfig>>> {
+        let (Some(certificates), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
+        let chain =
+            CertificateDer::pem_file_iter(certificates).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let chain =
+            chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
+        let chain = chain.map_err(|error| in_file("--tls-cert", certificates, error))?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file("--tls-key", key, error))?;
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private);
+        config.map(|config| Some(Arc::new(config))).map_err(|error| {
+            let (certificates, key) = (certificates.display(), key.display());
+            let message = format!("--tls-cert {certificates} with --tls-key {key} cannot be used: {error}");
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })
+    }
+}
+
+fn in_file(flag: &str, path: &Path, error: pem::Error) -> io::Error {
+    let wanted = if flag == "--tls-cert" { "certificates" } else { "a private key" };
+    let message =
+        format!("{flag} {} cannot be used: {error}; allowed: a PEM file with {wanted}", path.display());
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}

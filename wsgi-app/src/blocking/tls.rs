@@ -1,0 +1,180 @@
+//! Feature `tls`: a connection of a blocking application, encrypted by rustls.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice, Read, Write};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use rustls::{ServerConfig, ServerConnection};
+
+use super::wire::{Line, Wire, unless_it_blocks};
+use super::{Application, Blocking};
+use crate::handshake::serve_after_handshake;
+use crate::register::Permit;
+use crate::server::Server;
+
+/// Serves one connection, encrypted by `config`.
+pub(super) async fn serve<A: Application>(
+    server: Arc<Server<Blocking<A>>>,
+    permit: Permit,
+    wire: impl Wire,
+    config: Arc<ServerConfig>,
+) {
+    let wire = match ServerConnection::new(config) {
+        Ok(tls) => Arc::new(Encrypted { wire, session: Mutex::new(Session { tls, taken: 0 }) }),
+        Err(error) => {
+            let peer = *permit.shared.lock().machine.peer();
+            return server.core.handshake_failed(&peer, &io::Error::other(error));
+        }
+    };
+    let weak = Arc::downgrade(&wire);
+    permit.wire(weak);
+    let handshake = poll_fn(|_| unless_it_blocks(|| wire.shake_hands()).map_ok(|()| Line(Arc::clone(&wire))));
+    serve_after_handshake(server, permit, handshake, |time| wire.sleep(time)).await;
+}
+
+/// A [`Wire`] that carries TLS, over the one that carries its bytes.
+#[derive(Debug)]
+struct Encrypted<W> {
+    wire: W,
+    session: Mutex<Session>,
+}
+
+#[derive(Debug)]
+struct Session {
+    tls: ServerConnection,
+    /// Bytes that rustls has taken, but that are not with the system yet: until then they count as not written, and
+    /// are the first ones of the next write.
+    taken: usize,
+}
+
+impl<W: Wire> Encrypted<W> {
+    fn shake_hands(&self) -> io::Result<()> {
+        let mut session = self.session();
+        while session.tls.is_handshaking() {
+            if session.tls.complete_io(&mut Bare(&self.wire))? == (0, 0) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ready after `time`.
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> {
+        let end = Instant::now().checked_add(time);
+        poll_fn(move |_| match end {
+            Some(end) if end <= Instant::now() => Poll::Ready(()),
+            Some(end) => {
+                self.wire.remind(end);
+                Poll::Pending
+            }
+            None => Poll::Pending,
+        })
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    /// Sends what rustls has to send.
+    fn send(&mut self, wire: &impl Wire) -> io::Result<()> {
+        while self.tls.wants_write() {
+            if self.tls.write_tls(&mut Bare(wire))? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<W: Wire> Wire for Encrypted<W> {
+    fn is_readable(&self) -> bool {
+        // It wants nothing more to read when it has plaintext, or the end.
+        self.wire.is_readable() || !self.session().tls.wants_read()
+    }
+
+    fn read(&self, space: &mut [u8]) -> io::Result<usize> {
+        let mut session = self.session();
+        loop {
+            match session.tls.reader().read(space) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            session.tls.read_tls(&mut Bare(&self.wire))?;
+            let processed = session.tls.process_new_packets();
+            // An answer of TLS itself, or the alert that tells why it ends. What finds no room goes with the next write.
+            let _ = session.send(&self.wire);
+            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        }
+    }
+
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut session = self.session();
+        if session.taken == 0 {
+            // What is left of an answer of TLS itself goes first, so that rustls has room.
+            session.send(&self.wire)?;
+            session.taken = session.tls.writer().write_vectored(slices)?;
+        }
+        session.send(&self.wire)?;
+        Ok(mem::take(&mut session.taken))
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        let mut session = self.session();
+        // A second time it does nothing.
+        session.tls.send_close_notify();
+        session.send(&self.wire)?;
+        self.wire.shutdown()
+    }
+
+    fn cut(&self) {
+        self.wire.cut();
+    }
+
+    fn leave(&self) {
+        self.wire.leave();
+    }
+
+    fn remind(&self, deadline: Instant) {
+        self.wire.remind(deadline);
+    }
+
+    fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<()> {
+        // Another thread may have received more than it wanted to have.
+        if read && !self.session().tls.wants_read() {
+            return Ok(());
+        }
+        self.wire.wait(read, write, deadline)
+    }
+
+    fn waker(&self) -> Waker {
+        self.wire.waker()
+    }
+}
+
+/// The wire below, as rustls reads and writes it.
+struct Bare<'w, W>(&'w W);
+
+impl<W: Wire> Read for Bare<'_, W> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        self.0.read(space)
+    }
+}
+
+impl<W: Wire> Write for Bare<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! From an accepted stream to a transport; with the feature `tls` by a handshake of rustls, in the connection's own task.
+
+use std::io;
+
+#[cfg(feature = "tls")]
+pub(crate) use futures_rustls::TlsAcceptor as Acceptor;
+use wsgi_app::Transport;
+
+use crate::socket::{Duplex, Socket};
+
+/// Nobody has one.
+#[cfg(not(feature = "tls"))]
+pub(crate) type Acceptor = std::convert::Infallible;
+
+pub(crate) async fn open<S: Duplex>(stream: S, acceptor: Option<Acceptor>) -> io::Result<Box<dyn Transport>> {
+    match acceptor {
+        None => Ok(Box::new(Socket::new(stream))),
+        #[cfg(feature = "tls")]
+        Some(acceptor) => Ok(Box::new(Socket::new(acceptor.accept(stream).await?))),
+    }
+}
+
+#[cfg(feature = "tls")]
+impl<S: Duplex> Duplex for futures_rustls::server::TlsStream<S> {
+    fn poll_readable(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+        let (stream, session) = self.get_mut();
+        // Plaintext that rustls has already: the stream would not tell of it.
+        match io::BufRead::fill_buf(&mut session.reader()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.poll_readable(context),
+            // Data, the end, or an error that reading shows again.
+            _ => std::task::Poll::Ready(Ok(())),
+        }
+    }
+}
