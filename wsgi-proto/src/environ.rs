@@ -1,7 +1,7 @@
 //! The CGI and WSGI variables of a request (RFC 3875, 4.1; PEP 3333, `environ` Variables), as far as they are strings.
 //!
-//! Knows which variables there are and where each comes from; does not know how an application holds them. What is not
-//! a string, such as `wsgi.version` or `wsgi.input`, has no place here.
+//! Knows which variables there are and where each comes from; does not know how an application holds them. What cannot be
+//! said in a string, such as `wsgi.input`, has no place here; `wsgi.version` and the like can.
 //!
 //! Nothing is made before it is asked for, and what is ASCII in the head is borrowed from there. Other bytes become the
 //! Unicode characters of the same number (PEP 3333, Unicode Issues): latin-1.
@@ -23,7 +23,7 @@ use text::push_latin1;
 pub use text::{decode_path, latin1};
 
 /// The variables that may be there whatever fields a request has, in the order of [`Variables::iter`].
-const FIXED: [&str; 15] = [
+const FIXED: [&str; 20] = [
     "REQUEST_METHOD",
     "SCRIPT_NAME",
     "RAW_PATH_INFO",
@@ -39,6 +39,11 @@ const FIXED: [&str; 15] = [
     "GATEWAY_INTERFACE",
     "wsgi.url_scheme",
     "HTTPS",
+    "wsgi.version",
+    "wsgi.input_terminated",
+    "wsgi.multithread",
+    "wsgi.multiprocess",
+    "wsgi.run_once",
 ];
 
 /// The variables of one request.
@@ -50,6 +55,9 @@ const FIXED: [&str; 15] = [
 /// | --- | --- |
 /// | `wsgi.url_scheme` | `http`, or `https` with TLS |
 /// | `HTTPS` | `on` with TLS, else absent |
+/// | `wsgi.version` | `1.0` |
+/// | `wsgi.input_terminated`, `wsgi.multithread` | `true` |
+/// | `wsgi.multiprocess`, `wsgi.run_once` | `false` |
 /// | `QUERY_STRING`, of a target without `?` | empty |
 /// | `CONTENT_TYPE`, if none was sent | absent |
 /// | `SERVER_NAME`, `SERVER_PORT`, on a transport without addresses | `unix` and empty |
@@ -177,6 +185,11 @@ impl<'a> Variables<'a> {
                 Scheme::Http => return self.configured(name),
                 Scheme::Https => self.configured(name).unwrap_or(Source::Text("on")),
             },
+            "wsgi.version" => self.configured(name).unwrap_or(Source::Text("1.0")),
+            "wsgi.input_terminated" | "wsgi.multithread" => {
+                self.configured(name).unwrap_or(Source::Text("true"))
+            }
+            "wsgi.multiprocess" | "wsgi.run_once" => self.configured(name).unwrap_or(Source::Text("false")),
             _ => return self.configured(name),
         })
     }

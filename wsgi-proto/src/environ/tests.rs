@@ -76,17 +76,22 @@ fn the_request_line_and_the_connection_make_variables() {
         ("REMOTE_PORT", "1234"),
         ("GATEWAY_INTERFACE", "CGI/1.1"),
         ("wsgi.url_scheme", "http"),
+        ("wsgi.version", "1.0"),
+        ("wsgi.input_terminated", "true"),
+        ("wsgi.multithread", "true"),
+        ("wsgi.multiprocess", "false"),
+        ("wsgi.run_once", "false"),
     ] {
         request.has(name, expected);
     }
-    assert_eq!(request.variables().iter().count(), 14);
+    assert_eq!(request.variables().iter().count(), 19);
 }
 
 #[test]
 fn only_the_query_is_there_without_being_sent() {
     let request = Request::with_fields("");
     request.has("QUERY_STRING", "");
-    for name in ["CONTENT_TYPE", "CONTENT_LENGTH", "HTTPS", "HTTP_X", "HTTP_", "X", "", "wsgi.version"] {
+    for name in ["CONTENT_TYPE", "CONTENT_LENGTH", "HTTPS", "HTTP_X", "HTTP_", "X", "", "wsgi.input"] {
         request.has(name, None);
     }
     request.has("SERVER_PROTOCOL", "HTTP/1.1");
@@ -186,6 +191,11 @@ fn the_configuration_overrides_assumptions_and_not_the_request() {
         ("GATEWAY_INTERFACE", "CGI/1.1"),
         ("wsgi.url_scheme", "c"),
         ("HTTPS", "c"),
+        ("wsgi.version", "c"),
+        ("wsgi.input_terminated", "c"),
+        ("wsgi.multithread", "c"),
+        ("wsgi.multiprocess", "c"),
+        ("wsgi.run_once", "c"),
         ("HTTP_X", "1"),
         ("HTTP_Y", "c"),
         ("HTTP_HOST", "h"),
