@@ -60,6 +60,29 @@ fn hooks_run_in_order_and_see_the_changes_of_all_before_them() {
     assert_eq!(*notes, ["Some(\"1\") Some(2)", "[Some(\"3\"), None, Some(\"/a\")]"]);
 }
 
+#[test]
+fn hooks_that_were_cleared_do_not_run() {
+    let notes: Notes<&str> = Arc::default();
+    let hooks = Arc::clone(&notes);
+    let site = Site::new(move |environ: Environ, start: StartResponse| {
+        for mark in ["first", "second"] {
+            let (hooks, kept) = (Arc::clone(&hooks), environ.clone());
+            // It holds a handle of its own request, as any hook may.
+            environ.add_post_hook(move |_, _| note(&hooks, if kept.path() == "/" { mark } else { "?" }));
+        }
+        environ.clear_post_hooks();
+        let hooks = Arc::clone(&hooks);
+        environ.add_post_hook(move |_, _| note(&hooks, "third"));
+        async move {
+            start.send("200 OK", PLAIN)?;
+            Ok("hooked".into())
+        }
+    });
+    assert_eq!(site.connect().get("/").text(), "hooked");
+    site.journal().accesses(1);
+    assert_eq!(*notes.lock().expect("no panic"), ["third"]);
+}
+
 /// A site that notes each record that a hook sees.
 fn recording<T: Future<Output = Result<Body>> + Send + 'static>(
     options: Options,

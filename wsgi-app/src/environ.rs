@@ -165,6 +165,13 @@ impl Environ {
         self.changes().hooks.push(Box::new(hook));
     }
 
+    /// Forgets the post hooks that were added so far, whoever added them (in eventlet: an empty list in their place).
+    pub fn clear_post_hooks(&self) {
+        let hooks = self.take_hooks();
+        // What they hold may be another handle of this request.
+        drop(hooks);
+    }
+
     /// Joins blocks of this response up to `bytes` (`eventlet.minimum_write_chunk_size`); 0 sends each as it is.
     pub fn set_minimum_write_chunk_size(&self, bytes: usize) {
         self.0.handle.with(|mut exchange| exchange.set_minimum_chunk_size(bytes));
