@@ -51,14 +51,14 @@ pub(crate) fn test_022_custom_pool() {
         start.send("200 OK", PLAIN)?;
         Ok(std::thread::current().name().unwrap_or_default().to_owned().into())
     };
-    let listener = pool.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
-    let address = listener.local_addr().expect("a port");
-    let server = Server::new(listener, application).options(quiet()).log_output(false);
-    let handle = server.handle();
-    let serving = pool.spawn(server.serve());
-    assert_eq!(Caller::connect(address).get("/").text(), "the pool");
-    handle.shutdown();
-    pool.block_on(serving).expect("no panic").expect("the listener is sound");
+    let handle = pool.handle().clone();
+    let site = Site::run(Threads::Several, quiet(), move || async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Ok(Server::new(listener, application).custom_pool(handle))
+    });
+    assert_eq!(site.connect().get("/").text(), "the pool");
+    site.stop();
+    pool.shutdown_background();
 }
 
 #[cfg(target_os = "linux")]

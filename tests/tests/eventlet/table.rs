@@ -61,11 +61,7 @@ pub(crate) const ROWS: [Row; 89] = [
     row!(logs::test_020_x_forwarded_for),
     row!(running::test_socket_remains_open),
     row!(requests::test_021_environ_clobbering),
-    row!(
-        running::test_022_custom_pool,
-        "the pool is the runtime's: connections run on the runtime that `serve` is awaited on (smol: `executor`; std: \
-         `threads`), and `max_size` counts in any case"
-    ),
+    row!(running::test_022_custom_pool),
     row!(requests::test_023_bad_content_length),
     row!(continues::test_024_expect_100_continue),
     row!(continues::test_024a_expect_100_continue_with_headers),
