@@ -12,7 +12,7 @@ use crate::link::Link;
 use crate::register::Permit;
 use crate::run;
 use crate::server::Server;
-use crate::shared::{Cell, Handle, Order, Shared};
+use crate::shared::{Calls, Cell, Handle, Order, Shared};
 use crate::transport::Transport;
 
 /// Serves one connection until it ends. `permit` comes from [`Server::admit`].
@@ -92,10 +92,11 @@ impl<T: Transport> Driver<T> {
             link.read_clocks();
         }
         let mut fresh = std::mem::take(woken);
+        let mut calls = Calls::default();
         let mut cell = shared.lock();
         let touched = cell.awake();
         // No exchange is open here: who waits for one elsewhere has to learn that it is over.
-        cell.wake_application(context);
+        cell.wake_application(context, &mut calls);
         let rested = resting.take().filter(|_| !touched);
         if let Some(io) = rested {
             // The machine would say the same again.
@@ -108,7 +109,7 @@ impl<T: Transport> Driver<T> {
                 event => {
                     // A task that outlives the application may be about to fetch the stream.
                     if event == Event::TakenOver && link.hand_over(&mut cell) {
-                        cell.wake_application(context);
+                        cell.wake_application(context, &mut calls);
                     }
                     return Poll::Ready(event);
                 }
@@ -176,6 +177,7 @@ impl<T: Transport> Driver<T> {
             }
             let Self { link, shared, stale, .. } = self;
             link.read_clocks();
+            let mut calls = Calls::default();
             let mut cell = shared.lock();
             cell.awake();
             let mut moved = cell.has_expired(link.now);
@@ -197,7 +199,7 @@ impl<T: Transport> Driver<T> {
                 }
             }
             if moved {
-                cell.wake_application(context);
+                cell.wake_application(context, &mut calls);
             }
             if link.is_spent() {
                 *stale = true;
@@ -216,11 +218,12 @@ impl<T: Transport> Driver<T> {
     fn wake_up(&mut self, context: &mut Context<'_>) {
         let Self { link, shared, .. } = self;
         link.read_clocks();
+        let mut calls = Calls::default();
         let mut cell = shared.lock();
         cell.awake();
         cell.machine.poll(link.now);
         if cell.has_expired(link.now) {
-            cell.wake_application(context);
+            cell.wake_application(context, &mut calls);
         }
     }
 

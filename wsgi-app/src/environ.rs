@@ -33,7 +33,7 @@ struct Changes {
     /// Variables that were set, or removed (`None`).
     variables: Vec<(String, Option<String>)>,
     /// Made when the first value comes.
-    extensions: Option<HashMap<TypeId, Box<dyn Any + Send + Sync>>>,
+    extensions: Option<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     hooks: Vec<Hook>,
 }
 
@@ -147,15 +147,17 @@ impl Environ {
     }
 
     /// Keeps a value for whoever handles this request later, one of each type. Gives back the one before.
-    pub fn insert<T: Any + Send + Sync>(&self, value: T) -> Option<T> {
+    pub fn insert<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
         let before =
-            self.changes().extensions.get_or_insert_default().insert(TypeId::of::<T>(), Box::new(value))?;
-        before.downcast().ok().map(|value| *value)
+            self.changes().extensions.get_or_insert_default().insert(TypeId::of::<T>(), Arc::new(value))?;
+        before.downcast().ok()
     }
 
     /// The value of this type that was [inserted](Self::insert).
     pub fn extension<T: Any + Clone>(&self) -> Option<T> {
-        self.changes().extensions.as_ref()?.get(&TypeId::of::<T>())?.downcast_ref().cloned()
+        let value = self.changes().extensions.as_ref()?.get(&TypeId::of::<T>()).cloned()?;
+        // Not under the lock: what it does to be cloned is its own affair.
+        value.downcast_ref().cloned()
     }
 
     /// Calls `hook` once after the response was sent completely, or the client went away (the manual's

@@ -1,6 +1,7 @@
 //! Who is connected, and what a server's handle can do about it.
 
 use std::fmt;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -37,9 +38,10 @@ impl Drop for Permit {
         let register = &self.shared.core.register;
         let mut entries = register.lock();
         entries.leave(self.slot, aborted);
-        let wakers = [entries.acceptor.take(), (entries.live == 0).then(|| entries.drainer.take()).flatten()];
+        let acceptors = mem::take(&mut entries.acceptors);
+        let drainers = if entries.live == 0 { mem::take(&mut entries.drainers) } else { Vec::new() };
         drop(entries);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        acceptors.into_iter().chain(drainers).for_each(Waker::wake);
     }
 }
 
@@ -111,8 +113,9 @@ struct Entries {
     free: Vec<usize>,
     live: usize,
     stage: Stage,
-    acceptor: Option<Waker>,
-    drainer: Option<Waker>,
+    /// The tasks that accept, and those that wait for the end, each once.
+    acceptors: Vec<Waker>,
+    drainers: Vec<Waker>,
     finished: usize,
     cut: usize,
     addresses: Vec<SocketAddr>,
@@ -137,8 +140,8 @@ impl Register {
         if entries.stage != Stage::Running {
             return Poll::Ready(());
         }
-        // The acceptor waits at its listener or for room; a stop has to wake it in either case.
-        entries.acceptor = Some(context.waker().clone());
+        // An acceptor waits at its listener or for room; a stop has to wake it in either case.
+        note(&mut entries.acceptors, context);
         Poll::Pending
     }
 
@@ -154,9 +157,9 @@ impl Register {
         if !crowded {
             return Poll::Ready(true);
         }
-        if let Some(waiting) = entries.longest_waiting() {
-            waiting.order(Order::Leave);
-        }
+        let longest_waiting = entries.longest_waiting();
+        drop(entries);
+        longest_waiting.into_iter().for_each(|connection| connection.order(Order::Leave));
         Poll::Pending
     }
 
@@ -167,8 +170,8 @@ impl Register {
 
     /// Has the acceptor look again who may leave. Not to be called under a connection's lock.
     pub(crate) fn look_for_room(&self) {
-        let acceptor = self.lock().acceptor.take();
-        acceptor.into_iter().for_each(Waker::wake);
+        let acceptors = mem::take(&mut self.lock().acceptors);
+        acceptors.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn poll_drained(&self, context: &mut Context<'_>) -> Poll<()> {
@@ -176,7 +179,7 @@ impl Register {
         if entries.live == 0 {
             return Poll::Ready(());
         }
-        entries.drainer = Some(context.waker().clone());
+        note(&mut entries.drainers, context);
         Poll::Pending
     }
 
@@ -202,12 +205,19 @@ impl Register {
         let mut entries = self.lock();
         entries.stage = entries.stage.max(stage);
         let connections: Vec<_> = entries.slots.iter().flatten().cloned().collect();
-        let acceptor = entries.acceptor.take();
+        let acceptors = mem::take(&mut entries.acceptors);
         drop(entries);
-        acceptor.into_iter().for_each(Waker::wake);
+        acceptors.into_iter().for_each(Waker::wake);
         for connection in connections {
             connection.order(order);
         }
+    }
+}
+
+/// Remembers a task that waits.
+fn note(waiting: &mut Vec<Waker>, context: &Context<'_>) {
+    if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+        waiting.push(context.waker().clone());
     }
 }
 

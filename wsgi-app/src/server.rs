@@ -45,6 +45,9 @@ pub(crate) struct Core {
 impl<A> Server<A> {
     /// A server with these options. `handle` may have been pulled already; then it stops at once.
     ///
+    /// The first server of a process sets its panic hook to one that notes where a panic was, for the log, and then
+    /// calls the hook that was there.
+    ///
     /// # Errors
     ///
     /// The first option that is not allowed.

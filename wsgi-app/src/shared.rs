@@ -97,6 +97,7 @@ impl Shared {
 
     /// Gives an order and wakes the connection's task. A weaker order than the last has no effect.
     pub(crate) fn order(&self, order: Order) {
+        let mut calls = Calls::default();
         let mut cell = self.lock();
         if order > cell.order {
             cell.order = order;
@@ -105,33 +106,45 @@ impl Shared {
         if order == Order::Finish && cell.machine.is_busy() {
             cell.machine.shutdown();
         }
-        cell.touch();
+        cell.touch(&mut calls);
         if order == Order::Abort {
-            cell.waiting.drain(..).for_each(Waker::wake);
+            calls.0.append(&mut cell.waiting);
+            drop(cell);
             self.wire.get().and_then(Weak::upgrade).into_iter().for_each(|wire| wire.cut());
         }
     }
 
     /// The connection is over: nobody is to be woken for it any more. Tells its last order.
     pub(crate) fn end(&self) -> Order {
+        let mut calls = Calls::default();
         let mut cell = self.lock();
         (cell.runner, cell.asleep) = (None, false);
-        if !cell.fetching {
-            // A stream that nobody fetches closes with its connection.
-            cell.stream = None;
-        }
-        cell.waiting.drain(..).for_each(Waker::wake);
-        cell.order
+        // A stream that nobody fetches closes with its connection.
+        let stream = if cell.fetching { None } else { cell.stream.take() };
+        calls.0.append(&mut cell.waiting);
+        let order = cell.order;
+        drop(cell);
+        drop(stream);
+        order
+    }
+}
+
+/// Who has to be woken; they are when this is dropped. So it is made before the cell is locked: an executor may run a task
+/// inside `wake`, and that task may want the lock.
+#[derive(Default)]
+pub(crate) struct Calls(Vec<Waker>);
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Waker::wake);
     }
 }
 
 impl Cell {
     /// Tells the connection's task that there is something to do.
-    pub(crate) fn touch(&mut self) {
-        if std::mem::take(&mut self.asleep)
-            && let Some(runner) = &self.runner
-        {
-            runner.wake_by_ref();
+    pub(crate) fn touch(&mut self, calls: &mut Calls) {
+        if std::mem::take(&mut self.asleep) {
+            calls.0.extend(self.runner.clone());
         }
     }
 
@@ -179,25 +192,21 @@ impl Cell {
     }
 
     /// Remembers a task of the application that waits, for bytes to be moved or for the end of the exchange.
-    fn wait(&mut self, context: &Context<'_>) {
+    fn wait(&mut self, context: &Context<'_>, calls: &mut Calls) {
         if !self.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
             if self.waiting.len() >= WAITING {
                 // Some of them may have given up long ago; the others ask again.
-                self.waiting.drain(..).for_each(Waker::wake);
+                calls.0.append(&mut self.waiting);
             }
             self.waiting.push(context.waker().clone());
         }
-        self.touch();
+        self.touch(calls);
     }
 
     /// Whatever the application waits for may have come. It is woken, unless it waits in this very task, which asks
     /// it next anyway.
-    pub(crate) fn wake_application(&mut self, context: &Context<'_>) {
-        for waker in self.waiting.drain(..) {
-            if !waker.will_wake(context.waker()) {
-                waker.wake();
-            }
-        }
+    pub(crate) fn wake_application(&mut self, context: &Context<'_>, calls: &mut Calls) {
+        calls.0.extend(self.waiting.drain(..).filter(|waker| !waker.will_wake(context.waker())));
     }
 }
 
@@ -224,10 +233,11 @@ impl Handle {
 
     /// Calls the machine for the open exchange; `None` when it is over.
     pub(crate) fn with<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
+        let mut calls = Calls::default();
         let mut cell = self.shared.lock();
         let result = cell.exchange(self.serial).map(call);
         if result.is_some() {
-            cell.touch();
+            cell.touch(&mut calls);
         }
         result
     }
@@ -244,6 +254,7 @@ impl Handle {
         take: impl FnOnce(&[u8]) -> (usize, R),
     ) -> Poll<Result<Option<R>, InputError>> {
         let now = self.now();
+        let mut calls = Calls::default();
         let mut cell = self.shared.lock();
         let Cell { machine, peeked, serial, .. } = &mut *cell;
         let Some(mut exchange) = machine.exchange().filter(|_| *serial == self.serial) else {
@@ -263,7 +274,7 @@ impl Handle {
             Ok(BodyEvent::End(_)) => Poll::Ready(Ok(None)),
             Ok(BodyEvent::Io(io)) => {
                 cell.expect(io);
-                cell.wait(context);
+                cell.wait(context, &mut calls);
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error.into())),
@@ -302,17 +313,19 @@ impl Handle {
         context: &mut Context<'_>,
         done: impl FnOnce(&mut Exchange<'_>) -> bool,
     ) -> Poll<()> {
+        let mut calls = Calls::default();
         let mut cell = self.shared.lock();
         let Some(mut exchange) = cell.exchange(self.serial) else { return Poll::Ready(()) };
         if done(&mut exchange) {
             return Poll::Ready(());
         }
-        cell.wait(context);
+        cell.wait(context, &mut calls);
         Poll::Pending
     }
 
     /// Ready with the transport when the application has taken the connection over.
     pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> Poll<Option<Box<dyn Transport>>> {
+        let mut calls = Calls::default();
         let mut cell = self.shared.lock();
         if cell.serial != self.serial || cell.machine.is_lost() {
             return Poll::Ready(None);
@@ -320,7 +333,7 @@ impl Handle {
         match cell.stream.take() {
             Some(stream) => Poll::Ready(Some(stream)),
             None => {
-                cell.wait(context);
+                cell.wait(context, &mut calls);
                 Poll::Pending
             }
         }

@@ -14,7 +14,7 @@ use crate::drive::{obey, serve_connection};
 use crate::link::Link;
 use crate::register::Permit;
 use crate::server::Server;
-use crate::shared::Handle;
+use crate::shared::{Calls, Handle};
 use crate::transport::Transport;
 
 /// One accepted connection whose bytes any thread may move. No method but [`wait`](Self::wait) waits.
@@ -177,6 +177,7 @@ impl Handle {
     fn move_bytes(&self, wire: &Arc<dyn Wire>, context: &mut Context<'_>) -> Option<Io> {
         let mut link = Link::new(Line(Arc::clone(wire)), Arc::clone(self.core()));
         link.read_clocks();
+        let mut calls = Calls::default();
         let mut cell = self.lock();
         let mut moved = cell.has_expired(link.now);
         let io = loop {
@@ -192,8 +193,8 @@ impl Handle {
             }
         };
         if moved {
-            cell.wake_application(context);
-            cell.touch();
+            cell.wake_application(context, &mut calls);
+            cell.touch(&mut calls);
         }
         (!moved).then_some(io)
     }

@@ -1,0 +1,153 @@
+//! Executors that run a task inside `wake`: nobody is woken under a lock that the woken task wants.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wsgi_app::{
+    Address, Body, Environ, Options, Peer, Result, Server, ServerHandle, StartResponse, Transport,
+    serve_connection,
+};
+
+/// How long anything may take that has to happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the client has sent, and what it is sent.
+#[derive(Clone, Default)]
+struct Pipe(Arc<Mutex<(Vec<u8>, Vec<u8>)>>);
+
+impl Pipe {
+    fn send(&self, bytes: &str) {
+        self.0.lock().expect("no panic").0.extend(bytes.as_bytes());
+    }
+
+    fn answered(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("no panic").1).into_owned()
+    }
+}
+
+impl Transport for Pipe {
+    fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.lock().expect("no panic").0.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let sent = &mut self.0.lock().expect("no panic").0;
+        if sent.is_empty() {
+            return Poll::Pending;
+        }
+        let count = sent.len().min(space.len());
+        space[..count].copy_from_slice(&sent[..count]);
+        sent.drain(..count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.0.lock().expect("no panic").1.extend(&*slices[0]);
+        Poll::Ready(Ok(slices[0].len()))
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_deadline(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+/// A task that runs where it is woken.
+struct Eager(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl Eager {
+    fn start(future: impl Future<Output = ()> + Send + 'static) {
+        Arc::new(Self(Mutex::new(Some(Box::pin(future))))).wake();
+    }
+}
+
+impl Wake for Eager {
+    fn wake(self: Arc<Self>) {
+        // Who has it already runs it further.
+        let Ok(mut future) = self.0.try_lock() else { return };
+        let waker = Waker::from(Arc::clone(&self));
+        if let Some(running) = future.as_mut()
+            && running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
+        {
+            *future = None;
+        }
+    }
+}
+
+/// Fails if `work` hangs.
+fn in_time(work: impl FnOnce() + Send + 'static) {
+    let (tell, done) = channel();
+    thread::spawn(move || {
+        work();
+        let _ = tell.send(());
+    });
+    done.recv_timeout(PATIENCE).expect("nobody waits for a lock that he holds");
+}
+
+#[test]
+fn a_task_that_runs_inside_wake_may_use_the_handles_at_once() {
+    in_time(|| {
+        let (read, reads) = channel();
+        let application = move |environ: Environ, start: StartResponse| {
+            let read = read.clone();
+            // Another task reads the body, and sends what it has read, from inside the wake of the connection's task.
+            Eager::start(async move {
+                let body = environ.input().read_to_end().await;
+                let write = start.send("200 OK", [("Content-Type", "text/plain")]).expect("nothing was sent");
+                let sent = write.write(body.unwrap_or_default()).await;
+                let _ = read.send(sent.is_ok());
+            });
+            // It never returns: what happens, happens in that other task.
+            std::future::pending::<Result<Body>>()
+        };
+        let handle = ServerHandle::new();
+        let server =
+            Server::new(Options::default().log_output(false), &handle, application).expect("defaults");
+        let pipe = Pipe::default();
+        let permit = server.admit(Peer::new(Address::Unix, Address::Unix));
+        let mut connection = Box::pin(serve_connection(Arc::clone(&server), permit, pipe.clone()));
+        let mut poll = || connection.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        pipe.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab");
+        assert!(poll().is_pending());
+        pipe.send("cd");
+        assert!(poll().is_pending());
+        assert!(reads.recv().expect("it reads"), "and sends");
+        assert!(poll().is_pending());
+        assert!(pipe.answered().contains("abcd"), "{}", pipe.answered());
+    });
+}
+
+#[test]
+fn a_stop_wakes_everybody_who_accepts_and_everybody_who_waits_for_the_end() {
+    in_time(|| {
+        let handle = ServerHandle::new();
+        // Nobody asks it for anything.
+        let server = Server::new(Options::default().log_output(false), &handle, ()).expect("defaults");
+        let permit = server.admit(Peer::new(Address::Unix, Address::Unix));
+        let (tell, told) = channel();
+        for _ in 0..2 {
+            let (server, tell) = (Arc::clone(&server), tell.clone());
+            Eager::start(async move {
+                poll_fn(|context| server.poll_stop(context)).await;
+                let _ = tell.send("stopped");
+                server.drained().await;
+                let _ = tell.send("drained");
+            });
+        }
+        assert!(told.try_recv().is_err());
+        handle.shutdown();
+        assert_eq!([told.recv(), told.recv()], [Ok("stopped"); 2]);
+        assert!(told.try_recv().is_err());
+        drop(permit);
+        assert_eq!([told.recv(), told.recv()], [Ok("drained"); 2]);
+    });
+}
