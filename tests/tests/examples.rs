@@ -1,4 +1,4 @@
-//! The examples of `wsgi-tokio`, run as a person runs them: each is a program that is started, asked over a socket,
+//! The examples of the adapters, run as a person runs them: each is a program that is started, asked over a socket,
 //! and stopped by Ctrl-C.
 //!
 //! `cargo test --workspace` builds every example before any test runs and puts the programs beside the tests, so they
@@ -6,18 +6,22 @@
 //! them again with other features; to include their source would leave out their `main`. A run of this package alone
 //! builds no examples; then cargo is asked for them, once.
 //!
-//! `hello_world` is looked at in `hello_world.rs`.
+//! `hello_world` is looked at more closely in `hello_world.rs`.
 
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::eventually;
+use wsgi_tokio::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use wsgi_tokio::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use wsgi_tokio::rustls::{self, ClientConfig, ClientConnection, StreamOwned};
+use wsgi_tokio::rustls::{DigitallySignedStruct, SignatureScheme};
 
 /// A running example. It is killed when a test fails.
 struct Example {
@@ -97,7 +101,8 @@ fn place(name: &str) -> PathBuf {
 
 fn build(profile: &Path) {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "wsgi-tokio", "--examples", "--features", "tls"]);
+    cargo.args(["build", "--quiet", "-p", "wsgi-tokio", "-p", "wsgi-smol", "-p", "wsgi-std", "--examples"]);
+    cargo.args(["--features", "wsgi-tokio/tls,wsgi-smol/tls,wsgi-smol/async-std,wsgi-std/tls"]);
     if profile.ends_with("release") {
         cargo.arg("--release");
     }
@@ -106,37 +111,107 @@ fn build(profile: &Path) {
 }
 
 #[test]
-fn not_found_has_one_page() {
-    let example = Example::start("not_found");
-    let mut client = example.connect();
-    for (path, status, text) in [
-        ("/", 200, "Hello, World!\r\n"),
-        ("/other", 404, "Not Found\r\n"),
-        ("/?a=b", 200, "Hello, World!\r\n"),
-    ] {
-        let answer = client.get(path);
-        assert_eq!((answer.status, answer.text().as_str()), (status, text), "{path}");
+fn the_first_example_says_hello_on_every_runtime() {
+    for name in ["hello_world", "hello_smol", "hello_async_std", "hello_std"] {
+        let example = Example::start(name);
+        let answer = example.connect().get("/");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "Hello, World!\r\n"), "{name}");
+        example.stop();
     }
-    let (_, log) = example.stop();
-    assert!(log.contains("wsgi starting up on http://127.0.0.1:") && log.contains("wsgi exited"), "{log}");
-    assert!(log.contains("\"GET /other HTTP/1.1\" 404 11 "), "{log}");
+}
+
+#[test]
+fn not_found_has_one_page() {
+    for name in ["not_found", "not_found_std"] {
+        let example = Example::start(name);
+        let mut client = example.connect();
+        for (path, status, text) in [
+            ("/", 200, "Hello, World!\r\n"),
+            ("/other", 404, "Not Found\r\n"),
+            ("/?a=b", 200, "Hello, World!\r\n"),
+        ] {
+            let answer = client.get(path);
+            assert_eq!((answer.status, answer.text().as_str()), (status, text), "{name} {path}");
+        }
+        let (_, log) = example.stop();
+        assert!(
+            log.contains("wsgi starting up on http://127.0.0.1:") && log.contains("wsgi exited"),
+            "{log}"
+        );
+        assert!(log.contains("\"GET /other HTTP/1.1\" 404 11 "), "{log}");
+    }
 }
 
 #[test]
 fn https_speaks_tls_and_nothing_else() {
-    let example = Example::start("https");
-    let mut client = example.connect();
-    client.send("GET / HTTP/1.0\r\n\r\n");
-    let mut text = Vec::new();
-    client.stream().read_to_end(&mut text).expect("an end");
-    // A TLS alert, which is no HTTP.
-    assert_eq!(text.first(), Some(&21), "{text:?}");
-    example.stop();
+    for name in ["https", "https_smol", "https_std"] {
+        let example = Example::start(name);
+        let mut client = example.connect();
+        client.send("GET / HTTP/1.0\r\n\r\n");
+        let mut text = Vec::new();
+        client.stream().read_to_end(&mut text).expect("an end");
+        // A TLS alert, which is no HTTP.
+        assert_eq!(text.first(), Some(&21), "{name}: {text:?}");
+        let answer = Caller::new(trusting(example.connect().clone_stream())).get("/");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "Hello over https!\r\n"), "{name}");
+        example.stop();
+    }
+}
+
+/// A client that takes any certificate, since the example makes its own.
+fn trusting(socket: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+    let config = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anything));
+    let name = ServerName::try_from("localhost").expect("a name");
+    let session = ClientConnection::new(Arc::new(config.with_no_client_auth()), name).expect("a session");
+    StreamOwned::new(session, socket)
+}
+
+#[derive(Debug)]
+struct Anything;
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
 }
 
 #[test]
 fn post_hooks_learn_what_was_sent() {
-    let mut example = Example::start("post_hooks");
+    for name in ["post_hooks", "post_hooks_std"] {
+        learn_what_was_sent(Example::start(name));
+    }
+}
+
+fn learn_what_was_sent(mut example: Example) {
     assert_eq!(example.connect().get("/all").body.len(), 104_857_600);
     assert_eq!(example.line(), "customer-7 GET /all: 104857600 of 104857600 bytes sent, complete\n");
     let mut client = example.connect();
@@ -155,7 +230,12 @@ fn post_hooks_learn_what_was_sent() {
 
 #[test]
 fn hundred_continue_hints_reports_and_refuses() {
-    let example = Example::start("hundred_continue");
+    for name in ["hundred_continue", "hundred_continue_std"] {
+        hints_reports_and_refuses(Example::start(name));
+    }
+}
+
+fn hints_reports_and_refuses(example: Example) {
     let put = |length: usize| {
         format!("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n")
     };
@@ -178,10 +258,12 @@ fn hundred_continue_hints_reports_and_refuses() {
 
 #[test]
 fn embedded_asks_itself_and_stops() {
-    let (output, _) = Example::start("embedded").end();
-    assert!(output.starts_with("HTTP/1.1 200 OK\r\n"), "{output}");
-    assert!(output.contains("\r\n\r\nserved from inside: /hello\r\n"), "{output}");
-    assert!(output.ends_with(" connections finished, 0 cut\n"), "{output}");
+    for name in ["embedded", "embedded_std"] {
+        let (output, _) = Example::start(name).end();
+        assert!(output.starts_with("HTTP/1.1 200 OK\r\n"), "{output}");
+        assert!(output.contains("\r\n\r\nserved from inside: /hello\r\n"), "{output}");
+        assert!(output.ends_with(" connections finished, 0 cut\n"), "{output}");
+    }
 }
 
 #[test]

@@ -11,8 +11,9 @@ async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result
 }
 
 fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     smol::block_on(async {
-        let listener = smol::net::TcpListener::bind("127.0.0.1:8090").await?;
+        let listener = smol::net::TcpListener::bind(address).await?;
         println!("serving http://{}/", listener.local_addr()?);
         let server = Server::new(listener, hello_world);
         let handle = server.handle();

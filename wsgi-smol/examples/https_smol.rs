@@ -1,0 +1,40 @@
+//! HTTPS with a certificate made on the spot: `curl -ik https://127.0.0.1:8443/`. Ctrl-C stops it gracefully.
+#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+
+use std::sync::Arc;
+
+use async_signal::{Signal, Signals};
+use smol::stream::StreamExt;
+use wsgi_smol::rustls::ServerConfig;
+use wsgi_smol::rustls::pki_types::PrivateKeyDer;
+use wsgi_smol::{Body, Environ, Listener, Result, Server, StartResponse};
+
+async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    let scheme = environ.get("wsgi.url_scheme").unwrap_or_default();
+    Ok(format!("Hello over {scheme}!\r\n").into())
+}
+
+fn main() -> Result<()> {
+    let made = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
+    let config =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.into()], key)?;
+
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8443".into());
+    smol::block_on(async {
+        let listener = smol::net::TcpListener::bind(address).await?;
+        println!("serving https://{}/", listener.local_addr()?);
+        let server = Server::new(Listener::from(listener).tls(Arc::new(config)), application);
+        let handle = server.handle();
+        let mut signals = Signals::new([Signal::Int])?;
+        smol::spawn(async move {
+            if let Some(Ok(_)) = signals.next().await {
+                handle.shutdown();
+            }
+        })
+        .detach();
+        server.serve().await?;
+        Ok(())
+    })
+}
