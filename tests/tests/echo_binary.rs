@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -133,6 +134,161 @@ fn a_unix_socket_leaves_no_file() {
     program.signal("-TERM");
     assert_eq!(program.end().0, Some(0));
     assert!(!path.exists());
+}
+
+const RUNTIMES: [&str; 4] = ["tokio", "smol", "async-std", "std"];
+
+#[test]
+fn every_runtime_has_the_paths_that_checks_ask_for() {
+    for runtime in RUNTIMES {
+        let (program, line) =
+            Program::start(&format!("--runtime {runtime} --listen 127.0.0.1:0 --environ SITE=a=b"));
+        let mut client = connect(&line);
+        let environ = client.get("/environ?q").text();
+        for variable in [
+            "\"SITE\": \"a=b\"",
+            "\"QUERY_STRING\": \"q\"",
+            "\"wsgi.url_scheme\": \"http\"",
+            "\"HTTP_HOST\": \"h\"",
+        ] {
+            assert!(environ.contains(variable), "{runtime}: {variable} is not in {environ}");
+        }
+        assert_eq!(client.get("/hooks").text(), "hooked\n");
+        assert_eq!(
+            client.get("/hooks/seen").text(),
+            "12",
+            "{runtime}: they ran, in order, before the next request"
+        );
+        client.send("PUT /continue HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+        let interim = client.answer();
+        assert_eq!(
+            (
+                interim.status,
+                interim.field("Hundred-Continue-Header-1"),
+                interim.field("Hundred-Continue-Header-K")
+            ),
+            (100, Some("H1"), Some("Hk")),
+            "{runtime}"
+        );
+        client.send("abc");
+        assert_eq!(client.answer().text(), "3\n");
+        assert!(client.get("/case").head.contains("\r\nX-Mixed-Case: Yes"), "{runtime}");
+        let pieces = client.get("/pieces?n=7&min=30");
+        assert_eq!(
+            (pieces.body.len(), pieces.field("Transfer-Encoding")),
+            (70, Some("chunked")),
+            "{runtime}"
+        );
+        assert_eq!((client.get("/panic").status, client.ends()), (500, true), "{runtime}");
+        assert_eq!(connect(&line).get("/early").text(), "early\n", "{runtime} lives on");
+        program.signal("-TERM");
+        assert_eq!(program.end().0, Some(0));
+    }
+}
+
+/// Lines that a program prints about where it listens.
+fn several_places(flags: &str, count: usize) -> (Program, Vec<String>) {
+    let mut program = Program(command(flags).spawn().expect("it was built"));
+    let out = BufReader::new(program.0.stdout.take().expect("it is piped"));
+    let lines = out.lines().take(count).map(|line| line.expect("it prints where it listens")).collect();
+    (program, lines)
+}
+
+#[test]
+fn every_runtime_listens_in_several_places() {
+    for runtime in RUNTIMES {
+        let path = std::env::temp_dir().join(format!("wsgi-echo-{runtime}-{}.sock", std::process::id()));
+        let flags = format!(
+            "--runtime {runtime} --listen 127.0.0.1:0 --listen [::1]:0 --listen unix:{}",
+            path.display()
+        );
+        let (program, lines) = several_places(&flags, 3);
+        assert!(connect(&lines[0]).get("/environ").text().contains("\"SERVER_NAME\": \"127.0.0.1\""));
+        assert!(connect(&lines[1]).get("/environ").text().contains("\"REMOTE_ADDR\": \"::1\""));
+        let local = std::os::unix::net::UnixStream::connect(&path).expect("it listens");
+        assert!(Caller::new(local).get("/environ").text().contains("\"REMOTE_ADDR\": \"unix\""));
+        program.signal("-TERM");
+        let (code, log) = program.end();
+        assert_eq!((code, path.exists()), (Some(0), false), "{runtime}");
+        for part in ["wsgi starting up on http://[::1]:", "wsgi starting up on http:/", "\nunix - - ["] {
+            assert!(log.contains(part), "{runtime}: {log}");
+        }
+    }
+}
+
+/// Files that are removed when the test is over.
+struct Files(Vec<PathBuf>);
+
+impl Files {
+    fn new(contents: &[(&str, &str)]) -> Self {
+        Self(
+            contents
+                .iter()
+                .map(|(name, text)| {
+                    let name = format!("wsgi-echo-{}-{name}", std::process::id());
+                    let path = std::env::temp_dir().join(name);
+                    std::fs::write(&path, text).expect("a file for the length of a test");
+                    path
+                })
+                .collect(),
+        )
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    }
+}
+
+#[test]
+fn the_files_of_https_are_checked_and_named() {
+    let made = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate");
+    let other = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate");
+    let files = Files::new(&[
+        ("certificate", &made.cert.pem()),
+        ("key", &made.signing_key.serialize_pem()),
+        ("other", &other.signing_key.serialize_pem()),
+        ("text", "nothing"),
+    ]);
+    let [certificate, key, other, text] = &files.0[..] else { unreachable!("there are four") };
+    let start = |certificate: &Path, key: &Path| {
+        let (certificate, key) = (certificate.display(), key.display());
+        format!("--runtime std --listen 127.0.0.1:0 --tls-cert {certificate} --tls-key {key}")
+    };
+    for (certificate, key, part) in [
+        (Path::new("/nowhere"), &**key, "--tls-cert /nowhere cannot be used: "),
+        (text, key, "allowed: a PEM file with certificates"),
+        (certificate, text, "allowed: a PEM file with a private key"),
+        (certificate, other, " cannot be used: "),
+    ] {
+        let (code, errors) = refused(&start(certificate, key));
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.starts_with("error: --tls-") && errors.contains(part), "{errors}");
+    }
+    let (code, errors) = refused(&format!("--runtime std --tls-cert {}", certificate.display()));
+    assert!(code == Some(2) && errors.contains("--tls-key <FILE>"), "{errors}");
+    let (program, line) = Program::start(&start(certificate, key));
+    // A TLS alert is no HTTP.
+    let mut client = connect(&line);
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    assert!(client.try_answer().is_err());
+    program.signal("-TERM");
+    let (code, log) = program.end();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("wsgi starting up on https://127.0.0.1:"), "{log}");
+}
+
+#[test]
+fn the_log_goes_where_it_was_told_to() {
+    let files = Files::new(&[("log", "there before\n")]);
+    let (program, line) =
+        Program::start(&format!("--runtime std --listen 127.0.0.1:0 --log {}", files.0[0].display()));
+    connect(&line).get("/early");
+    program.signal("-TERM");
+    assert_eq!(program.end(), (Some(0), String::new()));
+    let log = std::fs::read_to_string(&files.0[0]).expect("it is there");
+    assert!(log.starts_with("there before\n") && log.contains("\"GET /early HTTP/1.1\" 200 "), "{log}");
 }
 
 #[test]

@@ -106,21 +106,24 @@ fn serve(settings: Settings) -> io::Result<Report> {
         Runtime::Tokio => runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
             let listeners =
                 bound.into_iter().map(|bound| on_tokio::listener(bound, None)).collect::<io::Result<_>>()?;
-            on_tokio::run(listeners, hello, options, accepting).await
+            on_tokio::run(on_tokio::build(listeners, hello, options)?, accepting).await
         }),
         Runtime::Smol => {
             let listeners =
                 bound.into_iter().map(|bound| on_smol::listener(bound, None)).collect::<io::Result<_>>()?;
             let executor = Arc::new(smol::Executor::new());
-            let serving = on_smol::run(listeners, hello, options, Some(Arc::clone(&executor)), accepting);
-            smol::block_on(executor.run(serving))
+            let server = on_smol::build(listeners, hello, options)?.pool(Arc::clone(&executor));
+            smol::block_on(executor.run(on_smol::run(server, accepting)))
         }
         Runtime::AsyncStd => {
             let listeners = bound.into_iter().map(|bound| on_smol::async_std_listener(bound, None)).collect();
-            async_std::task::block_on(on_smol::run(listeners, hello, options, None, accepting))
+            async_std::task::block_on(on_smol::run(on_smol::build(listeners, hello, options)?, accepting))
         }
         #[cfg(unix)]
-        Runtime::Std => wsgi_tests::echo::on_std::run(bound, None, hello_blocking, options, None, accepting),
+        Runtime::Std => {
+            let threads = wsgi_tests::echo::Threads::Runtime(None);
+            wsgi_tests::echo::on_std::run(bound, None, hello_blocking, options, threads, accepting)
+        }
     }
 }
 

@@ -38,13 +38,26 @@ pub fn run(settings: Settings) -> io::Result<Report> {
         signals::stop_by_signal(handle)?;
         announce(&places)
     };
+    let threads = match settings.custom_pool {
+        Some(threads) => Threads::Pool(threads),
+        None => Threads::Runtime(settings.threads),
+    };
     match settings.runtime {
-        Runtime::Tokio => on_tokio::serve(bound, tls, options, settings.threads, accepting),
-        Runtime::Smol => on_smol::serve(bound, tls, options, settings.threads, accepting),
-        Runtime::AsyncStd => on_smol::serve_async_std(bound, tls, options, accepting),
+        Runtime::Tokio => on_tokio::serve(bound, tls, options, threads, accepting),
+        Runtime::Smol => on_smol::serve(bound, tls, options, threads, accepting),
+        Runtime::AsyncStd => on_smol::serve_async_std(bound, tls, options, threads, accepting),
         #[cfg(unix)]
-        Runtime::Std => on_std::serve(bound, tls, options, settings.threads, accepting),
+        Runtime::Std => on_std::serve(bound, tls, options, threads, accepting),
     }
+}
+
+/// What connections run on.
+#[derive(Clone, Copy, Debug)]
+pub enum Threads {
+    /// So many threads of the runtime, or as many as it likes; 0 is the main thread alone.
+    Runtime(Option<usize>),
+    /// A custom pool of so many threads.
+    Pool(usize),
 }
 
 /// Tells on standard output where the server listens.

@@ -11,6 +11,7 @@ use smol::{Async, Executor, Timer};
 use wsgi_smol::rustls::ServerConfig;
 use wsgi_smol::{Application, Listener, Options, Report, Server, ServerHandle};
 
+use super::Threads;
 use super::application::application;
 use super::listen::Bound;
 use super::stream::Sleep;
@@ -21,8 +22,8 @@ const SLEEP: Sleep = |time| {
     })
 };
 
-/// Serves until the server is stopped. `accepting` is called when it accepts, with the handle that stops it. Without
-/// `threads` the connections run where smol runs its tasks.
+/// Serves until the server is stopped. `accepting` is called when it accepts, with the handle that stops it. Without a
+/// number of threads the connections run where smol runs its tasks.
 ///
 /// # Errors
 ///
@@ -31,27 +32,27 @@ pub fn serve(
     listeners: Vec<Bound>,
     tls: Option<Arc<ServerConfig>>,
     options: Options,
-    threads: Option<usize>,
+    threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
     let listeners = listeners.into_iter().map(|bound| listener(bound, tls.as_ref()));
-    let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
-    let executor = threads.map(|_| Arc::new(Executor::new()));
-    let serving = run(listeners, application(SLEEP), options, executor.clone(), accepting);
-    let Some(executor) = executor else { return smol::block_on(serving) };
-    let (stop, stopped) = smol::channel::bounded::<()>(1);
-    thread::scope(|scope| {
-        for _ in 1..threads.unwrap_or_default() {
-            // They end when nobody can send any more.
-            scope.spawn(|| smol::block_on(executor.run(stopped.recv())));
+    let server = build(listeners.collect::<io::Result<Vec<_>>>()?, application(SLEEP), options)?;
+    let executor = Arc::new(Executor::new());
+    match threads {
+        Threads::Runtime(None) => smol::block_on(run(server, accepting)),
+        // This thread is one of them.
+        Threads::Runtime(Some(threads)) => {
+            let serving = run(server.pool(Arc::clone(&executor)), accepting);
+            with_threads(&executor, threads.saturating_sub(1), || smol::block_on(executor.run(serving)))
         }
-        let ended = smol::block_on(executor.run(serving));
-        drop(stop);
-        ended
-    })
+        Threads::Pool(threads) => {
+            let serving = run(server.custom_pool(Arc::clone(&executor)), accepting);
+            with_threads(&executor, threads, || smol::block_on(serving))
+        }
+    }
 }
 
-/// As [`serve`], with the listeners and the tasks of async-std. Its number of threads is its own affair.
+/// As [`serve`], with the listeners and the tasks of async-std. The number of its own threads is its own affair.
 ///
 /// # Errors
 ///
@@ -60,11 +61,47 @@ pub fn serve_async_std(
     listeners: Vec<Bound>,
     tls: Option<Arc<ServerConfig>>,
     options: Options,
+    threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
     let listeners = listeners.into_iter().map(|bound| async_std_listener(bound, tls.as_ref())).collect();
     let echo = application(|time| Box::pin(async_std::task::sleep(time)));
-    async_std::task::block_on(run(listeners, echo, options, None, accepting))
+    let server = build(listeners, echo, options)?;
+    let Threads::Pool(threads) = threads else {
+        return async_std::task::block_on(run(server, accepting));
+    };
+    let executor = Arc::new(Executor::new());
+    let serving = run(server.custom_pool(Arc::clone(&executor)), accepting);
+    with_threads(&executor, threads, || async_std::task::block_on(serving))
+}
+
+/// Runs `executor` on this many threads while `work` lasts.
+fn with_threads<R>(executor: &Executor<'static>, threads: usize, work: impl FnOnce() -> R) -> R {
+    let (stop, stopped) = smol::channel::bounded::<()>(1);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            // They end when nobody can send any more.
+            scope.spawn(|| smol::block_on(executor.run(stopped.recv())));
+        }
+        let done = work();
+        drop(stop);
+        done
+    })
+}
+
+/// A server on all these listeners.
+///
+/// # Errors
+///
+/// There is no listener.
+pub fn build<A: Application>(
+    listeners: Vec<Listener>,
+    application: A,
+    options: Options,
+) -> io::Result<Server<A>> {
+    let mut listeners = listeners.into_iter();
+    let first = listeners.next().ok_or_else(|| io::Error::other("there is nothing to listen on"))?;
+    Ok(listeners.fold(Server::new(first, application).options(options), Server::listener))
 }
 
 /// Serves any application in the same way.
@@ -73,21 +110,9 @@ pub fn serve_async_std(
 ///
 /// As [`serve`].
 pub async fn run(
-    listeners: Vec<Listener>,
-    application: impl Application,
-    options: Options,
-    executor: Option<Arc<Executor<'static>>>,
+    server: Server<impl Application>,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    let mut listeners = listeners.into_iter();
-    let first = listeners.next().ok_or_else(|| io::Error::other("there is nothing to listen on"))?;
-    let mut server = Server::new(first, application).options(options);
-    for listener in listeners {
-        server = server.listener(listener);
-    }
-    if let Some(executor) = executor {
-        server = server.pool(executor);
-    }
     let handle = server.handle();
     let mut serving = pin!(server.serve());
     // Asked once, it has looked at its options and accepts.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use wsgi_std::rustls::ServerConfig;
 use wsgi_std::{Application, Listener, Options, Report, Server, ServerHandle};
 
+use super::Threads;
 use super::blocking::application;
 use super::listen::Bound;
 
@@ -24,7 +25,7 @@ pub fn serve(
     listeners: Vec<Bound>,
     tls: Option<Arc<ServerConfig>>,
     options: Options,
-    threads: Option<usize>,
+    threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
     run(listeners, tls, application(), options, threads, accepting)
@@ -40,7 +41,7 @@ pub fn run(
     tls: Option<Arc<ServerConfig>>,
     application: impl Application,
     options: Options,
-    threads: Option<usize>,
+    threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
     let mut listeners = listeners.into_iter().map(|bound| listener(bound, tls.as_ref()));
@@ -49,9 +50,12 @@ pub fn run(
     for listener in listeners {
         server = server.listener(listener);
     }
-    if let Some(threads) = threads {
-        server = server.pool(threads);
-    }
+    server = match threads {
+        Threads::Runtime(None) => server,
+        // The main thread accepts.
+        Threads::Runtime(Some(threads)) => server.pool(threads.max(1)),
+        Threads::Pool(threads) => server.custom_pool(threads),
+    };
     let handle = server.handle();
     let (tell, ended) = channel();
     // It needs no other thread to serve; here it has to be asked whether it does.

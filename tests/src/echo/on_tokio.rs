@@ -13,6 +13,7 @@ use tokio::runtime;
 use wsgi_tokio::rustls::ServerConfig;
 use wsgi_tokio::{Application, Listener, Options, Report, Server, ServerHandle};
 
+use super::Threads;
 use super::application::application;
 use super::listen::Bound;
 
@@ -25,24 +26,46 @@ pub fn serve(
     listeners: Vec<Bound>,
     tls: Option<Arc<ServerConfig>>,
     options: Options,
-    threads: Option<usize>,
+    threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    let mut builder = match threads {
-        Some(0) => runtime::Builder::new_current_thread(),
-        Some(threads) => {
-            let mut builder = runtime::Builder::new_multi_thread();
+    let several = |threads: Option<usize>| {
+        let mut builder = runtime::Builder::new_multi_thread();
+        if let Some(threads) = threads {
             builder.worker_threads(threads);
-            builder
         }
-        None => runtime::Builder::new_multi_thread(),
+        builder.enable_all().build()
     };
-    builder.enable_all().build()?.block_on(async {
+    let (runtime, pool) = match threads {
+        Threads::Runtime(Some(0)) => (runtime::Builder::new_current_thread().enable_all().build()?, None),
+        Threads::Runtime(threads) => (several(threads)?, None),
+        Threads::Pool(threads) => (several(Some(1))?, Some(several(Some(threads))?)),
+    };
+    runtime.block_on(async {
         let listeners = listeners.into_iter().map(|bound| listener(bound, tls.as_ref()));
         let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
         let echo = application(|time| Box::pin(tokio::time::sleep(time)));
-        run(listeners, echo, options, accepting).await
+        let mut server = build(listeners, echo, options)?;
+        if let Some(pool) = &pool {
+            server = server.custom_pool(pool.handle().clone());
+        }
+        run(server, accepting).await
     })
+}
+
+/// A server on all these listeners.
+///
+/// # Errors
+///
+/// There is no listener.
+pub fn build<A: Application>(
+    listeners: Vec<Listener>,
+    application: A,
+    options: Options,
+) -> io::Result<Server<A>> {
+    let mut listeners = listeners.into_iter();
+    let first = listeners.next().ok_or_else(|| io::Error::other("there is nothing to listen on"))?;
+    Ok(listeners.fold(Server::new(first, application).options(options), Server::listener))
 }
 
 /// Serves any application in the same way.
@@ -51,17 +74,9 @@ pub fn serve(
 ///
 /// As [`serve`].
 pub async fn run(
-    listeners: Vec<Listener>,
-    application: impl Application,
-    options: Options,
+    server: Server<impl Application>,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    let mut listeners = listeners.into_iter();
-    let first = listeners.next().ok_or_else(|| io::Error::other("there is nothing to listen on"))?;
-    let mut server = Server::new(first, application).options(options);
-    for listener in listeners {
-        server = server.listener(listener);
-    }
     let handle = server.handle();
     let mut serving = pin!(server.serve());
     // Asked once, it has looked at its options and accepts.

@@ -1,9 +1,11 @@
 //! The command line of `echo`: the server's options, each a flag that is named like the manual's parameter.
 
 use std::fmt;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
@@ -34,6 +36,10 @@ pub struct Settings {
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub threads: Option<usize>,
 
+    /// Connections run on a pool of this many threads, beside what accepts, and --max-size is ignored.
+    #[arg(long, value_name = "N", value_parser = at_least_one, conflicts_with = "threads")]
+    pub custom_pool: Option<usize>,
+
     /// The files of HTTPS.
     #[command(flatten)]
     pub tls: TlsSettings,
@@ -61,6 +67,10 @@ pub enum Runtime {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of the server")]
 pub struct ServerSettings {
+    /// Appends the log to this file, instead of writing it to standard error.
+    #[arg(long, value_name = "FILE", value_parser = log_file)]
+    log: Option<LogFile>,
+
     /// A variable of every request; several are allowed.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     environ: Vec<(String, String)>,
@@ -117,6 +127,10 @@ pub struct ServerSettings {
     #[arg(long, value_name = "SECONDS", value_parser = or_none(seconds))]
     header_timeout: Option<Bound<Duration>>,
 
+    /// Time that unread input is read and dropped, so that the last answer is not lost.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    linger_timeout: Option<Duration>,
+
     /// Time for a TLS handshake.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     handshake_timeout: Option<Duration>,
@@ -142,7 +156,11 @@ impl ServerSettings {
             ($($name:ident),*) => { $(if let Some(value) = self.$name { options = options.$name(value); })* };
         }
         set!(max_size, max_http_version, minimum_chunk_size, log_x_forwarded_for, keepalive, log_output);
-        set!(log_format, url_length_limit, capitalize_response_headers, handshake_timeout, graceful_timeout);
+        set!(log_format, url_length_limit, capitalize_response_headers);
+        set!(linger_timeout, handshake_timeout, graceful_timeout);
+        if let Some(LogFile(file)) = self.log {
+            options = options.log_to(file);
+        }
         if let Some(Bound(bytes)) = self.max_body_size {
             options = options.max_body_size(bytes);
         }
@@ -204,6 +222,21 @@ fn or_none<T>(parse: fn(&str) -> Result<T, String>) -> impl Fn(&str) -> Result<B
 fn seconds(text: &str) -> Result<Duration, String> {
     let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     time.ok_or_else(|| "allowed: seconds, such as 5 or 0.5".into())
+}
+
+/// A file that the log is appended to, with as many handles as the command line has copies.
+#[derive(Clone, Debug)]
+struct LogFile(Arc<File>);
+
+fn log_file(path: &str) -> Result<LogFile, String> {
+    match File::options().append(true).create(true).open(path) {
+        Ok(file) => Ok(LogFile(Arc::new(file))),
+        Err(error) => Err(format!("it cannot be written to: {error}; allowed: the path of a file")),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    whole(text).ok().filter(|number| *number > 0).ok_or_else(|| "allowed: 1 or more".into())
 }
 
 fn whole<T: FromStr>(text: &str) -> Result<T, String> {
@@ -283,7 +316,7 @@ mod tests {
              --log-x-forwarded-for false --keepalive 2.5 --log-output false --log-format %(path)s \
              --url-length-limit 99 --debug true --socket-timeout 0.5 --capitalize-response-headers false \
              --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
-             --limit fields=60",
+             --linger-timeout 1.5 --log /dev/null --limit fields=60",
         )
         .unwrap();
         assert_eq!(
@@ -299,6 +332,7 @@ mod tests {
         assert_eq!(config.keepalive, KeepAlive::For(Duration::from_millis(2500)));
         assert_eq!(config.socket_timeout, Some(Duration::from_millis(500)));
         assert_eq!(config.header_timeout, Some(Duration::from_secs(30)));
+        assert_eq!(config.linger_timeout, Duration::from_millis(1500));
         assert_eq!((config.limits.target, config.limits.body, config.limits.fields), (99, None, 60));
         assert!(format!("{options:?}").contains("max_size: 100"), "{options:?}");
     }
@@ -326,6 +360,8 @@ mod tests {
             ("--max-http-version", "1.0", "HTTP/1.0 or HTTP/1.1"),
             ("--environ", "=x", "NAME=VALUE"),
             ("--limit", "head=1", "chunk_line"),
+            ("--custom-pool", "0", "1 or more"),
+            ("--log", "/", "the path of a file"),
         ] {
             let flag = format!("{flag}={value}");
             let error = Settings::try_parse_from(["echo", &flag]).unwrap_err();
