@@ -3,11 +3,14 @@
 
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use wsgi_std::{Body, Environ, Report, Result, Server, ServerHandle, StartResponse};
 use wsgi_tests::caller::Caller;
+use wsgi_tests::live::PATIENCE;
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -97,4 +100,37 @@ fn reading_and_writing_from_two_threads_wait_for_each_other_never() {
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
     assert!(answer.len() > SIZE && answer.ends_with(b"xxxx"), "{} bytes", answer.len());
     site.stop();
+}
+
+#[test]
+fn another_thread_may_flush_what_waits_to_be_joined() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let (received, wait) = channel();
+    let wait = Mutex::new(Some(wait));
+    let application = move |_: Environ, start: StartResponse| {
+        let (write, wait) = (start.send("200 OK", PLAIN)?, wait.lock().expect("no panic").take());
+        let second = std::iter::once_with(move || {
+            // The first block waits for more. Somebody who knows that there is none for a while sends it on.
+            thread::spawn(move || write.flush());
+            let wait = wait.expect("there is one request");
+            wait.recv_timeout(PATIENCE).expect("the client has the first block before it gets the second");
+            Ok("cd".into())
+        });
+        Ok(Body::iterator(std::iter::once(Ok("ab".into())).chain(second)))
+    };
+    let server = Server::new(listener, application).log_output(false).minimum_chunk_size(100);
+    let handle = server.handle();
+    let serving = thread::spawn(move || server.serve());
+    let mut client = Caller::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(client.bytes(1));
+    }
+    assert_eq!(client.bytes(7), b"2\r\nab\r\n");
+    received.send(()).expect("it waits");
+    assert_eq!(client.bytes(12), b"2\r\ncd\r\n0\r\n\r\n"[..12]);
+    handle.shutdown();
+    serving.join().expect("no panic").expect("the listener is sound");
 }

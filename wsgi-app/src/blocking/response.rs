@@ -66,8 +66,8 @@ impl StartResponse {
 pub struct Write(crate::Write);
 
 impl Write {
-    /// Sends one block as a chunk of its own; an empty one sends the head. It has been handed to the system when this
-    /// returns (PEP 3333), unless `minimum_chunk_size` joins it with the next.
+    /// Sends one block as a chunk of its own, whatever `minimum_chunk_size` says; an empty one sends the head. It has
+    /// been handed to the system when this returns (PEP 3333).
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Write {
     /// gone; [`SendError::Finished`] when the exchange is over.
     pub fn write(&self, block: impl Into<Bytes>) -> Result<(), SendError> {
         self.0.0.block_on(self.0.write(block))?;
-        self.flush();
+        self.0.0.flush();
         Ok(())
     }
 
@@ -91,9 +91,10 @@ impl Write {
         self.0.set_trailers(trailers)
     }
 
-    /// Waits until everything that was sent has gone to the client, or the connection is lost.
+    /// Waits until everything that was sent has gone to the client, also blocks that waited to be joined with others, or
+    /// the connection is lost.
     pub fn flush(&self) {
-        self.0.0.flush();
+        self.0.0.block_on(self.0.flush());
     }
 }
 
