@@ -39,13 +39,28 @@ pub trait Adapter: Sync {
         tls: Tls<'_>,
         options: Options,
         application: impl Application,
+    ) -> io::Result<Running> {
+        self.start_on(bind()?, tls, options, application)
+    }
+
+    /// Serves on this listener.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    fn start_on(
+        &self,
+        bound: Bound,
+        tls: Tls<'_>,
+        options: Options,
+        application: impl Application,
     ) -> io::Result<Running>;
 }
 
 /// A running server.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it accepts.
+    /// Where it accepts; unspecified for a unix socket.
     pub address: SocketAddr,
     /// What stops it.
     pub handle: ServerHandle,
@@ -66,14 +81,15 @@ pub struct Smol;
 pub struct AsyncStd;
 
 impl Adapter for Tokio {
-    fn start_with(
+    fn start_on(
         &self,
+        bound: Bound,
         tls: Tls<'_>,
         options: Options,
         application: impl Application,
     ) -> io::Result<Running> {
+        let address = address(&bound)?;
         let _inside = self.0.enter();
-        let (bound, address) = bind()?;
         let server = wsgi_tokio::Server::new(on_tokio::listener(bound, tls)?, application).options(options);
         let (tell, ended) = sync_channel(1);
         let handle = server.handle();
@@ -83,13 +99,14 @@ impl Adapter for Tokio {
 }
 
 impl Adapter for Smol {
-    fn start_with(
+    fn start_on(
         &self,
+        bound: Bound,
         tls: Tls<'_>,
         options: Options,
         application: impl Application,
     ) -> io::Result<Running> {
-        let (bound, address) = bind()?;
+        let address = address(&bound)?;
         let server = wsgi_smol::Server::new(on_smol::listener(bound, tls)?, application).options(options);
         let (tell, ended) = sync_channel(1);
         let handle = server.handle();
@@ -99,13 +116,14 @@ impl Adapter for Smol {
 }
 
 impl Adapter for AsyncStd {
-    fn start_with(
+    fn start_on(
         &self,
+        bound: Bound,
         tls: Tls<'_>,
         options: Options,
         application: impl Application,
     ) -> io::Result<Running> {
-        let (bound, address) = bind()?;
+        let address = address(&bound)?;
         let listener = on_smol::async_std_listener(bound, tls);
         let server = wsgi_smol::Server::new(listener, application).options(options);
         let (tell, ended) = sync_channel(1);
@@ -136,7 +154,22 @@ pub fn start_std_with(
     options: Options,
     application: impl wsgi_std::Application,
 ) -> io::Result<Running> {
-    let (bound, address) = bind()?;
+    start_std_on(bind()?, tls, options, application)
+}
+
+/// As [`start_std`], on this listener.
+///
+/// # Errors
+///
+/// The listener is no socket.
+#[cfg(unix)]
+pub fn start_std_on(
+    bound: Bound,
+    tls: Tls<'_>,
+    options: Options,
+    application: impl wsgi_std::Application,
+) -> io::Result<Running> {
+    let address = address(&bound)?;
     let server = wsgi_std::Server::new(on_std::listener(bound, tls), application).options(options);
     let (tell, ended) = sync_channel(1);
     let handle = server.handle();
@@ -145,11 +178,23 @@ pub fn start_std_with(
     Ok(Running { address, handle, ended })
 }
 
-fn bind() -> io::Result<(Bound, SocketAddr)> {
+/// A listener on a free port.
+///
+/// # Errors
+///
+/// There is none.
+pub fn bind() -> io::Result<Bound> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    Ok((Bound::Tcp(listener), address))
+    Ok(Bound::Tcp(listener))
+}
+
+fn address(bound: &Bound) -> io::Result<SocketAddr> {
+    match bound {
+        Bound::Tcp(listener) => listener.local_addr(),
+        #[cfg(unix)]
+        Bound::Unix(_) => Ok(SocketAddr::from(([0, 0, 0, 0], 0))),
+    }
 }
 
 async fn telling(tell: SyncSender<io::Result<Report>>, serving: impl Future<Output = io::Result<Report>>) {

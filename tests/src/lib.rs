@@ -10,6 +10,7 @@ pub mod drive;
 pub mod echo;
 pub mod live;
 pub mod machine;
+pub mod runtimes;
 pub mod script;
 pub mod table;
 pub mod wire;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::site::{ECHO, HELLO, Site, busy, on_each, quiet};
+use crate::site::{ECHO, HELLO, Serve as _, Site, busy, on_each, quiet};
 
 /// Short enough to wait for.
 const SHORT: Duration = Duration::from_millis(200);

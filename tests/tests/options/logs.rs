@@ -3,7 +3,9 @@
 use wsgi_tests::live::Kind;
 use wsgi_tokio::Options;
 
-use crate::site::{Entries, HELLO, Program, Runtime, Written, on_each, quiet};
+use wsgi_tests::runtimes::Runtime;
+
+use crate::site::{Entries, HELLO, Program, Serve as _, Written, on_each, quiet};
 
 const YO: &str = "GET /yo HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\n\r\n";
 

@@ -4,6 +4,7 @@
 //! held with a second server without the option, and has to end differently there: so it is the option that does it.
 //! Nothing waits for a fixed time. Where an option is a time, the server that has it does what it should when that time
 //! has passed, and the other one, asked after that, has not done it.
+#![cfg(unix)]
 
 mod connections;
 mod logs;

@@ -2,7 +2,7 @@
 
 use wsgi_tokio::{Options, Version};
 
-use crate::site::{Program, on_each, quiet};
+use crate::site::{Program, Serve as _, on_each, quiet};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 

@@ -1,76 +1,22 @@
 //! How a check runs on every runtime, and the servers that it talks to.
 
-use std::fmt;
 use std::io::{ErrorKind, Read, Write};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use socket2::{Domain, Socket, Type};
-use tokio::runtime;
-use wsgi_tests::adapters::{self, Adapter, AsyncStd, Running, Smol, Tokio};
-use wsgi_tests::application;
-#[cfg(unix)]
-use wsgi_tests::blocking;
+use wsgi_tests::adapters::Running;
 use wsgi_tests::caller::{Answer, Caller};
 use wsgi_tests::live::{Entry, Kind, PATIENCE, eventually};
+use wsgi_tests::runtimes::{self, Runtime};
 use wsgi_tests::script::Script;
+use wsgi_tests::{application, blocking};
 use wsgi_tokio::{Body, Environ, Error, LogEntry, Options, Report, Result, ServerHandle, StartResponse};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
-/// The tasks of all servers on tokio.
-pub(crate) static TOKIO: LazyLock<Tokio> =
-    LazyLock::new(|| Tokio(runtime::Runtime::new().expect("there are threads")));
-
-/// What a server runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Runtime {
-    Tokio,
-    Smol,
-    AsyncStd,
-    #[cfg(unix)]
-    Std,
-}
-
-const RUNTIMES: &[Runtime] = &[
-    Runtime::Tokio,
-    Runtime::Smol,
-    Runtime::AsyncStd,
-    #[cfg(unix)]
-    Runtime::Std,
-];
-
-impl fmt::Display for Runtime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tokio => "wsgi-tokio",
-            Self::Smol => "wsgi-smol",
-            Self::AsyncStd => "wsgi-smol with async-std",
-            #[cfg(unix)]
-            Self::Std => "wsgi-std",
-        })
-    }
-}
-
-/// Runs one check of `option` on all runtimes, side by side.
-///
-/// Each has a thread whose name says which option and which runtime it is, so that a failed assertion says so too.
+/// Runs one check of `option` on all runtimes; its threads are called so.
 pub(crate) fn on_each(option: &str, check: impl Fn(Runtime) + Sync) {
-    let check = &check;
-    let failed: Vec<_> = thread::scope(|scope| {
-        let begin = |runtime: &Runtime| {
-            let runtime = *runtime;
-            let thread = thread::Builder::new().name(format!("option {option} on {runtime}"));
-            let thread = thread.spawn_scoped(scope, move || check(runtime)).expect("there are threads");
-            (runtime, thread)
-        };
-        let begun: Vec<_> = RUNTIMES.iter().map(begin).collect();
-        let failed = |(runtime, thread): (Runtime, thread::ScopedJoinHandle<'_, ()>)| {
-            thread.join().err().map(|_| runtime.to_string())
-        };
-        begun.into_iter().filter_map(failed).collect()
-    });
-    assert!(failed.is_empty(), "the option {option} is not what it should be on {}", failed.join(", "));
+    runtimes::on_each(&format!("option {option}"), check);
 }
 
 /// What an application does with each request.
@@ -104,30 +50,27 @@ pub(crate) fn quiet() -> Options {
     Options::default().log_output(false)
 }
 
-impl Runtime {
+/// How each runtime serves a program.
+pub(crate) trait Serve: Copy {
     /// Begins to serve, if the options are allowed; whether they are, the end of the server says.
-    pub(crate) fn start(self, options: Options, program: Program) -> Running {
-        let serving = move |environ, start_response| program.run(environ, start_response);
-        let running = match self {
-            Self::Tokio => TOKIO.start(options, serving),
-            Self::Smol => Smol.start(options, serving),
-            Self::AsyncStd => AsyncStd.start(options, serving),
-            #[cfg(unix)]
-            Self::Std => adapters::start_std(options, move |environ, start_response| {
-                program.run_blocking(&environ, &start_response)
-            }),
-        };
-        running.expect("there is a free port")
-    }
+    fn start(self, options: Options, program: Program) -> Running;
 
     /// A server with these options.
-    pub(crate) fn serve(self, options: Options, program: Program) -> Site {
+    fn serve(self, options: Options, program: Program) -> Site {
         Site { running: self.start(options, program) }
     }
 
     /// Two servers that differ in what `change` does: the one with it, and the usual one.
-    pub(crate) fn pair(self, change: impl FnOnce(Options) -> Options, program: Program) -> [Site; 2] {
+    fn pair(self, change: impl FnOnce(Options) -> Options, program: Program) -> [Site; 2] {
         [self.serve(change(quiet()), program), self.serve(quiet(), program)]
+    }
+}
+
+impl Serve for Runtime {
+    fn start(self, options: Options, program: Program) -> Running {
+        let serving = move |environ, start_response| program.run(environ, start_response);
+        let blocking = move |environ, start_response| program.run_blocking(&environ, &start_response);
+        self.begin(None, options, serving, blocking)
     }
 }
 
@@ -159,7 +102,6 @@ impl Program {
     }
 
     /// As [`run`](Self::run), for a blocking application.
-    #[cfg(unix)]
     fn run_blocking(
         self,
         environ: &wsgi_std::Environ,

@@ -8,7 +8,7 @@ use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Kind, eventually};
 use wsgi_tokio::Options;
 
-use crate::site::{ECHO, Entries, HELLO, MEBIBYTE, MUCH, Program, Site, busy, on_each, quiet};
+use crate::site::{ECHO, Entries, HELLO, MEBIBYTE, MUCH, Program, Serve as _, Site, busy, on_each, quiet};
 
 /// The status of the answer to `request` with the option, and without it.
 fn statuses(option: &str, change: fn(Options) -> Options, request: &str, [with, without]: [u16; 2]) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use wsgi_tests::live::{Entry, Kind, eventually};
 use wsgi_tokio::Report;
 
-use crate::site::{ECHO, Entries, HELLO, MEBIBYTE, MUCH, Site, busy, on_each, quiet};
+use crate::site::{ECHO, Entries, HELLO, MEBIBYTE, MUCH, Serve as _, Site, busy, on_each, quiet};
 
 /// Short enough to wait for.
 const SHORT: Duration = Duration::from_millis(200);

@@ -6,9 +6,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use wsgi_tests::live::{PATIENCE, eventually};
+use wsgi_tests::runtimes::TOKIO;
 use wsgi_tokio::{Body, OptionError, Options, Report, Result, Version};
 
-use crate::site::{HELLO, TOKIO, on_each, quiet};
+use crate::site::{HELLO, Serve as _, on_each, quiet};
 
 /// Options with one bad value: what is named, the value as it is shown, and what is said to be allowed.
 type Bad = (fn(Options) -> Options, &'static str, &'static str, &'static str);

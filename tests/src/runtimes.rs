@@ -1,0 +1,116 @@
+//! One check on every runtime: tokio, smol, async-std, and the threads of `wsgi-std`.
+
+use std::sync::LazyLock;
+use std::{fmt, thread};
+
+use tokio::runtime;
+use wsgi_tokio::{Application, Options};
+
+use crate::adapters::{self, Adapter, AsyncStd, Running, Smol, Tls, Tokio};
+use crate::echo::listen::Bound;
+
+/// The tasks of all servers on tokio.
+pub static TOKIO: LazyLock<Tokio> =
+    LazyLock::new(|| Tokio(runtime::Runtime::new().expect("there are threads")));
+
+/// What a server runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// `wsgi-tokio`.
+    Tokio,
+    /// `wsgi-smol`.
+    Smol,
+    /// `wsgi-smol` with a listener and the tasks of async-std.
+    AsyncStd,
+    /// `wsgi-std`.
+    #[cfg(unix)]
+    Std,
+}
+
+/// All of them.
+pub const RUNTIMES: &[Runtime] = &[
+    Runtime::Tokio,
+    Runtime::Smol,
+    Runtime::AsyncStd,
+    #[cfg(unix)]
+    Runtime::Std,
+];
+
+impl Runtime {
+    /// Begins to serve on a free port: `application`, or `blocking` where applications block. Whether the options are
+    /// allowed, the end of the server says.
+    ///
+    /// # Panics
+    ///
+    /// There is no free port.
+    #[cfg(unix)]
+    pub fn begin(
+        self,
+        tls: Tls<'_>,
+        options: Options,
+        application: impl Application,
+        blocking: impl wsgi_std::Application,
+    ) -> Running {
+        self.begin_on(adapters::bind().expect("there is a free port"), tls, options, application, blocking)
+    }
+
+    /// As [`begin`](Self::begin), on this listener.
+    ///
+    /// # Panics
+    ///
+    /// The runtime does not take it.
+    #[cfg(unix)]
+    pub fn begin_on(
+        self,
+        bound: Bound,
+        tls: Tls<'_>,
+        options: Options,
+        application: impl Application,
+        blocking: impl wsgi_std::Application,
+    ) -> Running {
+        let running = match self {
+            Self::Tokio => TOKIO.start_on(bound, tls, options, application),
+            Self::Smol => Smol.start_on(bound, tls, options, application),
+            Self::AsyncStd => AsyncStd.start_on(bound, tls, options, application),
+            Self::Std => adapters::start_std_on(bound, tls, options, blocking),
+        };
+        running.expect("it is a socket")
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tokio => "wsgi-tokio",
+            Self::Smol => "wsgi-smol",
+            Self::AsyncStd => "wsgi-smol with async-std",
+            #[cfg(unix)]
+            Self::Std => "wsgi-std",
+        })
+    }
+}
+
+/// Runs one check on all runtimes, side by side.
+///
+/// Each has a thread whose name says what is checked and on which runtime, so that a failed assertion says so too.
+///
+/// # Panics
+///
+/// The check does.
+pub fn on_each(what: &str, check: impl Fn(Runtime) + Sync) {
+    let check = &check;
+    let failed: Vec<_> = thread::scope(|scope| {
+        let begin = |runtime: &Runtime| {
+            let runtime = *runtime;
+            let thread = thread::Builder::new().name(format!("{what} on {runtime}"));
+            let thread = thread.spawn_scoped(scope, move || check(runtime)).expect("there are threads");
+            (runtime, thread)
+        };
+        let begun: Vec<_> = RUNTIMES.iter().map(begin).collect();
+        let failed = |(runtime, thread): (Runtime, thread::ScopedJoinHandle<'_, ()>)| {
+            thread.join().err().map(|_| runtime.to_string())
+        };
+        begun.into_iter().filter_map(failed).collect()
+    });
+    assert!(failed.is_empty(), "{what} is not what it should be on {}", failed.join(", "));
+}

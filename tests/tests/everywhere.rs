@@ -1,0 +1,164 @@
+//! What the manual promises beside its options, on every runtime: what post hooks learn about a client that left, and a
+//! listener that outlives its server.
+#![cfg(unix)]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use wsgi_tests::adapters::Running;
+use wsgi_tests::caller::Caller;
+use wsgi_tests::echo::listen::Bound;
+use wsgi_tests::echo::stream::ready_blocks;
+use wsgi_tests::live::{PATIENCE, eventually};
+use wsgi_tests::runtimes::{Runtime, on_each};
+use wsgi_tokio::proto::Lost;
+use wsgi_tokio::{Body, Environ, LogEntry, Options, Record, Result, StartResponse};
+
+const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
+
+fn quiet() -> Options {
+    Options::default().log_output(false)
+}
+
+fn stop(running: &Running) {
+    running.handle.shutdown();
+    let ended = running.ended.recv_timeout(PATIENCE).expect("it stops");
+    assert_eq!(ended.expect("the listener is sound").cut, 0);
+}
+
+type Make = fn() -> Body;
+
+/// 100 MB, in each way that a body can be given.
+const BODIES: [(&str, Make); 4] = [
+    ("whole", || vec![b'x'; LENGTH].into()),
+    ("blocks", || Body::blocks((0..100).map(|_| vec![b'x'; LENGTH / 100]))),
+    ("iterator", || Body::iterator((0..100).map(|_| Ok(vec![b'x'; LENGTH / 100].into())))),
+    ("stream", || ready_blocks((0..100).map(|_| Bytes::from(vec![b'x'; LENGTH / 100])))),
+];
+const LENGTH: usize = 100_000_000;
+
+/// A server of such a body, whose post hooks tell the record, and whose log tells the errors.
+fn telling(runtime: Runtime, body: Make) -> (Running, Receiver<Record>, Receiver<String>) {
+    let (tell, told) = channel();
+    let tell = Arc::new(Mutex::new(tell));
+    let hook = move || -> Sender<Record> { tell.lock().expect("no panic").clone() };
+    let blocking_hook = hook.clone();
+    let (complain, complaints) = channel();
+    let complain = Mutex::new(complain);
+    let log = move |entry: &LogEntry<'_>| {
+        if let LogEntry::Error(text) = entry {
+            // Nobody listens when the test is over.
+            let _ = complain.lock().expect("no panic").send((*text).to_owned());
+        }
+    };
+    let application = move |environ: Environ, start: StartResponse| {
+        let tell = hook();
+        environ.add_post_hook(move |_, record| drop(tell.send(record.clone())));
+        async move {
+            start.send("200 OK", PLAIN)?;
+            Ok(body())
+        }
+    };
+    let blocking = move |environ: wsgi_std::Environ, start: wsgi_std::StartResponse| {
+        let tell = blocking_hook();
+        environ.add_post_hook(move |_, record| drop(tell.send(record.clone())));
+        start.send("200 OK", PLAIN)?;
+        Ok(body())
+    };
+    let running = runtime.begin(None, Options::default().debug(false).log(log), application, blocking);
+    (running, told, complaints)
+}
+
+#[test]
+fn post_hooks_learn_how_much_went_to_a_client_that_left() {
+    /// What the system's buffers on both sides may hold beyond what was read.
+    const BUFFERS: u64 = 16_000_000;
+    on_each("what a hook learns of a client that left", |runtime| {
+        for (name, body) in BODIES {
+            let (running, told, complaints) = telling(runtime, body);
+            let mut client = TcpStream::connect(running.address).expect("it accepts");
+            client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("there is room");
+            let read = std::io::copy(&mut (&client).take(1_000_000), &mut std::io::sink()).expect("it sends");
+            drop(client);
+            let record = told.recv_timeout(PATIENCE).expect("the hook runs");
+            assert!(matches!(record.lost, Some(Lost::Reset | Lost::BrokenPipe)), "{name}: {record:?}");
+            assert!((read..read + BUFFERS).contains(&record.response_length), "{name}: {record:?}");
+            let head = record.response_length - record.body_length;
+            assert!((50..500).contains(&head), "{name}: {record:?}");
+            eventually("the connection is gone", || running.handle.connections() == 0);
+            stop(&running);
+            assert!(complaints.try_recv().is_err(), "{name}: nobody but the client is at fault");
+        }
+    });
+}
+
+#[test]
+fn post_hooks_learn_that_all_went_to_a_client_that_stayed() {
+    on_each("what a hook learns of a client that stayed", |runtime| {
+        for (name, body) in [BODIES[0], BODIES[2]] {
+            let (running, told, complaints) = telling(runtime, body);
+            let answer = Caller::connect(running.address).get("/");
+            assert_eq!((answer.whole, answer.body.len()), (true, LENGTH), "{name}");
+            let record = told.recv_timeout(PATIENCE).expect("the hook runs");
+            assert_eq!((record.lost, record.cut, record.body_length), (None, false, LENGTH as u64), "{name}");
+            stop(&running);
+            assert!(complaints.try_recv().is_err(), "{name}: nobody is at fault");
+        }
+    });
+}
+
+/// Serves a greeting on this listener, asks for it, and stops.
+fn serve_once(runtime: Runtime, bound: Bound, ask: impl FnOnce() -> String) {
+    let application = |_: Environ, start: StartResponse| async move {
+        start.send("200 OK", PLAIN)?;
+        Ok("served".into())
+    };
+    let blocking = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
+        start.send("200 OK", PLAIN)?;
+        Ok("served".into())
+    };
+    let running = runtime.begin_on(bound, None, quiet(), application, blocking);
+    assert_eq!(ask(), "served", "{runtime}");
+    stop(&running);
+}
+
+#[test]
+fn a_duplicate_of_a_listener_outlives_the_server() {
+    on_each("a duplicate of a listener", |runtime| {
+        let original = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = original.local_addr().expect("it is bound");
+        for _ in 0..2 {
+            let duplicate = original.try_clone().expect("descriptors are left");
+            duplicate.set_nonblocking(true).expect("a socket");
+            serve_once(runtime, Bound::Tcp(duplicate), || Caller::connect(address).get("/").text());
+            // Who connects now waits in its queue until somebody accepts.
+            let _waiting = TcpStream::connect(address).expect("it listens");
+            original.set_nonblocking(false).expect("a socket");
+            original.accept().expect("it was not shut down");
+        }
+    });
+}
+
+#[test]
+fn the_file_of_a_unix_socket_outlives_the_server() {
+    on_each("the file of a unix socket", |runtime| {
+        let name = format!("wsgi-everywhere-{}-{runtime:?}.sock", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let original = UnixListener::bind(&path).expect("a place for a file");
+        for _ in 0..2 {
+            let duplicate = original.try_clone().expect("descriptors are left");
+            duplicate.set_nonblocking(true).expect("a socket");
+            let connect = || UnixStream::connect(&path).expect("it listens");
+            serve_once(runtime, Bound::Unix(duplicate), || Caller::new(connect()).get("/").text());
+            assert!(path.exists(), "the server did not make it, so it does not remove it");
+            let _waiting = connect();
+            original.set_nonblocking(false).expect("a socket");
+            original.accept().expect("it was not shut down");
+        }
+        std::fs::remove_file(&path).expect("it is there");
+    });
+}
