@@ -134,18 +134,33 @@ impl Shared {
 #[derive(Default)]
 pub(crate) struct Calls(Vec<Waker>);
 
-impl Drop for Calls {
-    fn drop(&mut self) {
+impl Calls {
+    #[cold]
+    fn wake(&mut self) {
         self.0.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Drop for Calls {
+    #[inline]
+    fn drop(&mut self) {
+        // Mostly there is nobody.
+        if !self.0.is_empty() {
+            self.wake();
+        }
     }
 }
 
 impl Cell {
     /// Tells the connection's task that there is something to do.
     pub(crate) fn touch(&mut self, calls: &mut Calls) {
-        if std::mem::take(&mut self.asleep) {
-            calls.0.extend(self.runner.clone());
-        }
+        calls.0.extend(self.rouse());
+    }
+
+    /// As [`touch`](Self::touch): who has to be woken for it, when the cell is not locked any more.
+    #[inline]
+    fn rouse(&mut self) -> Option<Waker> {
+        if std::mem::take(&mut self.asleep) { self.runner.clone() } else { None }
     }
 
     /// The connection's task runs; it looks at everything before it sleeps again. True when somebody but the
@@ -205,8 +220,11 @@ impl Cell {
 
     /// Whatever the application waits for may have come. It is woken, unless it waits in this very task, which asks
     /// it next anyway.
+    #[inline]
     pub(crate) fn wake_application(&mut self, context: &Context<'_>, calls: &mut Calls) {
-        calls.0.extend(self.waiting.drain(..).filter(|waker| !waker.will_wake(context.waker())));
+        if !self.waiting.is_empty() {
+            calls.0.extend(self.waiting.drain(..).filter(|waker| !waker.will_wake(context.waker())));
+        }
     }
 }
 
@@ -233,13 +251,12 @@ impl Handle {
 
     /// Calls the machine for the open exchange; `None` when it is over.
     pub(crate) fn with<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
-        let mut calls = Calls::default();
         let mut cell = self.shared.lock();
-        let result = cell.exchange(self.serial).map(call);
-        if result.is_some() {
-            cell.touch(&mut calls);
-        }
-        result
+        let result = cell.exchange(self.serial).map(call)?;
+        let runner = cell.rouse();
+        drop(cell);
+        runner.into_iter().for_each(Waker::wake);
+        Some(result)
     }
 
     /// As [`with`](Self::with), for what leaves the connection's task nothing to do.
