@@ -66,7 +66,7 @@ macro_rules! option_methods {
         }
 
         /// A variable that every request's environ starts from; may be called again. What the request says wins.
-        /// Default: none. Allowed: a name that is not empty.
+        /// Default: none. Allowed: a name that is not empty, and any value.
         #[must_use]
         pub fn environ(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
             self.options_mut().protocol().environ.push((name.into(), value.into()));
@@ -90,7 +90,8 @@ macro_rules! option_methods {
             self
         }
 
-        /// Joins blocks of a response until they have so many bytes. Default: 0, each block is sent as it comes.
+        /// Joins blocks of a response until they have so many bytes; an application may choose another number for its
+        /// request. Default: 0, each block is sent as it comes. Allowed: any.
         #[must_use]
         pub fn minimum_chunk_size(mut self, bytes: usize) -> Self {
             self.options_mut().protocol().minimum_chunk_size = bytes;
@@ -105,7 +106,8 @@ macro_rules! option_methods {
         }
 
         /// Whether connections are reused: `true`, `false`, or the time that they may be idle, which a client that
-        /// asks for keep-alive is told in whole seconds. Default: `true`, without a bound of its own.
+        /// asks for keep-alive is told in whole seconds. Default: `true`, without a bound of its own. Allowed: any; no
+        /// time at all is `false`.
         #[must_use]
         pub fn keepalive(mut self, keepalive: impl Into<$crate::proto::KeepAlive>) -> Self {
             self.options_mut().protocol().keepalive = keepalive.into();
@@ -158,7 +160,7 @@ macro_rules! option_methods {
             self
         }
 
-        /// The largest request body in bytes; a larger one is answered with 413. Default: `None`, no bound.
+        /// The largest request body in bytes; a larger one is answered with 413. Default: `None`, no bound. Allowed: any.
         #[must_use]
         pub fn max_body_size(mut self, bytes: impl Into<Option<u64>>) -> Self {
             self.options_mut().protocol().limits.body = bytes.into();
@@ -174,7 +176,8 @@ macro_rules! option_methods {
         }
 
         /// Time that unread input is read and dropped: after a response that left some of the request's body, and after
-        /// our half of a connection was closed, so that the last answer is not lost to a reset. Default: 2 s.
+        /// our half of a connection was closed, so that the last answer is not lost to a reset. Default: 2 s. Allowed:
+        /// any; zero drops nothing.
         #[must_use]
         pub fn linger_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.options_mut().protocol().linger_timeout = timeout;
@@ -189,6 +192,7 @@ macro_rules! option_methods {
         }
 
         /// Time that a graceful stop gives to requests that have begun; what is not finished then is cut. Default: 30 s.
+        /// Allowed: any; zero cuts at once.
         #[must_use]
         pub fn graceful_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.options_mut().set_graceful_timeout(timeout);
