@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use wsgi_proto::{Event, Io, Lost};
 
@@ -271,9 +272,13 @@ impl<T: Transport> Driver<T> {
         let Link { transport, core, now, .. } = &mut self.link;
         if let Some(transport) = transport
             && transport.poll_shutdown(context).is_pending()
-            && let Some(deadline) = core.clock.deadline(now.instant.after(core.config.linger_timeout))
         {
-            ready!(transport.poll_deadline(context, deadline));
+            match core.clock.deadline(now.instant.after(core.config.linger_timeout)) {
+                // A transport may leave it to us to compare the clock.
+                Some(deadline) if deadline <= Instant::now() => {}
+                Some(deadline) => ready!(transport.poll_deadline(context, deadline)),
+                None => return Poll::Pending,
+            }
         }
         self.shared.lock().machine.write_closed();
         Poll::Ready(())

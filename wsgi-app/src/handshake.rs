@@ -51,6 +51,11 @@ impl<A> Server<A> {
                 return Poll::Ready(None);
             }
             cell.sleep(context);
+            drop(cell);
+            // Who made room passed over this connection, if it looked just now.
+            if self.core.register.is_crowded() {
+                self.core.register.look_for_room();
+            }
             Poll::Pending
         });
         match done.await? {

@@ -31,7 +31,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Reads what the system has received, also if the runtime has not heard of it yet, where that is possible.
-    fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
+    fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let _ = space;
         Err(io::ErrorKind::WouldBlock.into())
     }
@@ -50,8 +50,8 @@ macro_rules! stream {
                 Self::poll_read_ready(self, context)
             }
 
-            fn read_now(&self, space: &mut [u8]) -> io::Result<usize> {
-                (&*SockRef::from(self)).read(space)
+            fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
+                (&*SockRef::from(&*self)).read(space)
             }
 
             fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {

@@ -60,7 +60,7 @@ fn spawn(pool: Option<&Handle>, connection: impl Future<Output = ()> + Send + 's
 
 #[cfg(feature = "tls")]
 mod rustls {
-    use std::io::{self, BufRead};
+    use std::io::{self, BufRead, Read};
     use std::task::{Context, Poll};
 
     use tokio_rustls::server::TlsStream;
@@ -76,6 +76,22 @@ mod rustls {
                 // Data, the end, or an error that reading shows again.
                 _ => Poll::Ready(Ok(())),
             }
+        }
+
+        fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
+            let (stream, session) = self.get_mut();
+            while session.wants_read() && session.read_tls(&mut Now(stream))? > 0 {
+                session.process_new_packets().map_err(io::Error::other)?;
+            }
+            session.reader().read(space)
+        }
+    }
+
+    struct Now<'s, S>(&'s mut S);
+
+    impl<S: Stream> Read for Now<'_, S> {
+        fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+            self.0.read_now(space)
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::take_over;
 /// As with the sockets of std, `&Stream` reads and writes, too: one thread may read while another one writes.
 pub struct Stream {
     unread: Mutex<Bytes>,
+    /// Held for the length of a write: one that found no room, over TLS, has to go on with the same bytes.
+    writing: Mutex<()>,
     wire: Arc<dyn Wire>,
 }
 
@@ -24,7 +26,7 @@ pub(super) fn take_over(handle: &Handle) -> Result<Stream, SendError> {
     let wire = handle.wire().ok_or(SendError::Lost(Lost::Transport))?;
     let unread = handle.block_on(take_over::take_over(handle))?.into_unread();
     wire.leave();
-    Ok(Stream { unread: Mutex::new(unread), wire })
+    Ok(Stream { unread: Mutex::new(unread), writing: Mutex::default(), wire })
 }
 
 impl Stream {
@@ -67,6 +69,7 @@ impl Write for &Stream {
         if bytes.is_empty() {
             return Ok(0);
         }
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.wait_until(false, || self.wire.write(&[IoSlice::new(bytes)]))
     }
 

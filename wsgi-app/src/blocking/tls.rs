@@ -58,7 +58,8 @@ impl<W: Wire> Encrypted<W> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        Ok(())
+        // In TLS 1.2 the client waits for its last words.
+        session.send(&self.wire)
     }
 
     /// Ready after `time`.
@@ -105,10 +106,13 @@ impl<W: Wire> Wire for Encrypted<W> {
                 read => return read,
             }
             session.tls.read_tls(&mut Bare(&self.wire))?;
-            let processed = session.tls.process_new_packets();
-            // An answer of TLS itself, or the alert that tells why it ends. What finds no room goes with the next write.
-            let _ = session.send(&self.wire);
-            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            // An answer of TLS itself goes with the next write. Here it would use up room that a write waits for, and
+            // nobody would tell that there is some.
+            if let Err(error) = session.tls.process_new_packets() {
+                // The alert that tells why it ends.
+                let _ = session.send(&self.wire);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
         }
     }
 
