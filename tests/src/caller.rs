@@ -49,11 +49,6 @@ impl Caller {
         Self::new(stream)
     }
 
-    /// The socket.
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
     /// Another handle of the same socket, for another thread.
     ///
     /// # Panics
@@ -77,6 +72,11 @@ impl<S: Read + Write> Caller<S> {
     /// A client on any stream.
     pub fn new(stream: S) -> Self {
         Self { stream, unread: Vec::new() }
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &S {
+        &self.stream
     }
 
     /// Sends everything.

@@ -1,10 +1,14 @@
-//! Plays the client of an exchange of the [`table`](crate::table) over a real socket, whatever server is at the other
-//! end.
+//! Plays the client of an exchange of the [`table`](crate::table) over a real socket, in the clear or encrypted, whatever
+//! server is at the other end.
+//!
+//! All that a client of the table does can be said over TLS, too: it sends, waits, falls silent, and closes its half,
+//! which is a close_notify there. None of them resets its connection or leaves without a farewell.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use crate::secure;
 use crate::table::{Afterwards, Answer, Exchange};
 
 /// How long a client waits for what has to come.
@@ -13,27 +17,63 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long nothing more has to come for a connection to count as open.
 const SILENCE: Duration = Duration::from_millis(40);
 
-/// What comes back. It ends with `open` or `closed`.
+/// The client's end of a connection.
+pub trait Line: Read + Write {
+    /// How long a read may wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    fn set_patience(&self, patience: Duration) -> io::Result<()>;
+
+    /// Tells the server that nothing more is sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    fn close_half(&self) -> io::Result<()>;
+}
+
+impl Line for TcpStream {
+    fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(patience))
+    }
+
+    fn close_half(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Line for secure::Stream {
+    fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.socket().set_patience(patience)
+    }
+
+    fn close_half(&self) -> io::Result<()> {
+        self.close_notify()
+    }
+}
+
+/// What comes back. It ends with `open` or `closed`; encrypted bytes that end without close_notify are an error.
 ///
 /// # Errors
 ///
-/// Those of the socket. A client that cannot write reads on: the server may have answered already.
-pub fn answer(exchange: &Exchange, address: SocketAddr, bytewise: bool) -> io::Result<Answer> {
-    let mut client = Client { stream: TcpStream::connect(address)?, bytes: Vec::new(), closed: false };
-    client.stream.set_nodelay(true)?;
+/// Those of the line. A client that cannot write reads on: the server may have answered already.
+pub fn answer(exchange: &Exchange, line: impl Line, bytewise: bool) -> io::Result<Answer> {
+    let mut client = Client { line, bytes: Vec::new(), closed: false };
     for (turn, piece) in exchange.client.iter().enumerate() {
         if turn > 0 {
             client.read(PATIENCE)?;
         }
         let size = if bytewise { 1 } else { piece.len().max(1) };
         for part in piece.chunks(size) {
-            if client.stream.write_all(part).is_err() {
+            if client.line.write_all(part).is_err() {
                 break;
             }
         }
     }
     if exchange.afterwards == Afterwards::Closes {
-        client.stream.shutdown(Shutdown::Write)?;
+        client.line.close_half()?;
     }
     let closes = exchange.answer.end.starts_with("closed");
     while !client.closed {
@@ -47,18 +87,18 @@ pub fn answer(exchange: &Exchange, address: SocketAddr, bytewise: bool) -> io::R
     Ok(Answer { bytes: client.bytes, end: end.into() })
 }
 
-struct Client {
-    stream: TcpStream,
+struct Client<L> {
+    line: L,
     bytes: Vec<u8>,
     closed: bool,
 }
 
-impl Client {
+impl<L: Line> Client<L> {
     /// Reads what comes; 0 when nothing does.
     fn read(&mut self, patience: Duration) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(patience))?;
+        self.line.set_patience(patience)?;
         let mut space = [0; 16 * 1024];
-        match self.stream.read(&mut space) {
+        match self.line.read(&mut space) {
             Ok(count) => {
                 self.closed = count == 0;
                 self.bytes.extend_from_slice(&space[..count]);

@@ -12,5 +12,6 @@ pub mod live;
 pub mod machine;
 pub mod runtimes;
 pub mod script;
+pub mod secure;
 pub mod table;
 pub mod wire;

@@ -67,9 +67,7 @@ impl Site {
         options: Options,
         build: impl FnOnce() -> F + Send + 'static,
     ) -> Self {
-        let journal: Arc<Journal> = Arc::default();
-        let entries = Arc::clone(&journal);
-        let options = options.log(move |entry: &LogEntry<'_>| entries.add(entry));
+        let (options, journal) = Journal::keep(options);
         let ((tell_handle, handle), (tell_end, ended)) = (channel(), channel());
         thread::spawn(move || {
             let mut builder = match threads {
@@ -177,6 +175,13 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// Keeps the log of a server that gets these options.
+    pub fn keep(options: Options) -> (Options, Arc<Self>) {
+        let journal: Arc<Self> = Arc::default();
+        let entries = Arc::clone(&journal);
+        (options.log(move |entry: &LogEntry<'_>| entries.add(entry)), journal)
+    }
+
     fn add(&self, entry: &LogEntry<'_>) {
         let (kind, record) = match entry {
             LogEntry::Access { record, .. } => (Kind::Access, Some((*record).clone())),
@@ -186,6 +191,11 @@ impl Journal {
         };
         self.lock().push(Entry { kind, text: entry.text().into(), record });
         self.added.notify_all();
+    }
+
+    /// All entries of a kind.
+    pub fn of(&self, kind: Kind) -> Vec<Entry> {
+        self.lock().iter().filter(|entry| entry.kind == kind).cloned().collect()
     }
 
     /// The texts of all entries of a kind.
@@ -204,8 +214,13 @@ impl Journal {
 
     /// The first error whose text has `part` in it, once it is there.
     pub fn error(&self, part: &str) -> String {
+        self.first(Kind::Error, part)
+    }
+
+    /// The first entry of a kind whose text has `part` in it, once it is there.
+    pub fn first(&self, kind: Kind, part: &str) -> String {
         self.wait(part, |entries| {
-            let found = entries.iter().find(|entry| entry.kind == Kind::Error && entry.text.contains(part));
+            let found = entries.iter().find(|entry| entry.kind == kind && entry.text.contains(part));
             found.map(|entry| entry.text.clone())
         })
     }

@@ -1,47 +1,25 @@
 //! HTTPS, and clients that do not go through with it.
 
 use std::io::Write;
-use std::net::TcpStream;
-use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Kind, Site, Threads};
-use wsgi_tokio::rustls::pki_types::{PrivateKeyDer, ServerName};
-use wsgi_tokio::rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+use wsgi_tests::secure::{Stream, greeting, trust};
 use wsgi_tokio::{Application, Body, Environ, Listener, Server, StartResponse};
 
 use crate::talk::{PLAIN, hello, quiet, take};
 
-/// A server that speaks TLS, and what a client has to know to trust it.
-fn secure(application: impl Application) -> (Site, Arc<ClientConfig>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate");
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).expect("a certificate");
-    let server = ServerConfig::builder().with_no_client_auth();
-    let server = Arc::new(server.with_single_cert(vec![made.cert.into()], key).expect("they match"));
-    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let site = Site::run(Threads::Several, quiet(), || async {
+/// A server that speaks TLS.
+fn secure(application: impl Application) -> Site {
+    Site::run(Threads::Several, quiet(), || async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        Ok(Server::new(Listener::from(listener).tls(server), application))
-    });
-    (site, Arc::new(client))
+        Ok(Server::new(Listener::from(listener).tls(trust().server.clone()), application))
+    })
 }
 
-type Encrypted = StreamOwned<ClientConnection, TcpStream>;
-
-fn session(config: &Arc<ClientConfig>) -> ClientConnection {
-    let name = ServerName::try_from("localhost").expect("a name");
-    ClientConnection::new(Arc::clone(config), name).expect("a session")
-}
-
-fn stream(site: &Site, config: &Arc<ClientConfig>) -> Encrypted {
-    StreamOwned::new(session(config), site.connect().clone_stream())
-}
-
-fn connect(site: &Site, config: &Arc<ClientConfig>) -> Caller<Encrypted> {
-    Caller::new(stream(site, config))
+fn connect(site: &Site) -> Caller<Stream> {
+    Caller::secure(site.address())
 }
 
 #[test]
@@ -52,18 +30,18 @@ pub(crate) fn test_012_ssl_server() {
         start.send("200 OK", [("", ""); 0])?;
         Ok(Body::blocks([scheme.into(), environ.get("HTTPS").unwrap_or_default().into(), body]))
     };
-    let (site, config) = secure(application);
+    let site = secure(application);
     let post = "POST /foo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
-    take(&mut connect(&site, &config), (post, &["200 OK", "Connection: close", "\r\n\r\nhttpsonabc"]));
+    take(&mut connect(&site), (post, &["200 OK", "Connection: close", "\r\n\r\nhttpsonabc"]));
 }
 
 #[test]
 pub(crate) fn test_013_empty_return() {
-    let (site, config) = secure(|_: Environ, start: StartResponse| async move {
+    let site = secure(|_: Environ, start: StartResponse| async move {
         start.send("200 OK", PLAIN)?;
         Ok(Body::blocks([""]))
     });
-    let mut client = connect(&site, &config);
+    let mut client = connect(&site);
     let request = "GET /foo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     take(&mut client, (request, &["200 OK", "Content-Length: 0"]));
     assert!(client.ends(), "and the end is told by close_notify, or this is an error");
@@ -71,27 +49,26 @@ pub(crate) fn test_013_empty_return() {
 
 #[test]
 pub(crate) fn test_017_ssl_zeroreturnerror() {
-    let (site, config) = secure(hello);
+    let site = secure(hello);
     let post = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n";
     for sent in ["G", &post[..20], post] {
         // It vanishes without close_notify.
-        stream(&site, &config).write_all(sent.as_bytes()).expect("the server reads");
+        Stream::connect(site.address()).write_all(sent.as_bytes()).expect("the server reads");
     }
-    take(&mut connect(&site, &config), ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", &["200 OK", "hello world"]));
+    take(&mut connect(&site), ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", &["200 OK", "hello world"]));
     assert_eq!(site.journal().texts(Kind::Error), [""; 0]);
 }
 
 #[test]
 pub(crate) fn test_028_ssl_handshake_errors() {
-    let (site, config) = secure(hello);
+    let site = secure(hello);
     // One leaves at once, one speaks plain text, one something that is neither, one breaks the handshake off.
     drop(site.connect());
     let text = crate::talk::until_end(&site, "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n");
     assert!(!text.contains("HTTP/"), "{text:?}");
     site.connect().send([0; 64]);
-    let mut greeting = Vec::new();
-    session(&config).write_tls(&mut greeting).expect("memory");
+    let greeting = greeting();
     site.connect().send(&greeting[..greeting.len() / 2]);
-    take(&mut connect(&site, &config), ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", &["200 OK", "hello world"]));
+    take(&mut connect(&site), ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", &["200 OK", "hello world"]));
     assert_eq!(site.journal().texts(Kind::Error), [""; 0]);
 }

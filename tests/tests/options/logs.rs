@@ -1,11 +1,10 @@
 //! Options that say what is logged, and where it goes.
 
-use wsgi_tests::live::Kind;
+use wsgi_tests::live::{Journal, Kind};
+use wsgi_tests::runtimes::Runtime;
 use wsgi_tokio::Options;
 
-use wsgi_tests::runtimes::Runtime;
-
-use crate::site::{Entries, HELLO, Program, Serve as _, Written, on_each, quiet};
+use crate::site::{HELLO, Program, Serve as _, Written, on_each, quiet};
 
 const YO: &str = "GET /yo HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\n\r\n";
 
@@ -28,9 +27,8 @@ fn accesses(log: &str) -> Vec<&str> {
 #[test]
 fn log_gives_a_function_each_entry_and_the_record_of_an_access() {
     on_each("log", |runtime| {
-        let entries = Entries::default();
         // Without `debug` as well, which is about lines.
-        let options = Options::default().debug(false).log(entries.log());
+        let (options, entries) = Journal::keep(Options::default().debug(false));
         let site = runtime.serve(options, HELLO);
         site.ask(YO);
         site.stop();
@@ -51,8 +49,7 @@ fn log_gives_a_function_each_entry_and_the_record_of_an_access() {
 #[test]
 fn log_gives_a_function_the_errors_of_the_application() {
     on_each("log", |runtime| {
-        let entries = Entries::default();
-        let options = Options::default().log(entries.log());
+        let (options, entries) = Journal::keep(Options::default());
         let site = runtime.serve(options, Program::Script(&["fail it broke"]));
         assert_eq!(site.ask(YO).status, 500);
         site.stop();
@@ -86,8 +83,8 @@ fn log_output_off_silences_everything() {
         }
         assert_eq!(written(runtime, |options| options.debug(true).log_output(false), fails), "");
 
-        let entries = Entries::default();
-        let site = runtime.serve(quiet().log(entries.log()), HELLO);
+        let (options, entries) = Journal::keep(quiet());
+        let site = runtime.serve(options, HELLO);
         assert_eq!(site.ask(YO).status, 200);
         site.stop();
         for kind in [Kind::Info, Kind::Access, Kind::Error, Kind::Debug] {

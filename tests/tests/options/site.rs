@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use socket2::{Domain, Socket, Type};
 use wsgi_tests::adapters::Running;
 use wsgi_tests::caller::{Answer, Caller};
-use wsgi_tests::live::{Entry, Kind, PATIENCE, eventually};
+use wsgi_tests::live::{PATIENCE, eventually};
 use wsgi_tests::runtimes::{self, Runtime};
 use wsgi_tests::script::Script;
 use wsgi_tests::{application, blocking};
-use wsgi_tokio::{Body, Environ, Error, LogEntry, Options, Report, Result, ServerHandle, StartResponse};
+use wsgi_tokio::{Body, Environ, Error, Options, Report, Result, ServerHandle, StartResponse};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -248,32 +248,5 @@ impl Write for Written {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-/// A log of entries, for `log`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Entries(Arc<Mutex<Vec<Entry>>>);
-
-impl Entries {
-    /// The function that the option takes.
-    pub(crate) fn log(&self) -> impl Fn(&LogEntry<'_>) + Send + Sync + 'static {
-        let entries = Arc::clone(&self.0);
-        move |entry| {
-            let (kind, record) = match entry {
-                LogEntry::Access { record, .. } => (Kind::Access, Some((*record).clone())),
-                LogEntry::Info(_) => (Kind::Info, None),
-                LogEntry::Error(_) => (Kind::Error, None),
-                _ => (Kind::Debug, None),
-            };
-            let entry = Entry { kind, text: entry.text().into(), record };
-            entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        }
-    }
-
-    /// Those of one kind that have come.
-    pub(crate) fn of(&self, kind: Kind) -> Vec<Entry> {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.iter().filter(|entry| entry.kind == kind).cloned().collect()
     }
 }

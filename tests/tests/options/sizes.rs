@@ -5,10 +5,10 @@
 
 use wsgi_proto::Limits;
 use wsgi_tests::caller::Caller;
-use wsgi_tests::live::{Kind, eventually};
+use wsgi_tests::live::{Journal, Kind, eventually};
 use wsgi_tokio::Options;
 
-use crate::site::{ECHO, Entries, HELLO, MEBIBYTE, MUCH, Program, Serve as _, Site, busy, on_each, quiet};
+use crate::site::{ECHO, HELLO, MEBIBYTE, MUCH, Program, Serve as _, Site, busy, on_each, quiet};
 
 /// The status of the answer to `request` with the option, and without it.
 fn statuses(option: &str, change: fn(Options) -> Options, request: &str, [with, without]: [u16; 2]) {
@@ -196,13 +196,12 @@ fn greedy(site: &Site) -> Caller {
 fn limits_outbox_is_how_much_of_an_answer_waits_before_the_next_request() {
     on_each("limits.outbox", |runtime| {
         let site = |change: fn(&mut Limits)| {
-            let entries = Entries::default();
-            let options = Options::default().log(entries.log()).limits(change);
+            let (options, entries) = Journal::keep(Options::default().limits(change));
             (runtime.serve(options, MUCH), entries)
         };
         let (with, without) = (site(|limits| limits.outbox = 1 << 30), site(|_| ()));
         let (mut usual, mut ahead) = (greedy(&without.0), greedy(&with.0));
-        let answers = |entries: &Entries| entries.of(Kind::Access).len();
+        let answers = |entries: &Journal| entries.of(Kind::Access).len();
         eventually("the next request is answered though nothing is read", || answers(&with.1) == 2);
         eventually("the first request is answered", || answers(&without.1) == 1);
         assert_eq!(answers(&without.1), 1, "the next one waits until the answer is read");

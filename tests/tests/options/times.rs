@@ -6,10 +6,10 @@
 use std::io::Read;
 use std::time::Duration;
 
-use wsgi_tests::live::{Entry, Kind, eventually};
+use wsgi_tests::live::{Entry, Journal, Kind, eventually};
 use wsgi_tokio::Report;
 
-use crate::site::{ECHO, Entries, HELLO, MEBIBYTE, MUCH, Serve as _, Site, busy, on_each, quiet};
+use crate::site::{ECHO, HELLO, MEBIBYTE, MUCH, Serve as _, Site, busy, on_each, quiet};
 
 /// Short enough to wait for.
 const SHORT: Duration = Duration::from_millis(200);
@@ -71,8 +71,7 @@ fn socket_timeout_leaves_a_client_that_does_not_read() {
     on_each("socket_timeout", |runtime| {
         // The body of the request has to come in time.
         let [with, without] = [Some(5 * SHORT), None].map(|timeout| {
-            let entries = Entries::default();
-            let options = quiet().log_output(true).log(entries.log()).socket_timeout(timeout);
+            let (options, entries) = Journal::keep(quiet().log_output(true).socket_timeout(timeout));
             (runtime.serve(options, MUCH), entries)
         });
         let mut clients = [&without, &with].map(|(site, _)| {

@@ -1,0 +1,161 @@
+//! One application, as futures and as a blocking one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+use wsgi_tokio::{Body, Bytes, Record, Result};
+
+pub(crate) const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
+
+/// How much of a body is made or read at a time.
+const BLOCK: usize = 100_000;
+
+/// What the requests of a site share.
+#[derive(Debug)]
+pub(crate) struct Common {
+    /// Lets those through that ask for `/wait` or `/half`, one a permit.
+    pub(crate) gate: Semaphore,
+    /// What the post hooks have seen.
+    records: Mutex<Vec<Record>>,
+    /// How streams that were taken over ended.
+    ended: Mutex<Vec<std::io::Result<()>>>,
+}
+
+impl Common {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { gate: Semaphore::new(0), records: Mutex::default(), ended: Mutex::default() })
+    }
+
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How the streams that were taken over have ended; asked a second time it has forgotten them.
+    pub(crate) fn ended(&self) -> Vec<std::io::Result<()>> {
+        std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, record: &Record) {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
+    }
+
+    fn note_end(&self, end: std::io::Result<()>) {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).push(end);
+    }
+
+    async fn pass(&self) -> Result<()> {
+        self.gate.acquire().await?.forget();
+        Ok(())
+    }
+}
+
+/// The byte at a place of a large body: two blocks that change places, or one that is missing, do not go unnoticed.
+fn byte(at: usize) -> u8 {
+    (at ^ (at >> 8) ^ (at >> 16)).wrapping_mul(197) as u8
+}
+
+/// So many bytes of a large body, from one place on.
+pub(crate) fn pattern(from: usize, count: usize) -> Vec<u8> {
+    (from..from + count).map(byte).collect()
+}
+
+/// A large body, in blocks that are made when they are sent.
+fn large(count: usize) -> Body {
+    let blocks = (0..count).step_by(BLOCK);
+    Body::iterator(blocks.map(move |from| Ok(pattern(from, BLOCK.min(count - from)).into())))
+}
+
+/// The path and the number behind it: `/large/1000`.
+fn asked(path: &str) -> (&str, usize) {
+    match path[1..].split_once('/') {
+        Some((name, number)) => (name, number.parse().unwrap_or_default()),
+        None => (&path[1..], 0),
+    }
+}
+
+/// The application, with its calls followed by `.await` or by nothing.
+macro_rules! answer {
+    ($common:expr, $environ:expr, $start:expr, $pass:expr, $($wait:tt)*) => {{
+        let (common, environ, start) = ($common, $environ, $start);
+        let hooked: Arc<Common> = Arc::clone(&common);
+        environ.add_post_hook(move |_, record| hooked.note(record));
+        let path = environ.path().into_owned();
+        let input = environ.input();
+        match asked(&path) {
+            // What the environ says of the connection.
+            ("scheme", _) => {
+                start.send("200 OK", PLAIN)?;
+                let named = ["wsgi.url_scheme", "HTTPS", "SERVER_PROTOCOL"].map(|name| environ.get(name));
+                Ok(format!("{named:?}").into())
+            }
+            ("error", _) => Err("it failed".into()),
+            ("large", count) => {
+                start.send("200 OK", PLAIN)?;
+                Ok(large(count))
+            }
+            // Each part goes back as soon as it was read.
+            ("back", count) => {
+                let write = start.send("200 OK", [("Content-Length", count.to_string())])?;
+                loop {
+                    let part = input.read_some(BLOCK)$($wait)*?;
+                    if part.is_empty() {
+                        break;
+                    }
+                    write.write(part)$($wait)*?;
+                }
+                Ok(Body::empty())
+            }
+            ("wait", _) => {
+                $pass$($wait)*?;
+                start.send("200 OK", PLAIN)?;
+                Ok("waited".into())
+            }
+            ("half", _) => {
+                let write = start.send("200 OK", PLAIN)?;
+                write.write("half ")$($wait)*?;
+                $pass$($wait)*?;
+                write.write("whole")$($wait)*?;
+                Ok(Body::empty())
+            }
+            ("upgrade", _) => {
+                start.send("101 Switching Protocols", [("Upgrade", "echo"), ("Connection", "upgrade")])?;
+                let mut stream = input.take_over()$($wait)*?;
+                let mut space = [0; 5000];
+                let end = loop {
+                    let count = match stream.read(&mut space)$($wait)* {
+                        Ok(0) => break stream.shutdown()$($wait)*,
+                        Ok(count) => count,
+                        Err(error) => break Err(error),
+                    };
+                    if let Err(error) = stream.write_all(&space[..count])$($wait)* {
+                        break Err(error);
+                    }
+                };
+                drop(stream);
+                common.note_end(end);
+                Ok(Body::empty())
+            }
+            // The whole body.
+            _ => {
+                let body = input.read_to_end()$($wait)*?;
+                start.send("200 OK", PLAIN)?;
+                Ok(Bytes::from(body).into())
+            }
+        }
+    }};
+}
+
+pub(crate) fn futures(common: Arc<Common>) -> impl wsgi_tokio::Application {
+    move |environ: wsgi_tokio::Environ, start: wsgi_tokio::StartResponse| {
+        let common = Arc::clone(&common);
+        async move { answer!(Arc::clone(&common), environ, start, common.pass(), .await) as Result<Body> }
+    }
+}
+
+pub(crate) fn blocking(common: Arc<Common>) -> impl wsgi_std::Application {
+    use std::io::{Read, Write};
+
+    move |environ: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
+        answer!(Arc::clone(&common), environ, start, smol::block_on(common.pass()),)
+    }
+}
