@@ -207,6 +207,31 @@ fn a_stop_serves_one_request_that_is_there_and_no_more() {
 }
 
 #[test]
+fn a_stop_behind_a_head_that_promised_more_serves_the_request_that_has_come() {
+    for state in [State::Sending, State::Done, State::Unflushed] {
+        for (behind, wanted) in [("", 1), (GET, 2), (&GET[..1], 2), (&GET.repeat(3), 2)] {
+            let mut machine = state.reach();
+            machine.receive(behind.as_bytes());
+            machine.connection.shutdown();
+            // A stop may be told more than once.
+            machine.connection.shutdown();
+            if behind.len() == 1 {
+                machine.receive(&GET.as_bytes()[1..]);
+            }
+            let (end, sent) = play_on(&mut machine);
+            assert_eq!(end, Event::Closed(CloseReason::Shutdown), "{state:?} {behind:?}");
+            let answers = sent.matches("HTTP/1.1 200 OK\r\n").count();
+            assert_eq!(answers, wanted, "{state:?} {behind:?}: {sent}");
+            assert_eq!(
+                sent.matches("Connection: close\r\n").count(),
+                wanted - 1,
+                "{state:?} {behind:?}: {sent}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_stop_leaves_empty_lines_unanswered() {
     for lines in ["\r\n", "\r"] {
         let mut machine = Machine::new(Config::default());

@@ -46,6 +46,8 @@ pub struct Connection {
     skips_records: bool,
     /// There is no time to linger.
     hurries: bool,
+    /// The server stops: at most one further exchange, if something of its request has been received.
+    stopping: bool,
     /// Bytes dropped since our half was closed.
     lingered: u64,
     reason: Option<CloseReason>,
@@ -73,6 +75,7 @@ impl Connection {
             eof: false,
             skips_records: false,
             hurries: false,
+            stopping: false,
             lingered: 0,
             reason: None,
         }
@@ -175,6 +178,9 @@ impl Connection {
         }
         if self.state.persists() {
             self.state.next_exchange();
+            if self.stopping {
+                self.state.do_not_persist();
+            }
         } else {
             let reason = match (self.ledger.refused, self.state.ours()) {
                 (Some(error), _) => CloseReason::Refused(error),
@@ -192,13 +198,18 @@ impl Connection {
         }
     }
 
-    /// No further request is begun. One of which a byte was received is served, with `Connection: close`. Legal in
-    /// every state.
+    /// No further request is begun. One of which a byte was received is served, with `Connection: close`; so is the next
+    /// one of which a byte was received by the end of a response whose head has promised to go on. Legal in every
+    /// state.
     pub fn shutdown(&mut self) {
         if self.state.link() == Link::Open {
             self.reason.get_or_insert(CloseReason::Shutdown);
         }
-        self.state.do_not_persist();
+        self.stopping = true;
+        // A head that is out and has not said `close` lets the peer expect an answer to what it has sent ahead.
+        if !self.state.has_sent_head() {
+            self.state.do_not_persist();
+        }
     }
 
     /// Whether no request is with the application: none has begun, or its head is still arriving.

@@ -161,6 +161,11 @@ impl State {
         matches!(self.ours, OurHalf::Open | OurHalf::Sending)
     }
 
+    /// Whether the head of the response is out, and the connection is not taken over.
+    pub(crate) const fn has_sent_head(&self) -> bool {
+        matches!(self.ours, OurHalf::Sending | OurHalf::Done)
+    }
+
     /// Whether a whole head waits for the application.
     pub(crate) const fn request_is_ready(&self) -> bool {
         matches!((self.ours, self.peer), (OurHalf::Idle, PeerHalf::Body | PeerHalf::Done))

@@ -317,7 +317,7 @@ fn script(choices: &mut impl Choose, wild: bool) -> Vec<Call> {
         6 => calls.push(Call::FinishWith(vec![("X-Sum", "1"), ("x-more", "")])),
         7 if wild => calls.push(Call::FinishWith(vec![("X-Sum", "1"), ("Content-Length", "1")])),
         8 if wild => calls.push([Call::Abort, Call::Fail("ah"), Call::Refuse][choices.below(3)].clone()),
-        7 => calls.push(Call::Shutdown),
+        // No stop here: one that comes while an answer is under way serves what has arrived behind its request.
         _ => {}
     }
     calls

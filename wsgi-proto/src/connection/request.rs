@@ -117,6 +117,7 @@ impl Connection {
     fn drains_in_vain(&self) -> bool {
         // A client that was never told to send the body may or may not send it: the end cannot be found.
         !self.state.persists()
+            || self.stopping
             || self.ledger.expectation == Expectation::Pending
             || self.body.remaining().saturating_add(self.ledger.drained) > self.config.limits.drain
     }
