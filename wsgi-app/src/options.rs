@@ -74,8 +74,8 @@ macro_rules! option_methods {
         }
 
         /// The largest number of connections at a time. When it is reached, the connection that has waited longest for
-        /// a request, or for the rest of a head (408), is closed for a new one; if each is busy with a request,
-        /// accepting waits. Default: 1024. Allowed: 1 or more.
+        /// a request, or for the rest of a head (408), is closed for a new one, which for one that has just come is not
+        /// before half a second; if each is busy with a request, accepting waits. Default: 1024. Allowed: 1 or more.
         #[must_use]
         pub fn max_size(mut self, connections: usize) -> Self {
             self.options_mut().set_max_size(connections);

@@ -6,11 +6,15 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use wsgi_proto::Instant;
 
 use crate::blocking::Wire;
 use crate::shared::{Order, Shared};
+
+/// How long a new connection may take for its handshake and its first request before it has to make room for another.
+pub(crate) const FRESH: Duration = Duration::from_millis(500);
 
 /// A connection's place in the register; it is left when this is dropped.
 #[derive(Debug)]
@@ -146,7 +150,12 @@ impl Register {
     }
 
     /// Ready when there is room for another connection (`true`), or when the server stops (`false`).
-    pub(crate) fn poll_admission(&self, max_size: usize, context: &mut Context<'_>) -> Poll<bool> {
+    pub(crate) fn poll_admission(
+        &self,
+        max_size: usize,
+        now: Instant,
+        context: &mut Context<'_>,
+    ) -> Poll<bool> {
         if self.poll_stop(context).is_ready() {
             return Poll::Ready(false);
         }
@@ -157,7 +166,7 @@ impl Register {
         if !crowded {
             return Poll::Ready(true);
         }
-        let longest_waiting = entries.longest_waiting();
+        let longest_waiting = entries.longest_waiting(now);
         drop(entries);
         longest_waiting.into_iter().for_each(|connection| connection.order(Order::Leave));
         Poll::Pending
@@ -249,7 +258,7 @@ impl Entries {
         }
     }
 
-    fn longest_waiting(&self) -> Option<Arc<Shared>> {
+    fn longest_waiting(&self, now: Instant) -> Option<Arc<Shared>> {
         let mut longest: Option<(Instant, &Arc<Shared>)> = None;
         for shared in self.slots.iter().flatten() {
             // One that is being used just now does not wait.
@@ -259,6 +268,8 @@ impl Entries {
                 return None;
             }
             if let Some(since) = cell.waits_since
+                // Its handshake, or its first request, may be on the way.
+                && (cell.serial > 0 || now.since(since) >= FRESH)
                 && longest.is_none_or(|(longest, _)| since < longest)
             {
                 longest = Some((since, shared));

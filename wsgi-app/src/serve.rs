@@ -15,6 +15,9 @@ use crate::server::Server;
 /// How long connections that were cut have to notice it.
 const CUT: Duration = Duration::from_secs(1);
 
+/// How often a connection that waits for room looks again who may leave for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// How long accepting pauses when descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -78,6 +81,22 @@ impl<A> Server<A> {
         accepted.map(|()| report)
     }
 
+    /// Waits until there is room for another connection (`true`), or until the server stops (`false`).
+    async fn admission<S: Future>(&self, sleep: &impl Fn(Duration) -> S) -> bool {
+        let mut admitted = poll_fn(|context| Poll::Ready(self.poll_admission(context))).await;
+        loop {
+            if let Poll::Ready(admitted) = admitted {
+                return admitted;
+            }
+            let asked = poll_fn(|context| {
+                admitted = self.poll_admission(context);
+                admitted.map(drop)
+            });
+            // Who was too new to leave is not so for ever.
+            within(sleep(LOOK_AGAIN), asked).await;
+        }
+    }
+
     async fn accept<L, C, S: Future>(
         &self,
         listeners: &mut [L],
@@ -102,7 +121,7 @@ impl<A> Server<A> {
             match accepted.await {
                 None => return Ok(()),
                 // Somebody has to leave for it, perhaps; not before it is really there.
-                Some(Ok(accepted)) => match poll_fn(|context| self.poll_admission(context)).await {
+                Some(Ok(accepted)) => match self.admission(sleep).await {
                     true => start(accepted),
                     false => return Ok(()),
                 },

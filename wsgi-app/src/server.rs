@@ -107,7 +107,7 @@ impl<A> Server<A> {
     /// Asked for a connection that was accepted: ready when there is room for it (`true`), or when the server stops
     /// (`false`). At `max_size` the connection that has waited longest for a request is asked to leave.
     pub fn poll_admission(&self, context: &mut Context<'_>) -> Poll<bool> {
-        self.core.register.poll_admission(self.core.max_size, context)
+        self.core.register.poll_admission(self.core.max_size, self.core.clock.now().instant, context)
     }
 
     /// Takes a connection into the register.

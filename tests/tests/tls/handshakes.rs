@@ -151,9 +151,11 @@ fn stalled_handshakes_make_room_for_new_clients(runtime: Runtime) {
 }
 
 fn room_is_made_however_close_upon_each_other_clients_come(runtime: Runtime) {
-    let site = Site::with(runtime, options().max_size(1).handshake_timeout(NEVER));
-    for _ in 0..20 {
-        let waiting: Vec<_> = (0..20).map(|_| site.plain()).collect();
+    const SIZE: usize = 20;
+    let site = Site::with(runtime, options().max_size(SIZE).handshake_timeout(NEVER));
+    // In each round the new ones have half a second before one of them has to leave.
+    for _ in 0..6 {
+        let waiting: Vec<_> = (0..SIZE).map(|_| site.plain()).collect();
         site.serves();
         drop(waiting);
     }
