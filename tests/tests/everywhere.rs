@@ -1,5 +1,5 @@
-//! What the manual promises beside its options, on every runtime: what post hooks learn about a client that left, and a
-//! listener that outlives its server.
+//! What the manual promises beside its options, on every runtime: what post hooks learn about a client that left, a
+//! listener that outlives its server, and a crowd that has its turn.
 #![cfg(unix)]
 
 use std::io::{Read, Write};
@@ -111,8 +111,8 @@ fn post_hooks_learn_that_all_went_to_a_client_that_stayed() {
     });
 }
 
-/// Serves a greeting on this listener, asks for it, and stops.
-fn serve_once(runtime: Runtime, bound: Bound, ask: impl FnOnce() -> String) {
+/// Serves a greeting on this listener.
+fn greeting(runtime: Runtime, bound: Bound, options: Options) -> Running {
     let application = |_: Environ, start: StartResponse| async move {
         start.send("200 OK", PLAIN)?;
         Ok("served".into())
@@ -121,7 +121,12 @@ fn serve_once(runtime: Runtime, bound: Bound, ask: impl FnOnce() -> String) {
         start.send("200 OK", PLAIN)?;
         Ok("served".into())
     };
-    let running = runtime.begin_on(bound, None, quiet(), application, blocking);
+    runtime.begin_on(bound, None, options, application, blocking)
+}
+
+/// Serves a greeting, asks for it, and stops.
+fn serve_once(runtime: Runtime, bound: Bound, ask: impl FnOnce() -> String) {
+    let running = greeting(runtime, bound, quiet());
     assert_eq!(ask(), "served", "{runtime}");
     stop(&running);
 }
@@ -160,5 +165,21 @@ fn the_file_of_a_unix_socket_outlives_the_server() {
             original.accept().expect("it was not shut down");
         }
         std::fs::remove_file(&path).expect("it is there");
+    });
+}
+
+#[test]
+fn clients_that_come_at_once_do_not_push_each_other_out() {
+    on_each("a crowd", |runtime| {
+        let bound = wsgi_tests::adapters::bind().expect("a free port");
+        let running = greeting(runtime, bound, quiet().max_size(4));
+        let mut clients: Vec<_> = (0..24).map(|_| Caller::connect(running.address)).collect();
+        eventually("there are as many as may be", || running.handle.connections() == 4);
+        // None of them was served yet, so none has to leave: each may still send what it has to say.
+        clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+        for client in &mut clients {
+            assert_eq!(client.answer().text(), "served");
+        }
+        stop(&running);
     });
 }
