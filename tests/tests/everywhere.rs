@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wsgi_tests::adapters::Running;
@@ -180,6 +181,46 @@ fn clients_that_come_at_once_do_not_push_each_other_out() {
         for client in &mut clients {
             assert_eq!(client.answer().text(), "served");
         }
+        stop(&running);
+    });
+}
+
+#[test]
+fn a_stop_does_not_destroy_an_answer_though_more_was_asked_behind_it() {
+    on_each("an answer in flight at a stop", |runtime| {
+        let (running, _told, _complaints) = telling(runtime, || vec![b'x'; 8_000_000].into());
+        let client = TcpStream::connect(running.address).expect("it accepts");
+        let mut client = Caller::over(client);
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.stream().peek(&mut [0]).expect("the answer begins");
+        // The server is busy with the first one, and does not read this yet.
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        running.handle.shutdown();
+        let answer = client.answer();
+        assert_eq!((answer.whole, answer.body.len()), (true, 8_000_000));
+        drop(client);
+        let ended = running.ended.recv_timeout(PATIENCE).expect("it stops");
+        ended.expect("the listener is sound");
+    });
+}
+
+#[test]
+fn a_refused_client_that_lingers_keeps_nobody_out() {
+    on_each("room beside a client that was refused", |runtime| {
+        let bound = wsgi_tests::adapters::bind().expect("a free port");
+        let running = greeting(runtime, bound, quiet().max_size(2).linger_timeout(PATIENCE / 2));
+        let mut refused = Caller::connect(running.address);
+        refused.send("no request\r\n\r\n");
+        assert_eq!(refused.answer().status, 400);
+        let mut idle = Caller::connect(running.address);
+        assert_eq!(idle.get("/").text(), "served");
+        // From then on the refused one is not new any more.
+        std::thread::park_timeout(Duration::from_millis(600));
+        let asked = Instant::now();
+        assert_eq!(Caller::connect(running.address).get("/").text(), "served");
+        assert!(idle.ends(), "it made room");
+        assert!(asked.elapsed() < PATIENCE / 3, "and not the one that is on its way out");
+        drop(refused);
         stop(&running);
     });
 }

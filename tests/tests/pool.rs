@@ -180,9 +180,16 @@ fn on_std_max_size_is_ignored_with_a_custom_pool_alone() {
 #[test]
 fn on_std_no_threads_are_refused() {
     let application = |_: wsgi_std::Environ, _: wsgi_std::StartResponse| Ok(Body::empty());
-    let error = wsgi_std::Server::new(listener(), application).pool(0).serve().expect_err("it cannot serve");
-    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    assert_eq!(error.to_string(), "option pool cannot be 0; allowed: 1 or more");
+    let server = || wsgi_std::Server::new(listener(), application).log_output(false);
+    for (server, option) in [
+        (server().pool(0), "pool"),
+        (server().custom_pool(0), "custom_pool"),
+        (server().max_size(0).custom_pool(2), "max_size"),
+    ] {
+        let error = server.serve().expect_err("it cannot serve");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), format!("option {option} cannot be 0; allowed: 1 or more"));
+    }
 }
 
 #[test]

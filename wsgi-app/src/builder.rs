@@ -83,7 +83,8 @@ macro_rules! server_builder {
 
             /// What `serve` begins with.
             fn settle(mut self) -> (Vec<Listener>, A, $crate::Options, $crate::ServerHandle, Option<$pool>) {
-                if self.ignores_max_size {
+                // A value that is not allowed is told, also where it would not count.
+                if self.ignores_max_size && self.options.max_size_is_allowed() {
                     self.options = self.options.max_size(usize::MAX);
                 }
                 (self.listeners, self.application, self.options, self.handle, self.pool)

@@ -147,6 +147,8 @@ impl<T: Transport> Driver<T> {
             let waits = cell.machine.awaits_request();
             if waits {
                 cell.waits_since.get_or_insert(link.now.instant);
+            } else {
+                cell.waits_since = None;
             }
             if let Some(buffers) = cell.machine.rest() {
                 shared.core.give_back(buffers);
@@ -273,6 +275,13 @@ impl<T: Transport> Driver<T> {
         if let Some(transport) = transport
             && transport.poll_shutdown(context).is_pending()
         {
+            let mut cell = self.shared.lock();
+            obey(&mut cell);
+            if cell.machine.is_lost() {
+                return Poll::Ready(());
+            }
+            cell.sleep(context);
+            drop(cell);
             match core.clock.deadline(now.instant.after(core.config.linger_timeout)) {
                 // A transport may leave it to us to compare the clock.
                 Some(deadline) if deadline <= Instant::now() => {}

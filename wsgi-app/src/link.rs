@@ -23,13 +23,14 @@ pub(crate) struct Link<T> {
     pub(crate) core: Arc<Core>,
     pub(crate) now: Now,
     budget: u32,
-    /// The transport keeps bytes that were written.
-    unflushed: bool,
+    /// Bytes that the transport has taken, and perhaps keeps, as TLS does. They count as sent when they are flushed:
+    /// until then the machine waits for them, and does not close behind them.
+    taken: usize,
 }
 
 impl<T: Transport> Link<T> {
     pub(crate) fn new(transport: T, core: Arc<Core>) -> Self {
-        Self { transport: Some(transport), core, now: Now::default(), budget: BUDGET, unflushed: false }
+        Self { transport: Some(transport), core, now: Now::default(), budget: BUDGET, taken: 0 }
     }
 
     pub(crate) fn read_clocks(&mut self) {
@@ -76,24 +77,25 @@ impl<T: Transport> Link<T> {
         context: &mut Context<'_>,
     ) -> bool {
         let Some(transport) = &mut self.transport else { return false };
-        if self.unflushed {
-            match transport.poll_flush(context) {
-                Poll::Ready(Ok(())) => self.unflushed = false,
-                Poll::Ready(Err(error)) => {
-                    self.unflushed = false;
-                    cell.machine.lost(loss(&error));
-                    return true;
-                }
-                Poll::Pending => {}
-            }
-        }
         if io.write
+            && self.taken == 0
             && let Poll::Ready(written) = write(transport, cell, context)
         {
             match written {
-                Ok(count) => {
+                Ok(count) => self.taken = count,
+                Err(error) => {
+                    cell.machine.lost(loss(&error));
+                    return true;
+                }
+            }
+        }
+        if self.taken > 0
+            && let Poll::Ready(flushed) = transport.poll_flush(context)
+        {
+            let count = std::mem::take(&mut self.taken);
+            match flushed {
+                Ok(()) => {
                     cell.machine.transmitted(count);
-                    self.unflushed = true;
                     self.spend(count);
                 }
                 Err(error) => cell.machine.lost(loss(&error)),

@@ -239,6 +239,11 @@ impl Options {
     }
 
     #[doc(hidden)]
+    pub fn max_size_is_allowed(&self) -> bool {
+        self.max_size > 0
+    }
+
+    #[doc(hidden)]
     pub fn set_log_output(&mut self, on: bool) {
         self.log_output = on;
     }

@@ -25,7 +25,8 @@ pub trait Transport: Send + 'static {
     /// Writes from `slices`, of which none is empty.
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
-    /// Sends on what `poll_write` took and keeps, as TLS does; called after each write until it is ready.
+    /// Sends on what `poll_write` took and keeps, as TLS does; called after each write until it is ready. Only then the
+    /// bytes count as sent, and more is written.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = context;
         Poll::Ready(Ok(()))

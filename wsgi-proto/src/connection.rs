@@ -48,6 +48,8 @@ pub struct Connection {
     hurries: bool,
     /// The server stops: at most one further exchange, if something of its request has been received.
     stopping: bool,
+    /// An exchange was over when the server stopped.
+    answered: bool,
     /// Bytes dropped since our half was closed.
     lingered: u64,
     reason: Option<CloseReason>,
@@ -76,6 +78,7 @@ impl Connection {
             skips_records: false,
             hurries: false,
             stopping: false,
+            answered: false,
             lingered: 0,
             reason: None,
         }
@@ -180,6 +183,7 @@ impl Connection {
             self.state.next_exchange();
             if self.stopping {
                 self.state.do_not_persist();
+                self.answered = true;
             }
         } else {
             let reason = match (self.ledger.refused, self.state.ours()) {
@@ -367,7 +371,9 @@ impl Connection {
         if matches!(reason, CloseReason::Refused(_) | CloseReason::Cut) {
             self.reason = Some(reason);
         }
-        self.ledger.nothing_answered = self.state.ours() == OurHalf::Idle;
+        // An answer may still be on its way, and a reset would destroy it.
+        let answered = self.answered || !self.outbox.is_empty();
+        self.ledger.nothing_answered = self.state.ours() == OurHalf::Idle && !answered;
         self.state.on_link(LinkEvent::Ending);
     }
 }

@@ -68,9 +68,10 @@ impl<A: Application> Server<A> {
     /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
     /// listener; a system that gives no poller or no thread.
     pub fn serve(self) -> io::Result<Report> {
+        let option = if self.ignores_max_size { "custom_pool" } else { "pool" };
         let (listeners, application, options, handle, threads) = self.settle();
         if threads == Some(0) {
-            return Err(OptionError::new("pool", 0, "1 or more").into());
+            return Err(OptionError::new(option, 0, "1 or more").into());
         }
         let server = wsgi_app::Server::new(options, &handle, Blocking(application))?;
         listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;

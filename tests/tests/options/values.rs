@@ -22,6 +22,7 @@ const ALL: &[Bad] = &[
     (|options| options.url_length_limit(LARGEST + 1), "url_length_limit", "16777217", "1 to 16777216"),
     (|options| options.socket_timeout(Duration::ZERO), "socket_timeout", "0 s", "more than zero"),
     (|options| options.header_timeout(Duration::ZERO), "header_timeout", "0 s", "more than zero"),
+    (|options| options.handshake_timeout(Duration::ZERO), "handshake_timeout", "0 s", "more than zero"),
     (|options| options.environ("", "x"), "environ", "\"\"", "names that are not empty"),
     (|options| options.log_format("%(colour)s"), "log_format", "\"%(colour)s\"", "client_ip"),
     (|options| options.log_format("%(client_ip)x"), "log_format", "\"%(client_ip)x\"", "d"),

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::Shutdown;
+use std::thread;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -18,6 +19,7 @@ use crate::site::{GET, Runtime, Site, options};
 on_every_runtime! {
     the_environ_says_https_in_both_versions_of_tls
     an_answer_that_closes_ends_with_close_notify
+    an_answer_is_not_given_up_while_its_last_bytes_wait_to_be_encrypted_and_sent
     an_idle_connection_ends_with_close_notify_when_its_time_is_over
     a_stop_ends_idle_connections_with_close_notify
     after_its_close_notify_a_client_is_still_answered
@@ -60,6 +62,30 @@ fn an_answer_that_closes_ends_with_close_notify(runtime: Runtime) {
         assert_eq!((answer.status, answer.whole), (status, true), "{request:?}");
         assert!(client.ends(), "{request:?}");
     }
+}
+
+/// The client takes its time with the answer, and longer than the farewell may take.
+fn an_answer_is_not_given_up_while_its_last_bytes_wait_to_be_encrypted_and_sent(runtime: Runtime) {
+    const LINGER: Duration = Duration::from_millis(20);
+    let site = Site::narrow(runtime, options().linger_timeout(LINGER));
+    // Of some of these sizes the end is with rustls when the system has no more room.
+    let clients: Vec<_> = (1..16)
+        .map(|step| {
+            let length = step * 8000;
+            let socket = narrow(site.address(), 4096);
+            let stream = Stream::shake_hands(socket, &trust().client, usize::MAX).expect("it shakes hands");
+            let mut client = Caller::new(stream);
+            // Chunked, so that it is whole without the farewell, which may not find room in time.
+            client.send(format!("GET /large/{length} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+            (length, client)
+        })
+        .collect();
+    thread::park_timeout(20 * LINGER);
+    for (length, mut client) in clients {
+        let answer = client.try_answer().unwrap_or_else(|error| panic!("{length}: {error}"));
+        assert!(answer.whole && answer.body == pattern(0, length), "{length}: only {}", answer.body.len());
+    }
+    site.is_at_peace();
 }
 
 fn an_idle_connection_ends_with_close_notify_when_its_time_is_over(runtime: Runtime) {

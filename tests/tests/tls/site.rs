@@ -1,11 +1,13 @@
 //! A server that speaks TLS, on one of the four runtimes, for the length of a test.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use wsgi_tests::adapters::{Running, start_std_with};
 use wsgi_tests::caller::Caller;
+use wsgi_tests::echo::listen::Bound;
 use wsgi_tests::live::{Journal, Kind, PATIENCE, eventually};
 pub(crate) use wsgi_tests::runtimes::Runtime;
 use wsgi_tests::secure::{Stream, trust};
@@ -39,6 +41,18 @@ impl Site {
         Self::start(options, |options, common| {
             let tls = Some(&trust().server);
             runtime.begin(tls, options, futures(Arc::clone(&common)), blocking(common))
+        })
+    }
+
+    /// As [`with`](Self::with), and the system keeps little that the client has not received.
+    pub(crate) fn narrow(runtime: Runtime, options: Options) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // What is accepted inherits it.
+        SockRef::from(&listener).set_send_buffer_size(4096).expect("a socket");
+        listener.set_nonblocking(true).expect("a socket");
+        Self::start(options, |options, common| {
+            let (tls, bound) = (Some(&trust().server), Bound::Tcp(listener));
+            runtime.begin_on(bound, tls, options, futures(Arc::clone(&common)), blocking(common))
         })
     }
 

@@ -15,6 +15,9 @@ use crate::handshake::serve_after_handshake;
 use crate::register::Permit;
 use crate::server::Server;
 
+/// Reads of one call that may bring nothing: a client could go on for ever with records that are empty.
+const EMPTY_RECORDS: usize = 1024;
+
 /// Serves one connection, encrypted by `config`.
 pub(super) async fn serve<A: Application>(
     server: Arc<Server<Blocking<A>>>,
@@ -100,7 +103,7 @@ impl<W: Wire> Wire for Encrypted<W> {
 
     fn read(&self, space: &mut [u8]) -> io::Result<usize> {
         let mut session = self.session();
-        loop {
+        for _ in 0..EMPTY_RECORDS {
             match session.tls.reader().read(space) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
@@ -114,6 +117,7 @@ impl<W: Wire> Wire for Encrypted<W> {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the client sends records without content"))
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
