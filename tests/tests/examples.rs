@@ -122,7 +122,7 @@ fn the_first_example_says_hello_on_every_runtime() {
 
 #[test]
 fn not_found_has_one_page() {
-    for name in ["not_found", "not_found_std"] {
+    for name in ["not_found", "not_found_smol", "not_found_std"] {
         let example = Example::start(name);
         let mut client = example.connect();
         for (path, status, text) in [
@@ -206,7 +206,7 @@ impl ServerCertVerifier for Anything {
 
 #[test]
 fn post_hooks_learn_what_was_sent() {
-    for name in ["post_hooks", "post_hooks_std"] {
+    for name in ["post_hooks", "post_hooks_smol", "post_hooks_std"] {
         learn_what_was_sent(Example::start(name));
     }
 }
@@ -230,7 +230,7 @@ fn learn_what_was_sent(mut example: Example) {
 
 #[test]
 fn hundred_continue_hints_reports_and_refuses() {
-    for name in ["hundred_continue", "hundred_continue_std"] {
+    for name in ["hundred_continue", "hundred_continue_smol", "hundred_continue_std"] {
         hints_reports_and_refuses(Example::start(name));
     }
 }
@@ -258,7 +258,7 @@ fn hints_reports_and_refuses(example: Example) {
 
 #[test]
 fn embedded_asks_itself_and_stops() {
-    for name in ["embedded", "embedded_std"] {
+    for name in ["embedded", "embedded_smol", "embedded_std"] {
         let (output, _) = Example::start(name).end();
         assert!(output.starts_with("HTTP/1.1 200 OK\r\n"), "{output}");
         assert!(output.contains("\r\n\r\nserved from inside: /hello\r\n"), "{output}");

@@ -12,7 +12,7 @@ use crate::shared::Handle;
 use crate::transport::Transport;
 
 /// The bare stream of a connection that speaks something else than HTTP now. It begins with what the client had sent
-/// already. Dropping it closes the connection.
+/// already. Dropping it closes the connection; a client with TLS is told the end by [`shutdown`](Self::shutdown) alone.
 pub struct Stream {
     unread: Bytes,
     transport: Box<dyn Transport>,

@@ -12,7 +12,7 @@ use crate::shared::Handle;
 use crate::take_over;
 
 /// The bare stream of a connection that speaks something else than HTTP now. It begins with what the client had sent
-/// already. Dropping it closes the connection.
+/// already. Dropping it closes the connection; a client with TLS is told the end by [`shutdown`](Self::shutdown) alone.
 ///
 /// As with the sockets of std, `&Stream` reads and writes, too: one thread may read while another one writes.
 pub struct Stream {

@@ -1,0 +1,43 @@
+//! A server inside a program that has other things to do: it takes any free port, is asked by the program itself, and
+//! is stopped by its handle.
+//!
+//! `cargo run -p wsgi-smol --example embedded_smol [ADDRESS]`
+#![allow(clippy::print_stdout, reason = "it tells what it does")]
+
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::{TcpListener, TcpStream};
+use wsgi_smol::{Body, Environ, Result, Server, StartResponse};
+
+async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    Ok(format!("served from inside: {}\r\n", environ.path()).into())
+}
+
+fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
+    smol::block_on(async {
+        let listener = TcpListener::bind(address).await?;
+        // Port 0 means any that is free; the listener knows which one it became.
+        let address = listener.local_addr()?;
+        println!("serving http://{address}/");
+
+        let server = Server::new(listener, application).log_output(false);
+        let handle = server.handle();
+        let serving = smol::spawn(server.serve());
+
+        // The program goes on here, and so does the server.
+        let mut client = TcpStream::connect(address).await?;
+        client.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await?;
+        print!("{answer}");
+
+        // The connection of this one is idle; it does not hold up the stop.
+        let _idle = TcpStream::connect(address).await?;
+        println!("stopping with {} requests under way", handle.requests());
+        handle.shutdown();
+        let report = serving.await?;
+        println!("stopped: {} connections finished, {} cut", report.finished, report.cut);
+        Ok(())
+    })
+}

@@ -1,0 +1,37 @@
+//! The manual's more elaborate application: `/` is there, everything else is not. Ctrl-C stops it gracefully.
+//!
+//! `cargo run -p wsgi-smol --example not_found_smol [ADDRESS]`
+#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+
+use async_signal::{Signal, Signals};
+use smol::net::TcpListener;
+use smol::stream::StreamExt;
+use wsgi_smol::{Body, Environ, Result, Server, StartResponse};
+
+async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    if environ.path() != "/" {
+        start_response.send("404 Not Found", [("Content-Type", "text/plain")])?;
+        return Ok("Not Found\r\n".into());
+    }
+    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    Ok("Hello, World!\r\n".into())
+}
+
+fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
+    smol::block_on(async {
+        let listener = TcpListener::bind(address).await?;
+        println!("serving http://{}/", listener.local_addr()?);
+        let server = Server::new(listener, application);
+        let handle = server.handle();
+        let mut signals = Signals::new([Signal::Int])?;
+        smol::spawn(async move {
+            if let Some(Ok(_)) = signals.next().await {
+                handle.shutdown();
+            }
+        })
+        .detach();
+        server.serve().await?;
+        Ok(())
+    })
+}

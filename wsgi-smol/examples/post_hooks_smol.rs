@@ -1,0 +1,56 @@
+//! Bills the bandwidth that was really used, also when the client leaves in the middle: that is known only after the
+//! response, and then the hook runs. Ctrl-C stops it gracefully.
+//!
+//! `cargo run -p wsgi-smol --example post_hooks_smol [ADDRESS]`, then for instance
+//! `curl --max-filesize 1 http://127.0.0.1:8090/` or `curl http://127.0.0.1:8090/ | head -c 1000`.
+#![allow(clippy::print_stdout, reason = "it tells where it serves, and what its hooks learn")]
+
+use async_signal::{Signal, Signals};
+use smol::net::TcpListener;
+use smol::stream::StreamExt;
+use wsgi_smol::{Body, Bytes, Environ, Record, Result, Server, StartResponse};
+
+const BLOCK: &[u8] = &[b'x'; 64 * 1024];
+const BLOCKS: usize = 1600;
+
+/// What the manual passes as `args` and `kwargs`, a closure takes along.
+fn bill(customer: &str, promised: usize, environ: &Environ, record: &Record) {
+    println!(
+        "{customer} {} {}: {} of {promised} bytes sent, {}",
+        environ.method(),
+        environ.path(),
+        record.body_length,
+        match record.lost {
+            Some(lost) => lost.to_string(),
+            None if record.cut => "cut short".into(),
+            None => "complete".into(),
+        },
+    );
+}
+
+async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    let (customer, promised) = ("customer-7", BLOCKS * BLOCK.len());
+    environ.add_post_hook(move |environ, record| bill(customer, promised, environ, record));
+    let length = promised.to_string();
+    start_response.send("200 OK", [("Content-Type", "text/plain"), ("Content-Length", length.as_str())])?;
+    Ok(Body::iterator((0..BLOCKS).map(|_| Ok(Bytes::from_static(BLOCK)))))
+}
+
+fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
+    smol::block_on(async {
+        let listener = TcpListener::bind(address).await?;
+        println!("serving http://{}/", listener.local_addr()?);
+        let server = Server::new(listener, application);
+        let handle = server.handle();
+        let mut signals = Signals::new([Signal::Int])?;
+        smol::spawn(async move {
+            if let Some(Ok(_)) = signals.next().await {
+                handle.shutdown();
+            }
+        })
+        .detach();
+        server.serve().await?;
+        Ok(())
+    })
+}
