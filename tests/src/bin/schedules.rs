@@ -1,8 +1,12 @@
 //! Plays generated scenarios by generated schedules, and compares each outcome with that of the whole input at once.
 //!
 //! `cargo run --release -p wsgi-tests --bin schedules -- --count 1000000 --seed N`
+//!
+//! The last line has a digest of all outcomes. Two builds that print the same digest for one seed and count behave alike
+//! in every scenario, down to the byte: that is how a rewrite of the machine is compared with the code before it.
 
 use std::error::Error;
+use std::fmt;
 use std::io::Write;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +14,7 @@ use clap::Parser;
 use wsgi_tests::machine::choose::Seeded;
 use wsgi_tests::machine::generate::{self, Drawn};
 use wsgi_tests::machine::play::play;
-use wsgi_tests::machine::scenario::{Action, Scenario, Schedule, Whole};
+use wsgi_tests::machine::scenario::{Action, Outcome, Scenario, Schedule, Whole};
 
 /// How many schedules one scenario is played by.
 const EACH: u64 = 4;
@@ -33,9 +37,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
     writeln!(out, "seed {seed}")?;
     let (started, mut seeds, mut done, mut bytes) = (Instant::now(), Seeded(seed), 0, 0_usize);
+    let mut digest = Digest::default();
     while done < options.count {
         let scenario = generate::scenario(&mut Seeded(seeds.bits()));
         let wanted = play(&scenario, &mut Whole);
+        digest.add(&wanted);
         for _ in 0..EACH.min(options.count - done) {
             let drawn = seeds.bits();
             let got = play(&scenario, &mut Drawn::new(Seeded(drawn)));
@@ -49,8 +55,42 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    writeln!(out, "{done} schedules agree ({bytes} bytes in), {seconds:.1} s, seed {seed}")?;
+    writeln!(
+        out,
+        "{done} schedules agree ({bytes} bytes in), {seconds:.1} s, seed {seed}, digest {digest:016x}"
+    )?;
     Ok(())
+}
+
+/// All outcomes in order, as one number: FNV-1a over their text.
+struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Digest {
+    fn add(&mut self, outcome: &Outcome) {
+        // Taking text cannot fail.
+        let _ = fmt::write(self, format_args!("{outcome:?}"));
+    }
+}
+
+impl fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::LowerHex for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.0, f)
+    }
 }
 
 /// The moves of a schedule, for the report.
