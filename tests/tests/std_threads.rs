@@ -134,3 +134,42 @@ fn another_thread_may_flush_what_waits_to_be_joined() {
     handle.shutdown();
     serving.join().expect("no panic").expect("the listener is sound");
 }
+
+/// Another thread looks at the body, again and again, while the application returns and the next request comes: what it
+/// is shown is never missing from, or added to, a body that it does not belong to.
+#[test]
+fn what_another_thread_looks_at_stays_in_its_own_request() {
+    use std::io::BufRead as _;
+    const REQUESTS: usize = 4000;
+    let (look, looks) = channel::<wsgi_std::Input>();
+    let looking = thread::spawn(move || {
+        for mut input in looks {
+            // It ends with an error when the exchange does.
+            while input.fill_buf().is_ok_and(|shown| !shown.is_empty()) {}
+        }
+    });
+    let look = Mutex::new(look);
+    let site = serve(move |environ: Environ, start: StartResponse| -> Result<Body> {
+        let answer = match &*environ.path() {
+            "/look" => {
+                let look = look.lock().expect("no panic").clone();
+                look.send(environ.input()).expect("it looks");
+                "looked at".into()
+            }
+            _ => String::from_utf8_lossy(&environ.input().read_to_end()?).into_owned(),
+        };
+        start.send("200 OK", PLAIN)?;
+        Ok(answer.into())
+    });
+    let (wrong, right) = ("x".repeat(3000), "right");
+    let mut client = Caller::connect(site.address);
+    for _ in 0..REQUESTS {
+        client.send(&format!("POST /look HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n{wrong}"));
+        client.send("POST /read HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nright");
+        assert_eq!(client.answer().text(), "looked at");
+        assert_eq!(client.answer().text(), right);
+    }
+    drop(client);
+    site.stop();
+    looking.join().expect("no panic");
+}

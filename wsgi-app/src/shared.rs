@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Wea
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
-use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Io, Now, Peer};
+use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Io, Lost, Now, Peer, SendError};
 
 use crate::InputError;
 use crate::blocking::Wire;
@@ -56,6 +56,8 @@ pub(crate) struct Cell {
     fetching: bool,
     /// Bytes of the body that were shown to somebody and not taken yet.
     peeked: Bytes,
+    /// Bytes of the body that were taken; what is shown begins there.
+    read: u64,
     /// The tasks of the application that wait for something, each once.
     waiting: Vec<Waker>,
     runner: Option<Waker>,
@@ -75,6 +77,7 @@ impl Shared {
             handed_over: false,
             fetching: false,
             peeked: Bytes::new(),
+            read: 0,
             waiting: Vec::new(),
             runner: None,
             asleep: false,
@@ -119,6 +122,8 @@ impl Shared {
         let mut calls = Calls::default();
         let mut cell = self.lock();
         (cell.runner, cell.asleep) = (None, false);
+        // A task that was dropped in the middle of an exchange: who waits for it elsewhere must not wait for ever.
+        cell.machine.lost(Lost::Aborted);
         // A stream that nobody fetches closes with its connection.
         let stream = if cell.fetching { None } else { cell.stream.take() };
         calls.0.append(&mut cell.waiting);
@@ -182,6 +187,7 @@ impl Cell {
     pub(crate) fn begin_exchange(&mut self) {
         self.serial += 1;
         self.peeked.clear();
+        self.read = 0;
         self.expires = None;
     }
 
@@ -273,54 +279,40 @@ impl Handle {
         let now = self.now();
         let mut calls = Calls::default();
         let mut cell = self.shared.lock();
-        let Cell { machine, peeked, serial, .. } = &mut *cell;
-        let Some(mut exchange) = machine.exchange().filter(|_| *serial == self.serial) else {
-            return Poll::Ready(Err(InputError::Over));
-        };
-        if !peeked.is_empty() {
-            let (used, result) = take(peeked);
-            peeked.advance(used);
+        if cell.serial == self.serial && !cell.peeked.is_empty() {
+            let (used, result) = take(&cell.peeked);
+            cell.take_peeked(used);
             return Poll::Ready(Ok(Some(result)));
         }
-        match exchange.body(now) {
-            Ok(BodyEvent::Data(data)) => {
-                let (used, result) = take(data);
-                exchange.consume(used);
-                Poll::Ready(Ok(Some(result)))
-            }
-            Ok(BodyEvent::End(_)) => Poll::Ready(Ok(None)),
-            Ok(BodyEvent::Io(io)) => {
-                cell.expect(io);
-                cell.wait(context, &mut calls);
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error.into())),
-        }
+        cell.poll_body(self.serial, now, context, &mut calls, take)
     }
 
-    /// Some of what has arrived of the body, which stays there to be read; empty at its end.
-    pub(crate) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<Result<Bytes, InputError>> {
+    /// Some of what has arrived of the body, which stays there to be read, and its place in the body; empty at its end.
+    ///
+    /// One step under one lock: what is taken out of the machine is kept for the exchange that it belongs to.
+    pub(crate) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<Result<(u64, Bytes), InputError>> {
         const SHOWN: usize = 8 * 1024;
-        let cell = self.shared.lock();
-        if cell.serial == self.serial && !cell.peeked.is_empty() {
-            return Poll::Ready(Ok(cell.peeked.clone()));
+        let now = self.now();
+        let mut calls = Calls::default();
+        let mut cell = self.shared.lock();
+        if cell.serial != self.serial || cell.peeked.is_empty() {
+            let shown = ready!(cell.poll_body(self.serial, now, context, &mut calls, |data| {
+                let shown = &data[..data.len().min(SHOWN)];
+                (shown.len(), Bytes::copy_from_slice(shown))
+            }))?;
+            let Some(shown) = shown else { return Poll::Ready(Ok((cell.read, Bytes::new()))) };
+            cell.read -= shown.len() as u64;
+            cell.peeked = shown;
         }
-        drop(cell);
-        let shown = ready!(self.poll_body(context, |data| {
-            let shown = &data[..data.len().min(SHOWN)];
-            (shown.len(), Bytes::copy_from_slice(shown))
-        }))?;
-        let shown = shown.unwrap_or_default();
-        self.shared.lock().peeked = shown.clone();
-        Poll::Ready(Ok(shown))
+        Poll::Ready(Ok((cell.read, cell.peeked.clone())))
     }
 
-    /// Takes what was shown.
-    pub(crate) fn skip_peeked(&self, count: usize) {
+    /// Takes what was shown, up to the place `end` in the body. What another handle has taken before is not taken twice.
+    pub(crate) fn skip_peeked(&self, end: u64) {
         let mut cell = self.lock();
         if cell.serial == self.serial {
-            let count = count.min(cell.peeked.len());
-            cell.peeked.advance(count);
+            let count = end.saturating_sub(cell.read);
+            cell.take_peeked(usize::try_from(count).unwrap_or(usize::MAX));
         }
     }
 
@@ -340,15 +332,29 @@ impl Handle {
         Poll::Pending
     }
 
-    /// Ready with the transport when the application has taken the connection over.
+    /// Ends HTTP on this connection, and says in the same step that its transport is going to be fetched: the
+    /// connection's task may hand it over at any moment from now on. Gives what was received and not read.
+    pub(crate) fn begin_take_over(&self) -> Result<Vec<u8>, SendError> {
+        let mut cell = self.shared.lock();
+        let Some(exchange) = cell.exchange(self.serial) else { return Err(SendError::Finished) };
+        let unread = exchange.take_over()?;
+        cell.fetching = true;
+        let runner = cell.rouse();
+        drop(cell);
+        runner.into_iter().for_each(Waker::wake);
+        Ok(unread)
+    }
+
+    /// Ready with the transport when the connection's task has handed it over; `None` when it never will.
     pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> Poll<Option<Box<dyn Transport>>> {
         let mut calls = Calls::default();
         let mut cell = self.shared.lock();
-        if cell.serial != self.serial || cell.machine.is_lost() {
+        if cell.serial != self.serial {
             return Poll::Ready(None);
         }
         match cell.stream.take() {
             Some(stream) => Poll::Ready(Some(stream)),
+            None if cell.machine.is_lost() => Poll::Ready(None),
             None => {
                 cell.wait(context, &mut calls);
                 Poll::Pending
@@ -356,11 +362,11 @@ impl Handle {
         }
     }
 
-    /// Whether somebody waits for the transport. If nobody does any more, it closes.
-    pub(crate) fn fetch(&self, fetching: bool) {
+    /// Nobody waits for the transport any more. If it was handed over, it closes.
+    pub(crate) fn give_up_stream(&self) {
         let mut cell = self.shared.lock();
-        cell.fetching = fetching;
-        let left = if fetching { None } else { cell.stream.take() };
+        cell.fetching = false;
+        let left = cell.stream.take();
         drop(cell);
         drop(left);
     }
@@ -391,5 +397,39 @@ impl Handle {
 impl Cell {
     fn exchange(&mut self, serial: u64) -> Option<Exchange<'_>> {
         if self.serial == serial { self.machine.exchange() } else { None }
+    }
+
+    /// Gives what has arrived of the body to `take`, if the exchange `serial` is open.
+    fn poll_body<R>(
+        &mut self,
+        serial: u64,
+        now: Now,
+        context: &mut Context<'_>,
+        calls: &mut Calls,
+        take: impl FnOnce(&[u8]) -> (usize, R),
+    ) -> Poll<Result<Option<R>, InputError>> {
+        let Some(mut exchange) = self.exchange(serial) else { return Poll::Ready(Err(InputError::Over)) };
+        match exchange.body(now) {
+            Ok(BodyEvent::Data(data)) => {
+                let (used, result) = take(data);
+                exchange.consume(used);
+                self.read += used as u64;
+                Poll::Ready(Ok(Some(result)))
+            }
+            Ok(BodyEvent::End(_)) => Poll::Ready(Ok(None)),
+            Ok(BodyEvent::Io(io)) => {
+                self.expect(io);
+                self.wait(context, calls);
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+
+    /// The first `count` bytes of what was shown are used up.
+    fn take_peeked(&mut self, count: usize) {
+        let count = count.min(self.peeked.len());
+        self.peeked.advance(count);
+        self.read += count as u64;
     }
 }

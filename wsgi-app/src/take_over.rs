@@ -19,8 +19,7 @@ pub struct Stream {
 }
 
 pub(crate) async fn take_over(handle: &Handle) -> Result<Stream, SendError> {
-    let unread = handle.with(|exchange| exchange.take_over()).unwrap_or(Err(SendError::Finished))?;
-    handle.fetch(true);
+    let unread = handle.begin_take_over()?;
     let _fetching = Fetching(handle);
     let transport = poll_fn(|context| handle.poll_stream(context)).await;
     let transport = transport.ok_or(SendError::Lost(wsgi_proto::Lost::Transport))?;
@@ -32,7 +31,7 @@ struct Fetching<'a>(&'a Handle);
 
 impl Drop for Fetching<'_> {
     fn drop(&mut self) {
-        self.0.fetch(false);
+        self.0.give_up_stream();
     }
 }
 

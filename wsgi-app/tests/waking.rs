@@ -151,3 +151,55 @@ fn a_stop_wakes_everybody_who_accepts_and_everybody_who_waits_for_the_end() {
         assert_eq!([told.recv(), told.recv()], [Ok("drained"); 2]);
     });
 }
+
+#[test]
+fn a_stream_is_there_for_who_takes_over_whenever_the_connections_task_runs() {
+    in_time(|| {
+        let (give, given) = channel();
+        let application = move |environ: Environ, start: StartResponse| {
+            let _ = give.send((environ, start));
+            std::future::pending::<Result<Body>>()
+        };
+        let handle = ServerHandle::new();
+        let server =
+            Server::new(Options::default().log_output(false), &handle, application).expect("defaults");
+        let pipe = Pipe::default();
+        let permit = server.admit(Peer::new(Address::Unix, Address::Unix));
+        pipe.send("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n");
+        Eager::start(serve_connection(Arc::clone(&server), permit, pipe));
+        let (environ, start): (Environ, StartResponse) = given.recv().expect("it is called");
+        let (take, taken) = channel();
+        // The connection's task runs, and hands the transport over, from inside the call that ends HTTP.
+        Eager::start(async move {
+            start.send("101 Switching Protocols", [("Upgrade", "x")]).expect("nothing was sent");
+            let stream = environ.input().take_over().await;
+            let _ = take.send(stream.map(drop));
+        });
+        assert_eq!(taken.recv(), Ok(Ok(())));
+    });
+}
+
+#[test]
+fn who_waits_for_a_connection_whose_task_was_dropped_is_told() {
+    in_time(|| {
+        let (tell, told) = channel();
+        let application = move |environ: Environ, _: StartResponse| {
+            let tell = tell.clone();
+            Eager::start(async move {
+                let _ = tell.send(environ.input().read_to_end().await.is_err());
+            });
+            std::future::pending::<Result<Body>>()
+        };
+        let handle = ServerHandle::new();
+        let server =
+            Server::new(Options::default().log_output(false), &handle, application).expect("defaults");
+        let pipe = Pipe::default();
+        let permit = server.admit(Peer::new(Address::Unix, Address::Unix));
+        let mut connection = Box::pin(serve_connection(Arc::clone(&server), permit, pipe.clone()));
+        pipe.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab");
+        assert!(connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(told.try_recv().is_err());
+        drop(connection);
+        assert_eq!(told.recv(), Ok(true));
+    });
+}

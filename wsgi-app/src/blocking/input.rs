@@ -23,13 +23,14 @@ use crate::InputError;
 #[derive(Clone, Debug)]
 pub struct Input {
     inner: crate::Input,
-    /// What `fill_buf` showed last; it is still in the connection.
+    /// What `fill_buf` showed last and where it is in the body; it is still in the connection.
     shown: Bytes,
+    shown_at: u64,
 }
 
 impl Input {
     pub(super) fn new(inner: crate::Input) -> Self {
-        Self { inner, shown: Bytes::new() }
+        Self { inner, shown: Bytes::new(), shown_at: 0 }
     }
 
     /// What has arrived, at most `limit` bytes of it, as soon as there is something; empty at the end of the body.
@@ -146,14 +147,15 @@ impl io::BufRead for Input {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         // Another handle may have taken what was shown before.
         let handle = &self.inner.handle;
-        self.shown = handle.block_on(poll_fn(|context| handle.poll_peek(context)))?;
+        (self.shown_at, self.shown) = handle.block_on(poll_fn(|context| handle.poll_peek(context)))?;
         Ok(&self.shown)
     }
 
     fn consume(&mut self, count: usize) {
         let count = count.min(self.shown.len());
         self.shown.advance(count);
-        self.inner.handle.skip_peeked(count);
+        self.shown_at += count as u64;
+        self.inner.handle.skip_peeked(self.shown_at);
     }
 }
 
