@@ -164,11 +164,8 @@ impl<'t> Drive<'t> {
             self.connection
                 .lend(self.pool.pop().ok_or("the only buffers were given out and not given back")?);
         }
-        let space = self.connection.recv_space();
+        let space = self.connection.recv_space().ok_or("the machine wants to read and has no room")?;
         let count = space.len().min(self.piece.len());
-        if count == 0 {
-            return Err("the machine wants to read and has no room".into());
-        }
         space[..count].copy_from_slice(&self.piece[..count]);
         self.connection.recv_commit(count);
         self.piece = &self.piece[count..];
@@ -211,7 +208,7 @@ enum Step {
 
 impl Application<'_> {
     fn advance(&mut self, connection: &mut Connection, now: Now, debug: bool) -> Result<(), String> {
-        while let Some(exchange) = connection.exchange() {
+        while let Some(mut exchange) = connection.exchange() {
             let Some(op) = self.ops.first() else {
                 // The end of the response, or an application that forgot to begin one.
                 if let Err(error) = exchange.finish() {
@@ -230,7 +227,7 @@ impl Application<'_> {
     }
 
     fn fail(&self, connection: &mut Connection, text: &str, debug: bool) {
-        if let Some(exchange) = connection.exchange() {
+        if let Some(mut exchange) = connection.exchange() {
             // As the runner of applications says it.
             let text = if debug { format!("the application failed: {text}\n") } else { String::new() };
             exchange.fail(&text);

@@ -12,7 +12,7 @@ const REQUEST: &[u8] = b"GET /hello?name=world HTTP/1.1\r\nHost: localhost:8090\
 /// One request and its answer as a driver does it that rests between requests.
 fn exchange(connection: &mut Connection, pool: &mut Option<Buffers>, now: Now) {
     connection.lend(pool.take().expect("they come back after each request"));
-    connection.recv_space()[..REQUEST.len()].copy_from_slice(REQUEST);
+    connection.recv_space().expect("there is room")[..REQUEST.len()].copy_from_slice(REQUEST);
     connection.recv_commit(REQUEST.len());
     assert_eq!(connection.poll(now), Event::Request);
     let head = connection.take_request().expect("it was announced");

@@ -1,6 +1,8 @@
 //! An idle connection holds no buffer, and no peer makes a busy one grow over its limits.
 
-use wsgi_proto::{BodyEvent, Config, Event, Io, Limits, Lost};
+use std::sync::Arc;
+
+use wsgi_proto::{BodyEvent, Config, Connection, Event, Io, Limits, Lost};
 use wsgi_tests::machine::Machine;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -23,8 +25,31 @@ fn a_fresh_connection_holds_no_buffer() {
     let mut machine = Machine::new(Config::default());
     machine.io();
     assert!(!machine.connection.has_buffers());
-    assert!(machine.connection.recv_space().is_empty());
     assert!(machine.connection.rest().is_none(), "there is nothing to give back");
+}
+
+#[test]
+fn a_machine_that_was_lent_nothing_has_a_buffer_while_it_is_busy_and_none_while_it_waits() {
+    let mut connection = Connection::new(Arc::default(), *Machine::new(Config::default()).connection.peer());
+    let now = Machine::new(Config::default()).now();
+    for _ in 0..3 {
+        let space = connection.recv_space().expect("there is room");
+        space[..GET.len()].copy_from_slice(GET.as_bytes());
+        connection.recv_commit(GET.len());
+        assert_eq!(connection.poll(now), Event::Request);
+        assert!(connection.take_request().is_some() && connection.has_buffers());
+        let mut exchange = connection.exchange().expect("it is open");
+        exchange.respond::<&str, &str>("204 No Content", []).expect("a valid head");
+        exchange.finish().expect("it was started");
+        connection.transmitted(usize::MAX);
+        assert!(connection.take_record().is_some());
+        assert!(matches!(connection.poll(now), Event::Io(Io { read: true, .. })));
+        assert!(!connection.has_buffers());
+        // A driver that asks for room before it waits gets some each time.
+        assert!(connection.recv_space().is_some());
+        connection.poll(now);
+        assert!(!connection.has_buffers());
+    }
 }
 
 #[test]
@@ -129,7 +154,7 @@ fn a_body_that_nobody_reads_stays_at_the_peer() {
             machine.exchange().watch_peer();
         }
         pour(&mut machine, &[b'a'; 3000]);
-        assert!(machine.connection.recv_space().is_empty());
+        assert!(machine.connection.recv_space().is_none());
         assert_eq!(machine.io(), Io::default(), "nothing is to be read");
     }
     let now = machine.now();

@@ -365,7 +365,7 @@ fn more_than_there_was_room_for_counts_as_all_of_it() {
     }
     let mut connection = Connection::new(Arc::default(), *Machine::new(Config::default()).connection.peer());
     connection.recv_commit(1);
-    assert!(connection.recv_space().is_empty(), "there is no buffer");
+    assert!(!connection.is_busy(), "there was no buffer");
 }
 
 #[test]
@@ -393,7 +393,7 @@ fn an_empty_loan_keeps_no_real_one_out() {
     let mut machine = Machine::new(Config::default());
     machine.connection.lend(Buffers::default());
     machine.connection.lend(Buffers::new());
-    assert!(!machine.connection.recv_space().is_empty());
+    assert!(machine.connection.recv_space().is_some());
 }
 
 #[test]
@@ -450,4 +450,97 @@ fn looking_at_a_body_changes_no_answer() {
         machine.connection.transmit().slices().concat()
     });
     assert_eq!(answers[0], answers[1]);
+}
+
+#[test]
+fn a_length_that_no_body_can_have_is_announced_as_it_is() {
+    let mut machine = opened(GET);
+    let mut exchange = machine.exchange();
+    exchange.set_minimum_chunk_size(10);
+    exchange.respond("200 OK", NO_FIELDS).unwrap();
+    let _ = exchange.send("joined").unwrap();
+    exchange.announce_length(u64::MAX);
+    let _ = exchange.send_now("more").unwrap();
+    assert!(machine.take_sent().contains("\r\nContent-Length: 18446744073709551615\r\n"));
+    assert_eq!(machine.exchange().finish(), Err(SendError::TooShort(u64::MAX - 10)));
+}
+
+#[test]
+fn blocks_are_joined_within_the_limit_of_the_outbox() {
+    let limits = Limits { outbox: 300, ..Limits::default() };
+    for minimum_chunk_size in [0, usize::MAX] {
+        let mut machine = Machine::new(Config { limits, minimum_chunk_size, ..Config::default() });
+        machine.open(GET);
+        let mut exchange = machine.exchange();
+        exchange.set_minimum_chunk_size(usize::MAX);
+        exchange.respond("200 OK", NO_FIELDS).unwrap();
+        let taken = (0..1000).take_while(|_| exchange.send(&[b'a'; 100]).is_ok()).count();
+        assert!(taken <= 6, "{taken} blocks of 100 bytes");
+    }
+}
+
+#[test]
+fn every_call_after_the_end_of_a_response_says_that_it_is_over() {
+    let end: [fn(&mut wsgi_proto::Exchange<'_>); 4] = [
+        |exchange| exchange.finish().expect("it was started"),
+        |exchange| exchange.abort(),
+        |exchange| exchange.fail("oh"),
+        |exchange| exchange.refuse(RequestError::ChunkData),
+    ];
+    for end in end {
+        let mut machine = opened(&(POST.to_owned() + "he"));
+        let now = machine.now();
+        let mut exchange = machine.exchange();
+        exchange.respond("200 OK", NO_FIELDS).unwrap();
+        let head = exchange.draft().write("200 OK", NO_FIELDS).unwrap();
+        let other = exchange.draft().write("200 OK", NO_FIELDS).unwrap();
+        end(&mut exchange);
+        assert_eq!(exchange.finish(), Err(SendError::Finished));
+        assert_eq!(exchange.finish_with(NO_FIELDS), Err(SendError::Finished));
+        assert_eq!(exchange.send("x"), Err(SendError::Finished));
+        assert_eq!(exchange.send_now("x"), Err(SendError::Finished));
+        assert_eq!(exchange.send_joined(), Err(SendError::Finished));
+        assert_eq!(exchange.take_over(), Err(SendError::Finished));
+        assert_eq!(exchange.respond("200 OK", NO_FIELDS), Err(StartError::Over));
+        assert_eq!(exchange.replace("200 OK", NO_FIELDS), Err(StartError::Over));
+        assert_eq!(exchange.respond_with(head), Err(StartError::Over));
+        assert_eq!(exchange.replace_with(other), Err(StartError::Over));
+        assert_eq!(exchange.inform("103 Early Hints", NO_FIELDS), Err(StartError::Over));
+        assert_eq!(exchange.send_continue(), Err(StartError::Over));
+        assert_eq!(exchange.continue_headers(NO_FIELDS), Err(StartError::Over));
+        assert_eq!(exchange.body(now).unwrap_err(), BodyError::Finished);
+        exchange.consume(usize::MAX);
+        exchange.announce_length(7);
+        exchange.set_minimum_chunk_size(7);
+        exchange.watch_peer();
+        exchange.abort();
+        exchange.fail("again");
+        exchange.refuse(RequestError::ChunkSize);
+        let _ = exchange.wait(now);
+        let sent = machine.take_sent();
+        assert_eq!(sent.matches("HTTP/1.1 ").count(), sent.len().min(1), "{sent}");
+    }
+}
+
+#[test]
+fn a_config_without_room_still_serves() {
+    let limits = Limits { inbox: 0, outbox: 0, ..Limits::default() };
+    let mut machine = Machine::new(Config { limits, ..Config::default() });
+    machine.open(POST);
+    for byte in b"hello" {
+        machine.receive(&[*byte]);
+        let now = machine.now();
+        let mut exchange = machine.exchange();
+        assert!(matches!(exchange.body(now), Ok(BodyEvent::Data(_))));
+        exchange.consume(1);
+    }
+    machine.answer("x");
+    assert!(machine.take_sent().ends_with("\r\n\r\nx"));
+    machine.connection.shutdown();
+    machine.record();
+    assert_eq!(machine.poll(), Event::ShutdownWrite);
+    machine.connection.write_closed();
+    assert!(machine.receive(b"GET / HTTP/1.1\r\n") > 0, "what comes late is dropped");
+    machine.connection.recv_eof();
+    assert!(matches!(machine.poll(), Event::Closed(_)));
 }

@@ -33,7 +33,10 @@ impl InputError {
 
 impl From<BodyError> for InputError {
     fn from(error: BodyError) -> Self {
-        Self::Body(error)
+        match error {
+            BodyError::Finished => Self::Over,
+            error => Self::Body(error),
+        }
     }
 }
 

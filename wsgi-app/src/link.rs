@@ -125,10 +125,7 @@ impl<T: Transport> Link<T> {
     /// there was nothing.
     pub(crate) fn read_last(&mut self, cell: &mut Cell, context: &mut Context<'_>) -> bool {
         let Some(transport) = &mut self.transport else { return false };
-        let space = space(&self.core, cell);
-        if space.is_empty() {
-            return false;
-        }
+        let Some(space) = space(&self.core, cell) else { return false };
         let Poll::Ready(read) = transport.poll_last_read(context, space) else { return false };
         self.received(cell, read);
         true
@@ -174,14 +171,11 @@ fn read<T: Transport>(
     if !woken {
         ready!(transport.poll_readable(context))?;
     }
-    let space = space(core, cell);
-    if space.is_empty() {
-        return Poll::Pending;
-    }
+    let Some(space) = space(core, cell) else { return Poll::Pending };
     transport.poll_read(context, space)
 }
 
-fn space<'c>(core: &Core, cell: &'c mut Cell) -> &'c mut [u8] {
+fn space<'c>(core: &Core, cell: &'c mut Cell) -> Option<&'c mut [u8]> {
     if !cell.machine.has_buffers() {
         cell.machine.lend(core.lend());
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wsgi_proto::{Config, Limits, LogFormat};
+use wsgi_proto::{Config, ConfigError, LogFormat};
 
 use crate::log::{Lines, Log};
 
@@ -279,39 +279,12 @@ impl Options {
     }
 
     pub(crate) fn check(&self) -> Result<LogFormat, OptionError> {
-        const LARGEST: usize = 16 * 1024 * 1024;
-        let Limits { target, method, field_line, fields_size, fields, chunk_line, outbox, inbox, .. } =
-            self.config.limits;
-        for (option, value, least, most) in [
-            ("max_size", self.max_size, 1, usize::MAX),
-            ("url_length_limit", target, 1, LARGEST),
-            ("limits.method", method, 1, LARGEST),
-            ("limits.field_line", field_line, 16, LARGEST),
-            ("limits.fields_size", fields_size, 16, LARGEST),
-            ("limits.fields", fields, 1, LARGEST),
-            ("limits.chunk_line", chunk_line, 3, LARGEST),
-            ("limits.outbox", outbox, 1, usize::MAX),
-            ("limits.inbox", inbox, 1024, usize::MAX),
-        ] {
-            if !(least..=most).contains(&value) {
-                let allowed = match most {
-                    usize::MAX => format!("{least} or more"),
-                    _ => format!("{least} to {most}"),
-                };
-                return Err(OptionError::new(option, value, allowed));
-            }
+        self.config.check()?;
+        if self.max_size == 0 {
+            return Err(OptionError::new("max_size", 0, "1 or more"));
         }
-        for (option, value) in [
-            ("socket_timeout", self.config.socket_timeout),
-            ("header_timeout", self.config.header_timeout),
-            ("handshake_timeout", Some(self.handshake_timeout)),
-        ] {
-            if value.is_some_and(|time| time.is_zero()) {
-                return Err(OptionError::new(option, "0 s", "more than zero"));
-            }
-        }
-        if self.config.environ.iter().any(|(name, _)| name.is_empty()) {
-            return Err(OptionError::new("environ", "\"\"", "names that are not empty"));
+        if self.handshake_timeout.is_zero() {
+            return Err(OptionError::new("handshake_timeout", "0 s", "more than zero"));
         }
         match &self.log_format {
             None => Ok(LogFormat::default()),
@@ -359,6 +332,17 @@ impl fmt::Display for OptionError {
 }
 
 impl std::error::Error for OptionError {}
+
+impl From<ConfigError> for OptionError {
+    fn from(error: ConfigError) -> Self {
+        let option = match error.setting() {
+            // The limits that are options of the manual have its names.
+            "limits.target" => "url_length_limit",
+            setting => setting,
+        };
+        Self::new(option, error.value(), error.allowed())
+    }
+}
 
 impl From<OptionError> for std::io::Error {
     fn from(error: OptionError) -> Self {

@@ -145,7 +145,7 @@ fn finish(handle: &Handle, bytes: &mut Bytes) -> Result<bool, SendError> {
 
 fn end(handle: &Handle) -> Result<(), SendError> {
     // The exchange is over without us: it was taken over.
-    handle.with(|exchange| exchange.finish()).unwrap_or(Ok(()))
+    handle.with(|mut exchange| exchange.finish()).unwrap_or(Ok(()))
 }
 
 /// Whether blocks are sent for nothing, as for HEAD: a stream of them might never end.
@@ -174,7 +174,7 @@ fn conclude(core: &Core, environ: &Environ, handle: &Handle, failure: Failure) {
     if let Some(error) = refusal {
         core.debug(|| format!("{error} \"{}\"", request_line()));
     }
-    handle.with(|exchange| match (refusal, message) {
+    handle.with(|mut exchange| match (refusal, message) {
         (Some(error), _) => exchange.refuse(error),
         (None, Some(message)) if core.debug => exchange.fail(&format!("{message}\n")),
         (None, Some(_)) => exchange.fail(""),

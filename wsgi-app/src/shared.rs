@@ -336,7 +336,7 @@ impl Handle {
     /// connection's task may hand it over at any moment from now on. Gives what was received and not read.
     pub(crate) fn begin_take_over(&self) -> Result<Vec<u8>, SendError> {
         let mut cell = self.shared.lock();
-        let Some(exchange) = cell.exchange(self.serial) else { return Err(SendError::Finished) };
+        let Some(mut exchange) = cell.exchange(self.serial) else { return Err(SendError::Finished) };
         let unread = exchange.take_over()?;
         cell.fetching = true;
         let runner = cell.rouse();

@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
-use wsgi_proto::{BodyError, BodyEvent, Buffers, Config, Connection, Event, Instant, Io, Lost, Now, Peer};
+use wsgi_proto::{BodyError, BodyEvent, Config, Connection, Event, Instant, Io, Lost, Now, Peer};
 
 const NOT_YET: [ErrorKind; 3] = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
 type Failure = Box<dyn std::error::Error>;
@@ -32,7 +32,7 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
             Event::Request => {
                 if let Err(error) = application(&mut connection, &mut stream, start) {
                     eprintln!("application: {error}");
-                    connection.exchange().into_iter().for_each(|exchange| exchange.fail(""));
+                    connection.exchange().into_iter().for_each(|mut exchange| exchange.fail(""));
                 }
             }
             Event::Done => drop(connection.take_record()),
@@ -93,12 +93,11 @@ fn transfer(connection: &mut Connection, stream: &mut TcpStream, io: Io, start: 
 
 /// While it waits for its next request, a connection holds no buffer. A larger server would pool them.
 fn receive(connection: &mut Connection, stream: &mut TcpStream) -> io::Result<usize> {
-    drop(connection.rest());
     if !connection.has_buffers() {
         stream.peek(&mut [0])?;
-        connection.lend(Buffers::new());
     }
-    stream.read(connection.recv_space())
+    let space = connection.recv_space().ok_or(ErrorKind::WouldBlock)?;
+    stream.read(space)
 }
 
 fn now(start: Clock) -> Now {

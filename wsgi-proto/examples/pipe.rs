@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     connection.lend(pool.pop().unwrap_or_default());
                 }
                 // As little as a network may bring at once.
-                let space = connection.recv_space();
+                let space = connection.recv_space().ok_or("no room, although it wants to read")?;
                 let count = space.len().min(incoming.len()).min(20);
                 space[..count].copy_from_slice(&incoming[..count]);
                 connection.recv_commit(count);

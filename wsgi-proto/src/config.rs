@@ -1,7 +1,10 @@
 //! What a server decides once for all its connections.
 
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
 use core::time::Duration;
 
 use crate::Version;
@@ -13,7 +16,7 @@ pub struct Config {
     pub keepalive: KeepAlive,
     /// The version that answers carry. With HTTP/1.0 there is no chunked coding, no interim response, no reuse.
     pub max_http_version: Version,
-    /// Blocks are joined until they have this many bytes; 0 sends each block as it comes.
+    /// Blocks are joined until they have this many bytes, at most [`Limits::outbox`]; 0 sends each block as it comes.
     pub minimum_chunk_size: usize,
     /// Whether names of response fields are written `Like-This`.
     pub capitalize_response_headers: bool,
@@ -49,6 +52,32 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether every setting has a value that a server can work with. [`Connection`](crate::Connection) does not ask:
+    /// check once, when the server is built.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that has a value which is not allowed.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.limits.check()?;
+        for (setting, time) in
+            [("socket_timeout", self.socket_timeout), ("header_timeout", self.header_timeout)]
+        {
+            if time == Some(Duration::ZERO) {
+                return Err(ConfigError {
+                    setting,
+                    value: String::from("0 s"),
+                    allowed: "more than zero".into(),
+                });
+            }
+        }
+        if self.environ.iter().any(|(name, _)| name.is_empty()) {
+            let (value, allowed) = (String::from("\"\""), "names that are not empty".into());
+            return Err(ConfigError { setting: "environ", value, allowed });
+        }
+        Ok(())
+    }
+
     /// How long a connection may wait between two requests.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
         match self.keepalive {
@@ -119,6 +148,66 @@ pub struct Limits {
     pub inbox: usize,
 }
 
+impl Limits {
+    /// The largest value of limits that bound a head: positions in it are numbers of 32 bits.
+    const LARGEST: usize = 16 * 1024 * 1024;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        for (setting, value, least, most) in [
+            ("limits.target", self.target, 1, Self::LARGEST),
+            ("limits.method", self.method, 1, Self::LARGEST),
+            ("limits.field_line", self.field_line, 16, Self::LARGEST),
+            ("limits.fields_size", self.fields_size, 16, Self::LARGEST),
+            ("limits.fields", self.fields, 1, Self::LARGEST),
+            ("limits.chunk_line", self.chunk_line, 3, Self::LARGEST),
+            ("limits.outbox", self.outbox, 1, usize::MAX),
+            ("limits.inbox", self.inbox, 1024, usize::MAX),
+        ] {
+            if !(least..=most).contains(&value) {
+                let allowed = match most {
+                    usize::MAX => format!("{least} or more"),
+                    _ => format!("{least} to {most}"),
+                };
+                return Err(ConfigError { setting, value: value.to_string(), allowed });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A setting has a value that is not allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    setting: &'static str,
+    value: String,
+    allowed: String,
+}
+
+impl ConfigError {
+    /// The setting: a field of [`Config`], or `limits.` and a field of [`Limits`].
+    pub fn setting(&self) -> &'static str {
+        self.setting
+    }
+
+    /// Its value.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The values that are allowed.
+    pub fn allowed(&self) -> &str {
+        &self.allowed
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be {} (allowed: {})", self.setting, self.value, self.allowed)
+    }
+}
+
+impl Error for ConfigError {}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -135,5 +224,36 @@ impl Default for Limits {
             outbox: 64 * 1024,
             inbox: 64 * 1024,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_is_not_allowed_is_named_with_its_value() {
+        let limits = Limits::default();
+        for (config, message) in [
+            (
+                Config { limits: Limits { inbox: 0, ..limits }, ..Config::default() },
+                "limits.inbox cannot be 0 (allowed: 1024 or more)",
+            ),
+            (
+                Config { limits: Limits { target: usize::MAX, ..limits }, ..Config::default() },
+                "limits.target cannot be 18446744073709551615 (allowed: 1 to 16777216)",
+            ),
+            (
+                Config { header_timeout: Some(Duration::ZERO), ..Config::default() },
+                "header_timeout cannot be 0 s (allowed: more than zero)",
+            ),
+            (
+                Config { environ: alloc::vec![(String::new(), "x".into())], ..Config::default() },
+                "environ cannot be \"\" (allowed: names that are not empty)",
+            ),
+        ] {
+            assert_eq!(config.check().unwrap_err().to_string(), message);
+        }
+        assert_eq!(Config::default().check(), Ok(()));
     }
 }

@@ -31,8 +31,10 @@ pub struct Connection {
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
     scan: Scan,
-    /// What the lent buffers came in, for the way back.
+    /// What the buffers came in, for the way back.
     memory: Option<Box<Memory>>,
+    /// Nobody lent them: they are freed at the next idle wait.
+    owns_memory: bool,
     /// The head of the current exchange; between exchanges, memory to read the next one into.
     pub(crate) head: Option<Arc<Head>>,
     pub(crate) body: BodyReader,
@@ -66,6 +68,7 @@ impl Connection {
             outbox: Outbox::default(),
             scan: Scan::default(),
             memory: None,
+            owns_memory: false,
             head: None,
             body: BodyReader::default(),
             reply: Reply::default(),
@@ -94,8 +97,17 @@ impl Connection {
         }
     }
 
-    /// Initialised room to read into. Empty: the machine wants no more bytes now, or has no buffer.
-    pub fn recv_space(&mut self) -> &mut [u8] {
+    /// Initialised room to read into, never empty. `None`: the machine wants no more bytes now.
+    ///
+    /// A machine that was [lent](Self::lend) no buffer makes one, which it frees when it waits for a request.
+    pub fn recv_space(&mut self) -> Option<&mut [u8]> {
+        if self.state.link() == Link::Closed || self.state.ours() == OurHalf::TakenOver {
+            return None;
+        }
+        if !self.has_buffers() {
+            self.lend(Buffers::new());
+            self.owns_memory = true;
+        }
         let limits = &self.config.limits;
         let limit = match (self.state.link(), self.state.peer()) {
             (Link::Open, PeerHalf::Idle | PeerHalf::Head) => {
@@ -104,10 +116,11 @@ impl Connection {
                 limits.inbox.max(line.saturating_add(limits.fields_size))
             }
             (Link::Open, PeerHalf::Body) => self.body.wanted_space(limits),
-            _ => limits.inbox,
+            _ => limits.inbox.max(1),
         };
         let large_body = matches!(self.state.peer(), PeerHalf::Body);
-        self.inbox.space(limit, large_body)
+        let space = self.inbox.space(limit, large_body);
+        if space.is_empty() { None } else { Some(space) }
     }
 
     /// Tells that the first `n` bytes of [`recv_space`](Self::recv_space) were received. More than there was room
@@ -256,7 +269,8 @@ impl Connection {
         }
     }
 
-    /// Gives the machine memory to work with. It keeps it until [`rest`](Self::rest).
+    /// Gives the machine memory to work with, for instance of a pool. It keeps it until [`rest`](Self::rest). No effect
+    /// when it has some.
     pub fn lend(&mut self, mut buffers: Buffers) {
         if self.has_buffers() {
             return;
@@ -272,7 +286,7 @@ impl Connection {
         core::mem::swap(&mut self.head, &mut memory.head);
     }
 
-    /// Whether the machine holds lent buffers.
+    /// Whether the machine holds buffers.
     pub fn has_buffers(&self) -> bool {
         self.memory.is_some()
     }
@@ -287,6 +301,7 @@ impl Connection {
             return None;
         }
         let mut memory = self.memory.take()?;
+        self.owns_memory = false;
         self.ledger.forget();
         self.swap_memory(&mut memory);
         // What the application kept is no memory to read the next head into.

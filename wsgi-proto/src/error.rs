@@ -140,8 +140,8 @@ pub enum BodyError {
     Request(RequestError),
     /// The connection is gone; nothing can be answered.
     Lost(Lost),
-    /// The application has taken the stream over; the rest of it is read there.
-    TakenOver,
+    /// The exchange is over, or its stream was taken over.
+    Finished,
 }
 
 impl fmt::Display for BodyError {
@@ -149,7 +149,7 @@ impl fmt::Display for BodyError {
         match self {
             Self::Request(error) => error.fmt(f),
             Self::Lost(lost) => lost.fmt(f),
-            Self::TakenOver => f.write_str("the connection was taken over, read from its stream"),
+            Self::Finished => f.write_str("the exchange is over"),
         }
     }
 }
@@ -174,9 +174,7 @@ pub enum StartError {
     HeadSent,
     /// `start_response` was called before, and no error was given as reason to call it again.
     AlreadyStarted,
-    /// The connection was taken over.
-    TakenOver,
-    /// The exchange is over.
+    /// The exchange is over, or its stream was taken over.
     Over,
     /// An interim response has a status from 100 to 199 other than 101.
     NotInterim,
@@ -196,7 +194,6 @@ impl fmt::Display for StartError {
             Self::AlreadyStarted => {
                 "the response was started before, starting again needs the error that caused it"
             }
-            Self::TakenOver => "the connection was taken over",
             Self::Over => "the exchange is over",
             Self::Full => "the outbox is full, flush it first",
             Self::NotInterim => "an interim response has a status from 100 to 199 other than 101",
@@ -218,10 +215,8 @@ pub enum SendError {
     TooShort(u64),
     /// The outbox is full; flush it, then send again. Nothing was taken.
     Full,
-    /// The response is finished.
+    /// The response is finished, or its stream was taken over.
     Finished,
-    /// The connection was taken over.
-    TakenOver,
     /// A trailer field is malformed, or may not be a trailer.
     Trailer,
     /// Only a 101 response that was started and not sent can be taken over.
@@ -242,7 +237,6 @@ impl fmt::Display for SendError {
             }
             Self::Full => f.write_str("the outbox is full, flush it first"),
             Self::Finished => f.write_str("the response is finished"),
-            Self::TakenOver => f.write_str("the connection was taken over"),
             Self::Trailer => f.write_str("malformed or forbidden trailer field"),
             Self::NotSwitching => {
                 f.write_str("taking over needs a started 101 response of which nothing was sent")

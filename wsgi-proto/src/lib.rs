@@ -6,11 +6,10 @@
 //! ```
 //! use std::io::{Read, Write};
 //! use std::sync::Arc;
-//! use wsgi_proto::{Address, Buffers, Connection, Event, Instant, Lost, Now, Peer};
+//! use wsgi_proto::{Address, Connection, Event, Instant, Lost, Now, Peer};
 //!
 //! fn serve(mut stream: impl Read + Write, mut clock: impl FnMut() -> Now) -> std::io::Result<()> {
 //!     let mut connection = Connection::new(Arc::default(), Peer::new(Address::Unix, Address::Unix));
-//!     connection.lend(Buffers::new());
 //!     loop {
 //!         match connection.poll(clock()) {
 //!             Event::Request => {
@@ -24,9 +23,10 @@
 //!                 let written = stream.write(connection.transmit().slices()[0])?;
 //!                 connection.transmitted(written);
 //!             }
-//!             Event::Io(_) => match stream.read(connection.recv_space())? {
-//!                 0 => connection.recv_eof(),
-//!                 n => connection.recv_commit(n),
+//!             Event::Io(_) => match connection.recv_space().map(|space| stream.read(space)).transpose()? {
+//!                 Some(0) => connection.recv_eof(),
+//!                 Some(n) => connection.recv_commit(n),
+//!                 None => unreachable!("it wants to read, so it has room"),
 //!             },
 //!             Event::Done => drop(connection.take_record()),
 //!             Event::ShutdownWrite => connection.write_closed(), // after shutdown(2) on a socket
@@ -99,7 +99,7 @@ mod token;
 
 pub use body::Trailers;
 pub use buffers::Buffers;
-pub use config::{Config, KeepAlive, Limits};
+pub use config::{Config, ConfigError, KeepAlive, Limits};
 pub use connection::Connection;
 pub use date::{DateError, format_date_time};
 pub use environ::{Variables, decode_path, latin1};
@@ -111,5 +111,5 @@ pub use log_format::{LogFormat, LogFormatError};
 pub use outbox::{Piece, Transmit};
 pub use peer::{Address, Peer, Scheme};
 pub use record::Record;
-pub use response::ResponseHead;
+pub use response::{Draft, ResponseHead};
 pub use time::{Instant, Now};

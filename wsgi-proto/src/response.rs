@@ -41,16 +41,22 @@ pub(crate) struct Reply {
     pub(crate) trailers: Vec<u8>,
 }
 
-/// Status line and fields of a response, checked and as they go to the wire. It belongs to no exchange until
-/// [`Exchange::respond_with`](crate::Exchange::respond_with) takes it, so that an application's own iterator need not run
-/// while a connection is locked.
+/// What the head of a response is written into: [`write`](Self::write) makes a [`ResponseHead`] of it. It belongs to no
+/// exchange, so that an application's own iterator need not run while a connection is locked.
+#[derive(Debug)]
+pub struct Draft {
+    text: Vec<u8>,
+    version: Version,
+    capitalize: bool,
+}
+
+/// Status line and fields of a response, checked and as they go to the wire, for
+/// [`Exchange::respond_with`](crate::Exchange::respond_with).
 #[derive(Debug)]
 pub struct ResponseHead {
     text: Vec<u8>,
     status: u16,
     facts: ReplyFacts,
-    version: Version,
-    capitalize: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,7 +86,7 @@ pub(crate) struct Circumstances<'a> {
 impl Default for Reply {
     fn default() -> Self {
         Self {
-            head: ResponseHead::new(Vec::new(), Version::Http11, true),
+            head: ResponseHead { text: Vec::new(), status: 0, facts: ReplyFacts::default() },
             framing: Framing::Undecided,
             total: None,
             length: 0,
@@ -119,9 +125,9 @@ impl Reply {
     }
 
     /// A head to be written, with the memory of this one if it is not in use.
-    pub(crate) fn draft(&mut self, version: Version, capitalize: bool) -> ResponseHead {
+    pub(crate) fn draft(&mut self, version: Version, capitalize: bool) -> Draft {
         let memory = if self.is_started() { Vec::new() } else { core::mem::take(&mut self.head.text) };
-        ResponseHead::new(memory, version, capitalize)
+        Draft { text: memory, version, capitalize }
     }
 
     /// Starts, or replaces, the response.
@@ -204,49 +210,47 @@ impl Reply {
     }
 }
 
-impl ResponseHead {
-    fn new(mut text: Vec<u8>, version: Version, capitalize: bool) -> Self {
-        text.clear();
-        Self { text, status: 0, facts: ReplyFacts::default(), version, capitalize }
-    }
-
-    pub(crate) fn status(&self) -> u16 {
-        self.status
-    }
-
+impl Draft {
     /// Writes status (`"200 OK"`) and fields.
     ///
     /// # Errors
     ///
     /// What HTTP does not allow in them.
     pub fn write<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-        mut self,
+        self,
         status: &str,
         headers: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<Self, StartError> {
-        self.text.clear();
-        self.facts = ReplyFacts::default();
-        self.status_line(status)?;
+    ) -> Result<ResponseHead, StartError> {
+        let Self { mut text, version, capitalize } = self;
+        text.clear();
+        let mut head = ResponseHead { text, status: 0, facts: ReplyFacts::default() };
+        head.status_line(version, status)?;
         for (name, value) in headers {
-            self.field(name.as_ref(), value.as_ref())?;
+            head.field(capitalize, name.as_ref(), value.as_ref())?;
         }
-        Ok(self)
+        Ok(head)
+    }
+}
+
+impl ResponseHead {
+    pub(crate) fn status(&self) -> u16 {
+        self.status
     }
 
-    fn status_line(&mut self, status: &str) -> Result<(), StartError> {
+    fn status_line(&mut self, version: Version, status: &str) -> Result<(), StartError> {
         let code = parse_status(status)?;
         if !matches!(code, 101 | 200..=599) {
             return Err(StartError::Status);
         }
         self.status = code;
-        status_line(&mut self.text, self.version, status);
+        status_line(&mut self.text, version, status);
         Ok(())
     }
 
-    fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), StartError> {
+    fn field(&mut self, capitalize: bool, name: &[u8], value: &[u8]) -> Result<(), StartError> {
         let value = trim(value);
         let before = self.text.len();
-        write_field(&mut self.text, self.capitalize, name, value)?;
+        write_field(&mut self.text, capitalize, name, value)?;
         match name.len() {
             4 => self.facts.date |= name.eq_ignore_ascii_case(b"date"),
             10 if name.eq_ignore_ascii_case(b"connection") => {

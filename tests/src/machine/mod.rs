@@ -85,7 +85,7 @@ impl Machine {
         if !self.connection.has_buffers() {
             self.connection.lend(self.pool.take().unwrap_or_default());
         }
-        let space = self.connection.recv_space();
+        let Some(space) = self.connection.recv_space() else { return 0 };
         let count = bytes.len().min(space.len());
         space[..count].copy_from_slice(&bytes[..count]);
         if count > 0 {

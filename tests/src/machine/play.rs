@@ -126,10 +126,8 @@ impl Player<'_> {
         if !self.machine.connection.has_buffers() {
             self.machine.connection.lend(Buffers::new());
         }
-        let most = self.machine.connection.recv_space().len().min(rest.len());
-        if most == 0 {
-            return false;
-        }
+        let Some(space) = self.machine.connection.recv_space() else { return false };
+        let most = space.len().min(rest.len());
         let count = schedule.read(self.given, most);
         self.given += self.machine.receive(&rest[..count]);
         true
@@ -162,7 +160,7 @@ impl Player<'_> {
             Err(fault) => self.outcome.seen.last_mut().expect("an exchange is open").errors.push(fault),
         }
         self.script = rest;
-        if unscripted && let Some(exchange) = self.machine.connection.exchange() {
+        if unscripted && let Some(mut exchange) = self.machine.connection.exchange() {
             exchange.fail("");
         }
         true

@@ -29,6 +29,9 @@ impl Connection {
                     self.end(CloseReason::Shutdown);
                     None
                 } else {
+                    if self.owns_memory {
+                        drop(self.rest());
+                    }
                     self.wait(true)
                 }
             }
@@ -78,7 +81,7 @@ impl Connection {
         let alone = length == BodyLength::Known(0);
         self.state.on_peer(if alone { PeerEvent::HeadAlone } else { PeerEvent::HeadWithBody });
         self.body = BodyReader::new(length);
-        self.reply.reset(self.config.minimum_chunk_size);
+        self.reply.reset(self.config.minimum_chunk_size.min(self.config.limits.outbox));
         self.timers = Timers { write: self.timers.write, ..Timers::default() };
         self.ledger.begin(self.now.instant, true);
         if expects_continue && self.config.max_http_version == Version::Http11 {

@@ -31,6 +31,9 @@ impl Exchange<'_> {
     }
 
     fn advance_body(&mut self) -> Result<Advance, BodyError> {
+        if !self.0.state.exchange_is_open() {
+            return Err(BodyError::Finished);
+        }
         if let Some(lost) = self.0.lost {
             return Err(BodyError::Lost(lost));
         }
@@ -67,7 +70,8 @@ impl Exchange<'_> {
     /// Takes the first `n` bytes of what [`body`](Self::body) showed; more than that counts as all of it.
     pub fn consume(&mut self, n: usize) {
         let machine = &mut *self.0;
-        if machine.state.peer() != PeerHalf::Body {
+        // Behind the end of the response, what is left of the body is the machine's to drain.
+        if machine.state.peer() != PeerHalf::Body || !machine.state.exchange_is_open() {
             return;
         }
         let available =

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::event::{Event, Expectation, Flow, Io};
 use crate::exchange::Exchange;
 use crate::outbox::Piece;
-use crate::response::{self, Framing, ResponseHead};
+use crate::response::{self, Draft, Framing, ResponseHead};
 use crate::state::{OurEvent, OurHalf, PeerHalf};
 use crate::time::Now;
 use crate::{Lost, RequestError, SendError, StartError};
@@ -25,6 +25,7 @@ impl Exchange<'_> {
         let capitalize = self.0.config.capitalize_response_headers;
         let mut text = Vec::new();
         let code = response::interim(&mut text, capitalize, status, headers)?;
+        self.may_start()?;
         if self.is_full() {
             return Err(StartError::Full);
         }
@@ -41,8 +42,9 @@ impl Exchange<'_> {
     ///
     /// # Errors
     ///
-    /// [`StartError::Full`]: flush first.
+    /// [`StartError::Full`]: flush first; [`StartError::Over`].
     pub fn send_continue(&mut self) -> Result<(), StartError> {
+        self.may_start()?;
         if self.is_full() {
             return Err(StartError::Full);
         }
@@ -67,6 +69,7 @@ impl Exchange<'_> {
         &mut self,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
+        self.may_start()?;
         let capitalize = self.0.config.capitalize_response_headers;
         self.0.ledger.continue_fields.clear();
         response::interim_fields(&mut self.0.ledger.continue_fields, capitalize, headers)
@@ -90,6 +93,7 @@ impl Exchange<'_> {
         status: &str,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
+        self.may_start()?;
         if self.0.reply.is_started() {
             return Err(StartError::AlreadyStarted);
         }
@@ -97,8 +101,8 @@ impl Exchange<'_> {
         self.respond_with(head)
     }
 
-    /// An empty head to write a response's status and fields into, for [`respond_with`](Self::respond_with).
-    pub fn draft(&mut self) -> ResponseHead {
+    /// What a response's status and fields are written into, for [`respond_with`](Self::respond_with).
+    pub fn draft(&mut self) -> Draft {
         let config = &self.0.config;
         self.0.reply.draft(config.max_http_version, config.capitalize_response_headers)
     }
@@ -109,6 +113,7 @@ impl Exchange<'_> {
     ///
     /// [`StartError::AlreadyStarted`], and those of [`replace_with`](Self::replace_with).
     pub fn respond_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
+        self.may_start()?;
         if self.0.reply.is_started() { Err(StartError::AlreadyStarted) } else { self.replace_with(head) }
     }
 
@@ -122,9 +127,7 @@ impl Exchange<'_> {
         status: &str,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
-        if self.0.state.ours() != OurHalf::Open {
-            return Err(StartError::HeadSent);
-        }
+        self.may_replace()?;
         // What was told about the other response holds no longer, also if this one is not allowed.
         self.0.reply.total = None;
         self.0.reply.joined.clear();
@@ -140,11 +143,9 @@ impl Exchange<'_> {
     ///
     /// [`StartError::HeadSent`]; [`StartError::Status`] for a 101 that the client cannot take.
     pub fn replace_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
+        self.may_replace()?;
         let may_switch = self.speaks_http11();
         let machine = &mut *self.0;
-        if machine.state.ours() != OurHalf::Open {
-            return Err(StartError::HeadSent);
-        }
         machine.reply.total = None;
         machine.reply.joined.clear();
         machine.reply.trailers.clear();
@@ -171,12 +172,12 @@ impl Exchange<'_> {
     /// becomes the `Content-Length`, unless the application set one.
     pub fn announce_length(&mut self, total: u64) {
         // Blocks that were taken and wait to be joined are part of it.
-        self.0.reply.total = Some(total + self.0.reply.joined.len() as u64);
+        self.0.reply.total = Some(total.saturating_add(self.0.reply.joined.len() as u64));
     }
 
-    /// Blocks are joined up to `bytes` from now on; 0 sends each block as it is.
+    /// Blocks are joined up to `bytes` from now on, at most up to the limit of the outbox; 0 sends each block as it is.
     pub fn set_minimum_chunk_size(&mut self, bytes: usize) {
-        self.0.reply.minimum_chunk_size = bytes;
+        self.0.reply.minimum_chunk_size = bytes.min(self.0.config.limits.outbox);
     }
 
     /// Takes one block of the body: a chunk of its own where chunks are used. The first block, also an empty one,
@@ -212,7 +213,8 @@ impl Exchange<'_> {
     ///
     /// [`SendError::TooShort`] when less than the `Content-Length` was sent: the response is cut and the connection
     /// closes. [`SendError::NotStarted`]: nothing happened. [`SendError::Lost`]: the exchange is over.
-    pub fn finish(self) -> Result<(), SendError> {
+    /// [`SendError::Finished`]: it was over before.
+    pub fn finish(&mut self) -> Result<(), SendError> {
         if let Err(error) = self.may_send() {
             if matches!(error, SendError::Lost(_)) {
                 self.abort();
@@ -228,7 +230,7 @@ impl Exchange<'_> {
     ///
     /// [`SendError::Trailer`] as well; then nothing happened, and the response can be finished otherwise.
     pub fn finish_with<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-        mut self,
+        &mut self,
         trailers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), SendError> {
         if self.may_send().is_ok() {
@@ -257,7 +259,7 @@ impl Exchange<'_> {
         written
     }
 
-    fn complete(mut self) -> Result<(), SendError> {
+    fn complete(&mut self) -> Result<(), SendError> {
         if self.0.state.ours() == OurHalf::Open {
             let waiting = self.0.reply.joined.len() as u64;
             self.0.reply.total.get_or_insert(waiting);
@@ -284,8 +286,12 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Gives up: the response ends where it is, and the connection closes. Without a head nothing is answered.
-    pub fn abort(mut self) {
+    /// Gives up: the response ends where it is, and the connection closes. Without a head nothing is answered. No
+    /// effect when the exchange is over.
+    pub fn abort(&mut self) {
+        if !self.0.state.exchange_is_open() {
+            return;
+        }
         if self.0.state.ours() == OurHalf::Sending && self.0.lost.is_none() {
             self.emit_joined();
         }
@@ -294,7 +300,7 @@ impl Exchange<'_> {
 
     /// Answers 500 for an application that failed, with `text` as its body (empty unless `debug`); if the head has
     /// gone out already, the response is cut, so that the client sees that it is not whole.
-    pub fn fail(self, text: &str) {
+    pub fn fail(&mut self, text: &str) {
         if self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
             let is_head = self.is_head_request();
             self.0.answer(500, text, is_head);
@@ -305,7 +311,7 @@ impl Exchange<'_> {
 
     /// Answers with the status of `error`: for an application that gives up on a body that it could not read. If
     /// the head has gone out already, the response is cut.
-    pub fn refuse(self, error: RequestError) {
+    pub fn refuse(&mut self, error: RequestError) {
         if self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
             self.0.refuse(error);
         } else {
@@ -315,7 +321,7 @@ impl Exchange<'_> {
 
     /// The record, and with it the post hooks, wait until the response is flushed or the connection is lost.
     pub fn flush_before_record(&mut self) {
-        self.0.ledger.flush_first = true;
+        self.0.flush_before_record();
     }
 
     /// Ends HTTP on this connection: sends the started 101, and gives the bytes that were received and not read.
@@ -325,7 +331,7 @@ impl Exchange<'_> {
     ///
     /// [`SendError::NotSwitching`] without a started 101, or after it was sent; [`SendError::BodyUnread`] before the
     /// end of the request body was read. The exchange goes on.
-    pub fn take_over(mut self) -> Result<Vec<u8>, SendError> {
+    pub fn take_over(&mut self) -> Result<Vec<u8>, SendError> {
         self.may_send()?;
         let (state, reply) = (&self.0.state, &self.0.reply);
         if state.peer() != PeerHalf::Done {

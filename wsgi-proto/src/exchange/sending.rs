@@ -4,8 +4,8 @@ use crate::event::{Expectation, Flow};
 use crate::exchange::Exchange;
 use crate::outbox::Piece;
 use crate::response::{Circumstances, Framing};
-use crate::state::{OurEvent, PeerHalf};
-use crate::{KeepAlive, SendError, Version};
+use crate::state::{OurEvent, OurHalf, PeerHalf};
+use crate::{KeepAlive, SendError, StartError, Version};
 
 impl Exchange<'_> {
     /// Takes a block of a response whose head has gone out.
@@ -30,9 +30,23 @@ impl Exchange<'_> {
 
     pub(super) fn may_send(&self) -> Result<(), SendError> {
         match self.0.lost {
+            _ if !self.0.state.exchange_is_open() => Err(SendError::Finished),
             Some(lost) => Err(SendError::Lost(lost)),
             None if !self.0.reply.is_started() => Err(SendError::NotStarted),
             None => Ok(()),
+        }
+    }
+
+    /// Whether a response can still be started, or an interim one be sent.
+    pub(super) fn may_start(&self) -> Result<(), StartError> {
+        if self.0.state.exchange_is_open() { Ok(()) } else { Err(StartError::Over) }
+    }
+
+    pub(super) fn may_replace(&self) -> Result<(), StartError> {
+        match self.0.state.ours() {
+            OurHalf::Open => Ok(()),
+            OurHalf::Sending => Err(StartError::HeadSent),
+            _ => Err(StartError::Over),
         }
     }
 
