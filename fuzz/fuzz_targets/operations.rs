@@ -1,4 +1,5 @@
-//! Any calls of a driver and an application, in any order, with any data: no panic, and the invariants hold.
+//! Any calls of a driver and an application, in any order, with any data and with numbers at their ends: no panic, and the
+//! invariants hold. Every public call of the machine is among them.
 //!
 //! Input: one byte a choice, see `machine::choose::Given`; a received piece is a length and its bytes.
 
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use wsgi_proto::{
-    BodyEvent, Buffers, Config, Connection, Event, KeepAlive, Limits, Lost, RequestError, Version,
+    BodyEvent, Buffers, Config, Connection, Event, Exchange, Instant, KeepAlive, Limits, LogFormat, Lost,
+    Now, RequestError, ResponseHead, SendError, Variables, Version,
 };
 
 use machine::Machine;
@@ -37,37 +39,90 @@ const PIECES: [&str; 12] = [
 
 const STATUSES: [&str; 8] =
     ["200 OK", "204 No Content", "304 N", "101 S", "100 Continue", "103 E", "99 X", "500 O\r\nops: 1"];
-const NAMES: [&str; 8] =
-    ["X-A", "Content-Length", "Transfer-Encoding", "Connection", "Date", "Trailer", "Bad Name", "Keep-Alive"];
-const VALUES: [&str; 7] = ["3", "close", "upgrade", "chunked", "", "a\r\nb", "\u{e9}"];
+const NAMES: [&str; 9] = [
+    "X-A",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Connection",
+    "Date",
+    "Trailer",
+    "Bad Name",
+    "Keep-Alive",
+    "Upgrade",
+];
+const VALUES: [&str; 8] =
+    ["3", "close", "upgrade", "chunked", "", "a\r\nb", "\u{e9}", "18446744073709551615"];
+
+/// What a number can be at its ends.
+const SIZES: [usize; 8] = [0, 1, 2, 10, 299, 16 * 1024, usize::MAX - 1, usize::MAX];
+const LENGTHS: [u64; 8] = [0, 1, 3, 10, 20, u32::MAX as u64, u64::MAX - 1, u64::MAX];
+const TIMES: [Duration; 5] =
+    [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(5), Duration::from_secs(10), Duration::MAX];
 
 fuzz_target!(|data: &[u8]| {
     let mut choices = Given(data);
-    let config = Config {
-        limits: if choices.once_in(2) { SMALL } else { Limits::default() },
-        keepalive: [KeepAlive::On, KeepAlive::Off, KeepAlive::For(Duration::from_secs(5))][choices.below(3)],
-        max_http_version: if choices.once_in(4) { Version::Http10 } else { Version::Http11 },
-        minimum_chunk_size: choices.below(2) * 10,
-        socket_timeout: [None, Some(Duration::from_secs(10))][choices.below(2)],
-        ..Config::default()
-    };
-    let limits = config.limits;
-    let room = limits.inbox.max(limits.target + limits.method + limits.fields_size + 64).max(16 * 1024);
+    let config = config(&mut choices);
     let mut machine = Machine::new(config);
+    let mut kept = None;
     let mut closed = None;
     while !choices.0.is_empty() {
         if choices.once_in(3) || machine.connection.exchange().is_none() {
             drive(&mut machine, &mut choices);
         } else {
-            apply(&mut machine, &mut choices);
+            apply(&mut machine, &mut choices, &mut kept);
         }
-        check(&mut machine, room, &mut closed);
+        check(&mut machine, &mut closed);
     }
 });
 
+/// Usual settings, small limits, or anything: checked or not, no setting may break the machine.
+fn config(choices: &mut Given<'_>) -> Config {
+    let limits = match choices.below(4) {
+        0 | 1 => Limits::default(),
+        2 => SMALL,
+        _ => Limits {
+            target: SIZES[choices.below(8)],
+            method: SIZES[choices.below(8)],
+            field_line: SIZES[choices.below(8)],
+            fields_size: SIZES[choices.below(8)],
+            fields: SIZES[choices.below(8)],
+            chunk_line: SIZES[choices.below(8)],
+            chunk_extensions: SIZES[choices.below(8)],
+            body: [None, Some(LENGTHS[choices.below(8)])][choices.below(2)],
+            drain: LENGTHS[choices.below(8)],
+            linger: LENGTHS[choices.below(8)],
+            outbox: SIZES[choices.below(8)],
+            inbox: SIZES[choices.below(8)],
+        },
+    };
+    let config = Config {
+        limits,
+        keepalive: [KeepAlive::On, KeepAlive::Off, KeepAlive::For(TIMES[choices.below(5)])][choices.below(3)],
+        max_http_version: if choices.once_in(4) { Version::Http10 } else { Version::Http11 },
+        minimum_chunk_size: if choices.once_in(4) { SIZES[choices.below(8)] } else { 0 },
+        socket_timeout: [None, Some(TIMES[choices.below(5)])][choices.below(2)],
+        header_timeout: [None, Some(TIMES[choices.below(5)])][choices.below(2)],
+        linger_timeout: TIMES[choices.below(5)],
+        ..Config::default()
+    };
+    if let Err(error) = config.check() {
+        assert!(!error.setting().is_empty() && !error.allowed().is_empty() && !error.value().is_empty());
+    }
+    config
+}
+
 /// What holds whatever was called.
-fn check(machine: &mut Machine, room: usize, closed: &mut Option<Event>) {
-    assert!(machine.connection.recv_space().len() <= room, "the inbox is over its limit");
+fn check(machine: &mut Machine, closed: &mut Option<Event>) {
+    let limits = machine.connection.config().limits;
+    let room = limits
+        .inbox
+        .max(
+            limits.target.saturating_add(limits.method).saturating_add(limits.fields_size).saturating_add(64),
+        )
+        .max(16 * 1024);
+    if let Some(space) = machine.connection.recv_space() {
+        assert!((1..=room).contains(&space.len()), "the inbox is over its limit");
+    }
     let event = machine.poll();
     if let Some(closed) = closed {
         assert_eq!(*closed, event, "there is a life after the end");
@@ -84,8 +139,7 @@ fn check(machine: &mut Machine, room: usize, closed: &mut Option<Event>) {
         assert!(waits || machine.connection.exchange().is_some(), "waits for nothing");
         if io.read {
             // Which an adapter relies on: it never spins.
-            let lent = machine.connection.has_buffers();
-            assert!(!lent || !machine.connection.recv_space().is_empty(), "asked to read without room");
+            assert!(machine.connection.recv_space().is_some(), "asked to read without room");
         }
     }
     for slice in machine.connection.transmit().slices() {
@@ -96,7 +150,7 @@ fn check(machine: &mut Machine, room: usize, closed: &mut Option<Event>) {
 /// A call of the driver, announced or not.
 fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
     let announced = machine.poll();
-    match choices.below(16) {
+    match choices.below(18) {
         0..=2 => {
             machine.receive(PIECES[choices.below(PIECES.len())].as_bytes());
         }
@@ -129,11 +183,61 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
         13 => machine.connection.lend(Buffers::new()),
         14 => match choices.below(4) {
             0 => machine.connection.shutdown(),
-            1 => machine.connection.lost(Lost::Reset),
-            2 => machine.connection.transmitted(usize::MAX),
-            _ => machine.connection.recv_commit(choices.below(1 << 15)),
+            1 => machine.connection.lost(
+                [Lost::Reset, Lost::BrokenPipe, Lost::TimedOut, Lost::Aborted, Lost::Transport]
+                    [choices.below(5)],
+            ),
+            2 => machine.connection.transmitted(SIZES[choices.below(8)]),
+            _ => machine.connection.recv_commit(SIZES[choices.below(8)]),
         },
+        15 => match choices.below(4) {
+            0 => machine.connection.leave(),
+            1 => machine.connection.skip_records(),
+            2 => machine.connection.flush_before_record(),
+            _ => look(&mut machine.connection),
+        },
+        16 if choices.once_in(4) => any_time(&mut machine.connection, choices),
         _ => obey(machine, announced),
+    }
+}
+
+/// Time that jumps to any moment, forwards or backwards.
+fn any_time(connection: &mut Connection, choices: &mut Given<'_>) {
+    let now = Now {
+        instant: Instant::from_nanos(LENGTHS[choices.below(8)]),
+        unix: [0, -1, i64::MIN, i64::MAX][choices.below(4)],
+        zone_offset: [0, 3600, i32::MIN, i32::MAX][choices.below(4)],
+    };
+    let _ = connection.poll(now);
+    if let Some(mut exchange) = connection.exchange() {
+        let _ = exchange.body(now);
+        let _ = exchange.wait(now);
+    }
+}
+
+/// Every question, and everything that can be made of the answers.
+fn look(connection: &mut Connection) {
+    let _ =
+        (connection.awaits_request(), connection.is_busy(), connection.is_lost(), connection.has_buffers());
+    let _ = format!("{connection:?}");
+    let (peer, config) = (*connection.peer(), connection.config().clone());
+    if let Some(record) = connection.take_record() {
+        let mut line = String::new();
+        let _ = LogFormat::default().write(&record, true, &mut line);
+        assert!(!line.contains(['\r', '\n']), "one entry is one line");
+        if let Some(head) = &record.head {
+            let variables = Variables::new(head, &peer, &config);
+            assert!(variables.iter().all(|(name, value)| variables.get(&name).as_ref() == Some(&value)));
+            assert!(variables.contains("REQUEST_METHOD"));
+            let _ = (head.target(), head.host(), head.query(), head.version(), head.value("x"));
+            let _ = (head.values("x").count(), head.request_line(), head.expects_continue());
+        }
+    }
+    if let Some(exchange) = connection.exchange() {
+        let _ = (exchange.trailers(), exchange.peer_is_gone(), exchange.expects_continue());
+        let _ = (exchange.is_started(), exchange.head_is_sent(), exchange.drops_body());
+        let _ = (exchange.is_full(), exchange.is_flushed());
+        let _ = format!("{exchange:?}");
     }
 }
 
@@ -152,47 +256,63 @@ fn obey(machine: &mut Machine, event: Event) {
     }
 }
 
-/// A call of the application.
-fn apply(machine: &mut Machine, choices: &mut Given<'_>) {
+/// A call of the application, on an exchange that is open or has just been ended by an earlier call.
+fn apply(machine: &mut Machine, choices: &mut Given<'_>, kept: &mut Option<ResponseHead>) {
     let now = machine.now();
     let Some(mut exchange) = machine.connection.exchange() else { return };
+    for _ in 0..=choices.below(3) {
+        call(&mut exchange, now, choices, kept);
+    }
+}
+
+fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &mut Option<ResponseHead>) {
+    let status = STATUSES[choices.below(STATUSES.len())];
     let fields: Vec<_> = (0..choices.below(3))
         .map(|_| (NAMES[choices.below(NAMES.len())], VALUES[choices.below(VALUES.len())]))
         .collect();
-    match choices.below(23) {
+    match choices.below(27) {
         0 | 1 => {
             if let Ok(BodyEvent::Data(data)) = exchange.body(now) {
                 assert!(!data.is_empty(), "data without bytes");
             }
         }
         2 => exchange.consume(choices.below(40)),
-        3 => exchange.consume(usize::MAX),
-        4 => drop(exchange.inform(STATUSES[choices.below(STATUSES.len())], fields)),
+        3 => exchange.consume(SIZES[choices.below(8)]),
+        4 => drop(exchange.inform(status, fields)),
         5 => drop(exchange.continue_headers(fields)),
-        6 | 7 => drop(exchange.respond(STATUSES[choices.below(STATUSES.len())], fields)),
-        8 => drop(exchange.replace(STATUSES[choices.below(STATUSES.len())], fields)),
-        9 => exchange.announce_length(choices.below(20) as u64),
-        10 => exchange.set_minimum_chunk_size(choices.below(20)),
+        6 | 7 => drop(exchange.respond(status, fields)),
+        8 => drop(exchange.replace(status, fields)),
+        9 => exchange.announce_length(LENGTHS[choices.below(8)]),
+        10 => exchange.set_minimum_chunk_size(SIZES[choices.below(8)]),
         11 | 12 => drop(exchange.send(&vec![b'x'; choices.below(40)][..])),
         13 => drop(exchange.send(vec![b'y'; choices.below(9000)])),
         14 => drop(exchange.wait(now)),
         15 => exchange.watch_peer(),
         16 => exchange.flush_before_record(),
-        22 => drop(exchange.set_trailers(fields)),
-        // The calls that end an exchange: if they succeed, it is gone.
+        // The calls that end an exchange: if they succeed, it is over.
         17 => {
             let ended = exchange.finish().is_ok();
-            assert!(!ended || machine.connection.exchange().is_none());
+            assert!(!ended || exchange.finish() == Err(SendError::Finished));
         }
         18 => drop(exchange.finish_with(fields)),
         19 => {
             let ended = exchange.take_over().is_ok();
-            assert!(!ended || machine.connection.exchange().is_none());
+            assert!(!ended || exchange.take_over() == Err(SendError::Finished));
         }
         20 => match choices.below(3) {
             0 => exchange.abort(),
             1 => exchange.fail("oh"),
             _ => exchange.refuse(RequestError::ChunkData),
+        },
+        21 => drop(exchange.set_trailers(fields)),
+        22 => drop(exchange.send_continue()),
+        23 => drop(exchange.send_joined()),
+        24 => drop(exchange.send_now(&vec![b'z'; choices.below(400)][..])),
+        // A head that was written for this exchange or an earlier one.
+        25 => match (kept.take(), choices.below(3)) {
+            (Some(head), 0) => drop(exchange.respond_with(head)),
+            (Some(head), 1) => drop(exchange.replace_with(head)),
+            (head, _) => *kept = exchange.draft().write(status, fields).ok().or(head),
         },
         _ => {
             let _ = exchange.respond("200 OK", fields);
