@@ -7,7 +7,7 @@ use core::error::Error;
 use core::fmt;
 use core::time::Duration;
 
-use crate::Version;
+use crate::version::Version;
 
 /// Settings that a connection's protocol depends on. [`Default`] is eventlet's manual where that speaks.
 #[derive(Clone, Debug)]

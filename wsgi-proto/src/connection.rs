@@ -1,23 +1,27 @@
 //! The driver's half of the machine: one connection, one question.
 
-mod request;
-mod waiting;
-
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use crate::body::BodyReader;
-use crate::buffers::{Buffers, Memory};
-use crate::date::DateCache;
+use crate::config::Config;
+use crate::error::CloseReason;
+use crate::error::Lost;
+use crate::error::RequestError;
 use crate::event::{Event, Timers};
-use crate::exchange::{Exchange, Ledger};
-use crate::inbox::Inbox;
-use crate::outbox::{Outbox, Transmit};
-use crate::response::Reply;
-use crate::scan::Scan;
-use crate::state::{Link, LinkEvent, OurEvent, OurHalf, PeerHalf, State};
+use crate::exchange::Exchange;
+use crate::http::date::DateCache;
+use crate::http::head::Head;
+use crate::http::inbox::Inbox;
+use crate::http::request_body::BodyReader;
+use crate::http::response::Reply;
+use crate::http::scan::Scan;
+use crate::machine::account::Ledger;
+use crate::machine::buffers::{Buffers, Memory};
+use crate::machine::outbox::{Outbox, Transmit};
+use crate::machine::state::{Link, LinkEvent, OurEvent, OurHalf, PeerHalf, State};
+use crate::peer::Peer;
 use crate::time::Now;
-use crate::{CloseReason, Config, Head, Lost, Peer, Record, RequestError};
+use crate::wsgi::record::Record;
 
 /// One HTTP/1.x connection of a server, without anything that moves bytes.
 ///
@@ -30,11 +34,11 @@ pub struct Connection {
     pub(crate) state: State,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
-    scan: Scan,
+    pub(crate) scan: Scan,
     /// What the buffers came in, for the way back.
     memory: Option<Box<Memory>>,
     /// Nobody lent them: they are freed at the next idle wait.
-    owns_memory: bool,
+    pub(crate) owns_memory: bool,
     /// The head of the current exchange; between exchanges, memory to read the next one into.
     pub(crate) head: Option<Arc<Head>>,
     pub(crate) body: BodyReader,
@@ -47,13 +51,13 @@ pub struct Connection {
     pub(crate) eof: bool,
     skips_records: bool,
     /// There is no time to linger.
-    hurries: bool,
+    pub(crate) hurries: bool,
     /// The server stops: at most one further exchange, if something of its request has been received.
-    stopping: bool,
+    pub(crate) stopping: bool,
     /// An exchange was over when the server stopped.
     answered: bool,
     /// Bytes dropped since our half was closed.
-    lingered: u64,
+    pub(crate) lingered: u64,
     reason: Option<CloseReason>,
 }
 
@@ -373,14 +377,14 @@ impl Connection {
         }
     }
 
-    fn record_is_ready(&self) -> bool {
+    pub(crate) fn record_is_ready(&self) -> bool {
         let hooks_may_run = !self.ledger.flush_first || self.outbox.is_empty();
         let is_over = self.state.exchange_is_over() || self.state.ours() == OurHalf::TakenOver;
         is_over && !self.ledger.settled && hooks_may_run
     }
 
     /// No further exchange: flush, close our half, linger.
-    fn end(&mut self, reason: CloseReason) {
+    pub(crate) fn end(&mut self, reason: CloseReason) {
         self.reason.get_or_insert(reason);
         // What was refused says more than what was asked of the server meanwhile.
         if matches!(reason, CloseReason::Refused(_) | CloseReason::Cut) {

@@ -1,6 +1,7 @@
 //! What the machine tells its driver.
 
-use crate::CloseReason;
+use crate::error::CloseReason;
+use crate::http::trailers::Trailers;
 use crate::time::Instant;
 
 /// The answer to "what now?". Asking again gives the same answer until the driver, the application or time does
@@ -66,7 +67,7 @@ pub enum BodyEvent<'a> {
     /// Data that has arrived; take it with `consume`.
     Data(&'a [u8]),
     /// The body is complete.
-    End(&'a crate::Trailers),
+    End(&'a Trailers),
     /// Nothing has arrived: do this, then ask again.
     Io(Io),
 }

@@ -1,11 +1,7 @@
 //! The application's half of the machine: one open request and its response.
 
 mod input;
-mod ledger;
 mod output;
-mod sending;
-
-pub(crate) use ledger::Ledger;
 
 use crate::connection::Connection;
 
@@ -32,7 +28,7 @@ use crate::connection::Connection;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Exchange<'a>(&'a mut Connection);
+pub struct Exchange<'a>(pub(crate) &'a mut Connection);
 
 impl<'a> Exchange<'a> {
     pub(crate) fn new(connection: &'a mut Connection) -> Self {

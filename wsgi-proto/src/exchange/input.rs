@@ -1,11 +1,13 @@
 //! Reading the request body.
 
-use crate::body::Step;
+use crate::error::BodyError;
+use crate::error::RequestError;
 use crate::event::{BodyEvent, Event, Expectation, Io};
 use crate::exchange::Exchange;
-use crate::state::{OurHalf, PeerEvent, PeerHalf};
+use crate::http::request_body::Step;
+use crate::http::trailers::Trailers;
+use crate::machine::state::{OurHalf, PeerEvent, PeerHalf};
 use crate::time::Now;
-use crate::{BodyError, RequestError, Trailers};
 
 /// What reading on came to.
 enum Advance {

@@ -2,13 +2,17 @@
 
 use alloc::vec::Vec;
 
+use crate::error::Lost;
+use crate::error::RequestError;
+use crate::error::SendError;
+use crate::error::StartError;
 use crate::event::{Event, Expectation, Flow, Io};
 use crate::exchange::Exchange;
-use crate::outbox::Piece;
-use crate::response::{self, Draft, Framing, ResponseHead};
-use crate::state::{OurEvent, OurHalf, PeerHalf};
+use crate::http::response::{Draft, Framing, ResponseHead};
+use crate::http::response_lines;
+use crate::machine::outbox::Piece;
+use crate::machine::state::{OurEvent, OurHalf, PeerHalf};
 use crate::time::Now;
-use crate::{Lost, RequestError, SendError, StartError};
 
 impl Exchange<'_> {
     /// Sends an interim response now: 100 with fields (as often as you like), 103, any 1xx but 101. An HTTP/1.0
@@ -24,7 +28,7 @@ impl Exchange<'_> {
     ) -> Result<(), StartError> {
         let capitalize = self.0.config.capitalize_response_headers;
         let mut text = Vec::new();
-        let code = response::interim(&mut text, capitalize, status, headers)?;
+        let code = response_lines::interim(&mut text, capitalize, status, headers)?;
         self.may_start()?;
         if self.is_full() {
             return Err(StartError::Full);
@@ -72,7 +76,7 @@ impl Exchange<'_> {
         self.may_start()?;
         let capitalize = self.0.config.capitalize_response_headers;
         self.0.ledger.continue_fields.clear();
-        response::interim_fields(&mut self.0.ledger.continue_fields, capitalize, headers)
+        response_lines::interim_fields(&mut self.0.ledger.continue_fields, capitalize, headers)
     }
 
     /// Whether the client waits for a 100 that was not sent.
@@ -252,7 +256,7 @@ impl Exchange<'_> {
         let capitalize = self.0.config.capitalize_response_headers;
         let kept = &mut self.0.reply.trailers;
         kept.clear();
-        let written = response::trailer_fields(kept, capitalize, trailers);
+        let written = response_lines::trailer_fields(kept, capitalize, trailers);
         if written.is_err() {
             kept.clear();
         }

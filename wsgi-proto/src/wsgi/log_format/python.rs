@@ -7,7 +7,7 @@ use core::fmt::Write;
 use core::time::Duration;
 use core::{fmt, str};
 
-use super::{Conversion, Spec};
+use crate::wsgi::log_format::spec::{Conversion, Spec};
 
 /// An integer field, as the conversion asks.
 pub(super) fn integer(number: u64, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
@@ -150,7 +150,8 @@ pub(super) fn ascii(bytes: &[u8]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log_format::{LogFormat, Part};
+    use crate::wsgi::log_format::LogFormat;
+    use crate::wsgi::log_format::spec::Part;
     use alloc::format;
 
     fn spec(conversion: &str) -> Spec {

@@ -6,10 +6,12 @@ use alloc::string::String;
 use core::fmt;
 use core::fmt::Write;
 
-use super::python::{ascii, cut, integer, pad, seconds};
-use super::{Field, Spec};
-use crate::environ::write_ip;
-use crate::{Address, Record, date};
+use crate::http::date;
+use crate::peer::Address;
+use crate::wsgi::environ::write_ip;
+use crate::wsgi::log_format::python::{ascii, cut, integer, pad, seconds};
+use crate::wsgi::log_format::spec::{Field, Spec};
+use crate::wsgi::record::Record;
 
 /// What one line is about.
 #[derive(Clone, Copy)]
@@ -109,7 +111,17 @@ mod tests {
     use core::net::SocketAddr;
     use core::time::Duration;
 
-    use crate::{Address, Head, Limits, LogFormat, Peer, Record};
+    use crate::peer::Address;
+
+    use crate::http::head::Head;
+
+    use crate::config::Limits;
+
+    use crate::wsgi::log_format::LogFormat;
+
+    use crate::peer::Peer;
+
+    use crate::wsgi::record::Record;
 
     fn record(head: &[u8]) -> Record {
         let remote: SocketAddr = "127.0.0.1:1234".parse().unwrap();

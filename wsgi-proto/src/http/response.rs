@@ -1,14 +1,12 @@
 //! The head of a response: the rules of `start_response`, and the choice of framing (RFC 9112, 6; PEP 3333).
 
-mod lines;
-
 use alloc::vec::Vec;
 
-pub(crate) use lines::{interim, interim_fields, own_status, status_line, trailer_fields};
-use lines::{parse_status, write_field};
+use crate::http::response_lines::{parse_status, status_line, write_field};
 
-use crate::token::{decimal, list, trim};
-use crate::{StartError, Version};
+use crate::error::StartError;
+use crate::http::token::{decimal, list, trim};
+use crate::version::Version;
 
 /// How the end of a response body is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,6 +282,7 @@ impl ResponseHead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::response_lines::interim;
     use alloc::string::String;
 
     const GIVEN: Circumstances<'_> = Circumstances {

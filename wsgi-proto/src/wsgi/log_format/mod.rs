@@ -4,16 +4,16 @@
 //! `value.rs` finds what the fields contain, `python.rs` formats it.
 
 mod python;
+pub(crate) mod spec;
 mod value;
 
-use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::error::Error;
 use core::fmt;
 
-use crate::Record;
-use value::Line;
+use crate::wsgi::log_format::spec::{LogFormatError, Part, Scanner};
+use crate::wsgi::log_format::value::Line;
+use crate::wsgi::record::Record;
 
 /// A checked template of log lines.
 ///
@@ -103,212 +103,10 @@ impl Default for LogFormat {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Value(Field, Spec),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    ClientIp,
-    ClientPort,
-    DateTime,
-    RequestLine,
-    StatusCode,
-    BodyLength,
-    ResponseLength,
-    WallSeconds,
-}
-
-impl Field {
-    const ALL: [(&str, Self); 8] = [
-        ("client_ip", Self::ClientIp),
-        ("client_port", Self::ClientPort),
-        ("date_time", Self::DateTime),
-        ("request_line", Self::RequestLine),
-        ("status_code", Self::StatusCode),
-        ("body_length", Self::BodyLength),
-        ("response_length", Self::ResponseLength),
-        ("wall_seconds", Self::WallSeconds),
-    ];
-
-    fn is_text(self) -> bool {
-        matches!(self, Self::ClientIp | Self::DateTime | Self::RequestLine)
-    }
-}
-
-/// How a value is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Spec {
-    /// `-`; wins over `zero`.
-    left: bool,
-    /// `0`
-    zero: bool,
-    /// `+`; wins over `space`.
-    plus: bool,
-    space: bool,
-    /// `#`
-    point: bool,
-    width: usize,
-    precision: Option<usize>,
-    conversion: Conversion,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Conversion {
-    Text,
-    Integer,
-    Decimal,
-}
-
-/// Reads one placeholder.
-///
-/// Invariant: `whole` begins with its `%`, and `whole[..at]` has been read.
-struct Scanner<'a> {
-    whole: &'a str,
-    at: usize,
-}
-
-impl Scanner<'_> {
-    /// Widths and precisions are for columns; a larger one is a slip, and would make every line that long.
-    const LARGEST: usize = 1000;
-
-    fn placeholder(&mut self) -> Result<Part, LogFormatError> {
-        if self.peek() != Some('(') {
-            return self.fail(Fault::Stray);
-        }
-        let name = match self.whole[self.at..].find(')') {
-            Some(length) => &self.whole[self.at + 1..self.at + length],
-            None => {
-                self.at = self.whole.len();
-                return self.fail(Fault::Open);
-            }
-        };
-        self.at += name.len() + 2;
-        let Some(&(_, field)) = Field::ALL.iter().find(|(known, _)| *known == name) else {
-            return self.fail(Fault::Name);
-        };
-        let spec = self.spec()?;
-        if field.is_text() && spec.conversion != Conversion::Text {
-            return self.fail(Fault::TextAsNumber);
-        }
-        Ok(Part::Value(field, spec))
-    }
-
-    fn spec(&mut self) -> Result<Spec, LogFormatError> {
-        let mut spec = Spec {
-            left: false,
-            zero: false,
-            plus: false,
-            space: false,
-            point: false,
-            width: 0,
-            precision: None,
-            conversion: Conversion::Text,
-        };
-        while let Some(flag) = self.peek() {
-            match flag {
-                '-' => spec.left = true,
-                '0' => spec.zero = true,
-                '+' => spec.plus = true,
-                ' ' => spec.space = true,
-                '#' => spec.point = true,
-                _ => break,
-            }
-            self.at += 1;
-        }
-        spec.width = self.number()?;
-        if self.peek() == Some('.') {
-            self.at += 1;
-            spec.precision = Some(self.number()?);
-        }
-        let conversion = self.peek();
-        self.at += conversion.map_or(0, char::len_utf8);
-        spec.conversion = match conversion {
-            Some('s') => Conversion::Text,
-            Some('d') => Conversion::Integer,
-            Some('f') => Conversion::Decimal,
-            _ => return self.fail(Fault::Conversion),
-        };
-        Ok(spec)
-    }
-
-    /// As many digits as there are; without any, 0.
-    fn number(&mut self) -> Result<usize, LogFormatError> {
-        let mut number = 0;
-        while let Some(digit) = self.peek().and_then(|next| next.to_digit(10)) {
-            self.at += 1;
-            number = number * 10 + digit as usize;
-            if number > Self::LARGEST {
-                return self.fail(Fault::TooLarge);
-            }
-        }
-        Ok(number)
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.whole[self.at..].chars().next()
-    }
-
-    fn fail<T>(&self, fault: Fault) -> Result<T, LogFormatError> {
-        Err(LogFormatError { part: self.whole[..self.at].to_owned(), fault })
-    }
-}
-
-/// A template of log lines that cannot be used. It says which part is wrong, how, and what is allowed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFormatError {
-    part: String,
-    fault: Fault,
-}
-
-impl LogFormatError {
-    /// The wrong part of the template, from its `%` to where it goes wrong.
-    pub fn part(&self) -> &str {
-        &self.part
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    Stray,
-    Open,
-    Name,
-    Conversion,
-    TextAsNumber,
-    TooLarge,
-}
-
-impl fmt::Display for LogFormatError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "log format has `{}`: ", self.part)?;
-        match self.fault {
-            Fault::Stray => {
-                f.write_str("stray percent sign, allowed are %(name)s, %(name)d, %(name)f and %%")
-            }
-            Fault::Open => f.write_str("name without end, allowed is a name in parentheses, as in %(name)s"),
-            Fault::Name => {
-                f.write_str("unknown name, allowed are ")?;
-                Field::ALL.iter().enumerate().try_for_each(|(at, (name, _))| {
-                    f.write_str(if at == 0 { "" } else { ", " })?;
-                    f.write_str(name)
-                })
-            }
-            Fault::Conversion => f.write_str("unknown conversion, allowed are s, d and f"),
-            Fault::TextAsNumber => f.write_str("this is text, allowed is the conversion s"),
-            Fault::TooLarge => {
-                write!(f, "width or precision too large, allowed are numbers up to {}", Scanner::LARGEST)
-            }
-        }
-    }
-}
-
-impl Error for LogFormatError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wsgi::log_format::spec::Field;
     use alloc::string::ToString;
 
     #[test]

@@ -4,7 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::{Head, Lost, Peer, RequestError};
+use crate::http::head::Head;
+
+use crate::error::Lost;
+
+use crate::peer::Peer;
+
+use crate::error::RequestError;
 
 /// The account of one exchange. Taken once, by `Connection::take_record`.
 #[derive(Clone, Debug)]

@@ -56,7 +56,7 @@ fn hex_value(digit: u8) -> u8 {
 }
 
 /// Appends [`latin1`] of `bytes`.
-pub(super) fn push_latin1(text: &mut String, bytes: &[u8]) {
+pub(crate) fn push_latin1(text: &mut String, bytes: &[u8]) {
     match ascii(bytes) {
         Some(ascii) => text.push_str(ascii),
         None => text.extend(bytes.iter().copied().map(char::from)),

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::Head;
+use crate::http::head::Head;
 
 /// Bytes that a fresh receive buffer has room for.
 const RECEIVE: usize = 16 * 1024;

@@ -2,8 +2,10 @@
 
 use alloc::vec::Vec;
 
-use crate::token::{is_field_value, push_name, trim};
-use crate::{SendError, StartError, Version};
+use crate::error::SendError;
+use crate::error::StartError;
+use crate::http::token::{is_field_value, push_name, trim};
+use crate::version::Version;
 
 /// Writes an interim response, which has a status line and fields only (RFC 9110, 15.2).
 pub(crate) fn interim<N, V>(
@@ -106,7 +108,7 @@ const NO_TRAILERS: [&str; 29] = [
 ];
 
 /// The code of `"200 OK"`; the reason may be missing.
-pub(super) fn parse_status(status: &str) -> Result<u16, StartError> {
+pub(crate) fn parse_status(status: &str) -> Result<u16, StartError> {
     let (&[hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'], reason) =
         status.as_bytes().split_first_chunk::<3>().ok_or(StartError::Status)?
     else {
@@ -134,7 +136,7 @@ pub(crate) fn status_line(out: &mut Vec<u8>, version: Version, status: &str) {
 }
 
 /// Appends one field line; after an error the rest of `out` is still good.
-pub(super) fn write_field(
+pub(crate) fn write_field(
     out: &mut Vec<u8>,
     capitalize: bool,
     name: &[u8],

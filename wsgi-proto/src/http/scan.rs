@@ -3,7 +3,9 @@
 //! This is the only place that decides where a section ends. It goes over each byte once, remembers where it was, and
 //! judges every byte by its position alone, so that it makes no difference in which pieces the bytes arrive.
 
-use crate::{Limits, RequestError};
+use crate::config::Limits;
+
+use crate::error::RequestError;
 
 /// How many empty lines before a request line are ignored (RFC 9112, 2.2 asks for at least one).
 const EMPTY_LINES: u32 = 8;
@@ -196,7 +198,7 @@ fn find_line_break(bytes: &[u8]) -> Option<usize> {
 
 /// What cannot begin a method is no HTTP; answering at once spares a peer that speaks TLS the wait.
 fn first_byte(byte: u8) -> Result<(), RequestError> {
-    if crate::token::is_token_byte(byte) || byte == b'\r' || byte == b'\n' {
+    if crate::http::token::is_token_byte(byte) || byte == b'\r' || byte == b'\n' {
         Ok(())
     } else {
         Err(RequestError::StrayByte)

@@ -1,48 +1,11 @@
 //! Takes the framing off a request body: by length, or chunked (RFC 9112, 6 and 7.1).
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
-
-use crate::head::Span;
-use crate::inbox::Inbox;
-use crate::scan::Scan;
-use crate::token::trim;
-use crate::{BodyLength, Limits, RequestError};
-
-/// The trailer fields of a chunked body. They are never merged with the head's fields (RFC 9110, 6.5.1).
-#[derive(Clone, Debug, Default)]
-pub struct Trailers {
-    bytes: Arc<[u8]>,
-    fields: Vec<(Span, Span)>,
-}
-
-impl Trailers {
-    /// Name and value of each field, in the order sent.
-    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
-        self.fields.iter().map(|(name, value)| {
-            (core::str::from_utf8(name.get(&self.bytes)).unwrap_or_default(), value.get(&self.bytes))
-        })
-    }
-
-    fn read(section: &[u8], count: usize) -> Result<Self, RequestError> {
-        if count == 0 {
-            return Ok(Self::default());
-        }
-        let mut fields = alloc::vec![httparse::EMPTY_HEADER; count];
-        match httparse::parse_headers(section, &mut fields) {
-            Ok(httparse::Status::Complete((used, parsed))) if used == section.len() => Ok(Self {
-                fields: parsed
-                    .iter()
-                    .map(|field| {
-                        (Span::of(field.name.as_bytes(), section), Span::of(trim(field.value), section))
-                    })
-                    .collect(),
-                bytes: section.into(),
-            }),
-            _ => Err(RequestError::Trailer),
-        }
-    }
-}
+use crate::config::Limits;
+use crate::error::RequestError;
+use crate::http::head::BodyLength;
+use crate::http::inbox::Inbox;
+use crate::http::scan::Scan;
+use crate::http::trailers::Trailers;
 
 /// What the next bytes of a body are.
 #[derive(Debug)]

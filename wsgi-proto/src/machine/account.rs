@@ -3,10 +3,12 @@
 use alloc::vec::Vec;
 
 use crate::connection::Connection;
+use crate::error::RequestError;
 use crate::event::Expectation;
-use crate::state::OurHalf;
+use crate::http::trailers::Trailers;
+use crate::machine::state::OurHalf;
 use crate::time::Instant;
-use crate::{Record, RequestError, Trailers};
+use crate::wsgi::record::Record;
 
 /// The accounts of the current exchange.
 #[derive(Debug, Default)]
@@ -19,7 +21,7 @@ pub(crate) struct Ledger {
     pub(crate) failure: Option<RequestError>,
     pub(crate) expectation: Expectation,
     /// Fields for the 100 that the first read sends.
-    pub(super) continue_fields: Vec<u8>,
+    pub(crate) continue_fields: Vec<u8>,
     /// The application waits for body bytes that have not arrived.
     pub(crate) wants_body: bool,
     /// The application wants to know when the peer is gone.
@@ -30,7 +32,7 @@ pub(crate) struct Ledger {
     pub(crate) settled: bool,
     pub(crate) nothing_answered: bool,
     pub(crate) drained: u64,
-    pub(super) trailers: Option<Trailers>,
+    pub(crate) trailers: Option<Trailers>,
     pub(crate) status: u16,
     /// Where in all that was ever sent the response begins.
     pub(crate) response_from: u64,

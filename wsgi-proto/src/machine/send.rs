@@ -1,15 +1,18 @@
 //! How a response gets into the outbox: its head is sealed once, blocks are counted, joined and framed.
 
+use crate::config::KeepAlive;
+use crate::error::SendError;
+use crate::error::StartError;
 use crate::event::{Expectation, Flow};
 use crate::exchange::Exchange;
-use crate::outbox::Piece;
-use crate::response::{Circumstances, Framing};
-use crate::state::{OurEvent, OurHalf, PeerHalf};
-use crate::{KeepAlive, SendError, StartError, Version};
+use crate::http::response::{Circumstances, Framing};
+use crate::machine::outbox::Piece;
+use crate::machine::state::{OurEvent, OurHalf, PeerHalf};
+use crate::version::Version;
 
 impl Exchange<'_> {
     /// Takes a block of a response whose head has gone out.
-    pub(super) fn accept(&mut self, mut piece: Piece<'_>) -> Result<(), SendError> {
+    pub(crate) fn accept(&mut self, mut piece: Piece<'_>) -> Result<(), SendError> {
         let reply = &mut self.0.reply;
         if piece.is_empty() || reply.framing == Framing::Bodyless {
             return Ok(());
@@ -24,11 +27,11 @@ impl Exchange<'_> {
         if surplus { Err(SendError::TooLong(self.0.reply.length)) } else { Ok(()) }
     }
 
-    pub(super) fn flow(&self) -> Flow {
+    pub(crate) fn flow(&self) -> Flow {
         if self.is_full() { Flow::Full } else { Flow::Ready }
     }
 
-    pub(super) fn may_send(&self) -> Result<(), SendError> {
+    pub(crate) fn may_send(&self) -> Result<(), SendError> {
         match self.0.lost {
             _ if !self.0.state.exchange_is_open() => Err(SendError::Finished),
             Some(lost) => Err(SendError::Lost(lost)),
@@ -38,11 +41,11 @@ impl Exchange<'_> {
     }
 
     /// Whether a response can still be started, or an interim one be sent.
-    pub(super) fn may_start(&self) -> Result<(), StartError> {
+    pub(crate) fn may_start(&self) -> Result<(), StartError> {
         if self.0.state.exchange_is_open() { Ok(()) } else { Err(StartError::Over) }
     }
 
-    pub(super) fn may_replace(&self) -> Result<(), StartError> {
+    pub(crate) fn may_replace(&self) -> Result<(), StartError> {
         match self.0.state.ours() {
             OurHalf::Open => Ok(()),
             OurHalf::Sending => Err(StartError::HeadSent),
@@ -50,18 +53,18 @@ impl Exchange<'_> {
         }
     }
 
-    pub(super) fn is_head_request(&self) -> bool {
+    pub(crate) fn is_head_request(&self) -> bool {
         self.0.head.as_ref().is_some_and(|head| head.facts.is_head)
     }
 
     /// Whether interim responses and chunks may be sent.
-    pub(super) fn speaks_http11(&self) -> bool {
+    pub(crate) fn speaks_http11(&self) -> bool {
         let client = self.0.head.as_ref().map_or(Version::Http10, |head| head.version());
         client.min(self.0.config.max_http_version) == Version::Http11
     }
 
     /// Sends the head. `ended`: the application will not read or send after what it has given.
-    pub(super) fn seal(&mut self, ended: bool) -> Result<(), SendError> {
+    pub(crate) fn seal(&mut self, ended: bool) -> Result<(), SendError> {
         let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
         let machine = &mut *self.0;
         let facts = machine.head.as_ref().map(|head| head.facts).unwrap_or_default();
@@ -101,7 +104,7 @@ impl Exchange<'_> {
         self.accept(Piece::Borrowed(&waiting))
     }
 
-    pub(super) fn join(&mut self, piece: Piece<'_>) {
+    pub(crate) fn join(&mut self, piece: Piece<'_>) {
         let reply = &mut self.0.reply;
         if reply.joined.is_empty() && piece.len() >= reply.minimum_chunk_size {
             return self.emit(piece);
@@ -116,12 +119,12 @@ impl Exchange<'_> {
     }
 
     /// Sends blocks that did not reach the minimum size.
-    pub(super) fn emit_joined(&mut self) {
+    pub(crate) fn emit_joined(&mut self) {
         let joined = core::mem::take(&mut self.0.reply.joined);
         self.emit(Piece::Borrowed(&joined));
     }
 
-    pub(super) fn emit(&mut self, piece: Piece<'_>) {
+    pub(crate) fn emit(&mut self, piece: Piece<'_>) {
         if piece.is_empty() {
             return;
         }

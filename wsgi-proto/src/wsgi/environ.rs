@@ -8,7 +8,6 @@
 
 #[cfg(test)]
 mod tests;
-mod text;
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
@@ -18,9 +17,16 @@ use core::net::IpAddr;
 
 use memchr::memchr;
 
-use crate::{Address, Config, Head, Peer, Scheme};
-use text::push_latin1;
-pub use text::{decode_path, latin1};
+use crate::peer::Address;
+
+use crate::config::Config;
+
+use crate::http::head::Head;
+
+use crate::peer::Peer;
+
+use crate::peer::Scheme;
+use crate::wsgi::text::{decode_path, latin1, push_latin1};
 
 /// The variables that may be there whatever fields a request has, in the order of [`Variables::iter`].
 const FIXED: [&str; 20] = [

@@ -1,7 +1,7 @@
 //! Which variable comes from where, and who has the last word.
 
 use super::*;
-use crate::Limits;
+use crate::config::Limits;
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;

@@ -1,6 +1,6 @@
 //! The request target: its four forms, and the host in it (RFC 9112, 3.2).
 
-use crate::RequestError;
+use crate::error::RequestError;
 
 /// The parts of a target, as slices of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! What the machine waits for, how long, and what happens when it has waited too long.
 
 use crate::connection::Connection;
+use crate::error::CloseReason;
+use crate::error::Lost;
+use crate::error::RequestError;
 use crate::event::{Event, Io, Reason};
-use crate::state::{Link, LinkEvent, PeerEvent, PeerHalf};
+use crate::machine::state::{Link, LinkEvent, PeerEvent, PeerHalf};
 use crate::time::Instant;
-use crate::{CloseReason, Lost, RequestError};
 
 impl Connection {
     /// A wait, unless its deadline has passed already.

@@ -4,17 +4,20 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::body::{BodyReader, Step};
 use crate::connection::Connection;
+use crate::error::CloseReason;
+use crate::error::RequestError;
 use crate::event::{Event, Expectation, Timers};
-use crate::response;
-use crate::scan::Scan;
-use crate::state::{LinkEvent, OurEvent, OurHalf, PeerEvent, PeerHalf};
-use crate::{BodyLength, CloseReason, RequestError, Version};
+use crate::http::head::BodyLength;
+use crate::http::request_body::{BodyReader, Step};
+use crate::http::response_lines;
+use crate::http::scan::Scan;
+use crate::machine::state::{LinkEvent, OurEvent, OurHalf, PeerEvent, PeerHalf};
+use crate::version::Version;
 
 impl Connection {
     /// Looks for a whole head in the inbox.
-    pub(super) fn await_request(&mut self) -> Option<Event> {
+    pub(crate) fn await_request(&mut self) -> Option<Event> {
         // A peer that sends requests and reads no answers is held back.
         if self.outbox.len() >= self.config.limits.outbox.max(1) {
             return self.wait(false);
@@ -90,7 +93,7 @@ impl Connection {
     }
 
     /// Reads and drops what is left of a request body, within the limits.
-    pub(super) fn drain(&mut self) -> Option<Event> {
+    pub(crate) fn drain(&mut self) -> Option<Event> {
         loop {
             let step = match self.drains_in_vain() {
                 true => Err(()),
@@ -125,7 +128,7 @@ impl Connection {
             || self.body.remaining().saturating_add(self.ledger.drained) > self.config.limits.drain
     }
 
-    pub(super) fn linger(&mut self) -> Option<Event> {
+    pub(crate) fn linger(&mut self) -> Option<Event> {
         self.lingered += self.inbox.len() as u64;
         self.inbox.consume(self.inbox.len());
         if self.eof
@@ -164,7 +167,11 @@ impl Connection {
     /// The one writer of answers that are the machine's own.
     pub(crate) fn answer(&mut self, status: u16, text: &str, is_head: bool) {
         let mut head = Vec::with_capacity(192);
-        response::status_line(&mut head, self.config.max_http_version, response::own_status(status));
+        response_lines::status_line(
+            &mut head,
+            self.config.max_http_version,
+            response_lines::own_status(status),
+        );
         head.extend_from_slice(self.date.line(self.now.unix));
         head.extend_from_slice(b"Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ");
         head.extend_from_slice(itoa::Buffer::new().format(text.len()).as_bytes());

@@ -3,11 +3,15 @@
 use alloc::vec;
 use core::mem::MaybeUninit;
 
-use crate::head::{Facts, Span};
-use crate::scan::Scan;
-use crate::target::{Target, is_host};
-use crate::token::{decimal, list, trim};
-use crate::{BodyLength, Head, Limits, RequestError, Version};
+use crate::config::Limits;
+use crate::error::RequestError;
+use crate::http::head::BodyLength;
+use crate::http::head::Head;
+use crate::http::head::{Facts, Span};
+use crate::http::scan::Scan;
+use crate::http::target::{Target, is_host};
+use crate::http::token::{decimal, list, trim};
+use crate::version::Version;
 
 /// Up to this many fields are read without allocating.
 const USUAL_FIELDS: usize = 100;

@@ -1,0 +1,209 @@
+//! The parts of a template: which fields there are, and how each is to be written.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::error::Error;
+use core::fmt;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Text(String),
+    Value(Field, Spec),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    ClientIp,
+    ClientPort,
+    DateTime,
+    RequestLine,
+    StatusCode,
+    BodyLength,
+    ResponseLength,
+    WallSeconds,
+}
+
+impl Field {
+    pub(super) const ALL: [(&str, Self); 8] = [
+        ("client_ip", Self::ClientIp),
+        ("client_port", Self::ClientPort),
+        ("date_time", Self::DateTime),
+        ("request_line", Self::RequestLine),
+        ("status_code", Self::StatusCode),
+        ("body_length", Self::BodyLength),
+        ("response_length", Self::ResponseLength),
+        ("wall_seconds", Self::WallSeconds),
+    ];
+
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::ClientIp | Self::DateTime | Self::RequestLine)
+    }
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spec {
+    /// `-`; wins over `zero`.
+    pub(super) left: bool,
+    /// `0`
+    pub(super) zero: bool,
+    /// `+`; wins over `space`.
+    pub(super) plus: bool,
+    pub(super) space: bool,
+    /// `#`
+    pub(super) point: bool,
+    pub(super) width: usize,
+    pub(super) precision: Option<usize>,
+    pub(super) conversion: Conversion,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Conversion {
+    Text,
+    Integer,
+    Decimal,
+}
+
+/// Reads one placeholder.
+///
+/// Invariant: `whole` begins with its `%`, and `whole[..at]` has been read.
+pub(super) struct Scanner<'a> {
+    pub(super) whole: &'a str,
+    pub(super) at: usize,
+}
+
+impl Scanner<'_> {
+    /// Widths and precisions are for columns; a larger one is a slip, and would make every line that long.
+    const LARGEST: usize = 1000;
+
+    pub(super) fn placeholder(&mut self) -> Result<Part, LogFormatError> {
+        if self.peek() != Some('(') {
+            return self.fail(Fault::Stray);
+        }
+        let name = match self.whole[self.at..].find(')') {
+            Some(length) => &self.whole[self.at + 1..self.at + length],
+            None => {
+                self.at = self.whole.len();
+                return self.fail(Fault::Open);
+            }
+        };
+        self.at += name.len() + 2;
+        let Some(&(_, field)) = Field::ALL.iter().find(|(known, _)| *known == name) else {
+            return self.fail(Fault::Name);
+        };
+        let spec = self.spec()?;
+        if field.is_text() && spec.conversion != Conversion::Text {
+            return self.fail(Fault::TextAsNumber);
+        }
+        Ok(Part::Value(field, spec))
+    }
+
+    pub(super) fn spec(&mut self) -> Result<Spec, LogFormatError> {
+        let mut spec = Spec {
+            left: false,
+            zero: false,
+            plus: false,
+            space: false,
+            point: false,
+            width: 0,
+            precision: None,
+            conversion: Conversion::Text,
+        };
+        while let Some(flag) = self.peek() {
+            match flag {
+                '-' => spec.left = true,
+                '0' => spec.zero = true,
+                '+' => spec.plus = true,
+                ' ' => spec.space = true,
+                '#' => spec.point = true,
+                _ => break,
+            }
+            self.at += 1;
+        }
+        spec.width = self.number()?;
+        if self.peek() == Some('.') {
+            self.at += 1;
+            spec.precision = Some(self.number()?);
+        }
+        let conversion = self.peek();
+        self.at += conversion.map_or(0, char::len_utf8);
+        spec.conversion = match conversion {
+            Some('s') => Conversion::Text,
+            Some('d') => Conversion::Integer,
+            Some('f') => Conversion::Decimal,
+            _ => return self.fail(Fault::Conversion),
+        };
+        Ok(spec)
+    }
+
+    /// As many digits as there are; without any, 0.
+    pub(super) fn number(&mut self) -> Result<usize, LogFormatError> {
+        let mut number = 0;
+        while let Some(digit) = self.peek().and_then(|next| next.to_digit(10)) {
+            self.at += 1;
+            number = number * 10 + digit as usize;
+            if number > Self::LARGEST {
+                return self.fail(Fault::TooLarge);
+            }
+        }
+        Ok(number)
+    }
+
+    pub(super) fn peek(&self) -> Option<char> {
+        self.whole[self.at..].chars().next()
+    }
+
+    fn fail<T>(&self, fault: Fault) -> Result<T, LogFormatError> {
+        Err(LogFormatError { part: self.whole[..self.at].to_owned(), fault })
+    }
+}
+
+/// A template of log lines that cannot be used. It says which part is wrong, how, and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFormatError {
+    part: String,
+    fault: Fault,
+}
+
+impl LogFormatError {
+    /// The wrong part of the template, from its `%` to where it goes wrong.
+    pub fn part(&self) -> &str {
+        &self.part
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Stray,
+    Open,
+    Name,
+    Conversion,
+    TextAsNumber,
+    TooLarge,
+}
+
+impl fmt::Display for LogFormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "log format has `{}`: ", self.part)?;
+        match self.fault {
+            Fault::Stray => {
+                f.write_str("stray percent sign, allowed are %(name)s, %(name)d, %(name)f and %%")
+            }
+            Fault::Open => f.write_str("name without end, allowed is a name in parentheses, as in %(name)s"),
+            Fault::Name => {
+                f.write_str("unknown name, allowed are ")?;
+                Field::ALL.iter().enumerate().try_for_each(|(at, (name, _))| {
+                    f.write_str(if at == 0 { "" } else { ", " })?;
+                    f.write_str(name)
+                })
+            }
+            Fault::Conversion => f.write_str("unknown conversion, allowed are s, d and f"),
+            Fault::TextAsNumber => f.write_str("this is text, allowed is the conversion s"),
+            Fault::TooLarge => {
+                write!(f, "width or precision too large, allowed are numbers up to {}", Scanner::LARGEST)
+            }
+        }
+    }
+}
+
+impl Error for LogFormatError {}
