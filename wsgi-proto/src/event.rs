@@ -71,24 +71,3 @@ pub enum BodyEvent<'a> {
     /// Nothing has arrived: do this, then ask again.
     Io(Io),
 }
-
-/// Deadlines count from these instants; `None` is "from the next wait on".
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Timers {
-    pub(crate) idle: Option<Instant>,
-    pub(crate) head: Option<Instant>,
-    pub(crate) read: Option<Instant>,
-    pub(crate) write: Option<Instant>,
-    pub(crate) drain: Option<Instant>,
-    pub(crate) linger: Option<Instant>,
-}
-
-/// What happened to a request body, or why it cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Expectation {
-    /// No 100 is waited for.
-    #[default]
-    None,
-    /// The client waits for a 100, or for the final response.
-    Pending,
-}

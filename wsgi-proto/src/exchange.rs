@@ -3,9 +3,9 @@
 mod input;
 mod output;
 
-use crate::connection::Connection;
+use crate::machine::Machine;
 
-/// One open request. [`Connection::exchange`] gives it exactly while there is one, so that "no request" is never an
+/// One open request. [`Connection::exchange`](crate::Connection::exchange) gives it exactly while there is one, so that "no request" is never an
 /// error code. Reading the body and sending the response interleave freely.
 ///
 /// ```
@@ -28,11 +28,11 @@ use crate::connection::Connection;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Exchange<'a>(pub(crate) &'a mut Connection);
+pub struct Exchange<'a>(&'a mut Machine);
 
 impl<'a> Exchange<'a> {
-    pub(crate) fn new(connection: &'a mut Connection) -> Self {
-        debug_assert!(connection.state.exchange_is_open(), "no exchange is open");
-        Self(connection)
+    pub(crate) fn new(machine: &'a mut Machine) -> Self {
+        debug_assert!(machine.state.exchange_is_open(), "no exchange is open");
+        Self(machine)
     }
 }

@@ -66,7 +66,8 @@
 //!
 //! No call panics because of what a peer sends or because of the order in which a driver or an application calls.
 //! There is no `unsafe` code. Memory is bounded by [`Limits`].
-
+//!
+#![doc = include_str!("machine/states.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 

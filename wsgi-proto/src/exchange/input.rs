@@ -2,10 +2,11 @@
 
 use crate::error::BodyError;
 use crate::error::RequestError;
-use crate::event::{BodyEvent, Event, Expectation, Io};
+use crate::event::{BodyEvent, Event, Io};
 use crate::exchange::Exchange;
 use crate::http::request_body::Step;
 use crate::http::trailers::Trailers;
+use crate::machine::progress::Expectation;
 use crate::machine::state::{OurHalf, PeerEvent, PeerHalf};
 use crate::time::Now;
 
@@ -27,7 +28,7 @@ impl Exchange<'_> {
         self.0.now = now;
         Ok(match self.advance_body()? {
             Advance::Data(count) => BodyEvent::Data(&self.0.inbox.bytes()[..count]),
-            Advance::End => BodyEvent::End(self.0.ledger.trailers.get_or_insert_default()),
+            Advance::End => BodyEvent::End(self.0.progress.trailers.get_or_insert_default()),
             Advance::Io(io) => BodyEvent::Io(io),
         })
     }
@@ -36,13 +37,13 @@ impl Exchange<'_> {
         if !self.0.state.exchange_is_open() {
             return Err(BodyError::Finished);
         }
-        if let Some(lost) = self.0.lost {
+        if let Some(lost) = self.0.state.lost() {
             return Err(BodyError::Lost(lost));
         }
         self.send_due_continue();
         loop {
             let machine = &mut *self.0;
-            if let Some(error) = machine.ledger.failure {
+            if let Some(error) = machine.progress.failure {
                 return Err(BodyError::Request(error));
             }
             if machine.state.peer() == PeerHalf::Done {
@@ -51,16 +52,16 @@ impl Exchange<'_> {
             match machine.body.step(&mut machine.inbox, &machine.config.limits) {
                 Ok(Step::Data(count)) => return Ok(Advance::Data(count)),
                 Ok(Step::End(trailers)) => {
-                    machine.ledger.trailers = Some(trailers);
+                    machine.progress.trailers = Some(trailers);
                     machine.state.on_peer(PeerEvent::BodyEnded);
                 }
-                Ok(Step::More) if machine.eof => self.fail_body(RequestError::Incomplete),
+                Ok(Step::More) if machine.state.has_ended_input() => self.fail_body(RequestError::Incomplete),
                 Ok(Step::More) => {
-                    machine.ledger.wants_body = true;
+                    machine.progress.wants_body = true;
                     // Without an answer a deadline has just passed, and what it caused says so.
                     if let Some(Event::Io(io)) = machine.wait(true) {
                         return Ok(Advance::Io(io));
-                    } else if let Some(lost) = machine.lost {
+                    } else if let Some(lost) = machine.state.lost() {
                         return Err(BodyError::Lost(lost));
                     }
                 }
@@ -87,14 +88,14 @@ impl Exchange<'_> {
     }
 
     fn fail_body(&mut self, error: RequestError) {
-        self.0.ledger.failure = Some(error);
+        self.0.progress.failure = Some(error);
         self.0.state.on_peer(PeerEvent::Failed);
     }
 
     /// The automatic 100, if one is due and a final response has not begun.
     fn send_due_continue(&mut self) {
-        if self.0.ledger.expectation == Expectation::Pending && self.0.state.ours() == OurHalf::Open {
-            self.0.ledger.expectation = Expectation::None;
+        if self.0.progress.expectation == Expectation::Pending && self.0.state.ours() == OurHalf::Open {
+            self.0.progress.expectation = Expectation::None;
             self.copy_continue();
         }
     }
@@ -102,24 +103,24 @@ impl Exchange<'_> {
     pub(super) fn copy_continue(&mut self) {
         let machine = &mut *self.0;
         machine.outbox.copy(b"HTTP/1.1 100 Continue\r\n");
-        machine.outbox.copy(&machine.ledger.continue_fields);
+        machine.outbox.copy(&machine.progress.continue_fields);
         machine.outbox.copy(b"\r\n");
     }
 
     /// The trailer fields, once the end of the body was read.
     pub fn trailers(&self) -> Option<&Trailers> {
-        (self.0.state.peer() == PeerHalf::Done).then_some(self.0.ledger.trailers.as_ref())?
+        (self.0.state.peer() == PeerHalf::Done).then_some(self.0.progress.trailers.as_ref())?
     }
 
     /// Whether the peer closed its sending half, or the connection is lost. Known while bytes are read: of the body,
     /// or because of [`watch_peer`](Self::watch_peer).
     pub fn peer_is_gone(&self) -> bool {
-        self.0.eof || self.0.lost.is_some()
+        self.0.state.has_ended_input()
     }
 
     /// From now on the driver is asked to read even when no body is due, so that a peer that leaves is noticed.
     /// Requests sent ahead are kept, within the limits of the receive buffer.
     pub fn watch_peer(&mut self) {
-        self.0.ledger.watches = true;
+        self.0.progress.watches = true;
     }
 }

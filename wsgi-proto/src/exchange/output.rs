@@ -6,11 +6,12 @@ use crate::error::Lost;
 use crate::error::RequestError;
 use crate::error::SendError;
 use crate::error::StartError;
-use crate::event::{Event, Expectation, Flow, Io};
+use crate::event::{Event, Flow, Io};
 use crate::exchange::Exchange;
 use crate::http::response::{Draft, Framing, ResponseHead};
 use crate::http::response_lines;
 use crate::machine::outbox::Piece;
+use crate::machine::progress::Expectation;
 use crate::machine::state::{OurEvent, OurHalf, PeerHalf};
 use crate::time::Now;
 
@@ -29,14 +30,14 @@ impl Exchange<'_> {
         let capitalize = self.0.config.capitalize_response_headers;
         let mut text = Vec::new();
         let code = response_lines::interim(&mut text, capitalize, status, headers)?;
-        self.may_start()?;
-        if self.is_full() {
+        self.0.may_start()?;
+        if self.0.is_full() {
             return Err(StartError::Full);
         }
         if self.may_inform() {
             self.0.outbox.copy(&text);
             if code == 100 {
-                self.0.ledger.expectation = Expectation::None;
+                self.0.progress.expectation = Expectation::None;
             }
         }
         Ok(())
@@ -48,12 +49,12 @@ impl Exchange<'_> {
     ///
     /// [`StartError::Full`]: flush first; [`StartError::Over`].
     pub fn send_continue(&mut self) -> Result<(), StartError> {
-        self.may_start()?;
-        if self.is_full() {
+        self.0.may_start()?;
+        if self.0.is_full() {
             return Err(StartError::Full);
         }
         if self.may_inform() {
-            self.0.ledger.expectation = Expectation::None;
+            self.0.progress.expectation = Expectation::None;
             self.copy_continue();
         }
         Ok(())
@@ -61,7 +62,7 @@ impl Exchange<'_> {
 
     /// Whether an interim response can be sent: the client knows them, and the final one has not begun.
     fn may_inform(&self) -> bool {
-        self.speaks_http11() && self.0.state.ours() == OurHalf::Open && self.0.lost.is_none()
+        self.0.speaks_http11() && self.0.state.ours() == OurHalf::Open && self.0.state.lost().is_none()
     }
 
     /// Fields for the 100 that the first read of the body sends; they replace those given before.
@@ -73,15 +74,15 @@ impl Exchange<'_> {
         &mut self,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
-        self.may_start()?;
+        self.0.may_start()?;
         let capitalize = self.0.config.capitalize_response_headers;
-        self.0.ledger.continue_fields.clear();
-        response_lines::interim_fields(&mut self.0.ledger.continue_fields, capitalize, headers)
+        self.0.progress.continue_fields.clear();
+        response_lines::interim_fields(&mut self.0.progress.continue_fields, capitalize, headers)
     }
 
     /// Whether the client waits for a 100 that was not sent.
     pub fn expects_continue(&self) -> bool {
-        self.0.ledger.expectation == Expectation::Pending
+        self.0.progress.expectation == Expectation::Pending
     }
 
     /// Starts the response: status `"200 OK"` and fields. Nothing is sent before the first [`send`](Self::send) or
@@ -97,7 +98,7 @@ impl Exchange<'_> {
         status: &str,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
-        self.may_start()?;
+        self.0.may_start()?;
         if self.0.reply.is_started() {
             return Err(StartError::AlreadyStarted);
         }
@@ -117,7 +118,7 @@ impl Exchange<'_> {
     ///
     /// [`StartError::AlreadyStarted`], and those of [`replace_with`](Self::replace_with).
     pub fn respond_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
-        self.may_start()?;
+        self.0.may_start()?;
         if self.0.reply.is_started() { Err(StartError::AlreadyStarted) } else { self.replace_with(head) }
     }
 
@@ -131,7 +132,7 @@ impl Exchange<'_> {
         status: &str,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), StartError> {
-        self.may_replace()?;
+        self.0.may_replace()?;
         // What was told about the other response holds no longer, also if this one is not allowed.
         self.0.reply.total = None;
         self.0.reply.joined.clear();
@@ -147,8 +148,8 @@ impl Exchange<'_> {
     ///
     /// [`StartError::HeadSent`]; [`StartError::Status`] for a 101 that the client cannot take.
     pub fn replace_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
-        self.may_replace()?;
-        let may_switch = self.speaks_http11();
+        self.0.may_replace()?;
+        let may_switch = self.0.speaks_http11();
         let machine = &mut *self.0;
         machine.reply.total = None;
         machine.reply.joined.clear();
@@ -194,8 +195,8 @@ impl Exchange<'_> {
     /// error nothing was taken.
     pub fn send<'p>(&mut self, piece: impl Into<Piece<'p>>) -> Result<Flow, SendError> {
         let piece = piece.into();
-        self.may_send()?;
-        if !piece.is_empty() && self.is_full() {
+        self.0.may_send()?;
+        if !piece.is_empty() && self.0.is_full() {
             return Err(SendError::Full);
         }
         if self.0.state.ours() == OurHalf::Open {
@@ -205,10 +206,10 @@ impl Exchange<'_> {
                 reply.joined.extend_from_slice(piece.as_slice());
                 return Ok(Flow::Ready);
             }
-            self.seal(self.0.reply.total.is_some())?;
+            self.0.seal(self.0.reply.total.is_some())?;
         }
-        self.accept(piece)?;
-        Ok(self.flow())
+        self.0.accept(piece)?;
+        Ok(self.0.flow())
     }
 
     /// Ends the response.
@@ -219,7 +220,7 @@ impl Exchange<'_> {
     /// closes. [`SendError::NotStarted`]: nothing happened. [`SendError::Lost`]: the exchange is over.
     /// [`SendError::Finished`]: it was over before.
     pub fn finish(&mut self) -> Result<(), SendError> {
-        if let Err(error) = self.may_send() {
+        if let Err(error) = self.0.may_send() {
             if matches!(error, SendError::Lost(_)) {
                 self.abort();
             }
@@ -237,7 +238,7 @@ impl Exchange<'_> {
         &mut self,
         trailers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), SendError> {
-        if self.may_send().is_ok() {
+        if self.0.may_send().is_ok() {
             self.set_trailers(trailers)?;
         }
         self.finish()
@@ -267,12 +268,12 @@ impl Exchange<'_> {
         if self.0.state.ours() == OurHalf::Open {
             let waiting = self.0.reply.joined.len() as u64;
             self.0.reply.total.get_or_insert(waiting);
-            if let Err(error) = self.seal(true) {
+            if let Err(error) = self.0.seal(true) {
                 self.abort();
                 return Err(error);
             }
         }
-        self.emit_joined();
+        self.0.emit_joined();
         match self.0.reply.framing {
             Framing::Length(missing) if missing > 0 => {
                 self.abort();
@@ -296,8 +297,8 @@ impl Exchange<'_> {
         if !self.0.state.exchange_is_open() {
             return;
         }
-        if self.0.state.ours() == OurHalf::Sending && self.0.lost.is_none() {
-            self.emit_joined();
+        if self.0.state.ours() == OurHalf::Sending && self.0.state.lost().is_none() {
+            self.0.emit_joined();
         }
         self.0.state.on_ours(OurEvent::Cut);
     }
@@ -305,8 +306,8 @@ impl Exchange<'_> {
     /// Answers 500 for an application that failed, with `text` as its body (empty unless `debug`); if the head has
     /// gone out already, the response is cut, so that the client sees that it is not whole.
     pub fn fail(&mut self, text: &str) {
-        if self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
-            let is_head = self.is_head_request();
+        if self.0.state.ours() == OurHalf::Open && self.0.state.lost().is_none() {
+            let is_head = self.0.is_head_request();
             self.0.answer(500, text, is_head);
         } else {
             self.abort();
@@ -316,7 +317,7 @@ impl Exchange<'_> {
     /// Answers with the status of `error`: for an application that gives up on a body that it could not read. If
     /// the head has gone out already, the response is cut.
     pub fn refuse(&mut self, error: RequestError) {
-        if self.0.state.ours() == OurHalf::Open && self.0.lost.is_none() {
+        if self.0.state.ours() == OurHalf::Open && self.0.state.lost().is_none() {
             self.0.refuse(error);
         } else {
             self.abort();
@@ -325,7 +326,7 @@ impl Exchange<'_> {
 
     /// The record, and with it the post hooks, wait until the response is flushed or the connection is lost.
     pub fn flush_before_record(&mut self) {
-        self.0.flush_before_record();
+        self.0.state.flush_before_record();
     }
 
     /// Ends HTTP on this connection: sends the started 101, and gives the bytes that were received and not read.
@@ -336,7 +337,7 @@ impl Exchange<'_> {
     /// [`SendError::NotSwitching`] without a started 101, or after it was sent; [`SendError::BodyUnread`] before the
     /// end of the request body was read. The exchange goes on.
     pub fn take_over(&mut self) -> Result<Vec<u8>, SendError> {
-        self.may_send()?;
+        self.0.may_send()?;
         let (state, reply) = (&self.0.state, &self.0.reply);
         if state.peer() != PeerHalf::Done {
             return Err(SendError::BodyUnread);
@@ -344,7 +345,7 @@ impl Exchange<'_> {
         if state.ours() != OurHalf::Open || reply.status() != 101 {
             return Err(SendError::NotSwitching);
         }
-        self.seal(true)?;
+        self.0.seal(true)?;
         let unread = self.0.inbox.bytes().to_vec();
         self.0.inbox.consume(unread.len());
         self.0.state.on_ours(OurEvent::TakenOver);
@@ -355,10 +356,10 @@ impl Exchange<'_> {
     pub fn wait(&mut self, now: Now) -> Result<Io, Lost> {
         self.0.now = now;
         loop {
-            if let Some(lost) = self.0.lost {
+            if let Some(lost) = self.0.state.lost() {
                 return Err(lost);
             }
-            if let Some(Event::Io(io)) = self.0.wait(self.0.ledger.wants_body) {
+            if let Some(Event::Io(io)) = self.0.wait(self.0.progress.wants_body) {
                 return Ok(io);
             }
         }
@@ -370,15 +371,15 @@ impl Exchange<'_> {
     ///
     /// As [`send`](Self::send).
     pub fn send_joined(&mut self) -> Result<Flow, SendError> {
-        self.may_send()?;
-        if self.is_full() {
+        self.0.may_send()?;
+        if self.0.is_full() {
             return Err(SendError::Full);
         }
         if self.0.state.ours() == OurHalf::Open {
-            self.seal(self.0.reply.total.is_some())?;
+            self.0.seal(self.0.reply.total.is_some())?;
         }
-        self.emit_joined();
-        Ok(self.flow())
+        self.0.emit_joined();
+        Ok(self.0.flow())
     }
 
     /// As [`send`](Self::send), for a block that is not joined with others: `write` of PEP 3333. Those that wait to be
@@ -391,9 +392,9 @@ impl Exchange<'_> {
         let _ = self.send_joined()?;
         let minimum = core::mem::take(&mut self.0.reply.minimum_chunk_size);
         // What was full by the blocks before may still take this one; the next has to wait.
-        let taken = self.accept(piece.into());
+        let taken = self.0.accept(piece.into());
         self.0.reply.minimum_chunk_size = minimum;
-        taken.map(|()| self.flow())
+        taken.map(|()| self.0.flow())
     }
 
     /// Whether the head was sent and says that there is no body, so that every block is dropped.
@@ -403,7 +404,7 @@ impl Exchange<'_> {
 
     /// Whether [`send`](Self::send) would be refused with [`SendError::Full`].
     pub fn is_full(&self) -> bool {
-        self.0.outbox.len() >= self.0.config.limits.outbox.max(1)
+        self.0.is_full()
     }
 
     /// Whether all that was sent has been transmitted.

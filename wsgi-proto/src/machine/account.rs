@@ -1,38 +1,21 @@
-//! The accounts of one exchange, of which the record is made.
+//! The figures of one exchange, of which its record is made.
 
 use alloc::vec::Vec;
 
-use crate::connection::Connection;
 use crate::error::RequestError;
-use crate::event::Expectation;
-use crate::http::trailers::Trailers;
+use crate::machine::Machine;
 use crate::machine::state::OurHalf;
 use crate::time::Instant;
 use crate::wsgi::record::Record;
 
-/// The accounts of the current exchange.
+/// The figures of the current exchange.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct Account {
     began: Instant,
-    pub(crate) has_head: bool,
+    has_head: bool,
+    /// What is known of the request line when there is no head.
     pub(crate) request_line: Vec<u8>,
     pub(crate) refused: Option<RequestError>,
-    /// Why the body cannot be read on.
-    pub(crate) failure: Option<RequestError>,
-    pub(crate) expectation: Expectation,
-    /// Fields for the 100 that the first read sends.
-    pub(crate) continue_fields: Vec<u8>,
-    /// The application waits for body bytes that have not arrived.
-    pub(crate) wants_body: bool,
-    /// The application wants to know when the peer is gone.
-    pub(crate) watches: bool,
-    /// The record waits until the response is flushed.
-    pub(crate) flush_first: bool,
-    /// There is no record to take any more.
-    pub(crate) settled: bool,
-    pub(crate) nothing_answered: bool,
-    pub(crate) drained: u64,
-    pub(crate) trailers: Option<Trailers>,
     pub(crate) status: u16,
     /// Where in all that was ever sent the response begins.
     pub(crate) response_from: u64,
@@ -42,23 +25,13 @@ pub(crate) struct Ledger {
     pub(crate) transmitted: Option<u64>,
 }
 
-impl Ledger {
-    /// Opens the accounts of the next exchange; memory is kept.
+impl Account {
+    /// Opens the account of the next exchange; memory is kept.
     pub(crate) fn begin(&mut self, now: Instant, has_head: bool) {
         self.began = now;
         self.has_head = has_head;
         self.request_line.clear();
         self.refused = None;
-        self.failure = None;
-        self.expectation = Expectation::None;
-        self.continue_fields.clear();
-        self.wants_body = false;
-        self.watches = false;
-        self.flush_first = false;
-        self.settled = false;
-        self.nothing_answered = false;
-        self.drained = 0;
-        self.trailers = None;
         self.status = 0;
         self.response_from = 0;
         self.head_length = 0;
@@ -68,34 +41,36 @@ impl Ledger {
 
     /// Gives back memory that only an open exchange needs.
     pub(crate) fn forget(&mut self) {
-        self.trailers = None;
-        (self.continue_fields, self.request_line) = (Vec::new(), Vec::new());
+        self.request_line = Vec::new();
     }
+}
 
-    pub(crate) fn record(&self, connection: &Connection) -> Record {
-        let queued = match self.head_length {
+impl Machine {
+    pub(crate) fn record(&self) -> Record {
+        let account = &self.account;
+        let queued = match account.head_length {
             0 => 0,
             // What was lost with the connection may not even have reached this response.
-            _ => connection.outbox.total().saturating_sub(self.response_from),
+            _ => self.outbox.total().saturating_sub(account.response_from),
         };
-        let (mut response_length, mut body_length) = (queued, self.body_length);
-        if let Some(transmitted) = self.transmitted {
-            response_length = transmitted.saturating_sub(self.response_from);
-            body_length = body_length.min(response_length.saturating_sub(self.head_length));
+        let (mut response_length, mut body_length) = (queued, account.body_length);
+        if let Some(transmitted) = account.transmitted {
+            response_length = transmitted.saturating_sub(account.response_from);
+            body_length = body_length.min(response_length.saturating_sub(account.head_length));
         }
         Record {
-            head: connection.head.clone().filter(|_| self.has_head),
-            partial_request_line: self.request_line.clone(),
-            peer: connection.peer,
-            status: self.status,
+            head: self.head.clone().filter(|_| account.has_head),
+            partial_request_line: account.request_line.clone(),
+            peer: self.peer,
+            status: account.status,
             body_length,
             response_length,
-            elapsed: connection.now.instant.since(self.began),
-            unix: connection.now.unix,
-            zone_offset: connection.now.zone_offset,
-            refused: self.refused,
-            lost: connection.lost,
-            cut: connection.state.ours() == OurHalf::Cut,
+            elapsed: self.now.instant.since(account.began),
+            unix: self.now.unix,
+            zone_offset: self.now.zone_offset,
+            refused: account.refused,
+            lost: self.state.lost(),
+            cut: self.state.ours() == OurHalf::Cut,
         }
     }
 }

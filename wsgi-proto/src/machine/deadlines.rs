@@ -1,14 +1,14 @@
 //! What the machine waits for, how long, and what happens when it has waited too long.
 
-use crate::connection::Connection;
 use crate::error::CloseReason;
 use crate::error::Lost;
 use crate::error::RequestError;
 use crate::event::{Event, Io, Reason};
-use crate::machine::state::{Link, LinkEvent, PeerEvent, PeerHalf};
+use crate::machine::Machine;
+use crate::machine::state::{PeerEvent, PeerHalf, Phase};
 use crate::time::Instant;
 
-impl Connection {
+impl Machine {
     /// A wait, unless its deadline has passed already.
     pub(crate) fn wait(&mut self, read: bool) -> Option<Event> {
         let write = !self.outbox.is_empty();
@@ -39,8 +39,8 @@ impl Connection {
         if !read {
             return earliest;
         }
-        match (self.state.link(), self.state.peer()) {
-            (Link::Lingering, _) => until(&mut timers.linger, Some(config.linger_timeout), Reason::Linger),
+        match (self.state.phase(), self.state.peer()) {
+            (Phase::Lingering, _) => until(&mut timers.linger, Some(config.linger_timeout), Reason::Linger),
             // A peer that is still being answered is not idle.
             (_, PeerHalf::Idle) if write => {}
             (_, PeerHalf::Idle) => until(&mut timers.idle, config.idle_timeout(), Reason::Idle),
@@ -49,7 +49,7 @@ impl Connection {
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
             }
             // Bytes that nobody waits for, as when the peer is only watched, are not late.
-            (_, PeerHalf::Body) if !self.ledger.wants_body && !self.state.drains() => {}
+            (_, PeerHalf::Body) if !self.progress.wants_body && !self.state.drains() => {}
             (_, PeerHalf::Body) => {
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
                 if self.state.drains() {
@@ -63,15 +63,15 @@ impl Connection {
 
     fn expired(&mut self, reason: Reason) {
         match reason {
-            Reason::Idle => self.end(CloseReason::IdleTimeout),
+            Reason::Idle => self.close(CloseReason::IdleTimeout),
             Reason::Head => self.refuse(RequestError::Timeout),
             Reason::Write => self.lost(Lost::TimedOut),
-            Reason::Linger => self.state.on_link(LinkEvent::Over),
+            Reason::Linger => self.state.end_linger(),
             Reason::Drain => self.state.on_peer(PeerEvent::Failed),
             Reason::Read if self.state.peer() == PeerHalf::Head => self.refuse(RequestError::Timeout),
             Reason::Read => {
-                self.ledger.wants_body = false;
-                self.ledger.failure = Some(RequestError::Timeout);
+                self.progress.wants_body = false;
+                self.progress.failure = Some(RequestError::Timeout);
                 self.state.on_peer(PeerEvent::Failed);
             }
         }

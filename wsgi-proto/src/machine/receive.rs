@@ -1,21 +1,56 @@
-//! The peer's half of an exchange, as the machine itself deals with it: heads arrive, bodies that nobody reads are
-//! drained, and what is no request is answered.
+//! What the peer sends, as far as the machine itself deals with it: heads arrive, bodies that nobody reads are drained, and
+//! what comes behind the last answer is dropped.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
-use crate::connection::Connection;
-use crate::error::CloseReason;
-use crate::error::RequestError;
-use crate::event::{Event, Expectation, Timers};
-use crate::http::head::BodyLength;
+use crate::config::Limits;
+use crate::error::{CloseReason, RequestError};
+use crate::event::Event;
+use crate::http::head::{BodyLength, Head};
 use crate::http::request_body::{BodyReader, Step};
-use crate::http::response_lines;
 use crate::http::scan::Scan;
-use crate::machine::state::{LinkEvent, OurEvent, OurHalf, PeerEvent, PeerHalf};
+use crate::machine::Machine;
+use crate::machine::progress::Expectation;
+use crate::machine::state::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
 use crate::version::Version;
 
-impl Connection {
+impl Machine {
+    pub(crate) fn recv_space(&mut self) -> Option<&mut [u8]> {
+        if self.state.phase() == Phase::Closed || self.state.ours() == OurHalf::TakenOver {
+            return None;
+        }
+        self.make_buffers();
+        let limits = &self.config.limits;
+        let limit = match (self.state.phase(), self.state.peer()) {
+            (Phase::Open, PeerHalf::Idle | PeerHalf::Head) => space_for_head(limits),
+            (Phase::Open, PeerHalf::Body) => self.body.wanted_space(limits),
+            _ => limits.inbox.max(1),
+        };
+        let large_body = matches!(self.state.peer(), PeerHalf::Body);
+        let space = self.inbox.space(limit, large_body);
+        if space.is_empty() { None } else { Some(space) }
+    }
+
+    pub(crate) fn recv_commit(&mut self, n: usize) {
+        self.inbox.commit(n);
+        self.progress.wants_body = false;
+        self.timers.read = None;
+    }
+
+    pub(crate) fn recv_eof(&mut self) {
+        self.state.on_eof();
+        self.progress.wants_body = false;
+    }
+
+    /// Opens the exchange of the request that is ready.
+    pub(crate) fn take_request(&mut self) -> Option<Arc<Head>> {
+        if !self.state.request_is_ready() || self.state.phase() != Phase::Open {
+            return None;
+        }
+        self.state.on_ours(OurEvent::Taken);
+        self.head.clone()
+    }
+
     /// Looks for a whole head in the inbox.
     pub(crate) fn await_request(&mut self) -> Option<Event> {
         // A peer that sends requests and reads no answers is held back.
@@ -25,20 +60,18 @@ impl Connection {
         match self.read_head() {
             Ok(true) => None,
             Ok(false) if self.state.peer() == PeerHalf::Idle => {
-                if self.eof {
-                    self.end(CloseReason::PeerClosed);
+                if self.state.has_ended_input() {
+                    self.close(CloseReason::PeerClosed);
                     None
                 } else if !self.state.persists() {
-                    self.end(CloseReason::Shutdown);
+                    self.close(CloseReason::Shutdown);
                     None
                 } else {
-                    if self.owns_memory {
-                        drop(self.rest());
-                    }
+                    self.free_own_buffers();
                     self.wait(true)
                 }
             }
-            Ok(false) if self.eof => {
+            Ok(false) if self.state.has_ended_input() => {
                 self.refuse(RequestError::Incomplete);
                 None
             }
@@ -62,8 +95,8 @@ impl Connection {
             && (!matches!(found, Ok(None)) || self.scan.begun(self.inbox.bytes()))
         {
             self.state.on_peer(PeerEvent::Began);
-            self.timers =
-                Timers { head: Some(self.now.instant), write: self.timers.write, ..Timers::default() };
+            self.timers.restart();
+            self.timers.head = Some(self.now.instant);
         }
         let Some(section) = found? else { return Ok(false) };
         let bytes = &self.inbox.bytes()[section.start..section.end];
@@ -85,10 +118,11 @@ impl Connection {
         self.state.on_peer(if alone { PeerEvent::HeadAlone } else { PeerEvent::HeadWithBody });
         self.body = BodyReader::new(length);
         self.reply.reset(self.config.minimum_chunk_size.min(self.config.limits.outbox));
-        self.timers = Timers { write: self.timers.write, ..Timers::default() };
-        self.ledger.begin(self.now.instant, true);
+        self.timers.restart();
+        self.account.begin(self.now.instant, true);
+        self.progress.begin();
         if expects_continue && self.config.max_http_version == Version::Http11 {
-            self.ledger.expectation = Expectation::Pending;
+            self.progress.expectation = Expectation::Pending;
         }
     }
 
@@ -103,10 +137,12 @@ impl Connection {
                 Ok(Step::Data(count)) => {
                     self.inbox.consume(count);
                     self.body.consumed(count);
-                    self.ledger.drained += count as u64;
+                    self.progress.drained += count as u64;
                 }
                 // The size of a chunk may have come just now.
-                Ok(Step::More) if !self.eof && !self.drains_in_vain() => return self.wait(true),
+                Ok(Step::More) if !self.state.has_ended_input() && !self.drains_in_vain() => {
+                    return self.wait(true);
+                }
                 Ok(Step::End(_)) => {
                     self.state.on_peer(PeerEvent::BodyEnded);
                     return None;
@@ -122,69 +158,25 @@ impl Connection {
     /// Whether the rest of the body is not worth reading.
     fn drains_in_vain(&self) -> bool {
         // A client that was never told to send the body may or may not send it: the end cannot be found.
-        !self.state.persists()
-            || self.stopping
-            || self.ledger.expectation == Expectation::Pending
-            || self.body.remaining().saturating_add(self.ledger.drained) > self.config.limits.drain
+        !self.state.may_drain()
+            || self.progress.expectation == Expectation::Pending
+            || self.body.remaining().saturating_add(self.progress.drained) > self.config.limits.drain
     }
 
     pub(crate) fn linger(&mut self) -> Option<Event> {
-        self.lingered += self.inbox.len() as u64;
+        self.progress.lingered += self.inbox.len() as u64;
         self.inbox.consume(self.inbox.len());
-        if self.eof
-            || self.hurries
-            || self.ledger.nothing_answered
-            || self.lingered > self.config.limits.linger
-        {
-            self.state.on_link(LinkEvent::Over);
+        if self.state.has_ended_input() || self.progress.lingered > self.config.limits.linger {
+            self.state.end_linger();
             return None;
         }
         self.wait(true)
     }
+}
 
-    /// Answers a request that is none, instead of the application.
-    pub(crate) fn refuse(&mut self, error: RequestError) {
-        if self.state.peer() == PeerHalf::Idle {
-            self.state.on_peer(PeerEvent::Began);
-        }
-        let is_head = if self.state.ours() == OurHalf::Idle {
-            // There is no valid head; what is known of the request line is for the log.
-            self.ledger.begin(self.now.instant, false);
-            self.ledger.request_line =
-                self.scan.request_line(self.inbox.bytes()).map(Vec::from).unwrap_or_default();
-            self.ledger.request_line.starts_with(b"HEAD ")
-        } else {
-            self.head.as_ref().is_some_and(|head| head.facts.is_head)
-        };
-        self.ledger.refused = Some(error);
-        if self.state.peer() != PeerHalf::Failed {
-            self.state.on_peer(PeerEvent::Failed);
-        }
-        let text = alloc::format!("{error}\n");
-        self.answer(error.status(), &text, is_head);
-    }
-
-    /// The one writer of answers that are the machine's own.
-    pub(crate) fn answer(&mut self, status: u16, text: &str, is_head: bool) {
-        let mut head = Vec::with_capacity(192);
-        response_lines::status_line(
-            &mut head,
-            self.config.max_http_version,
-            response_lines::own_status(status),
-        );
-        head.extend_from_slice(self.date.line(self.now.unix));
-        head.extend_from_slice(b"Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ");
-        head.extend_from_slice(itoa::Buffer::new().format(text.len()).as_bytes());
-        head.extend_from_slice(b"\r\n\r\n");
-        self.ledger.response_from = self.outbox.total();
-        self.ledger.head_length = head.len() as u64;
-        self.ledger.status = status;
-        self.outbox.copy(&head);
-        if !is_head {
-            self.outbox.copy(text.as_bytes());
-            self.ledger.body_length = text.len() as u64;
-        }
-        self.state.do_not_persist();
-        self.state.on_ours(OurEvent::Answered);
-    }
+/// How much the inbox may hold while a head arrives. The request line's spaces and version, and empty lines before it, are
+/// few.
+fn space_for_head(limits: &Limits) -> usize {
+    let line = limits.method.saturating_add(limits.target).saturating_add(64);
+    limits.inbox.max(line.saturating_add(limits.fields_size))
 }

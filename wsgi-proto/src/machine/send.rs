@@ -1,19 +1,23 @@
-//! How a response gets into the outbox: its head is sealed once, blocks are counted, joined and framed.
+//! What goes to the peer: the head of a response is sealed once, blocks are counted, joined and framed, and what is no
+//! request is answered.
+
+use alloc::vec::Vec;
 
 use crate::config::KeepAlive;
-use crate::error::SendError;
-use crate::error::StartError;
-use crate::event::{Expectation, Flow};
-use crate::exchange::Exchange;
+use crate::error::{Lost, RequestError, SendError, StartError};
+use crate::event::Flow;
 use crate::http::response::{Circumstances, Framing};
+use crate::http::response_lines;
+use crate::machine::Machine;
 use crate::machine::outbox::Piece;
-use crate::machine::state::{OurEvent, OurHalf, PeerHalf};
+use crate::machine::progress::Expectation;
+use crate::machine::state::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
 use crate::version::Version;
 
-impl Exchange<'_> {
+impl Machine {
     /// Takes a block of a response whose head has gone out.
     pub(crate) fn accept(&mut self, mut piece: Piece<'_>) -> Result<(), SendError> {
-        let reply = &mut self.0.reply;
+        let reply = &mut self.reply;
         if piece.is_empty() || reply.framing == Framing::Bodyless {
             return Ok(());
         }
@@ -24,7 +28,7 @@ impl Exchange<'_> {
             *left -= piece.len() as u64;
         }
         self.join(piece);
-        if surplus { Err(SendError::TooLong(self.0.reply.length)) } else { Ok(()) }
+        if surplus { Err(SendError::TooLong(self.reply.length)) } else { Ok(()) }
     }
 
     pub(crate) fn flow(&self) -> Flow {
@@ -32,21 +36,21 @@ impl Exchange<'_> {
     }
 
     pub(crate) fn may_send(&self) -> Result<(), SendError> {
-        match self.0.lost {
-            _ if !self.0.state.exchange_is_open() => Err(SendError::Finished),
+        match self.state.lost() {
+            _ if !self.state.exchange_is_open() => Err(SendError::Finished),
             Some(lost) => Err(SendError::Lost(lost)),
-            None if !self.0.reply.is_started() => Err(SendError::NotStarted),
+            None if !self.reply.is_started() => Err(SendError::NotStarted),
             None => Ok(()),
         }
     }
 
     /// Whether a response can still be started, or an interim one be sent.
     pub(crate) fn may_start(&self) -> Result<(), StartError> {
-        if self.0.state.exchange_is_open() { Ok(()) } else { Err(StartError::Over) }
+        if self.state.exchange_is_open() { Ok(()) } else { Err(StartError::Over) }
     }
 
     pub(crate) fn may_replace(&self) -> Result<(), StartError> {
-        match self.0.state.ours() {
+        match self.state.ours() {
             OurHalf::Open => Ok(()),
             OurHalf::Sending => Err(StartError::HeadSent),
             _ => Err(StartError::Over),
@@ -54,26 +58,26 @@ impl Exchange<'_> {
     }
 
     pub(crate) fn is_head_request(&self) -> bool {
-        self.0.head.as_ref().is_some_and(|head| head.facts.is_head)
+        self.head.as_ref().is_some_and(|head| head.facts.is_head)
     }
 
     /// Whether interim responses and chunks may be sent.
     pub(crate) fn speaks_http11(&self) -> bool {
-        let client = self.0.head.as_ref().map_or(Version::Http10, |head| head.version());
-        client.min(self.0.config.max_http_version) == Version::Http11
+        let client = self.head.as_ref().map_or(Version::Http10, |head| head.version());
+        client.min(self.config.max_http_version) == Version::Http11
     }
 
     /// Sends the head. `ended`: the application will not read or send after what it has given.
     pub(crate) fn seal(&mut self, ended: bool) -> Result<(), SendError> {
         let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
-        let machine = &mut *self.0;
+        let machine = &mut *self;
         let facts = machine.head.as_ref().map(|head| head.facts).unwrap_or_default();
         // RFC 9112, 9.3.
         let asked = if may_chunk { !facts.close } else { facts.keep_alive && !facts.close };
         // Unread input that will not be drained ends the connection; said when it is known in time.
         let unread = ended
             && machine.state.peer() == PeerHalf::Body
-            && (machine.ledger.expectation == Expectation::Pending
+            && (machine.progress.expectation == Expectation::Pending
                 || machine.body.declared_remaining() > machine.config.limits.drain);
         let keepalive = machine.config.keepalive;
         let persist = machine.state.persists() && machine.config.reuses_connections() && asked && !unread;
@@ -91,9 +95,9 @@ impl Exchange<'_> {
         if !persist {
             machine.state.do_not_persist();
         }
-        machine.ledger.response_from = machine.outbox.total();
-        machine.ledger.head_length = machine.reply.head_bytes().len() as u64;
-        machine.ledger.status = machine.reply.status();
+        machine.account.response_from = machine.outbox.total();
+        machine.account.head_length = machine.reply.head_bytes().len() as u64;
+        machine.account.status = machine.reply.status();
         machine.outbox.copy(machine.reply.head_bytes());
         machine.state.on_ours(OurEvent::HeadSent);
         // Blocks that waited for the minimum size before there was a framing.
@@ -105,22 +109,22 @@ impl Exchange<'_> {
     }
 
     pub(crate) fn join(&mut self, piece: Piece<'_>) {
-        let reply = &mut self.0.reply;
+        let reply = &mut self.reply;
         if reply.joined.is_empty() && piece.len() >= reply.minimum_chunk_size {
             return self.emit(piece);
         }
         reply.joined.extend_from_slice(piece.as_slice());
         if reply.joined.len() >= reply.minimum_chunk_size {
-            let mut joined = core::mem::take(&mut self.0.reply.joined);
+            let mut joined = core::mem::take(&mut self.reply.joined);
             self.emit(Piece::Borrowed(&joined));
             joined.clear();
-            self.0.reply.joined = joined;
+            self.reply.joined = joined;
         }
     }
 
     /// Sends blocks that did not reach the minimum size.
     pub(crate) fn emit_joined(&mut self) {
-        let joined = core::mem::take(&mut self.0.reply.joined);
+        let joined = core::mem::take(&mut self.reply.joined);
         self.emit(Piece::Borrowed(&joined));
     }
 
@@ -128,8 +132,8 @@ impl Exchange<'_> {
         if piece.is_empty() {
             return;
         }
-        let machine = &mut *self.0;
-        machine.ledger.body_length += piece.len() as u64;
+        let machine = &mut *self;
+        machine.account.body_length += piece.len() as u64;
         if machine.reply.framing == Framing::Chunked {
             let mut line = [0; 18];
             machine.outbox.copy(chunk_line(&mut line, piece.len()));
@@ -138,6 +142,73 @@ impl Exchange<'_> {
         } else {
             machine.outbox.push(piece);
         }
+    }
+
+    pub(crate) fn transmitted(&mut self, n: usize) {
+        self.outbox.transmitted(n);
+        self.timers.write = None;
+    }
+
+    /// Nothing can be sent any more.
+    pub(crate) fn lost(&mut self, cause: Lost) {
+        if self.state.phase() == Phase::Closed {
+            return;
+        }
+        self.state.on_lost(cause);
+        self.account.transmitted = Some(self.outbox.total_transmitted());
+        self.outbox.discard();
+    }
+
+    /// Whether the outbox has to be flushed before more is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.outbox.len() >= self.config.limits.outbox.max(1)
+    }
+
+    /// Answers a request that is none, instead of the application.
+    pub(crate) fn refuse(&mut self, error: RequestError) {
+        if self.state.peer() == PeerHalf::Idle {
+            self.state.on_peer(PeerEvent::Began);
+        }
+        let is_head = if self.state.ours() == OurHalf::Idle {
+            // There is no valid head; what is known of the request line is for the log.
+            self.account.begin(self.now.instant, false);
+            self.progress.begin();
+            self.account.request_line =
+                self.scan.request_line(self.inbox.bytes()).map(Vec::from).unwrap_or_default();
+            self.account.request_line.starts_with(b"HEAD ")
+        } else {
+            self.head.as_ref().is_some_and(|head| head.facts.is_head)
+        };
+        self.account.refused = Some(error);
+        if self.state.peer() != PeerHalf::Failed {
+            self.state.on_peer(PeerEvent::Failed);
+        }
+        let text = alloc::format!("{error}\n");
+        self.answer(error.status(), &text, is_head);
+    }
+
+    /// The one writer of answers that are the machine's own.
+    pub(crate) fn answer(&mut self, status: u16, text: &str, is_head: bool) {
+        let mut head = Vec::with_capacity(192);
+        response_lines::status_line(
+            &mut head,
+            self.config.max_http_version,
+            response_lines::own_status(status),
+        );
+        head.extend_from_slice(self.date.line(self.now.unix));
+        head.extend_from_slice(b"Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ");
+        head.extend_from_slice(itoa::Buffer::new().format(text.len()).as_bytes());
+        head.extend_from_slice(b"\r\n\r\n");
+        self.account.response_from = self.outbox.total();
+        self.account.head_length = head.len() as u64;
+        self.account.status = status;
+        self.outbox.copy(&head);
+        if !is_head {
+            self.outbox.copy(text.as_bytes());
+            self.account.body_length = text.len() as u64;
+        }
+        self.state.do_not_persist();
+        self.state.on_ours(OurEvent::Answered);
     }
 }
 

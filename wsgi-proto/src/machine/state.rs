@@ -2,14 +2,22 @@
 //!
 //! Two rules:
 //!
-//! 1. Nothing outside this file changes a state. The rest of the crate reports what happened and asks where it is.
-//! 2. Each half has its own table. What follows from both together is asked, never stored.
+//! 1. Nothing outside this file decides a transition. The rest of the crate reports what happened and asks what is next.
+//! 2. Each part has its own table. What follows from all of them together is derived ([`State::turn`]), never stored.
 //!
-//! The peer's half and ours run through one exchange side by side and start the next one together. Whether there is
-//! a next one is `persist`, which only ever falls. The link is what becomes of the connection itself.
+//! The peer's half and ours run through one exchange side by side and start the next one together. The record of an
+//! exchange has a small table of its own. Whether there is a next exchange is the ending, what can still be received
+//! and sent is the transport, and what becomes of the connection itself is the phase.
+
+#[cfg(test)]
+mod diagram;
+#[cfg(test)]
+mod tests;
+
+use crate::error::{CloseReason, Lost};
 
 /// The peer's half of the current exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum PeerHalf {
     /// No byte of a request has come.
     Idle,
@@ -26,13 +34,17 @@ pub(crate) enum PeerHalf {
 /// What happened in the peer's half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerEvent {
+    /// The first byte of a request has arrived.
     Began,
     /// The head is complete and a body follows.
     HeadWithBody,
     /// The head is complete and nothing follows.
     HeadAlone,
+    /// The end of the body has arrived.
     BodyEnded,
+    /// The request will not be completed.
     Failed,
+    /// The next exchange begins.
     NextExchange,
 }
 
@@ -50,7 +62,7 @@ impl PeerHalf {
 }
 
 /// Our half of the current exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum OurHalf {
     /// No request has been taken by the application.
     Idle,
@@ -69,13 +81,19 @@ pub(crate) enum OurHalf {
 /// What happened in our half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OurEvent {
+    /// The application has taken the request.
     Taken,
+    /// The head of the response is in the outbox.
     HeadSent,
+    /// The response is whole in the outbox.
     Finished,
     /// The machine itself answered instead of the application.
     Answered,
+    /// The response will not be completed.
     Cut,
+    /// The application has taken the stream.
     TakenOver,
+    /// The next exchange begins.
     NextExchange,
 }
 
@@ -93,50 +111,238 @@ impl OurHalf {
     }
 }
 
-/// What becomes of the connection.
+/// The record of the current exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum RecordState {
+    /// It is announced when the exchange is over.
+    Wanted,
+    /// As wanted, but not before the response is flushed.
+    AfterFlush,
+    /// Nobody wants it.
+    Skipped,
+    /// It was taken, or passed over.
+    Taken,
+}
+
+/// What happened to the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
+pub(crate) enum RecordEvent {
+    /// It has to wait for the flush.
+    FlushFirst,
+    /// It was taken, or passed over.
+    Taken,
+}
+
+impl RecordState {
+    const fn after(self, event: RecordEvent) -> Option<Self> {
+        Some(match (self, event) {
+            (Self::Wanted | Self::AfterFlush | Self::Skipped, RecordEvent::FlushFirst) => Self::AfterFlush,
+            (Self::Wanted | Self::AfterFlush | Self::Skipped, RecordEvent::Taken) => Self::Taken,
+            (Self::Taken, _) => return None,
+        })
+    }
+}
+
+/// Whether another exchange may follow the current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ending {
+    /// As many as the peer likes.
     Open,
-    /// No further exchange; what is in the outbox still goes out.
+    /// The server stops, but the head of the current response has promised to go on: one more, if something of its
+    /// request has been received by the end of this one.
+    Promised,
+    /// That end has come, so an answer may still be in flight.
+    Answered,
+    /// None.
+    Ended,
+    /// None, and the connection leaves without a linger: somebody waits for its place.
+    Evicted,
+}
+
+/// What happened to the prospects of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndingEvent {
+    /// The server stops; the head of the current response, if there is one, is not sent.
+    Stop,
+    /// The server stops; the head of the current response is sent.
+    StopAfterHead,
+    /// The current exchange is the last one: its response says so, or something failed.
+    Close,
+    /// The connection has to make room.
+    Evict,
+    /// The next exchange begins.
+    NextExchange,
+}
+
+impl Ending {
+    const fn after(self, event: EndingEvent) -> Option<Self> {
+        Some(match (self, event) {
+            (Self::Open | Self::Promised, EndingEvent::StopAfterHead) => Self::Promised,
+            (Self::Open | Self::Promised, EndingEvent::Stop | EndingEvent::Close) => Self::Ended,
+            (Self::Answered, EndingEvent::Stop | EndingEvent::StopAfterHead) => Self::Answered,
+            (Self::Answered | Self::Ended, EndingEvent::Close) => Self::Ended,
+            (Self::Ended, EndingEvent::Stop | EndingEvent::StopAfterHead) => Self::Ended,
+            (_, EndingEvent::Evict) => Self::Evicted,
+            (Self::Evicted, EndingEvent::Stop | EndingEvent::StopAfterHead | EndingEvent::Close) => {
+                Self::Evicted
+            }
+            (Self::Open, EndingEvent::NextExchange) => Self::Open,
+            (Self::Promised, EndingEvent::NextExchange) => Self::Answered,
+            (Self::Answered | Self::Ended | Self::Evicted, EndingEvent::NextExchange) => return None,
+        })
+    }
+}
+
+/// What the transport still carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Transport {
+    /// Bytes in both directions.
+    Open,
+    /// The peer has closed its sending half.
+    HalfClosed,
+    /// Nothing.
+    Lost(Lost),
+}
+
+/// What happened to the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TransportEvent {
+    /// The peer has closed its sending half.
+    Eof,
+    /// Nothing can be sent any more.
+    Lost(Lost),
+}
+
+impl Transport {
+    const fn after(self, event: TransportEvent) -> Option<Self> {
+        Some(match (self, event) {
+            (Self::Open | Self::HalfClosed, TransportEvent::Eof) => Self::HalfClosed,
+            (Self::Open | Self::HalfClosed, TransportEvent::Lost(cause)) => Self::Lost(cause),
+            (Self::Lost(cause), _) => Self::Lost(cause),
+        })
+    }
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    /// Exchanges go on.
+    Open,
+    /// No further exchange; what is in the outbox still goes out, then comes the linger.
     Flushing,
+    /// As flushing, but nothing is in flight that a reset could destroy, or nobody has the time: no linger.
+    Leaving,
     /// Our half is closed; unread input is read and dropped, so that no reset destroys the last answer.
     Lingering,
+    /// Over.
     Closed,
 }
 
 /// What happened to the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LinkEvent {
-    Ending,
+pub(crate) enum PhaseEvent {
+    /// There is no further exchange.
+    Closing,
+    /// There is no further exchange, and no reason to linger.
+    ClosingAtOnce,
+    /// Our half was closed.
     WriteClosed,
+    /// The linger is over, or the connection is lost.
     Over,
 }
 
-impl Link {
-    const fn after(self, event: LinkEvent) -> Option<Self> {
+impl Phase {
+    const fn after(self, event: PhaseEvent) -> Option<Self> {
         Some(match (self, event) {
-            (Self::Open, LinkEvent::Ending) => Self::Flushing,
-            (Self::Flushing, LinkEvent::WriteClosed) => Self::Lingering,
-            (Self::Open | Self::Flushing | Self::Lingering, LinkEvent::Over) => Self::Closed,
+            (Self::Open, PhaseEvent::Closing) => Self::Flushing,
+            (Self::Open, PhaseEvent::ClosingAtOnce) => Self::Leaving,
+            (Self::Flushing, PhaseEvent::WriteClosed) => Self::Lingering,
+            (Self::Leaving, PhaseEvent::WriteClosed) => Self::Closed,
+            (Self::Open | Self::Flushing | Self::Leaving | Self::Lingering, PhaseEvent::Over) => Self::Closed,
             _ => return None,
         })
     }
 }
 
+/// What the machine has to see to next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Turn {
+    /// Wait for a head.
+    AwaitRequest,
+    /// A whole head waits for the application.
+    Request,
+    /// The application has the exchange.
+    Exchange,
+    /// Read and drop the rest of a body that the application left.
+    Drain,
+    /// Announce the record.
+    Record,
+    /// Nobody wants the record: go on without it.
+    PassRecord,
+    /// The outbox has to be empty first.
+    Flush,
+    /// The stream is the application's.
+    TakenOver,
+    /// Close our half.
+    CloseWrite,
+    /// Read and drop until the peer closes.
+    Linger,
+    /// Nothing is left to do.
+    Closed,
+}
+
 /// Where a connection is.
 ///
-/// Invariant: our half has left `Idle` only if the peer's half has left `Idle`.
-#[derive(Clone, Copy, Debug)]
+/// Invariants: our half has left `Idle` only if the peer's half has; once the phase is not `Open`, no exchange follows;
+/// a lost transport means a closed phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     peer: PeerHalf,
     ours: OurHalf,
-    link: Link,
-    persist: bool,
+    record: RecordState,
+    /// How the record of each exchange begins: wanted or skipped.
+    fresh_record: RecordState,
+    ending: Ending,
+    transport: Transport,
+    phase: Phase,
+    /// Why the connection ends, as far as it is known. It is reported and decides nothing.
+    reason: Option<CloseReason>,
 }
 
 impl State {
     pub(crate) const fn new() -> Self {
-        Self { peer: PeerHalf::Idle, ours: OurHalf::Idle, link: Link::Open, persist: true }
+        Self {
+            peer: PeerHalf::Idle,
+            ours: OurHalf::Idle,
+            record: RecordState::Wanted,
+            fresh_record: RecordState::Wanted,
+            ending: Ending::Open,
+            transport: Transport::Open,
+            phase: Phase::Open,
+            reason: None,
+        }
+    }
+
+    /// What is next. `flushed`: nothing waits in the outbox.
+    pub(crate) const fn turn(&self, flushed: bool) -> Turn {
+        match (self.ours, self.peer, self.phase, self.record) {
+            (OurHalf::Open | OurHalf::Sending, ..) => Turn::Exchange,
+            (OurHalf::Idle, PeerHalf::Body | PeerHalf::Done, Phase::Open, _) => Turn::Request,
+            (OurHalf::Idle, _, Phase::Open, _) => Turn::AwaitRequest,
+            (OurHalf::Done, PeerHalf::Body, ..) => Turn::Drain,
+            (OurHalf::TakenOver, _, Phase::Open, _) if flushed => Turn::TakenOver,
+            (OurHalf::TakenOver, _, Phase::Open, _) => Turn::Flush,
+            (OurHalf::Done | OurHalf::Cut, _, _, RecordState::Skipped) => Turn::PassRecord,
+            (OurHalf::Done | OurHalf::Cut | OurHalf::TakenOver, _, _, record) if record.is_due(flushed) => {
+                Turn::Record
+            }
+            (OurHalf::Done | OurHalf::Cut | OurHalf::TakenOver, _, _, RecordState::AfterFlush) => Turn::Flush,
+            (_, _, Phase::Open, _) => Turn::Flush,
+            (_, _, Phase::Flushing | Phase::Leaving, _) if flushed => Turn::CloseWrite,
+            (_, _, Phase::Flushing | Phase::Leaving, _) => Turn::Flush,
+            (_, _, Phase::Lingering, _) => Turn::Linger,
+            (_, _, Phase::Closed, _) => Turn::Closed,
+        }
     }
 
     pub(crate) const fn peer(&self) -> PeerHalf {
@@ -147,13 +353,36 @@ impl State {
         self.ours
     }
 
-    pub(crate) const fn link(&self) -> Link {
-        self.link
+    pub(crate) const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Why the connection ends.
+    pub(crate) fn reason(&self) -> CloseReason {
+        self.reason.unwrap_or(CloseReason::Finished)
+    }
+
+    /// How the connection was lost, if it was.
+    pub(crate) const fn lost(&self) -> Option<Lost> {
+        match self.transport {
+            Transport::Lost(cause) => Some(cause),
+            Transport::Open | Transport::HalfClosed => None,
+        }
+    }
+
+    /// Whether nothing more will be received.
+    pub(crate) const fn has_ended_input(&self) -> bool {
+        !matches!(self.transport, Transport::Open)
     }
 
     /// Whether another exchange may follow this one.
     pub(crate) const fn persists(&self) -> bool {
-        self.persist
+        matches!(self.ending, Ending::Open | Ending::Promised)
+    }
+
+    /// Whether it is worth reading the rest of a body to get at the next request.
+    pub(crate) const fn may_drain(&self) -> bool {
+        matches!(self.ending, Ending::Open)
     }
 
     /// Whether the application has a request whose response is not over.
@@ -161,14 +390,14 @@ impl State {
         matches!(self.ours, OurHalf::Open | OurHalf::Sending)
     }
 
-    /// Whether the head of the response is out, and the connection is not taken over.
-    pub(crate) const fn has_sent_head(&self) -> bool {
-        matches!(self.ours, OurHalf::Sending | OurHalf::Done)
-    }
-
     /// Whether a whole head waits for the application.
     pub(crate) const fn request_is_ready(&self) -> bool {
         matches!((self.ours, self.peer), (OurHalf::Idle, PeerHalf::Body | PeerHalf::Done))
+    }
+
+    /// Whether no request is with the application: none has begun, or its head is still arriving.
+    pub(crate) const fn awaits_request(&self) -> bool {
+        matches!((self.ours, self.peer), (OurHalf::Idle, PeerHalf::Idle | PeerHalf::Head | PeerHalf::Failed))
     }
 
     /// Whether the response is over and the rest of the request body is still to come.
@@ -176,33 +405,61 @@ impl State {
         matches!((self.ours, self.peer), (OurHalf::Done, PeerHalf::Body))
     }
 
-    /// Whether both halves of an exchange are over.
-    pub(crate) const fn exchange_is_over(&self) -> bool {
-        matches!(
-            (self.ours, self.peer),
-            (OurHalf::Cut, _) | (OurHalf::Done, PeerHalf::Done | PeerHalf::Failed)
-        )
+    /// Whether the record of the exchange can be taken. That of a connection which was taken over can be taken at any
+    /// time, though it is not announced as long as the stream is the application's.
+    pub(crate) const fn record_is_due(&self, flushed: bool) -> bool {
+        let is_over =
+            matches!(self.ours, OurHalf::Done | OurHalf::Cut | OurHalf::TakenOver) && !self.drains();
+        is_over && (self.record.is_due(flushed) || matches!(self.record, RecordState::Skipped))
     }
 
-    /// No further exchange on this connection.
-    pub(crate) fn do_not_persist(&mut self) {
-        self.persist = false;
+    /// From now on nobody wants the record of an exchange that does not ask for it.
+    pub(crate) fn skip_records(&mut self) {
+        self.fresh_record = RecordState::Skipped;
+        if self.record == RecordState::Wanted {
+            self.record = RecordState::Skipped;
+        }
+    }
+
+    /// The record of the current exchange waits for the flush. No effect without an exchange, or when it was taken.
+    pub(crate) fn flush_before_record(&mut self) {
+        if self.ours != OurHalf::Idle
+            && let Some(next) = self.record.after(RecordEvent::FlushFirst)
+        {
+            self.record = next;
+        }
+    }
+
+    /// The record was taken or passed over; the next exchange begins if there is one.
+    pub(crate) fn on_record_taken(&mut self) -> AfterRecord {
+        if let Some(next) = way(self.record.after(RecordEvent::Taken), "the record") {
+            self.record = next;
+        }
+        match (self.phase, self.ours) {
+            (Phase::Open, OurHalf::TakenOver) => AfterRecord::Nothing,
+            (Phase::Open, _) if self.persists() => {
+                self.next_exchange();
+                AfterRecord::NextExchange
+            }
+            (Phase::Open, _) => AfterRecord::Close,
+            _ => AfterRecord::Nothing,
+        }
     }
 
     pub(crate) fn on_peer(&mut self, event: PeerEvent) {
-        if let Some(next) = step(self.peer.after(event), "the peer's half") {
+        if let Some(next) = way(self.peer.after(event), "the peer's half") {
             self.peer = next;
             if next == PeerHalf::Failed {
-                self.persist = false;
+                self.on_ending(EndingEvent::Close);
             }
         }
     }
 
     pub(crate) fn on_ours(&mut self, event: OurEvent) {
-        if let Some(next) = step(self.ours.after(event), "our half") {
+        if let Some(next) = way(self.ours.after(event), "our half") {
             self.ours = next;
             if matches!(next, OurHalf::Cut | OurHalf::TakenOver) {
-                self.persist = false;
+                self.on_ending(EndingEvent::Close);
             }
         }
         debug_assert!(
@@ -211,128 +468,113 @@ impl State {
         );
     }
 
-    pub(crate) fn on_link(&mut self, event: LinkEvent) {
-        if let Some(next) = step(self.link.after(event), "the link") {
-            self.link = next;
-            self.persist = false;
+    /// No further exchange on this connection.
+    pub(crate) fn do_not_persist(&mut self) {
+        self.on_ending(EndingEvent::Close);
+    }
+
+    /// The server stops.
+    pub(crate) fn stop(&mut self) {
+        if self.phase == Phase::Open {
+            self.reason.get_or_insert(CloseReason::Shutdown);
+        }
+        // A head that is out and has not said `close` lets the peer expect an answer to what it has sent ahead.
+        let head_is_sent = matches!(self.ours, OurHalf::Sending | OurHalf::Done);
+        self.on_ending(if head_is_sent { EndingEvent::StopAfterHead } else { EndingEvent::Stop });
+    }
+
+    /// Somebody waits for the place of this connection.
+    pub(crate) fn evict(&mut self) {
+        self.on_ending(EndingEvent::Evict);
+    }
+
+    fn on_ending(&mut self, event: EndingEvent) {
+        if let Some(next) = way(self.ending.after(event), "the ending") {
+            self.ending = next;
         }
     }
 
-    /// Both halves begin the next exchange. Only after [`exchange_is_over`](Self::exchange_is_over).
-    pub(crate) fn next_exchange(&mut self) {
-        debug_assert!(self.persist, "the connection ends after this exchange");
+    pub(crate) fn on_eof(&mut self) {
+        if let Some(next) = self.transport.after(TransportEvent::Eof) {
+            self.transport = next;
+        }
+    }
+
+    /// Nothing can be sent any more. No effect when the connection is closed.
+    pub(crate) fn on_lost(&mut self, cause: Lost) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        if let Some(next) = self.transport.after(TransportEvent::Lost(cause)) {
+            self.transport = next;
+        }
+        if matches!(self.reason, None | Some(CloseReason::Shutdown)) {
+            self.reason = Some(CloseReason::Lost(cause));
+        }
+        self.on_phase(PhaseEvent::Over);
+    }
+
+    /// There is no further exchange. `flushed`: nothing waits in the outbox.
+    pub(crate) fn close(&mut self, reason: CloseReason, flushed: bool) {
+        match reason {
+            // What was refused says more than what was asked of the server meanwhile.
+            CloseReason::Refused(_) | CloseReason::Cut => self.reason = Some(reason),
+            _ => drop(self.reason.get_or_insert(reason)),
+        }
+        // An answer may still be on its way, and a reset would destroy it.
+        let nothing_in_flight = self.ours == OurHalf::Idle && self.ending != Ending::Answered && flushed;
+        let at_once = nothing_in_flight || self.ending == Ending::Evicted;
+        self.on_phase(if at_once { PhaseEvent::ClosingAtOnce } else { PhaseEvent::Closing });
+    }
+
+    /// Our half was closed. No effect when nothing asked for it.
+    pub(crate) fn on_write_closed(&mut self) {
+        if matches!(self.phase, Phase::Flushing | Phase::Leaving) {
+            self.on_phase(PhaseEvent::WriteClosed);
+        }
+    }
+
+    /// The linger is over.
+    pub(crate) fn end_linger(&mut self) {
+        self.on_phase(PhaseEvent::Over);
+    }
+
+    fn on_phase(&mut self, event: PhaseEvent) {
+        if let Some(next) = way(self.phase.after(event), "the phase") {
+            self.phase = next;
+            self.on_ending(EndingEvent::Close);
+        }
+    }
+
+    /// Both halves begin the next exchange.
+    fn next_exchange(&mut self) {
         self.on_ours(OurEvent::NextExchange);
         self.on_peer(PeerEvent::NextExchange);
+        self.on_ending(EndingEvent::NextExchange);
+        self.record = self.fresh_record;
     }
+}
+
+impl RecordState {
+    /// Whether it can be taken when its exchange is over.
+    const fn is_due(self, flushed: bool) -> bool {
+        matches!((self, flushed), (Self::Wanted, _) | (Self::AfterFlush, true))
+    }
+}
+
+/// What follows the record of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterRecord {
+    /// The next exchange has begun.
+    NextExchange,
+    /// The connection has to be closed.
+    Close,
+    /// The connection is on its way already, or is not ours any more.
+    Nothing,
 }
 
 /// A way that is not in the table is a fault of this crate: loud in tests, without effect in a server.
-fn step<T>(next: Option<T>, half: &str) -> Option<T> {
-    debug_assert!(next.is_some(), "no such way in {half}");
+fn way<T>(next: Option<T>, part: &str) -> Option<T> {
+    debug_assert!(next.is_some(), "no such way in {part}");
     next
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PEER: [PeerHalf; 5] =
-        [PeerHalf::Idle, PeerHalf::Head, PeerHalf::Body, PeerHalf::Done, PeerHalf::Failed];
-    const PEER_EVENTS: [PeerEvent; 6] = [
-        PeerEvent::Began,
-        PeerEvent::HeadWithBody,
-        PeerEvent::HeadAlone,
-        PeerEvent::BodyEnded,
-        PeerEvent::Failed,
-        PeerEvent::NextExchange,
-    ];
-    const OURS: [OurHalf; 6] =
-        [OurHalf::Idle, OurHalf::Open, OurHalf::Sending, OurHalf::Done, OurHalf::Cut, OurHalf::TakenOver];
-    const OUR_EVENTS: [OurEvent; 7] = [
-        OurEvent::Taken,
-        OurEvent::HeadSent,
-        OurEvent::Finished,
-        OurEvent::Answered,
-        OurEvent::Cut,
-        OurEvent::TakenOver,
-        OurEvent::NextExchange,
-    ];
-    const LINKS: [Link; 4] = [Link::Open, Link::Flushing, Link::Lingering, Link::Closed];
-    const LINK_EVENTS: [LinkEvent; 3] = [LinkEvent::Ending, LinkEvent::WriteClosed, LinkEvent::Over];
-
-    /// One character a cell: the first letter of the next state, `-` where there is no way.
-    fn row<S: Copy, E: Copy, N: core::fmt::Debug>(
-        states: &[S],
-        events: &[E],
-        after: impl Fn(S, E) -> Option<N>,
-    ) -> alloc::string::String {
-        let mut table = alloc::string::String::new();
-        for &state in states {
-            for &event in events {
-                match after(state, event) {
-                    Some(next) => table.push_str(&alloc::format!("{next:?}")[..1]),
-                    None => table.push('-'),
-                }
-            }
-            table.push(' ');
-        }
-        table
-    }
-
-    #[test]
-    fn the_tables_have_these_ways_and_no_others() {
-        // Columns: Began, HeadWithBody, HeadAlone, BodyEnded, Failed, NextExchange.
-        assert_eq!(row(&PEER, &PEER_EVENTS, PeerHalf::after), "H---F- -BD-F- ---DF- ----FI ------ ");
-        // Columns: Taken, HeadSent, Finished, Answered, Cut, TakenOver, NextExchange.
-        assert_eq!(
-            row(&OURS, &OUR_EVENTS, OurHalf::after),
-            "O--D--- -S-DC-- --D-CT- ------I ------- ------- "
-        );
-        // Columns: Ending, WriteClosed, Over.
-        assert_eq!(row(&LINKS, &LINK_EVENTS, Link::after), "F-C -LC --C --- ");
-    }
-
-    #[test]
-    fn each_pair_of_halves_means_one_thing_at_most() {
-        for peer in PEER {
-            for ours in OURS {
-                for persist in [true, false] {
-                    let state = State { peer, ours, link: Link::Open, persist };
-                    let meanings = [
-                        state.exchange_is_open(),
-                        state.request_is_ready(),
-                        state.drains(),
-                        state.exchange_is_over(),
-                        ours == OurHalf::TakenOver,
-                        ours == OurHalf::Idle && !state.request_is_ready(),
-                    ];
-                    // Our half is never over before the peer's head is.
-                    let reachable = ours == OurHalf::Idle
-                        || !matches!(peer, PeerHalf::Idle | PeerHalf::Head)
-                        || ours != OurHalf::Done;
-                    assert_eq!(
-                        meanings.iter().filter(|&&meaning| meaning).count(),
-                        usize::from(reachable),
-                        "{peer:?} {ours:?}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn persistence_only_ever_falls() {
-        for event in LINK_EVENTS {
-            for link in LINKS {
-                if let Some(next) = link.after(event) {
-                    let mut state = State { link, ..State::new() };
-                    state.on_link(event);
-                    assert_eq!((state.link(), state.persists()), (next, false));
-                }
-            }
-        }
-        let mut state = State::new();
-        state.on_peer(PeerEvent::Failed);
-        assert!(!state.persists());
-    }
 }

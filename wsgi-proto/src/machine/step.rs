@@ -1,0 +1,73 @@
+//! What now? Asks the states what is next, and has it done.
+
+use crate::error::CloseReason;
+use crate::event::Event;
+use crate::machine::Machine;
+use crate::machine::state::{AfterRecord, OurHalf, Turn};
+use crate::time::Now;
+use crate::wsgi::record::Record;
+
+impl Machine {
+    pub(crate) fn poll(&mut self, now: Now) -> Event {
+        self.now = now;
+        loop {
+            if let Some(event) = self.step() {
+                return event;
+            }
+        }
+    }
+
+    /// One step. `None`: something changed, ask again.
+    fn step(&mut self) -> Option<Event> {
+        match self.state.turn(self.outbox.is_empty()) {
+            Turn::AwaitRequest => self.await_request(),
+            Turn::Request => Some(Event::Request),
+            Turn::Exchange => {
+                let wants = self.progress.wants_body || self.watches_peer();
+                self.wait(wants && self.state.lost().is_none())
+            }
+            Turn::Drain => self.drain(),
+            Turn::Record => Some(Event::Done),
+            Turn::PassRecord => {
+                self.pass_record();
+                None
+            }
+            Turn::Flush => self.wait(false),
+            Turn::TakenOver => Some(Event::TakenOver),
+            Turn::CloseWrite => Some(Event::ShutdownWrite),
+            Turn::Linger => self.linger(),
+            Turn::Closed => Some(Event::Closed(self.state.reason())),
+        }
+    }
+
+    /// Whether to read for nothing but the peer's end.
+    fn watches_peer(&self) -> bool {
+        self.progress.watches && !self.state.has_ended_input() && self.inbox.len() < self.config.limits.inbox
+    }
+
+    pub(crate) fn take_record(&mut self) -> Option<Record> {
+        if !self.state.record_is_due(self.outbox.is_empty()) {
+            return None;
+        }
+        let record = self.record();
+        self.pass_record();
+        Some(record)
+    }
+
+    /// What follows the record of an exchange.
+    fn pass_record(&mut self) {
+        self.timers.drain = None;
+        if self.state.on_record_taken() == AfterRecord::Close {
+            self.close(match (self.account.refused, self.state.ours()) {
+                (Some(error), _) => CloseReason::Refused(error),
+                (None, OurHalf::Cut) => CloseReason::Cut,
+                (None, _) => CloseReason::Finished,
+            });
+        }
+    }
+
+    /// No further exchange: flush, close our half, linger.
+    pub(crate) fn close(&mut self, reason: CloseReason) {
+        self.state.close(reason, self.outbox.is_empty());
+    }
+}
