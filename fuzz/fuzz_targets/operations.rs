@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use wsgi_proto::{
-    BodyEvent, Buffers, Config, Connection, Event, Exchange, Instant, KeepAlive, Limits, LogFormat, Lost,
-    Now, RequestError, ResponseHead, SendError, Variables, Version,
+    BodyEvent, Buffers, Config, Connection, Event, Exchange, Instant, KeepAlive, LastExchange, Limits,
+    LogFormat, Lost, Now, RequestError, ResponseHead, SendError, Variables, Version,
 };
 
 use machine::Machine;
@@ -139,6 +139,7 @@ fn check(machine: &mut Machine, closed: &mut Option<Event>) {
         assert!(waits || machine.connection.exchange().is_some(), "waits for nothing");
         if io.read {
             // Which an adapter relies on: it never spins.
+            assert!(!io.last_read || io.deadline.is_some_and(|(at, _)| at <= machine.now().instant));
             assert!(machine.connection.recv_space().is_some(), "asked to read without room");
         }
     }
@@ -190,10 +191,15 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
             2 => machine.connection.transmitted(SIZES[choices.below(8)]),
             _ => machine.connection.recv_commit(SIZES[choices.below(8)]),
         },
-        15 => match choices.below(4) {
+        15 => match choices.below(7) {
             0 => machine.connection.leave(),
             1 => machine.connection.skip_records(),
             2 => machine.connection.flush_before_record(),
+            3 => machine.connection.recv_nothing(),
+            4 => drop(machine.connection.take_notice()),
+            5 => machine.connection.last_exchange(
+                [LastExchange::Crowded, LastExchange::Age, LastExchange::Requests][choices.below(3)],
+            ),
             _ => look(&mut machine.connection),
         },
         16 if choices.once_in(4) => any_time(&mut machine.connection, choices),
@@ -237,6 +243,7 @@ fn look(connection: &mut Connection) {
         let _ = (exchange.trailers(), exchange.peer_is_gone(), exchange.expects_continue());
         let _ = (exchange.is_started(), exchange.head_is_sent(), exchange.drops_body());
         let _ = (exchange.is_full(), exchange.is_flushed());
+        let _ = (exchange.head().path(), exchange.endpoints().remote, exchange.config().limits);
         let _ = format!("{exchange:?}");
     }
 }
@@ -250,7 +257,8 @@ fn obey(machine: &mut Machine, event: Event) {
     match event {
         Event::Request => assert!(connection.take_request().is_some() && connection.exchange().is_some()),
         Event::Done => assert!(connection.take_record().is_some()),
-        Event::ShutdownWrite => connection.write_closed(),
+        Event::ShutdownWrite | Event::Abort => connection.write_closed(),
+        Event::Io(io) if io.last_read => connection.recv_nothing(),
         Event::Io(_) => machine.flush(),
         Event::TakenOver | Event::Closed(_) => {}
     }
@@ -270,7 +278,7 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
     let fields: Vec<_> = (0..choices.below(3))
         .map(|_| (NAMES[choices.below(NAMES.len())], VALUES[choices.below(VALUES.len())]))
         .collect();
-    match choices.below(27) {
+    match choices.below(29) {
         0 | 1 => {
             if let Ok(BodyEvent::Data(data)) = exchange.body(now) {
                 assert!(!data.is_empty(), "data without bytes");
@@ -313,6 +321,14 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
             (Some(head), 0) => drop(exchange.respond_with(head)),
             (Some(head), 1) => drop(exchange.replace_with(head)),
             (head, _) => *kept = exchange.draft().write(status, fields).ok().or(head),
+        },
+        26 => {
+            let answered = exchange.answer(status, fields, &vec![b'w'; choices.below(400)][..]);
+            assert!(answered.is_err() || exchange.finish() == Err(SendError::Finished));
+        }
+        27 => match kept.clone() {
+            Some(head) => drop(exchange.answer_with(head, vec![b'v'; choices.below(9000)])),
+            None => *kept = ResponseHead::new(exchange.config(), status, fields).ok(),
         },
         _ => {
             let _ = exchange.respond("200 OK", fields);

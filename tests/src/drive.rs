@@ -94,6 +94,7 @@ impl<'t> Drive<'t> {
                     self.connection.recv_eof();
                     self.eof = true;
                 }
+                Event::Io(io) if io.last_read => self.connection.recv_nothing(),
                 Event::Io(io) => match io.deadline {
                     Some((at, _)) if self.exchange.afterwards == Afterwards::FallsSilent => {
                         self.now.instant = at
@@ -102,7 +103,7 @@ impl<'t> Drive<'t> {
                     _ if io.read => return Ok(self.end("open, idle")),
                     _ => return Err(format!("nobody can end the wait for {io:?}")),
                 },
-                Event::ShutdownWrite => {
+                Event::ShutdownWrite | Event::Abort => {
                     closing = true;
                     self.connection.write_closed();
                 }

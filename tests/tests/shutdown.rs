@@ -151,7 +151,7 @@ fn play_on(machine: &mut Machine) -> (Event, String) {
         match machine.poll() {
             Event::Request => drop(machine.connection.take_request()),
             Event::Done => drop(machine.record()),
-            Event::ShutdownWrite => machine.connection.write_closed(),
+            Event::ShutdownWrite | Event::Abort => machine.connection.write_closed(),
             Event::Io(Io { write: true, .. }) => machine.flush(),
             Event::Io(Io { read: true, .. }) => machine.connection.recv_eof(),
             Event::Io(_) => {

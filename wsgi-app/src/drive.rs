@@ -53,7 +53,7 @@ pub async fn serve_connection<A: Application>(
                 }
             }
             Event::Done => driver.settle(current.take()),
-            Event::ShutdownWrite => poll_fn(|context| driver.poll_shutdown(context)).await,
+            Event::ShutdownWrite | Event::Abort => poll_fn(|context| driver.poll_shutdown(context)).await,
             Event::TakenOver => {
                 driver.settle(current.take());
                 driver.rest();

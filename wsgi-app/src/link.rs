@@ -76,6 +76,12 @@ impl<T: Transport> Link<T> {
         woken: bool,
         context: &mut Context<'_>,
     ) -> bool {
+        if io.last_read {
+            if !self.read_last(cell, context) {
+                cell.machine.recv_nothing();
+            }
+            return true;
+        }
         let Some(transport) = &mut self.transport else { return false };
         if io.write
             && self.taken == 0

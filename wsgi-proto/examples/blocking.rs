@@ -41,6 +41,11 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
                 let _ = stream.shutdown(Shutdown::Write); // If it fails, so does the next read.
                 connection.write_closed();
             }
+            Event::Abort => {
+                // What was sent must not look complete. std has no way to reset a connection; `socket2` sets its linger
+                // to zero for that. Here the client is left to find that the end is missing.
+                connection.write_closed();
+            }
             // This application never sends a 101; after one, the stream would be the application's.
             Event::TakenOver | Event::Closed(_) => return Ok(()),
         }
@@ -61,10 +66,7 @@ fn application(connection: &mut Connection, stream: &mut TcpStream, start: Clock
             Ok(BodyEvent::Io(io)) => transfer(connection, stream, io, start),
             Ok(BodyEvent::End(_)) => {
                 let text = format!("{} with a body of {length} bytes\n", head.method());
-                exchange.respond("200 OK", [("Content-Type", "text/plain")])?;
-                exchange.announce_length(text.len() as u64);
-                let _flow = exchange.send(text.as_bytes())?; // `Flow::Full`: transfer, before another block.
-                exchange.finish()?;
+                exchange.answer("200 OK", [("Content-Type", "text/plain")], text.as_bytes())?;
             }
             Err(BodyError::Request(error)) => exchange.refuse(error),
             Err(error) => return Err(error.into()),
@@ -73,7 +75,8 @@ fn application(connection: &mut Connection, stream: &mut TcpStream, start: Clock
     Ok(())
 }
 
-/// Moves some bytes, or waits until the deadline. The machine is asked again in any case.
+/// Moves some bytes, or waits until the deadline. The machine is asked again in any case. For a last read the deadline has
+/// passed, so that it waits no longer than the shortest timeout that there is.
 fn transfer(connection: &mut Connection, stream: &mut TcpStream, io: Io, start: Clock) {
     let timeout = io.deadline.map(|(at, _)| at.since(now(start).instant).max(Duration::from_millis(1)));
     let moved = if io.write {
@@ -86,7 +89,7 @@ fn transfer(connection: &mut Connection, stream: &mut TcpStream, io: Io, start: 
         Ok(count) if io.write => connection.transmitted(count),
         Ok(0) => connection.recv_eof(),
         Ok(count) => connection.recv_commit(count),
-        Err(error) if NOT_YET.contains(&error.kind()) => {}
+        Err(error) if NOT_YET.contains(&error.kind()) => connection.recv_nothing(),
         Err(_) => connection.lost(Lost::Transport),
     }
 }

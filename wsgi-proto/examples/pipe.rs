@@ -7,17 +7,17 @@
 use std::error::Error;
 use std::sync::Arc;
 use wsgi_proto::{
-    Address, BodyError, BodyEvent, Buffers, Config, Connection, Event, Exchange, Instant, Now, Peer,
+    Address, BodyError, BodyEvent, Buffers, Config, Connection, Event, Exchange, Instant, Io, Now, Peer,
 };
 
 const CLIENT: &[u8] = b"GET /hello HTTP/1.1\r\nHost: pipe\r\n\r\n\
     POST /echo HTTP/1.1\r\nHost: pipe\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n\
     5\r\nhello\r\n7\r\n again\n\r\n0\r\n\r\n\
-    GET /bye HTTP/1.1\r\nHost: pipe\r\nConnection: close\r\n\r\n";
+    GET /never HTTP/1.1\r\nHost: pi";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // A real driver reads both clocks whenever something wakes it. Here time stands still.
-    let now = Now::new(Instant::from_nanos(0), 784_111_777);
+    // A real driver reads both clocks whenever something wakes it. Here time moves on when nothing else does.
+    let mut now = Now::new(Instant::from_nanos(0), 784_111_777);
     let mut connection =
         Connection::new(Arc::new(Config::default()), Peer::new(Address::Unix, Address::Unix));
     let mut pool = vec![Buffers::new()];
@@ -48,7 +48,12 @@ fn main() -> Result<(), Box<dyn Error>> {
                 // While it waits for its next request, the connection can do without buffers.
                 pool.extend(connection.rest());
                 if incoming.is_empty() {
-                    connection.recv_eof();
+                    match io.deadline {
+                        // Nothing comes any more: time passes, and what was waited for is given up.
+                        _ if io.last_read => connection.recv_nothing(),
+                        Some((at, _)) => now.instant = at,
+                        None => connection.recv_eof(),
+                    }
                     continue;
                 }
                 if !connection.has_buffers() {
@@ -61,8 +66,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 connection.recv_commit(count);
                 incoming = &incoming[count..];
             }
+            Event::Io(Io { deadline: Some((at, _)), .. }) => now.instant = at,
             Event::Io(io) => return Err(format!("nobody can end the wait for {io:?}").into()),
-            Event::ShutdownWrite => connection.write_closed(),
+            Event::ShutdownWrite | Event::Abort => connection.write_closed(),
             // What comes in and goes out from here on is no HTTP. This application never asks for it.
             Event::TakenOver => return Ok(()),
             Event::Closed(reason) => break reason,
@@ -90,9 +96,5 @@ fn application(mut exchange: Exchange<'_>, body: &mut Vec<u8>, now: Now) -> Resu
         };
         exchange.consume(count);
     }
-    exchange.respond("200 OK", [("Content-Type", "text/plain")])?;
-    exchange.announce_length(body.len() as u64);
-    // One block fits always. Before a further one, `Flow::Full` asks for a flush.
-    let _flow = exchange.send(body.as_slice())?;
-    Ok(exchange.finish()?)
+    Ok(exchange.answer("200 OK", [("Content-Type", "text/plain")], body.as_slice())?)
 }

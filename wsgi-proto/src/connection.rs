@@ -3,14 +3,14 @@
 use alloc::sync::Arc;
 
 use crate::config::Config;
-use crate::error::{Lost, RequestError};
+use crate::error::{CloseReason, LastExchange, Lost};
 use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::http::head::Head;
 use crate::machine::Machine;
 use crate::machine::buffers::Buffers;
 use crate::machine::outbox::Transmit;
-use crate::machine::state::{PeerHalf, Phase};
+use crate::machine::state::PeerHalf;
 use crate::peer::Peer;
 use crate::time::Now;
 use crate::wsgi::record::Record;
@@ -51,6 +51,18 @@ impl Connection {
         self.0.recv_eof();
     }
 
+    /// Tells that a [last read](crate::Io::last_read) has found nothing. No effect when none was asked for.
+    pub fn recv_nothing(&mut self) {
+        self.0.state.on_nothing();
+    }
+
+    /// Whether the application has something to learn since this was asked last: bytes or the peer's end arrived, room
+    /// came in the outbox or it was flushed, a deadline of the request's body passed, the connection was lost. Whoever
+    /// waits in an [`Exchange`] has to be asked again then.
+    pub fn take_notice(&mut self) -> bool {
+        core::mem::take(&mut self.0.progress.notice)
+    }
+
     /// Tells that nothing can be sent any more. The calls of an open exchange fail from now on.
     pub fn lost(&mut self, cause: Lost) {
         self.0.lost(cause);
@@ -77,16 +89,17 @@ impl Connection {
         self.0.take_record()
     }
 
-    /// Tells that the sending half was closed, as [`Event::ShutdownWrite`] asked for.
+    /// Tells that the sending half was closed, as [`Event::ShutdownWrite`] asked for, or the connection reset, as
+    /// [`Event::Abort`] did.
     pub fn write_closed(&mut self) {
         if self.0.outbox.is_empty() {
             self.0.state.on_write_closed();
         }
     }
 
-    /// No further request is begun. One of which a byte was received is served, with `Connection: close`; so is the next
-    /// one of which a byte was received by the end of a response whose head has promised to go on. Legal in every
-    /// state.
+    /// No further request is begun, after one [last read](crate::Io::last_read) of an idle connection. One of which a byte
+    /// was received is served, with `Connection: close`; so is the next one of which a byte was received by the end of a
+    /// response whose head has promised to go on. Legal in every state.
     pub fn shutdown(&mut self) {
         self.0.state.stop();
     }
@@ -96,22 +109,17 @@ impl Connection {
         self.0.state.awaits_request() && self.0.outbox.is_empty()
     }
 
-    /// Ends a connection that [awaits a request](Self::awaits_request), to make room for another: without a word when
-    /// none has begun, else with 408. No effect in other states.
+    /// Somebody waits for the place of this connection. If it [awaits a request](Self::awaits_request), it ends after one
+    /// [last read](crate::Io::last_read): without a word when none has begun, else with 408. A request that is complete
+    /// then is served as any other. No effect in other states.
     pub fn leave(&mut self) {
-        let machine = &mut self.0;
-        if machine.state.phase() != Phase::Open
-            || !machine.state.awaits_request()
-            || !machine.outbox.is_empty()
-        {
-            return;
-        }
-        if machine.state.peer() == PeerHalf::Head {
-            machine.refuse(RequestError::Timeout);
-            machine.state.evict();
-        } else {
-            machine.state.stop();
-        }
+        self.0.make_room();
+    }
+
+    /// The next head that is sent says `close`; unlike at a [stop](Self::shutdown), an idle connection goes on waiting for
+    /// the request that it belongs to. Legal in every state.
+    pub fn last_exchange(&mut self, reason: LastExchange) {
+        self.0.state.last_exchange(CloseReason::Limit(reason));
     }
 
     /// The application's half: `Some` exactly while a request is open.

@@ -249,6 +249,39 @@ impl fmt::Display for SendError {
 
 impl Error for SendError {}
 
+/// Why a response in one call could not be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// Its head is not allowed, or it is not the time for one.
+    Start(StartError),
+    /// It could not be sent, or its body does not match its head.
+    Send(SendError),
+}
+
+impl From<StartError> for AnswerError {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
+}
+
+impl From<SendError> for AnswerError {
+    fn from(error: SendError) -> Self {
+        Self::Send(error)
+    }
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) => error.fmt(f),
+            Self::Send(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for AnswerError {}
+
 /// How a connection was lost: nothing can be sent any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -279,6 +312,18 @@ impl fmt::Display for Lost {
 
 impl Error for Lost {}
 
+/// Why the next response of a connection has to be its last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LastExchange {
+    /// Others wait for room.
+    Crowded,
+    /// The connection has reached its largest age.
+    Age,
+    /// It has had its largest number of requests.
+    Requests,
+}
+
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -295,6 +340,8 @@ pub enum CloseReason {
     Cut,
     /// The server is stopping.
     Shutdown,
+    /// It was not to be used any further.
+    Limit(LastExchange),
     /// The connection was lost.
     Lost(Lost),
 }
@@ -308,6 +355,9 @@ impl fmt::Display for CloseReason {
             Self::Refused(error) => write!(f, "request refused: {error}"),
             Self::Cut => f.write_str("response cut short"),
             Self::Shutdown => f.write_str("server stopped"),
+            Self::Limit(LastExchange::Crowded) => f.write_str("closed to make room for others"),
+            Self::Limit(LastExchange::Age) => f.write_str("closed at its largest age"),
+            Self::Limit(LastExchange::Requests) => f.write_str("closed after its largest number of requests"),
             Self::Lost(lost) => lost.fmt(f),
         }
     }

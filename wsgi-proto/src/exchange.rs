@@ -3,7 +3,12 @@
 mod input;
 mod output;
 
+use alloc::sync::Arc;
+
+use crate::config::Config;
+use crate::http::head::Head;
 use crate::machine::Machine;
+use crate::peer::Peer;
 
 /// One open request. [`Connection::exchange`](crate::Connection::exchange) gives it exactly while there is one, so that "no request" is never an
 /// error code. Reading the body and sending the response interleave freely.
@@ -20,10 +25,7 @@ use crate::machine::Machine;
 /// let head = connection.take_request().expect("it was announced");
 /// assert_eq!(head.path(), b"/");
 /// let mut exchange = connection.exchange().expect("the request was taken");
-/// exchange.respond("200 OK", [("Content-Type", "text/plain")])?;
-/// exchange.announce_length(6);
-/// let _ = exchange.send("Hello\n")?;
-/// exchange.finish()?;
+/// exchange.answer("200 OK", [("Content-Type", "text/plain")], "Hello\n")?;
 /// assert_eq!(connection.poll(now), Event::Done);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -31,6 +33,22 @@ use crate::machine::Machine;
 pub struct Exchange<'a>(&'a mut Machine);
 
 impl<'a> Exchange<'a> {
+    /// The head of the request.
+    pub fn head(&self) -> &Arc<Head> {
+        // There is one as long as the exchange: it is let go of when the next one begins.
+        self.0.head.as_ref().expect("an exchange has a head")
+    }
+
+    /// Addresses and scheme of the connection.
+    pub fn endpoints(&self) -> &Peer {
+        &self.0.peer
+    }
+
+    /// The settings of the connection.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.0.config
+    }
+
     pub(crate) fn new(machine: &'a mut Machine) -> Self {
         debug_assert!(machine.state.exchange_is_open(), "no exchange is open");
         Self(machine)

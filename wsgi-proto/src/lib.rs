@@ -4,52 +4,73 @@
 //! application's calls become bytes. Whoever has a transport drives a [`Connection`] with one question, "what now?":
 //!
 //! ```
-//! use std::io::{Read, Write};
+//! use std::io;
 //! use std::sync::Arc;
 //! use wsgi_proto::{Address, Connection, Event, Instant, Lost, Now, Peer};
 //!
-//! fn serve(mut stream: impl Read + Write, mut clock: impl FnMut() -> Now) -> std::io::Result<()> {
+//! /// What a driver needs. Both calls wait until `until` at most, and then give `None`.
+//! trait Transport {
+//!     fn read(&mut self, space: &mut [u8], until: Option<Instant>) -> io::Result<Option<usize>>;
+//!     fn write(&mut self, bytes: &[u8], until: Option<Instant>) -> io::Result<Option<usize>>;
+//!     fn close_write(&mut self);
+//!     fn reset(&mut self);
+//! }
+//!
+//! fn serve(transport: &mut impl Transport, mut clock: impl FnMut() -> Now) {
 //!     let mut connection = Connection::new(Arc::default(), Peer::new(Address::Unix, Address::Unix));
 //!     loop {
 //!         match connection.poll(clock()) {
 //!             Event::Request => {
 //!                 let head = connection.take_request().expect("it was announced");
 //!                 let mut exchange = connection.exchange().expect("the request was taken");
-//!                 exchange.respond("200 OK", [("Content-Type", "text/plain")]).expect("a valid head");
-//!                 let _ = exchange.send(head.path());
-//!                 let _ = exchange.finish();
+//!                 let _ = exchange.answer("200 OK", [("Content-Type", "text/plain")], head.path());
 //!             }
-//!             Event::Io(io) if io.write => {
-//!                 let written = stream.write(connection.transmit().slices()[0])?;
-//!                 connection.transmitted(written);
+//!             Event::Io(io) => {
+//!                 let until = io.deadline.map(|(at, _)| at);
+//!                 let moved = match connection.transmit().slices().first() {
+//!                     Some(bytes) => transport.write(bytes, until),
+//!                     None => match connection.recv_space() {
+//!                         Some(space) => transport.read(space, until),
+//!                         None => Ok(None),
+//!                     },
+//!                 };
+//!                 match moved {
+//!                     Ok(Some(count)) if io.write => connection.transmitted(count),
+//!                     Ok(Some(0)) => connection.recv_eof(),
+//!                     Ok(Some(count)) => connection.recv_commit(count),
+//!                     // The deadline has passed; the next poll says what comes of it.
+//!                     Ok(None) => connection.recv_nothing(),
+//!                     Err(_) => connection.lost(Lost::Transport),
+//!                 }
 //!             }
-//!             Event::Io(_) => match connection.recv_space().map(|space| stream.read(space)).transpose()? {
-//!                 Some(0) => connection.recv_eof(),
-//!                 Some(n) => connection.recv_commit(n),
-//!                 None => unreachable!("it wants to read, so it has room"),
-//!             },
 //!             Event::Done => drop(connection.take_record()),
-//!             Event::ShutdownWrite => connection.write_closed(), // after shutdown(2) on a socket
-//!             Event::TakenOver => unreachable!("nothing here takes over"),
-//!             Event::Closed(_) => return Ok(()),
+//!             Event::ShutdownWrite => {
+//!                 transport.close_write();
+//!                 connection.write_closed();
+//!             }
+//!             Event::Abort => {
+//!                 transport.reset();
+//!                 connection.write_closed();
+//!             }
+//!             // Nothing here takes over; the application would have the transport then.
+//!             Event::TakenOver | Event::Closed(_) => return,
 //!         }
 //!     }
 //! }
 //! # // A transport in memory: it gives one request, then its end.
-//! # struct Memory(std::io::Cursor<&'static [u8]>, Vec<u8>);
-//! # impl Read for Memory { fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> { self.0.read(to) } }
-//! # impl Write for Memory {
-//! #     fn write(&mut self, from: &[u8]) -> std::io::Result<usize> { self.1.write(from) }
-//! #     fn flush(&mut self) -> std::io::Result<()> { Ok(()) }
+//! # struct Memory(&'static [u8], Vec<u8>);
+//! # impl Transport for Memory {
+//! #     fn read(&mut self, space: &mut [u8], _: Option<Instant>) -> io::Result<Option<usize>> {
+//! #         io::Read::read(&mut self.0, space).map(Some)
+//! #     }
+//! #     fn write(&mut self, bytes: &[u8], _: Option<Instant>) -> io::Result<Option<usize>> {
+//! #         io::Write::write(&mut self.1, bytes).map(Some)
+//! #     }
+//! #     fn close_write(&mut self) {}
+//! #     fn reset(&mut self) {}
 //! # }
-//! # let mut memory = Memory(std::io::Cursor::new(b"GET /a HTTP/1.0\r\n\r\n"), Vec::new());
-//! # struct By<'a>(&'a mut Memory);
-//! # impl Read for By<'_> { fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> { self.0.read(to) } }
-//! # impl Write for By<'_> {
-//! #     fn write(&mut self, from: &[u8]) -> std::io::Result<usize> { self.0.write(from) }
-//! #     fn flush(&mut self) -> std::io::Result<()> { Ok(()) }
-//! # }
-//! # serve(By(&mut memory), || Now::new(Instant::from_nanos(0), 0)).unwrap();
+//! # let mut memory = Memory(b"GET /a HTTP/1.0\r\n\r\n", Vec::new());
+//! # serve(&mut memory, || Now::new(Instant::from_nanos(0), 0));
 //! # assert!(memory.1.ends_with(b"\r\n\r\n/a"), "{}", memory.1.escape_ascii());
 //! ```
 //!
@@ -89,7 +110,9 @@ mod wsgi;
 
 pub use config::{Config, ConfigError, KeepAlive, Limits};
 pub use connection::Connection;
-pub use error::{BodyError, CloseReason, Lost, RequestError, SendError, StartError};
+pub use error::{
+    AnswerError, BodyError, CloseReason, LastExchange, Lost, RequestError, SendError, StartError,
+};
 pub use event::{BodyEvent, Event, Flow, Io, Reason};
 pub use exchange::Exchange;
 pub use http::date::{DateError, format_date_time};

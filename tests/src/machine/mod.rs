@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wsgi_proto::{
-    Address, Buffers, CloseReason, Config, Connection, Event, Exchange, Head, Instant, Io, Now, Peer, Record,
+    Address, Buffers, CloseReason, Config, Connection, Event, Exchange, Head, Instant, Io, Now, Peer, Reason,
+    Record,
 };
 
 /// What the wall clock shows all the time: `Sun, 06 Nov 1994 08:49:37 GMT`, the example of RFC 9110, 5.6.7.
@@ -44,9 +45,23 @@ impl Machine {
         self.now
     }
 
-    /// Moves the clock. The date stays, so that answers can be compared.
+    /// Moves the clock, while the peer is silent: a last read that is asked for then finds nothing. The date stays, so
+    /// that answers can be compared.
     pub fn advance(&mut self, by: Duration) {
+        self.pass(by);
+        self.find_nothing();
+    }
+
+    /// Moves the clock and nothing else.
+    pub fn pass(&mut self, by: Duration) {
         self.now.instant = self.now.instant.after(by);
+    }
+
+    /// Answers a last read, if one is due: nothing was there.
+    pub fn find_nothing(&mut self) {
+        while let Event::Io(Io { last_read: true, .. }) = self.connection.poll(self.now) {
+            self.connection.recv_nothing();
+        }
     }
 
     /// What now?
@@ -59,8 +74,11 @@ impl Machine {
         assert_eq!(event, self.connection.poll(self.now), "asked twice, answered differently");
         let waits = !self.connection.transmit().slices().is_empty();
         match event {
-            Event::Io(io) => assert_eq!(io.write, waits, "io.write and the outbox disagree"),
-            Event::ShutdownWrite | Event::TakenOver | Event::Closed(_) => {
+            Event::Io(io) => {
+                assert_eq!(io.write, waits, "io.write and the outbox disagree");
+                assert!(io.read || !io.last_read, "a last read is a read");
+            }
+            Event::ShutdownWrite | Event::Abort | Event::TakenOver | Event::Closed(_) => {
                 assert!(!waits, "{event:?} with bytes in the outbox");
             }
             Event::Request | Event::Done => {}
@@ -219,7 +237,12 @@ impl Machine {
             match self.poll() {
                 Event::Done => drop(self.record()),
                 Event::Io(Io { write: true, .. }) => self.flush(),
+                Event::Io(Io { last_read: true, .. }) => self.connection.recv_nothing(),
+                Event::Io(Io { deadline: Some((at, Reason::Abort)), .. }) => {
+                    self.pass(at.since(self.now.instant));
+                }
                 Event::Io(_) if shut => self.connection.recv_eof(),
+                Event::Abort => self.connection.write_closed(),
                 Event::ShutdownWrite => {
                     shut = true;
                     self.connection.write_closed();

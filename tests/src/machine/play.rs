@@ -82,6 +82,10 @@ impl Player<'_> {
             if io.read {
                 self.machine.rest();
                 let read = self.read(schedule);
+                if io.last_read && !read {
+                    self.machine.connection.recv_nothing();
+                    moved = true;
+                }
                 let left = self.given < self.scenario.input.0.len() || self.scenario.eof && !self.eof;
                 assert!(read || !left, "asked to read without room");
                 moved |= read;
@@ -95,7 +99,7 @@ impl Player<'_> {
                 let record = self.machine.connection.take_record().expect("it was announced");
                 self.outcome.records.push(record.into());
             }
-            Event::ShutdownWrite => self.machine.connection.write_closed(),
+            Event::ShutdownWrite | Event::Abort => self.machine.connection.write_closed(),
             Event::Closed(reason) => {
                 self.outcome.reason = Some(reason);
                 self.over = true;

@@ -2,10 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::error::Lost;
-use crate::error::RequestError;
-use crate::error::SendError;
-use crate::error::StartError;
+use crate::error::{AnswerError, Lost, RequestError, SendError, StartError};
 use crate::event::{Event, Flow, Io};
 use crate::exchange::Exchange;
 use crate::http::response::{Draft, Framing, ResponseHead};
@@ -106,6 +103,59 @@ impl Exchange<'_> {
         self.respond_with(head)
     }
 
+    /// The whole response in one call: status, fields, and a body whose length becomes the `Content-Length`.
+    ///
+    /// ```
+    /// # use wsgi_proto::*;
+    /// # fn handle(exchange: &mut Exchange<'_>) -> Result<(), AnswerError> {
+    /// match exchange.head().path() {
+    ///     b"/" => exchange.answer("200 OK", [("Content-Type", "text/plain")], "Hello\n"),
+    ///     _ => exchange.answer::<&str, &str>("404 Not Found", [], ""),
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`respond`](Self::respond), of [`send`](Self::send) and of [`finish`](Self::finish). After those of
+    /// `respond`, and after [`SendError::Full`], nothing has happened.
+    pub fn answer<'p, N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        status: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+        body: impl Into<Piece<'p>>,
+    ) -> Result<(), AnswerError> {
+        self.may_answer()?;
+        let head = self.draft().write(status, headers)?;
+        self.answer_with(head, body)
+    }
+
+    /// As [`answer`](Self::answer), with a head that was written before.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`answer`](Self::answer).
+    pub fn answer_with<'p>(
+        &mut self,
+        head: ResponseHead,
+        body: impl Into<Piece<'p>>,
+    ) -> Result<(), AnswerError> {
+        self.may_answer()?;
+        self.respond_with(head)?;
+        let body = body.into();
+        self.announce_length(body.len() as u64);
+        let _ = self.send(body)?;
+        Ok(self.finish()?)
+    }
+
+    fn may_answer(&self) -> Result<(), AnswerError> {
+        self.0.may_start()?;
+        if self.0.reply.is_started() {
+            return Err(StartError::AlreadyStarted.into());
+        }
+        if self.0.is_full() { Err(SendError::Full.into()) } else { Ok(()) }
+    }
+
     /// What a response's status and fields are written into, for [`respond_with`](Self::respond_with).
     pub fn draft(&mut self) -> Draft {
         let config = &self.0.config;
@@ -159,7 +209,7 @@ impl Exchange<'_> {
             machine.reply.forget();
             return Err(StartError::Status);
         }
-        machine.reply.start(head);
+        machine.reply.start(head, machine.config.max_http_version);
         Ok(())
     }
 

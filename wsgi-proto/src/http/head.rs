@@ -194,7 +194,7 @@ impl Head {
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Head")
-            .field("request_line", &self.request_line().escape_ascii())
+            .field("version", &self.version)
             .field("fields", &self.fields.len())
             .field("body", &self.facts.body)
             .finish_non_exhaustive()

@@ -1,9 +1,10 @@
 //! Bytes received and not yet used: one initialised buffer with two cursors.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 /// Invariant: `start <= end <= buffer.len()`; everything in `buffer` is initialised.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Inbox {
     buffer: Vec<u8>,
     start: usize,
@@ -65,6 +66,15 @@ impl Inbox {
     pub(crate) fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
         (self.start, self.end, self.filled) = (0, 0, false);
         core::mem::swap(&mut self.buffer, buffer);
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("len", &self.len())
+            .field("capacity", &self.buffer.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,9 @@
 //! The head of a response: the rules of `start_response`, and the choice of framing (RFC 9112, 6; PEP 3333).
 
 use alloc::vec::Vec;
+use core::fmt;
+
+use crate::config::Config;
 
 use crate::http::response_lines::{parse_status, status_line, write_field};
 
@@ -24,7 +27,6 @@ pub(crate) enum Framing {
 
 /// The response that the application has started. Its head waits here, so that it can be replaced until something
 /// is sent.
-#[derive(Debug)]
 pub(crate) struct Reply {
     head: ResponseHead,
     pub(crate) framing: Framing,
@@ -41,7 +43,6 @@ pub(crate) struct Reply {
 
 /// What the head of a response is written into: [`write`](Self::write) makes a [`ResponseHead`] of it. It belongs to no
 /// exchange, so that an application's own iterator need not run while a connection is locked.
-#[derive(Debug)]
 pub struct Draft {
     text: Vec<u8>,
     version: Version,
@@ -50,11 +51,24 @@ pub struct Draft {
 
 /// Status line and fields of a response, checked and as they go to the wire, for
 /// [`Exchange::respond_with`](crate::Exchange::respond_with).
-#[derive(Debug)]
+///
+/// One that is needed again and again can be made once and cloned: nothing is checked twice. It belongs to no exchange
+/// and to no connection.
+///
+/// ```
+/// # use wsgi_proto::*;
+/// let kept = ResponseHead::new(&Config::default(), "200 OK", [("Content-Type", "text/plain")])?;
+/// # fn handle(exchange: &mut Exchange<'_>, kept: &ResponseHead) -> Result<(), AnswerError> {
+/// exchange.answer_with(kept.clone(), "Hello\n")
+/// # }
+/// # Ok::<(), StartError>(())
+/// ```
+#[derive(Clone)]
 pub struct ResponseHead {
     text: Vec<u8>,
     status: u16,
     facts: ReplyFacts,
+    version: Version,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,7 +98,12 @@ pub(crate) struct Circumstances<'a> {
 impl Default for Reply {
     fn default() -> Self {
         Self {
-            head: ResponseHead { text: Vec::new(), status: 0, facts: ReplyFacts::default() },
+            head: ResponseHead {
+                text: Vec::new(),
+                status: 0,
+                facts: ReplyFacts::default(),
+                version: Version::Http11,
+            },
             framing: Framing::Undecided,
             total: None,
             length: 0,
@@ -128,8 +147,13 @@ impl Reply {
         Draft { text: memory, version, capitalize }
     }
 
-    /// Starts, or replaces, the response.
-    pub(crate) fn start(&mut self, head: ResponseHead) {
+    /// Starts, or replaces, the response; `version` is that of the connection.
+    pub(crate) fn start(&mut self, mut head: ResponseHead, version: Version) {
+        if head.version != version {
+            // It was written for another server.
+            head.text[..version.as_str().len()].copy_from_slice(version.as_str().as_bytes());
+            head.version = version;
+        }
         self.head = head;
     }
 
@@ -208,6 +232,32 @@ impl Reply {
     }
 }
 
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead")
+            .field("status", &self.status)
+            .field("length", &self.text.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("head", &self.head)
+            .field("framing", &self.framing)
+            .field("total", &self.total)
+            .field("joined", &self.joined.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Draft {
     /// Writes status (`"200 OK"`) and fields.
     ///
@@ -221,7 +271,7 @@ impl Draft {
     ) -> Result<ResponseHead, StartError> {
         let Self { mut text, version, capitalize } = self;
         text.clear();
-        let mut head = ResponseHead { text, status: 0, facts: ReplyFacts::default() };
+        let mut head = ResponseHead { text, status: 0, facts: ReplyFacts::default(), version };
         head.status_line(version, status)?;
         for (name, value) in headers {
             head.field(capitalize, name.as_ref(), value.as_ref())?;
@@ -231,6 +281,20 @@ impl Draft {
 }
 
 impl ResponseHead {
+    /// Writes status (`"200 OK"`) and fields, for connections with this `config`.
+    ///
+    /// # Errors
+    ///
+    /// What HTTP does not allow in them.
+    pub fn new<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        config: &Config,
+        status: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, StartError> {
+        let (version, capitalize) = (config.max_http_version, config.capitalize_response_headers);
+        Draft { text: Vec::new(), version, capitalize }.write(status, headers)
+    }
+
     pub(crate) fn status(&self) -> u16 {
         self.status
     }
@@ -302,7 +366,7 @@ mod tests {
     ) -> Result<(String, Framing, bool), StartError> {
         let mut reply = Reply { total, ..Reply::default() };
         let head = reply.draft(Version::Http11, true).write(status, headers.iter().copied())?;
-        reply.start(head);
+        reply.start(head, Version::Http11);
         let persist = reply.seal(given);
         let text = String::from_utf8(reply.head_bytes().to_vec()).unwrap();
         let text = text.replace("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "").replace("\r\n", "|");

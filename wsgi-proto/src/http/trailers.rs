@@ -2,13 +2,14 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::error::RequestError;
 use crate::http::head::Span;
 use crate::http::token::trim;
 
 /// The trailer fields of a chunked body. They are never merged with the head's fields (RFC 9110, 6.5.1).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Trailers {
     bytes: Arc<[u8]>,
     fields: Vec<(Span, Span)>,
@@ -39,5 +40,11 @@ impl Trailers {
             }),
             _ => Err(RequestError::Trailer),
         }
+    }
+}
+
+impl fmt::Debug for Trailers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trailers").field("fields", &self.fields.len()).finish_non_exhaustive()
     }
 }

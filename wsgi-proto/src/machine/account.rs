@@ -1,6 +1,7 @@
 //! The figures of one exchange, of which its record is made.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::error::RequestError;
 use crate::machine::Machine;
@@ -9,7 +10,7 @@ use crate::time::Instant;
 use crate::wsgi::record::Record;
 
 /// The figures of the current exchange.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Account {
     began: Instant,
     has_head: bool,
@@ -72,5 +73,15 @@ impl Machine {
             lost: self.state.lost(),
             cut: self.state.ours() == OurHalf::Cut,
         }
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("status", &self.status)
+            .field("refused", &self.refused)
+            .field("body_length", &self.body_length)
+            .finish_non_exhaustive()
     }
 }

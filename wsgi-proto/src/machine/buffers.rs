@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::http::head::Head;
 
@@ -18,7 +19,6 @@ const RECEIVE: usize = 16 * 1024;
 pub struct Buffers(pub(crate) Box<Memory>);
 
 /// Boxed, since it is handed to and fro for each request.
-#[derive(Debug)]
 pub(crate) struct Memory {
     pub(crate) recv: Vec<u8>,
     pub(crate) send: Vec<u8>,
@@ -63,5 +63,14 @@ impl Memory {
 impl Default for Buffers {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory")
+            .field("recv", &self.recv.len())
+            .field("send", &self.send.capacity())
+            .finish_non_exhaustive()
     }
 }

@@ -1,12 +1,15 @@
 //! What the machine waits for, how long, and what happens when it has waited too long.
 
-use crate::error::CloseReason;
-use crate::error::Lost;
-use crate::error::RequestError;
+use core::time::Duration;
+
+use crate::error::{CloseReason, LastExchange, Lost, RequestError};
 use crate::event::{Event, Io, Reason};
 use crate::machine::Machine;
 use crate::machine::state::{PeerEvent, PeerHalf, Phase};
 use crate::time::Instant;
+
+/// How long earlier answers have before the reset that shows the last one to be broken off.
+const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// A wait, unless its deadline has passed already.
@@ -15,18 +18,40 @@ impl Machine {
         let deadline = self.deadline(read, write);
         match deadline {
             Some((at, reason)) if at <= self.now.instant => {
+                let may_read = reason.waits_for_bytes() && !self.state.has_ended_input();
+                if may_read && !self.state.was_read_last() {
+                    return Some(self.last_read(deadline));
+                }
+                self.state.settle_last_read();
                 self.expired(reason);
                 None
             }
-            _ => Some(Event::Io(Io { read, write, deadline })),
+            _ => Some(Event::Io(Io { read, write, last_read: false, deadline })),
         }
+    }
+
+    /// One more read, without waiting, before the peer is given up.
+    pub(crate) fn last_read(&self, deadline: Option<(Instant, Reason)>) -> Event {
+        let deadline = deadline.or(Some((self.now.instant, Reason::Idle)));
+        Event::Io(Io { read: true, write: !self.outbox.is_empty(), last_read: true, deadline })
+    }
+
+    /// What was sent must not look complete. Earlier answers may still be on their way, which a reset would destroy.
+    pub(crate) fn abort(&mut self) -> Option<Event> {
+        let since = *self.timers.abort.get_or_insert(self.now.instant);
+        let at = if self.account.response_from > 0 { since.after(TIME_TO_LEAVE) } else { since };
+        Some(if at <= self.now.instant {
+            Event::Abort
+        } else {
+            Event::Io(Io { deadline: Some((at, Reason::Abort)), ..Io::default() })
+        })
     }
 
     fn deadline(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
         let (config, now) = (&*self.config, self.now.instant);
         let timers = &mut self.timers;
         let mut earliest: Option<(Instant, Reason)> = None;
-        let mut until = |since: &mut Option<Instant>, bound: Option<core::time::Duration>, reason| {
+        let mut until = |since: &mut Option<Instant>, bound: Option<Duration>, reason| {
             let Some(bound) = bound else { return };
             let at = since.get_or_insert(now).after(bound);
             if earliest.is_none_or(|(earlier, _)| at < earlier) {
@@ -38,6 +63,12 @@ impl Machine {
         }
         if !read {
             return earliest;
+        }
+        if let Some(since) = timers.room
+            && self.state.phase() == Phase::Open
+            && self.state.awaits_request()
+        {
+            until(&mut Some(since), Some(Duration::ZERO), Reason::Room);
         }
         match (self.state.phase(), self.state.peer()) {
             (Phase::Lingering, _) => until(&mut timers.linger, Some(config.linger_timeout), Reason::Linger),
@@ -64,6 +95,13 @@ impl Machine {
     fn expired(&mut self, reason: Reason) {
         match reason {
             Reason::Idle => self.close(CloseReason::IdleTimeout),
+            Reason::Room if self.state.peer() == PeerHalf::Head => {
+                self.refuse(RequestError::Timeout);
+                self.state.evict();
+            }
+            Reason::Room => self.close(CloseReason::Limit(LastExchange::Crowded)),
+            // Compared where it is made.
+            Reason::Abort => {}
             Reason::Head => self.refuse(RequestError::Timeout),
             Reason::Write => self.lost(Lost::TimedOut),
             Reason::Linger => self.state.end_linger(),
@@ -71,6 +109,7 @@ impl Machine {
             Reason::Read if self.state.peer() == PeerHalf::Head => self.refuse(RequestError::Timeout),
             Reason::Read => {
                 self.progress.wants_body = false;
+                self.progress.notice = true;
                 self.progress.failure = Some(RequestError::Timeout);
                 self.state.on_peer(PeerEvent::Failed);
             }

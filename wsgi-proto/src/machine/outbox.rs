@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
+use core::fmt;
 
 /// Owned pieces of up to this many bytes are copied: one more slice in a write costs more than the copy.
 const COPIED: usize = 4096;
@@ -11,12 +12,18 @@ const COPIED: usize = 4096;
 const SLICES: usize = 16;
 
 /// A block of a response: borrowed bytes are copied into the outbox, owned ones may be queued without a copy.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Piece<'a> {
     /// Copied.
     Borrowed(&'a [u8]),
     /// Queued when large, else copied.
     Owned(Bytes),
+}
+
+impl fmt::Debug for Piece<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Piece").field("len", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl Piece<'_> {
@@ -76,15 +83,19 @@ impl From<Vec<u8>> for Piece<'_> {
 }
 
 /// What to write next, in order: slices for one vectored write.
-#[derive(Debug)]
 pub struct Transmit<'a>(Slices<'a>);
 
-#[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "it lives on the stack for the length of one write")]
 enum Slices<'a> {
     /// The usual case.
     One(&'a [u8]),
     Many([&'a [u8]; SLICES], usize),
+}
+
+impl fmt::Debug for Transmit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.slices().iter().map(|slice| slice.len())).finish()
+    }
 }
 
 impl<'a> Transmit<'a> {
@@ -99,7 +110,7 @@ impl<'a> Transmit<'a> {
 }
 
 /// Invariant: positions in `large` rise and lie in `sent..=copied.len()`; `queued` is how many bytes wait.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Outbox {
     copied: Vec<u8>,
     /// How much of `copied` is transmitted.
@@ -222,6 +233,15 @@ impl Outbox {
             core::mem::swap(&mut self.copied, buffer);
             self.large = VecDeque::new();
         }
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("len", &self.len())
+            .field("transmitted", &self.transmitted)
+            .finish_non_exhaustive()
     }
 }
 

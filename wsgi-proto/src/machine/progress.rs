@@ -2,6 +2,7 @@
 //! and decides no transition.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::error::RequestError;
 use crate::http::trailers::Trailers;
@@ -17,12 +18,14 @@ pub(crate) enum Expectation {
 }
 
 /// The flow of the current exchange.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Progress {
     /// The application waits for body bytes that have not arrived.
     pub(crate) wants_body: bool,
     /// The application wants to know when the peer is gone.
     pub(crate) watches: bool,
+    /// The application has something to learn: bytes, room, an end or an error came that it may wait for.
+    pub(crate) notice: bool,
     /// Why the body cannot be read on.
     pub(crate) failure: Option<RequestError>,
     pub(crate) expectation: Expectation,
@@ -40,6 +43,7 @@ impl Progress {
     pub(crate) fn begin(&mut self) {
         self.wants_body = false;
         self.watches = false;
+        self.notice = false;
         self.failure = None;
         self.expectation = Expectation::None;
         self.continue_fields.clear();
@@ -51,5 +55,16 @@ impl Progress {
     pub(crate) fn forget(&mut self) {
         self.trailers = None;
         self.continue_fields = Vec::new();
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress")
+            .field("wants_body", &self.wants_body)
+            .field("watches", &self.watches)
+            .field("failure", &self.failure)
+            .field("expectation", &self.expectation)
+            .finish_non_exhaustive()
     }
 }

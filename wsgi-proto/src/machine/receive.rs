@@ -33,13 +33,26 @@ impl Machine {
 
     pub(crate) fn recv_commit(&mut self, n: usize) {
         self.inbox.commit(n);
-        self.progress.wants_body = false;
+        self.received();
         self.timers.read = None;
     }
 
     pub(crate) fn recv_eof(&mut self) {
         self.state.on_eof();
+        self.received();
+    }
+
+    /// Whoever waits for bytes has something to look at.
+    fn received(&mut self) {
+        self.state.settle_last_read();
         self.progress.wants_body = false;
+        self.progress.notice = true;
+    }
+
+    pub(crate) fn make_room(&mut self) {
+        if self.state.phase() == Phase::Open && self.state.awaits_request() && self.outbox.is_empty() {
+            self.timers.room.get_or_insert(self.now.instant);
+        }
     }
 
     /// Opens the exchange of the request that is ready.
@@ -63,7 +76,10 @@ impl Machine {
                 if self.state.has_ended_input() {
                     self.close(CloseReason::PeerClosed);
                     None
-                } else if !self.state.persists() {
+                } else if self.state.ends_when_idle() {
+                    if !self.state.was_read_last() {
+                        return Some(self.last_read(None));
+                    }
                     self.close(CloseReason::Shutdown);
                     None
                 } else {
@@ -95,8 +111,7 @@ impl Machine {
             && (!matches!(found, Ok(None)) || self.scan.begun(self.inbox.bytes()))
         {
             self.state.on_peer(PeerEvent::Began);
-            self.timers.restart();
-            self.timers.head = Some(self.now.instant);
+            self.timers.begin_head(self.now.instant);
         }
         let Some(section) = found? else { return Ok(false) };
         let bytes = &self.inbox.bytes()[section.start..section.end];

@@ -145,8 +145,10 @@ impl Machine {
     }
 
     pub(crate) fn transmitted(&mut self, n: usize) {
+        let was_full = self.is_full();
         self.outbox.transmitted(n);
         self.timers.write = None;
+        self.progress.notice |= self.outbox.is_empty() || was_full && !self.is_full();
     }
 
     /// Nothing can be sent any more.
@@ -155,6 +157,7 @@ impl Machine {
             return;
         }
         self.state.on_lost(cause);
+        self.progress.notice = true;
         self.account.transmitted = Some(self.outbox.total_transmitted());
         self.outbox.discard();
     }

@@ -148,6 +148,10 @@ impl RecordState {
 pub(crate) enum Ending {
     /// As many as the peer likes.
     Open,
+    /// As many as the current one promises, and then one: its response is the last.
+    NextIsLast,
+    /// The current one, or the next one that arrives, is the last: its response says so.
+    LastExchange,
     /// The server stops, but the head of the current response has promised to go on: one more, if something of its
     /// request has been received by the end of this one.
     Promised,
@@ -162,6 +166,10 @@ pub(crate) enum Ending {
 /// What happened to the prospects of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndingEvent {
+    /// The next head that is sent has to say `close`; that of the current response, if there is one, is not sent.
+    LastExchange,
+    /// The same, when the head of the current response is sent.
+    LastExchangeAfterHead,
     /// The server stops; the head of the current response, if there is one, is not sent.
     Stop,
     /// The server stops; the head of the current response is sent.
@@ -177,8 +185,17 @@ pub(crate) enum EndingEvent {
 impl Ending {
     const fn after(self, event: EndingEvent) -> Option<Self> {
         Some(match (self, event) {
-            (Self::Open | Self::Promised, EndingEvent::StopAfterHead) => Self::Promised,
-            (Self::Open | Self::Promised, EndingEvent::Stop | EndingEvent::Close) => Self::Ended,
+            (Self::Open | Self::NextIsLast, EndingEvent::LastExchange) => Self::LastExchange,
+            (Self::Open, EndingEvent::LastExchangeAfterHead) => Self::NextIsLast,
+            // What is asked for is so already, or the connection ends even earlier.
+            (same, EndingEvent::LastExchange | EndingEvent::LastExchangeAfterHead) => same,
+            (Self::Open | Self::NextIsLast | Self::Promised, EndingEvent::StopAfterHead) => Self::Promised,
+            (Self::LastExchange, EndingEvent::Stop | EndingEvent::StopAfterHead | EndingEvent::Close) => {
+                Self::Ended
+            }
+            (Self::Open | Self::NextIsLast | Self::Promised, EndingEvent::Stop | EndingEvent::Close) => {
+                Self::Ended
+            }
             (Self::Answered, EndingEvent::Stop | EndingEvent::StopAfterHead) => Self::Answered,
             (Self::Answered | Self::Ended, EndingEvent::Close) => Self::Ended,
             (Self::Ended, EndingEvent::Stop | EndingEvent::StopAfterHead) => Self::Ended,
@@ -187,8 +204,47 @@ impl Ending {
                 Self::Evicted
             }
             (Self::Open, EndingEvent::NextExchange) => Self::Open,
+            (Self::NextIsLast, EndingEvent::NextExchange) => Self::LastExchange,
             (Self::Promised, EndingEvent::NextExchange) => Self::Answered,
-            (Self::Answered | Self::Ended | Self::Evicted, EndingEvent::NextExchange) => return None,
+            (
+                Self::LastExchange | Self::Answered | Self::Ended | Self::Evicted,
+                EndingEvent::NextExchange,
+            ) => return None,
+        })
+    }
+}
+
+/// The one last read before a wait for the peer is given up: what has arrived in time counts, however late the driver is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum LastRead {
+    /// None is due.
+    NotDue,
+    /// The driver has to read once more, without waiting.
+    Due,
+    /// It did, and nothing was there.
+    Empty,
+}
+
+/// What happened to the last read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastReadEvent {
+    /// A wait for the peer is over.
+    Ask,
+    /// Nothing was there.
+    Nothing,
+    /// Something was there, or the wait has been given up.
+    Settled,
+}
+
+impl LastRead {
+    const fn after(self, event: LastReadEvent) -> Option<Self> {
+        Some(match (self, event) {
+            (Self::NotDue | Self::Due, LastReadEvent::Ask) => Self::Due,
+            (Self::Due, LastReadEvent::Nothing) => Self::Empty,
+            (Self::NotDue | Self::Due | Self::Empty, LastReadEvent::Settled) => Self::NotDue,
+            (Self::Empty, LastReadEvent::Ask) | (Self::NotDue | Self::Empty, LastReadEvent::Nothing) => {
+                return None;
+            }
         })
     }
 }
@@ -232,6 +288,8 @@ pub(crate) enum Phase {
     Flushing,
     /// As flushing, but nothing is in flight that a reset could destroy, or nobody has the time: no linger.
     Leaving,
+    /// What was sent must not look complete: after the outbox comes no close of our half, but a reset.
+    Breaking,
     /// Our half is closed; unread input is read and dropped, so that no reset destroys the last answer.
     Lingering,
     /// Over.
@@ -245,6 +303,8 @@ pub(crate) enum PhaseEvent {
     Closing,
     /// There is no further exchange, and no reason to linger.
     ClosingAtOnce,
+    /// There is no further exchange, and the last response is broken off where nothing else shows it.
+    Breaking,
     /// Our half was closed.
     WriteClosed,
     /// The linger is over, or the connection is lost.
@@ -256,9 +316,13 @@ impl Phase {
         Some(match (self, event) {
             (Self::Open, PhaseEvent::Closing) => Self::Flushing,
             (Self::Open, PhaseEvent::ClosingAtOnce) => Self::Leaving,
+            (Self::Open, PhaseEvent::Breaking) => Self::Breaking,
             (Self::Flushing, PhaseEvent::WriteClosed) => Self::Lingering,
-            (Self::Leaving, PhaseEvent::WriteClosed) => Self::Closed,
-            (Self::Open | Self::Flushing | Self::Leaving | Self::Lingering, PhaseEvent::Over) => Self::Closed,
+            (Self::Leaving | Self::Breaking, PhaseEvent::WriteClosed) => Self::Closed,
+            (
+                Self::Open | Self::Flushing | Self::Leaving | Self::Breaking | Self::Lingering,
+                PhaseEvent::Over,
+            ) => Self::Closed,
             _ => return None,
         })
     }
@@ -285,6 +349,8 @@ pub(crate) enum Turn {
     TakenOver,
     /// Close our half.
     CloseWrite,
+    /// Reset the connection, when earlier answers have had the time to leave.
+    Abort,
     /// Read and drop until the peer closes.
     Linger,
     /// Nothing is left to do.
@@ -303,6 +369,7 @@ pub(crate) struct State {
     /// How the record of each exchange begins: wanted or skipped.
     fresh_record: RecordState,
     ending: Ending,
+    last_read: LastRead,
     transport: Transport,
     phase: Phase,
     /// Why the connection ends, as far as it is known. It is reported and decides nothing.
@@ -317,6 +384,7 @@ impl State {
             record: RecordState::Wanted,
             fresh_record: RecordState::Wanted,
             ending: Ending::Open,
+            last_read: LastRead::NotDue,
             transport: Transport::Open,
             phase: Phase::Open,
             reason: None,
@@ -338,8 +406,9 @@ impl State {
             }
             (OurHalf::Done | OurHalf::Cut | OurHalf::TakenOver, _, _, RecordState::AfterFlush) => Turn::Flush,
             (_, _, Phase::Open, _) => Turn::Flush,
-            (_, _, Phase::Flushing | Phase::Leaving, _) if flushed => Turn::CloseWrite,
-            (_, _, Phase::Flushing | Phase::Leaving, _) => Turn::Flush,
+            (_, _, Phase::Flushing | Phase::Leaving | Phase::Breaking, _) if !flushed => Turn::Flush,
+            (_, _, Phase::Flushing | Phase::Leaving, _) => Turn::CloseWrite,
+            (_, _, Phase::Breaking, _) => Turn::Abort,
             (_, _, Phase::Lingering, _) => Turn::Linger,
             (_, _, Phase::Closed, _) => Turn::Closed,
         }
@@ -377,12 +446,17 @@ impl State {
 
     /// Whether another exchange may follow this one.
     pub(crate) const fn persists(&self) -> bool {
-        matches!(self.ending, Ending::Open | Ending::Promised)
+        matches!(self.ending, Ending::Open | Ending::NextIsLast | Ending::Promised)
+    }
+
+    /// Whether a request that has not begun is not waited for any more.
+    pub(crate) const fn ends_when_idle(&self) -> bool {
+        matches!(self.ending, Ending::Answered | Ending::Ended | Ending::Evicted)
     }
 
     /// Whether it is worth reading the rest of a body to get at the next request.
     pub(crate) const fn may_drain(&self) -> bool {
-        matches!(self.ending, Ending::Open)
+        matches!(self.ending, Ending::Open | Ending::NextIsLast)
     }
 
     /// Whether the application has a request whose response is not over.
@@ -475,12 +549,55 @@ impl State {
 
     /// The server stops.
     pub(crate) fn stop(&mut self) {
-        if self.phase == Phase::Open {
-            self.reason.get_or_insert(CloseReason::Shutdown);
-        }
+        self.note(CloseReason::Shutdown);
         // A head that is out and has not said `close` lets the peer expect an answer to what it has sent ahead.
-        let head_is_sent = matches!(self.ours, OurHalf::Sending | OurHalf::Done);
-        self.on_ending(if head_is_sent { EndingEvent::StopAfterHead } else { EndingEvent::Stop });
+        self.on_ending(if self.head_is_sent() { EndingEvent::StopAfterHead } else { EndingEvent::Stop });
+    }
+
+    /// The next head says `close`.
+    pub(crate) fn last_exchange(&mut self, reason: CloseReason) {
+        self.note(reason);
+        self.on_ending(if self.head_is_sent() {
+            EndingEvent::LastExchangeAfterHead
+        } else {
+            EndingEvent::LastExchange
+        });
+    }
+
+    fn head_is_sent(&self) -> bool {
+        matches!(self.ours, OurHalf::Sending | OurHalf::Done)
+    }
+
+    /// Keeps a reason to end for when it does.
+    fn note(&mut self, reason: CloseReason) {
+        if self.phase == Phase::Open {
+            self.reason.get_or_insert(reason);
+        }
+    }
+
+    /// Whether a wait for the peer has been looked at once more. If not, that is due from now on.
+    pub(crate) fn was_read_last(&mut self) -> bool {
+        match self.last_read.after(LastReadEvent::Ask) {
+            Some(next) => {
+                self.last_read = next;
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// The last read has found nothing. No effect when none is due.
+    pub(crate) fn on_nothing(&mut self) {
+        if let Some(next) = self.last_read.after(LastReadEvent::Nothing) {
+            self.last_read = next;
+        }
+    }
+
+    /// The next wait for the peer has a last read of its own.
+    pub(crate) fn settle_last_read(&mut self) {
+        if let Some(next) = self.last_read.after(LastReadEvent::Settled) {
+            self.last_read = next;
+        }
     }
 
     /// Somebody waits for the place of this connection.
@@ -514,8 +631,9 @@ impl State {
         self.on_phase(PhaseEvent::Over);
     }
 
-    /// There is no further exchange. `flushed`: nothing waits in the outbox.
-    pub(crate) fn close(&mut self, reason: CloseReason, flushed: bool) {
+    /// There is no further exchange. `flushed`: nothing waits in the outbox. `looks_complete`: nothing that was sent shows
+    /// that the last response was broken off.
+    pub(crate) fn close(&mut self, reason: CloseReason, flushed: bool, looks_complete: bool) {
         match reason {
             // What was refused says more than what was asked of the server meanwhile.
             CloseReason::Refused(_) | CloseReason::Cut => self.reason = Some(reason),
@@ -524,12 +642,16 @@ impl State {
         // An answer may still be on its way, and a reset would destroy it.
         let nothing_in_flight = self.ours == OurHalf::Idle && self.ending != Ending::Answered && flushed;
         let at_once = nothing_in_flight || self.ending == Ending::Evicted;
-        self.on_phase(if at_once { PhaseEvent::ClosingAtOnce } else { PhaseEvent::Closing });
+        self.on_phase(match (self.ours, looks_complete) {
+            (OurHalf::Cut, true) => PhaseEvent::Breaking,
+            _ if at_once => PhaseEvent::ClosingAtOnce,
+            _ => PhaseEvent::Closing,
+        });
     }
 
     /// Our half was closed. No effect when nothing asked for it.
     pub(crate) fn on_write_closed(&mut self) {
-        if matches!(self.phase, Phase::Flushing | Phase::Leaving) {
+        if matches!(self.phase, Phase::Flushing | Phase::Leaving | Phase::Breaking) {
             self.on_phase(PhaseEvent::WriteClosed);
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::error::CloseReason;
 use crate::event::Event;
+use crate::http::response::Framing;
 use crate::machine::Machine;
 use crate::machine::state::{AfterRecord, OurHalf, Turn};
 use crate::time::Now;
@@ -35,6 +36,7 @@ impl Machine {
             Turn::Flush => self.wait(false),
             Turn::TakenOver => Some(Event::TakenOver),
             Turn::CloseWrite => Some(Event::ShutdownWrite),
+            Turn::Abort => self.abort(),
             Turn::Linger => self.linger(),
             Turn::Closed => Some(Event::Closed(self.state.reason())),
         }
@@ -68,6 +70,7 @@ impl Machine {
 
     /// No further exchange: flush, close our half, linger.
     pub(crate) fn close(&mut self, reason: CloseReason) {
-        self.state.close(reason, self.outbox.is_empty());
+        let looks_complete = self.reply.framing == Framing::UntilClose;
+        self.state.close(reason, self.outbox.is_empty(), looks_complete);
     }
 }

@@ -11,11 +11,19 @@ pub(crate) struct Timers {
     pub(crate) write: Option<Instant>,
     pub(crate) drain: Option<Instant>,
     pub(crate) linger: Option<Instant>,
+    /// Since when somebody waits for the place of this connection.
+    pub(crate) room: Option<Instant>,
+    pub(crate) abort: Option<Instant>,
 }
 
 impl Timers {
     /// All deadlines count anew, but that of a write which is under way.
     pub(crate) fn restart(&mut self) {
         *self = Self { write: self.write, ..Self::default() };
+    }
+
+    /// A head begins to arrive: it has its own deadlines, and is in the way as the idle connection was.
+    pub(crate) fn begin_head(&mut self, now: Instant) {
+        *self = Self { write: self.write, room: self.room, head: Some(now), ..Self::default() };
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use crate::http::head::Head;
@@ -13,7 +14,7 @@ use crate::peer::Peer;
 use crate::error::RequestError;
 
 /// The account of one exchange. Taken once, by `Connection::take_record`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Record {
     /// The request; `None` when no valid head arrived.
     pub head: Option<Arc<Head>>,
@@ -39,4 +40,18 @@ pub struct Record {
     pub lost: Option<Lost>,
     /// Whether the response ended before it was complete.
     pub cut: bool,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("status", &self.status)
+            .field("body_length", &self.body_length)
+            .field("response_length", &self.response_length)
+            .field("elapsed", &self.elapsed)
+            .field("refused", &self.refused)
+            .field("lost", &self.lost)
+            .field("cut", &self.cut)
+            .finish_non_exhaustive()
+    }
 }

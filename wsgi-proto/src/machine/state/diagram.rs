@@ -39,12 +39,19 @@ fn table<S: Copy + Debug, E: Copy + Debug>(
     Table { name, about, ways }
 }
 
-fn tables() -> [Table; 6] {
+fn tables() -> [Table; 7] {
     [
         table("peer's half", "the request", &PEER, &PEER_EVENTS, PeerHalf::after),
         table("our half", "the response", &OURS, &OUR_EVENTS, OurHalf::after),
         table("record", "its account", &RECORDS, &RECORD_EVENTS, RecordState::after),
         table("ending", "whether another exchange may follow", &ENDINGS, &ENDING_EVENTS, Ending::after),
+        table(
+            "last read",
+            "the one more before a wait for the peer is given up",
+            &LAST_READS,
+            &LAST_READ_EVENTS,
+            LastRead::after,
+        ),
         table("transport", "what still can be carried", &TRANSPORTS, &TRANSPORT_EVENTS, Transport::after),
         table("phase", "the connection itself", &PHASES, &PHASE_EVENTS, Phase::after),
     ]
@@ -58,7 +65,7 @@ fn text() -> String {
         let mut at = 0;
         while at < ways.len() {
             let state = &ways[at].0;
-            let mut line = format!("  {state:<10}");
+            let mut line = format!("  {state:<12}");
             let mut separator = "";
             while at < ways.len() && ways[at].0 == *state {
                 let (_, event, next) = &ways[at];

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use std::collections::{HashMap, HashSet};
 
 use super::*;
-use crate::error::RequestError;
+use crate::error::{LastExchange, RequestError};
 
 pub(super) const PEER: [PeerHalf; 5] =
     [PeerHalf::Idle, PeerHalf::Head, PeerHalf::Body, PeerHalf::Done, PeerHalf::Failed];
@@ -33,23 +33,40 @@ pub(super) const OUR_EVENTS: [OurEvent; 7] = [
 pub(super) const RECORDS: [RecordState; 4] =
     [RecordState::Wanted, RecordState::AfterFlush, RecordState::Skipped, RecordState::Taken];
 pub(super) const RECORD_EVENTS: [RecordEvent; 2] = [RecordEvent::FlushFirst, RecordEvent::Taken];
-pub(super) const ENDINGS: [Ending; 5] =
-    [Ending::Open, Ending::Promised, Ending::Answered, Ending::Ended, Ending::Evicted];
-pub(super) const ENDING_EVENTS: [EndingEvent; 5] = [
+pub(super) const ENDINGS: [Ending; 7] = [
+    Ending::Open,
+    Ending::NextIsLast,
+    Ending::LastExchange,
+    Ending::Promised,
+    Ending::Answered,
+    Ending::Ended,
+    Ending::Evicted,
+];
+pub(super) const ENDING_EVENTS: [EndingEvent; 7] = [
+    EndingEvent::LastExchange,
+    EndingEvent::LastExchangeAfterHead,
     EndingEvent::Stop,
     EndingEvent::StopAfterHead,
     EndingEvent::Close,
     EndingEvent::Evict,
     EndingEvent::NextExchange,
 ];
+pub(super) const LAST_READS: [LastRead; 3] = [LastRead::NotDue, LastRead::Due, LastRead::Empty];
+pub(super) const LAST_READ_EVENTS: [LastReadEvent; 3] =
+    [LastReadEvent::Ask, LastReadEvent::Nothing, LastReadEvent::Settled];
 pub(super) const TRANSPORTS: [Transport; 3] =
     [Transport::Open, Transport::HalfClosed, Transport::Lost(Lost::Reset)];
 pub(super) const TRANSPORT_EVENTS: [TransportEvent; 2] =
     [TransportEvent::Eof, TransportEvent::Lost(Lost::Reset)];
-pub(super) const PHASES: [Phase; 5] =
-    [Phase::Open, Phase::Flushing, Phase::Leaving, Phase::Lingering, Phase::Closed];
-pub(super) const PHASE_EVENTS: [PhaseEvent; 4] =
-    [PhaseEvent::Closing, PhaseEvent::ClosingAtOnce, PhaseEvent::WriteClosed, PhaseEvent::Over];
+pub(super) const PHASES: [Phase; 6] =
+    [Phase::Open, Phase::Flushing, Phase::Leaving, Phase::Breaking, Phase::Lingering, Phase::Closed];
+pub(super) const PHASE_EVENTS: [PhaseEvent; 5] = [
+    PhaseEvent::Closing,
+    PhaseEvent::ClosingAtOnce,
+    PhaseEvent::Breaking,
+    PhaseEvent::WriteClosed,
+    PhaseEvent::Over,
+];
 
 /// Every combination of the parts, reachable or not.
 fn all_states() -> impl Iterator<Item = State> {
@@ -57,15 +74,18 @@ fn all_states() -> impl Iterator<Item = State> {
     halves.flat_map(|(peer, ours)| {
         RECORDS.into_iter().flat_map(move |record| {
             ENDINGS.into_iter().flat_map(move |ending| {
-                TRANSPORTS.into_iter().flat_map(move |transport| {
-                    PHASES.map(move |phase| State {
-                        peer,
-                        ours,
-                        record,
-                        ending,
-                        transport,
-                        phase,
-                        ..State::new()
+                LAST_READS.into_iter().flat_map(move |last_read| {
+                    TRANSPORTS.into_iter().flat_map(move |transport| {
+                        PHASES.map(move |phase| State {
+                            peer,
+                            ours,
+                            record,
+                            ending,
+                            last_read,
+                            transport,
+                            phase,
+                            ..State::new()
+                        })
                     })
                 })
             })
@@ -92,14 +112,16 @@ fn the_tables_have_these_ways_and_no_others() {
     assert_eq!(row(&PEER, &PEER_EVENTS, PeerHalf::after), "H---F- -BD-F- ---DF- ----FI ------");
     assert_eq!(row(&OURS, &OUR_EVENTS, OurHalf::after), "O--D--- -S-DC-- --D-CT- ------I ------- -------");
     assert_eq!(row(&RECORDS, &RECORD_EVENTS, RecordState::after), "AT AT AT --");
-    assert_eq!(row(&ENDINGS, &ENDING_EVENTS, Ending::after), "EPEEO EPEEA AAEE- EEEE- EEEE-");
-    assert_eq!(row(&TRANSPORTS, &TRANSPORT_EVENTS, Transport::after), "HL HL LL");
-    assert_eq!(row(&PHASES, &PHASE_EVENTS, Phase::after), "FL-C --LC --CC ---C ----");
-    // Two endings begin with the same letter.
     assert_eq!(
-        ENDING_EVENTS.map(|event| Ending::Evicted.after(event) == Some(Ending::Evicted)),
-        [true, true, true, true, false]
+        row(&ENDINGS, &ENDING_EVENTS, Ending::after),
+        "LNEPEEO LNEPEEL LLEEEE- PPEPEEA AAAAEE- EEEEEE- EEEEEE-"
     );
+    assert_eq!(row(&LAST_READS, &LAST_READ_EVENTS, LastRead::after), "D-N DEN --N");
+    assert_eq!(row(&TRANSPORTS, &TRANSPORT_EVENTS, Transport::after), "HL HL LL");
+    assert_eq!(row(&PHASES, &PHASE_EVENTS, Phase::after), "FLB-C ---LC ---CC ---CC ----C -----");
+    // Two endings begin with the same letter.
+    let evicted = ENDING_EVENTS.map(|event| Ending::Evicted.after(event));
+    assert!(evicted[..6].iter().all(|next| *next == Some(Ending::Evicted)));
     assert!(ENDINGS.iter().all(|ending| ending.after(EndingEvent::Evict) == Some(Ending::Evicted)));
 }
 
@@ -125,11 +147,12 @@ fn each_combination_has_the_turn_that_its_parts_ask_for() {
             assert_ne!(state.record, RecordState::Taken, "{at}");
             assert!(flushed || state.record == RecordState::Wanted, "{at}");
         }
-        if matches!(turn, Turn::CloseWrite | Turn::TakenOver) {
+        if matches!(turn, Turn::CloseWrite | Turn::Abort | Turn::TakenOver) {
             assert!(flushed, "nothing is left behind in the outbox: {at}");
         }
         let ends = [
             (Turn::CloseWrite, &[Phase::Flushing, Phase::Leaving][..]),
+            (Turn::Abort, &[Phase::Breaking]),
             (Turn::Linger, &[Phase::Lingering]),
             (Turn::Closed, &[Phase::Closed]),
         ];
@@ -139,7 +162,8 @@ fn each_combination_has_the_turn_that_its_parts_ask_for() {
         }
         if turn == Turn::Flush {
             let waits_for_record = state.record == RecordState::AfterFlush && !flushed;
-            let closes = matches!(state.phase, Phase::Flushing | Phase::Leaving) && !flushed;
+            let closes =
+                matches!(state.phase, Phase::Flushing | Phase::Leaving | Phase::Breaking) && !flushed;
             let hands_over = state.ours == OurHalf::TakenOver && !flushed;
             // The last one is never reached: the record was taken and nothing came of it.
             let stuck = state.phase == Phase::Open && state.record == RecordState::Taken;
@@ -151,7 +175,7 @@ fn each_combination_has_the_turn_that_its_parts_ask_for() {
 /// Something that the rest of the crate can tell the states, where it can.
 type Move = (&'static str, fn(&State) -> bool, fn(&mut State));
 
-const MOVES: [Move; 24] = [
+const MOVES: [Move; 29] = [
     (
         "a head begins",
         |s| s.turn(true) == Turn::AwaitRequest && s.peer == PeerHalf::Idle,
@@ -189,12 +213,12 @@ const MOVES: [Move; 24] = [
     (
         "the end of an idle wait",
         |s| s.turn(true) == Turn::AwaitRequest && s.peer == PeerHalf::Idle,
-        |s| s.close(CloseReason::IdleTimeout, true),
+        |s| s.close(CloseReason::IdleTimeout, true, false),
     ),
     (
         "the same with an answer in flight",
         |s| s.turn(true) == Turn::AwaitRequest && s.peer == PeerHalf::Idle,
-        |s| s.close(CloseReason::PeerClosed, false),
+        |s| s.close(CloseReason::PeerClosed, false, false),
     ),
     ("the request is taken", |s| s.turn(true) == Turn::Request, |s| s.on_ours(OurEvent::Taken)),
     (
@@ -237,10 +261,29 @@ const MOVES: [Move; 24] = [
         |s| s.record_is_due(true),
         |s| {
             if s.on_record_taken() == AfterRecord::Close {
-                s.close(CloseReason::Finished, false);
+                s.close(CloseReason::Finished, false, false);
             }
         },
     ),
+    (
+        "the record of one that looks complete is taken",
+        |s| s.record_is_due(true),
+        |s| {
+            if s.on_record_taken() == AfterRecord::Close {
+                s.close(CloseReason::Cut, true, true);
+            }
+        },
+    ),
+    ("a last exchange", |_| true, |s| s.last_exchange(CloseReason::Limit(LastExchange::Age))),
+    (
+        "a last read",
+        |s| s.turn(true) == Turn::AwaitRequest || s.exchange_is_open(),
+        |s| {
+            s.was_read_last();
+        },
+    ),
+    ("nothing was there", |_| true, State::on_nothing),
+    ("something was there", |_| true, State::settle_last_read),
     ("a stop", |_| true, State::stop),
     ("eof", |_| true, State::on_eof),
     ("a loss", |_| true, |s| s.on_lost(Lost::Reset)),
@@ -285,6 +328,8 @@ fn what_always_holds_does_in_every_state_that_can_be_reached() {
         assert!(state.lost().is_none() || state.phase == Phase::Closed, "{at}");
         assert!(!(state.ours == OurHalf::Cut || state.peer == PeerHalf::Failed) || !state.persists(), "{at}");
         assert!(!state.may_drain() || state.persists(), "{at}");
+        assert!(!state.ends_when_idle() || !state.persists(), "{at}");
+        assert!(state.phase != Phase::Breaking || state.ours == OurHalf::Cut, "{at}");
         let stuck = state.turn(true) == Turn::Flush;
         assert!(!stuck, "nothing would come of it: {at}");
         assert!(state.phase == Phase::Open || state.reason.is_some(), "it ends without a reason: {at}");
@@ -325,7 +370,8 @@ fn every_connection_can_end_and_none_comes_back() {
     assert_eq!(ending.len(), found.len(), "a connection that can never end");
     // A phase is left for a later one only, and a prospect that is gone stays gone.
     let order: BTreeMap<&str, usize> =
-        [("Open", 0), ("Flushing", 1), ("Leaving", 1), ("Lingering", 2), ("Closed", 3)].into();
+        [("Open", 0), ("Flushing", 1), ("Leaving", 1), ("Breaking", 1), ("Lingering", 2), ("Closed", 3)]
+            .into();
     let place = |state: &State| order[&*format!("{:?}", state.phase)];
     for from in found.keys() {
         for to in steps(from) {
@@ -345,7 +391,7 @@ fn what_was_refused_or_cut_says_more_than_a_stop() {
     ] {
         let mut state = State::new();
         state.stop();
-        state.close(reason, true);
+        state.close(reason, true, false);
         assert_eq!(state.reason(), wanted);
     }
     let mut state = State::new();

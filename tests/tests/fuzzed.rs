@@ -1,0 +1,33 @@
+//! The fuzz target `operations` makes every call that the machine offers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The names of the public functions in `source`.
+fn public(source: &str) -> impl Iterator<Item = &str> {
+    let named = source.lines().filter_map(|line| line.trim_start().strip_prefix("pub fn "));
+    named.filter_map(|rest| rest.split(['(', '<']).next())
+}
+
+#[test]
+fn every_public_call_of_the_machine_is_fuzzed() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let proto = root.join("wsgi-proto/src");
+    let fuzzed =
+        read(&root.join("fuzz/fuzz_targets/operations.rs")) + &read(&root.join("tests/src/machine/mod.rs"));
+    let mut missing = Vec::new();
+    for file in ["connection.rs", "exchange.rs", "exchange/input.rs", "exchange/output.rs", "config.rs"] {
+        let source = read(&proto.join(file));
+        let before_tests = source.split("#[cfg(test)]").next().unwrap_or_default();
+        for name in public(before_tests) {
+            if !fuzzed.contains(&format!(".{name}(")) && !fuzzed.contains(&format!("::{name}(")) {
+                missing.push(format!("{file}: {name}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not called by fuzz/fuzz_targets/operations.rs: {missing:#?}");
+}
