@@ -8,6 +8,7 @@ mod checks;
 mod command;
 mod conform;
 mod fuzz;
+mod layers;
 mod no_std;
 mod platforms;
 
@@ -44,6 +45,11 @@ struct Step {
 /// The steps of `ci` in their order: what fails fast comes first.
 const CI: &[Step] = &[
     Step { name: "fmt", about: "the format of every crate, the fuzz crate too", run: checks::fmt },
+    Step {
+        name: "layers",
+        about: "imports follow the layers of ARCHITECTURE.md, name the defining module, form no cycle",
+        run: layers::run,
+    },
     Step { name: "clippy", about: "lints, package by package, warnings as errors", run: checks::clippy },
     Step { name: "docs", about: "documentation without warnings", run: checks::docs },
     Step { name: "no-std", about: "wsgi-proto links no std, and the proof of it can fail", run: no_std::run },
