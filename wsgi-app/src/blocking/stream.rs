@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Buf, Bytes};
 use wsgi_proto::{Lost, SendError};
 
-use super::wire::Wire;
-use crate::shared::Handle;
-use crate::take_over;
+use crate::application::upgrade;
+use crate::exchange::handle::Handle;
+use crate::io::blocking::Wire;
 
 /// The bare stream of a connection that speaks something else than HTTP now. It begins with what the client had sent
 /// already. Dropping it closes the connection; a client with TLS is told the end by [`shutdown`](Self::shutdown) alone.
@@ -24,7 +24,7 @@ pub struct Stream {
 
 pub(super) fn take_over(handle: &Handle) -> Result<Stream, SendError> {
     let wire = handle.wire().ok_or(SendError::Lost(Lost::Transport))?;
-    let unread = handle.block_on(take_over::take_over(handle))?.into_unread();
+    let unread = handle.block_on(upgrade::take_over(handle))?.into_unread();
     wire.leave();
     Ok(Stream { unread: Mutex::new(unread), writing: Mutex::default(), wire })
 }

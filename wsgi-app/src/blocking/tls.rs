@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection};
 
-use super::wire::{Line, Wire, unless_it_blocks};
-use super::{Application, Blocking};
-use crate::handshake::serve_after_handshake;
-use crate::register::Permit;
+use crate::blocking::application::{Application, Blocking};
+use crate::connection::handshake::serve_after_handshake;
+use crate::io::blocking::{Line, Wire, unless_it_blocks};
+use crate::registry::Permit;
 use crate::server::Server;
 
 /// Reads of one call that may bring nothing: a client could go on for ever with records that are empty.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
-use crate::{Error, Result};
+use crate::exchange::error::{Error, Result};
 
 /// Bytes that one read of a [`Body::reader`] asks for.
 const BLOCK: usize = 64 * 1024;

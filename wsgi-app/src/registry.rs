@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use wsgi_proto::Instant;
 
-use crate::blocking::Wire;
-use crate::shared::{Order, Shared};
+use crate::exchange::shared::{Order, Shared};
+use crate::io::blocking::Wire;
 
 /// How long a new connection may take for its handshake and its first request before it has to make room for another.
-pub(crate) const FRESH: Duration = Duration::from_millis(500);
+const FRESH: Duration = Duration::from_millis(500);
 
 /// A connection's place in the register; it is left when this is dropped.
 #[derive(Debug)]

@@ -1,8 +1,20 @@
 //! What an application is.
 
+pub(crate) mod body;
+pub(crate) mod environ;
+mod fields;
+#[cfg(feature = "futures-io")]
+mod futures_io;
+pub(crate) mod input;
+pub(crate) mod start_response;
+pub(crate) mod upgrade;
+
 use std::future::Future;
 
-use crate::{Body, Environ, Result, StartResponse};
+use crate::application::body::Body;
+use crate::application::environ::Environ;
+use crate::application::start_response::StartResponse;
+use crate::exchange::error::Result;
 
 /// An application: it is called once a request, starts the response and returns the body.
 ///

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::{Input, Stream};
+use crate::application::input::Input;
+use crate::application::upgrade::Stream;
 
 impl AsyncRead for Input {
     fn poll_read(

@@ -8,11 +8,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::application::Application;
-use crate::drive::serve_connection;
-use crate::register::Permit;
+use crate::connection::serve_connection;
+use crate::exchange::shared::Order;
+use crate::io::transport::Transport;
+use crate::registry::Permit;
 use crate::server::Server;
-use crate::shared::Order;
-use crate::transport::Transport;
 
 /// Runs a handshake (of TLS) in the connection's own task, and then [serves](serve_connection) what it brings. `sleep` is
 /// the runtime's, for `handshake_timeout`.

@@ -4,12 +4,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use wsgi_proto::{StartError, Trailers};
+use wsgi_proto::{SendError, StartError, Trailers};
 
-use crate::fields::Fields;
-use crate::shared::Handle;
-use crate::take_over::{self, Stream};
-use crate::{InputError, SendError};
+use crate::application::fields::Fields;
+use crate::application::upgrade::{self, Stream};
+use crate::exchange::error::InputError;
+use crate::exchange::handle::Handle;
 
 /// The request body. Reading it for the first time sends the `100 Continue` that a client may wait for.
 ///
@@ -166,7 +166,7 @@ impl Input {
     ///
     /// [`SendError::NotSwitching`] without a started 101, or before the request body was read.
     pub async fn take_over(&self) -> Result<Stream, SendError> {
-        take_over::take_over(&self.handle).await
+        upgrade::take_over(&self.handle).await
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::accept::AcceptFailure;
-use crate::register::{Report, ServerHandle};
-use crate::server::Server;
+use crate::registry::{Report, ServerHandle};
+use crate::server::accept_error::AcceptFailure;
+use crate::server::{Place, Server};
 
 /// How long connections that were cut have to notice it.
 const CUT: Duration = Duration::from_secs(1);
@@ -20,31 +18,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How long accepting pauses when descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Where a listener accepts connections.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The internet address that it is bound to, if that is what it is bound to.
-    pub address: Option<SocketAddr>,
-    /// The path of its unix socket; else empty.
-    pub path: String,
-    /// Whether it speaks TLS.
-    pub encrypted: bool,
-}
-
-impl Place {
-    /// That of a listener which is bound to an internet address, and does not speak TLS.
-    pub fn tcp(address: io::Result<SocketAddr>) -> Self {
-        Self { address: address.ok(), ..Self::local(None) }
-    }
-
-    /// That of a listener which is bound to a unix socket, or takes its connections from elsewhere, and does not speak
-    /// TLS.
-    pub fn local(path: Option<&Path>) -> Self {
-        let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-        Self { address: None, path, encrypted: false }
-    }
-}
 
 impl<A> Server<A> {
     /// Accepts on all `listeners` by `accept`, and calls `start` for each connection, until `handle` is told to stop or a listener

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use wsgi_proto::SendError;
 
-use crate::shared::Handle;
-use crate::transport::Transport;
+use crate::exchange::handle::Handle;
+use crate::io::transport::Transport;
 
 /// The bare stream of a connection that speaks something else than HTTP now. It begins with what the client had sent
 /// already. Dropping it closes the connection; a client with TLS is told the end by [`shutdown`](Self::shutdown) alone.

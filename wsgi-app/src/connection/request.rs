@@ -8,15 +8,16 @@ use std::task::Poll;
 use bytes::Bytes;
 use wsgi_proto::{BodyError, Record, SendError};
 
-use crate::body::Kind;
-use crate::drive::Driver;
-use crate::environ::Environ;
-use crate::error::chain;
+use crate::application::Application;
+use crate::application::body::{Body, Kind};
+use crate::application::environ::Environ;
+use crate::application::start_response::{StartResponse, room, send};
+use crate::connection::Driver;
+use crate::context::catch_panic;
+use crate::exchange::error::{Error, InputError, chain};
+use crate::exchange::handle::Handle;
+use crate::io::transport::Transport;
 use crate::server::{Core, Server};
-use crate::shared::Handle;
-use crate::start_response::{StartResponse, room, send};
-use crate::transport::Transport;
-use crate::{Application, Body, Error, InputError, guard};
 
 /// Why a response is not what it should be.
 enum Failure {
@@ -45,8 +46,8 @@ pub(crate) async fn request<A: Application>(
     let mut response = pin!(Some(respond(&server.application, environ, handle)));
     let outcome = poll_fn(|context| {
         driver.poll_with(context, |context| {
-            let polled =
-                guard::catch(|| match response.as_mut().as_pin_mut().map(|future| future.poll(context)) {
+            let polled = catch_panic::catch(|| {
+                match response.as_mut().as_pin_mut().map(|future| future.poll(context)) {
                     Some(Poll::Pending) => Poll::Pending,
                     Some(Poll::Ready(result)) => {
                         // What the application holds may panic when it is dropped, too.
@@ -54,7 +55,8 @@ pub(crate) async fn request<A: Application>(
                         Poll::Ready(result)
                     }
                     None => Poll::Ready(Ok(())),
-                });
+                }
+            });
             polled.unwrap_or_else(|panic| Poll::Ready(Err(Failure::Panic(panic))))
         })
     })
@@ -70,7 +72,7 @@ pub(crate) async fn request<A: Application>(
 /// Drops what is left of an application that panicked, or is not waited for.
 #[cold]
 fn give_up<F>(mut response: Pin<&mut Option<F>>, outcome: Result<(), Failure>) -> Result<(), Failure> {
-    match guard::catch(|| response.set(None)) {
+    match catch_panic::catch(|| response.set(None)) {
         Ok(()) => outcome,
         Err(panic) => Err(Failure::Panic(panic)),
     }
@@ -213,7 +215,7 @@ pub(crate) fn leave(core: &Core, environ: Environ) -> Option<Environ> {
 
 /// What middleware left in the environ may panic when it is dropped.
 fn drop_guarded(core: &Core, environ: Environ) {
-    if let Err(panic) = guard::catch(|| drop(environ)) {
+    if let Err(panic) = catch_panic::catch(|| drop(environ)) {
         core.error(&format!("a value in the environ {}", panic.escape_debug()));
     }
 }
@@ -222,7 +224,7 @@ fn drop_guarded(core: &Core, environ: Environ) {
 pub(crate) fn settle(core: &Arc<Core>, environ: Option<Environ>, record: &Record) {
     if let Some(environ) = environ {
         for hook in environ.take_hooks() {
-            if let Err(panic) = guard::catch(|| hook(&environ, record)) {
+            if let Err(panic) = catch_panic::catch(|| hook(&environ, record)) {
                 core.error(&format!("a post hook {}", panic.escape_debug()));
             }
         }

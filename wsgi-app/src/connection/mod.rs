@@ -1,5 +1,9 @@
 //! Runs one connection: the machine says what to do, the transport does it, the application is asked in between.
 
+pub(crate) mod handshake;
+mod request;
+pub(crate) mod transfer;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -7,14 +11,14 @@ use std::time::Instant;
 
 use wsgi_proto::{Event, Io, Lost};
 
-use crate::Application;
-use crate::environ::Environ;
-use crate::link::Link;
-use crate::register::Permit;
-use crate::run;
+use crate::application::Application;
+use crate::application::environ::Environ;
+use crate::connection::transfer::Link;
+use crate::exchange::handle::Handle;
+use crate::exchange::shared::{Calls, Cell, Order, Shared};
+use crate::io::transport::Transport;
+use crate::registry::Permit;
 use crate::server::Server;
-use crate::shared::{Calls, Cell, Handle, Order, Shared};
-use crate::transport::Transport;
 
 /// Serves one connection until it ends. `permit` comes from [`Server::admit`].
 ///
@@ -40,7 +44,7 @@ pub async fn serve_connection<A: Application>(
         match poll_fn(|context| driver.poll_event(context)).await {
             Event::Request => {
                 let Some((environ, handle)) = driver.take_request() else { continue };
-                run::request(&server, &mut driver, &environ, &handle).await;
+                request::request(&server, &mut driver, &environ, &handle).await;
                 let hooks = environ.has_hooks();
                 if hooks {
                     // They see what was really sent.
@@ -49,7 +53,7 @@ pub async fn serve_connection<A: Application>(
                 if server.core.logs() || hooks {
                     current = Some(environ);
                 } else {
-                    driver.spare = run::leave(&server.core, environ);
+                    driver.spare = request::leave(&server.core, environ);
                 }
             }
             Event::Done => driver.settle(current.take()),
@@ -265,7 +269,7 @@ impl<T: Transport> Driver<T> {
         let record = cell.machine.take_record();
         drop(cell);
         if let Some(record) = record {
-            run::settle(core, environ, &record);
+            request::settle(core, environ, &record);
         }
     }
 

@@ -5,15 +5,15 @@
 //! itself.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Io, Lost, Now, Peer, SendError};
+use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Io, Lost, Now, Peer};
 
-use crate::InputError;
-use crate::blocking::Wire;
+use crate::exchange::error::InputError;
+use crate::io::blocking::Wire;
+use crate::io::transport::Transport;
 use crate::server::Core;
-use crate::transport::Transport;
 
 /// How many tasks of one application may wait at a time without being asked whether they still do.
 const WAITING: usize = 64;
@@ -50,14 +50,14 @@ pub(crate) struct Cell {
     /// The next deadline of the open exchange. The machine says nothing any more about one that has passed.
     expires: Option<Instant>,
     /// The transport of a connection that the application has taken over, until it fetches it.
-    stream: Option<Box<dyn Transport>>,
+    pub(super) stream: Option<Box<dyn Transport>>,
     handed_over: bool,
     /// Somebody waits for the transport.
-    fetching: bool,
+    pub(super) fetching: bool,
     /// Bytes of the body that were shown to somebody and not taken yet.
-    peeked: Bytes,
+    pub(super) peeked: Bytes,
     /// Bytes of the body that were taken; what is shown begins there.
-    read: u64,
+    pub(super) read: u64,
     /// The tasks of the application that wait for something, each once.
     waiting: Vec<Waker>,
     runner: Option<Waker>,
@@ -164,7 +164,7 @@ impl Cell {
 
     /// As [`touch`](Self::touch): who has to be woken for it, when the cell is not locked any more.
     #[inline]
-    fn rouse(&mut self) -> Option<Waker> {
+    pub(super) fn rouse(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.asleep) { self.runner.clone() } else { None }
     }
 
@@ -213,7 +213,7 @@ impl Cell {
     }
 
     /// Remembers a task of the application that waits, for bytes to be moved or for the end of the exchange.
-    fn wait(&mut self, context: &Context<'_>, calls: &mut Calls) {
+    pub(super) fn wait(&mut self, context: &Context<'_>, calls: &mut Calls) {
         if !self.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
             if self.waiting.len() >= WAITING {
                 // Some of them may have given up long ago; the others ask again.
@@ -243,164 +243,13 @@ impl std::fmt::Debug for Cell {
     }
 }
 
-/// One exchange, as its handles know it. A handle that is kept too long finds it over.
-#[derive(Clone, Debug)]
-pub(crate) struct Handle {
-    shared: Arc<Shared>,
-    serial: u64,
-}
-
-impl Handle {
-    pub(crate) fn new(shared: Arc<Shared>, serial: u64) -> Self {
-        Self { shared, serial }
-    }
-
-    /// Calls the machine for the open exchange; `None` when it is over.
-    pub(crate) fn with<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
-        let mut cell = self.shared.lock();
-        let result = cell.exchange(self.serial).map(call)?;
-        let runner = cell.rouse();
-        drop(cell);
-        runner.into_iter().for_each(Waker::wake);
-        Some(result)
-    }
-
-    /// As [`with`](Self::with), for what leaves the connection's task nothing to do.
-    pub(crate) fn look<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
-        self.shared.lock().exchange(self.serial).map(call)
-    }
-
-    /// Gives what has arrived of the body to `take`, which tells how much of it was used; `None` at its end.
-    pub(crate) fn poll_body<R>(
-        &self,
-        context: &mut Context<'_>,
-        take: impl FnOnce(&[u8]) -> (usize, R),
-    ) -> Poll<Result<Option<R>, InputError>> {
-        let now = self.now();
-        let mut calls = Calls::default();
-        let mut cell = self.shared.lock();
-        if cell.serial == self.serial && !cell.peeked.is_empty() {
-            let (used, result) = take(&cell.peeked);
-            cell.take_peeked(used);
-            return Poll::Ready(Ok(Some(result)));
-        }
-        cell.poll_body(self.serial, now, context, &mut calls, take)
-    }
-
-    /// Some of what has arrived of the body, which stays there to be read, and its place in the body; empty at its end.
-    ///
-    /// One step under one lock: what is taken out of the machine is kept for the exchange that it belongs to.
-    pub(crate) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<Result<(u64, Bytes), InputError>> {
-        const SHOWN: usize = 8 * 1024;
-        let now = self.now();
-        let mut calls = Calls::default();
-        let mut cell = self.shared.lock();
-        if cell.serial != self.serial || cell.peeked.is_empty() {
-            let shown = ready!(cell.poll_body(self.serial, now, context, &mut calls, |data| {
-                let shown = &data[..data.len().min(SHOWN)];
-                (shown.len(), Bytes::copy_from_slice(shown))
-            }))?;
-            let Some(shown) = shown else { return Poll::Ready(Ok((cell.read, Bytes::new()))) };
-            cell.read -= shown.len() as u64;
-            cell.peeked = shown;
-        }
-        Poll::Ready(Ok((cell.read, cell.peeked.clone())))
-    }
-
-    /// Takes what was shown, up to the place `end` in the body. What another handle has taken before is not taken twice.
-    pub(crate) fn skip_peeked(&self, end: u64) {
-        let mut cell = self.lock();
-        if cell.serial == self.serial {
-            let count = end.saturating_sub(cell.read);
-            cell.take_peeked(usize::try_from(count).unwrap_or(usize::MAX));
-        }
-    }
-
-    /// Ready when `done` says so, or when the exchange is over; `done` is asked again after bytes were moved.
-    pub(crate) fn poll_until(
-        &self,
-        context: &mut Context<'_>,
-        done: impl FnOnce(&mut Exchange<'_>) -> bool,
-    ) -> Poll<()> {
-        let mut calls = Calls::default();
-        let mut cell = self.shared.lock();
-        let Some(mut exchange) = cell.exchange(self.serial) else { return Poll::Ready(()) };
-        if done(&mut exchange) {
-            return Poll::Ready(());
-        }
-        cell.wait(context, &mut calls);
-        Poll::Pending
-    }
-
-    /// Ends HTTP on this connection, and says in the same step that its transport is going to be fetched: the
-    /// connection's task may hand it over at any moment from now on. Gives what was received and not read.
-    pub(crate) fn begin_take_over(&self) -> Result<Vec<u8>, SendError> {
-        let mut cell = self.shared.lock();
-        let Some(exchange) = cell.exchange(self.serial) else { return Err(SendError::Finished) };
-        let unread = exchange.take_over()?;
-        cell.fetching = true;
-        let runner = cell.rouse();
-        drop(cell);
-        runner.into_iter().for_each(Waker::wake);
-        Ok(unread)
-    }
-
-    /// Ready with the transport when the connection's task has handed it over; `None` when it never will.
-    pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> Poll<Option<Box<dyn Transport>>> {
-        let mut calls = Calls::default();
-        let mut cell = self.shared.lock();
-        if cell.serial != self.serial {
-            return Poll::Ready(None);
-        }
-        match cell.stream.take() {
-            Some(stream) => Poll::Ready(Some(stream)),
-            None if cell.machine.is_lost() => Poll::Ready(None),
-            None => {
-                cell.wait(context, &mut calls);
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Nobody waits for the transport any more. If it was handed over, it closes.
-    pub(crate) fn give_up_stream(&self) {
-        let mut cell = self.shared.lock();
-        cell.fetching = false;
-        let left = cell.stream.take();
-        drop(cell);
-        drop(left);
-    }
-
-    /// Tells the machine what time it is, after a blocking application.
-    pub(crate) fn read_clocks(&self) {
-        let now = self.now();
-        self.lock().machine.poll(now);
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Cell> {
-        self.shared.lock()
-    }
-
-    pub(crate) fn wire_slot(&self) -> &OnceLock<Weak<dyn Wire>> {
-        &self.shared.wire
-    }
-
-    pub(crate) fn now(&self) -> Now {
-        self.shared.core.clock.now()
-    }
-
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.shared.core
-    }
-}
-
 impl Cell {
-    fn exchange(&mut self, serial: u64) -> Option<Exchange<'_>> {
+    pub(super) fn exchange(&mut self, serial: u64) -> Option<Exchange<'_>> {
         if self.serial == serial { self.machine.exchange() } else { None }
     }
 
     /// Gives what has arrived of the body to `take`, if the exchange `serial` is open.
-    fn poll_body<R>(
+    pub(super) fn poll_body<R>(
         &mut self,
         serial: u64,
         now: Now,
@@ -427,7 +276,7 @@ impl Cell {
     }
 
     /// The first `count` bytes of what was shown are used up.
-    fn take_peeked(&mut self, count: usize) {
+    pub(super) fn take_peeked(&mut self, count: usize) {
         let count = count.min(self.peeked.len());
         self.peeked.advance(count);
         self.read += count as u64;

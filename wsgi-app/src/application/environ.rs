@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wsgi_proto::{Head, Peer, Record, Variables, latin1};
 
-use crate::Input;
-use crate::shared::Handle;
+use crate::application::input::Input;
+use crate::exchange::handle::Handle;
 
 type Hook = Box<dyn FnOnce(&Environ, &Record) + Send>;
 

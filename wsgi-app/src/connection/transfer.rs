@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use wsgi_proto::{Io, Lost, Now};
 
+use crate::exchange::shared::Cell;
+use crate::io::transport::Transport;
 use crate::server::Core;
-use crate::shared::Cell;
-use crate::transport::Transport;
 
 /// Moves and requests after which a connection lets the others run.
 const BUDGET: u32 = 64;

@@ -1,19 +1,28 @@
 //! What all connections of one server share: settings, log, buffers, and the register of who is there.
 
+pub(crate) mod accept_error;
+mod accept_loop;
+mod builder;
+pub(crate) mod options;
+
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use wsgi_proto::{Buffers, CloseReason, Config, Head, LogFormat, Lost, Peer, Record};
 
-use crate::clock::Clock;
-use crate::log::{Log, LogEntry};
-use crate::register::{Permit, Register, Report, ServerHandle};
-use crate::serve::Place;
-use crate::shared::Shared;
-use crate::{OptionError, Options, guard};
+use crate::context::catch_panic;
+use crate::context::clock::Clock;
+use crate::context::log::{Log, LogEntry};
+use crate::exchange::shared::Shared;
+use crate::registry::{Permit, Register, Report, ServerHandle};
+use crate::server::accept_error::{AcceptFailure, accept_failure};
+use crate::server::options::{OptionError, Options};
 
 /// Idle sets of buffers that are kept for the next busy connections.
 const POOLED: usize = 64;
@@ -24,6 +33,31 @@ const POOLED: usize = 64;
 pub struct Server<A> {
     pub(crate) application: A,
     pub(crate) core: Arc<Core>,
+}
+
+/// Where a listener accepts connections.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The internet address that it is bound to, if that is what it is bound to.
+    pub address: Option<SocketAddr>,
+    /// The path of its unix socket; else empty.
+    pub path: String,
+    /// Whether it speaks TLS.
+    pub encrypted: bool,
+}
+
+impl Place {
+    /// That of a listener which is bound to an internet address, and does not speak TLS.
+    pub fn tcp(address: io::Result<SocketAddr>) -> Self {
+        Self { address: address.ok(), ..Self::local(None) }
+    }
+
+    /// That of a listener which is bound to a unix socket, or takes its connections from elsewhere, and does not speak
+    /// TLS.
+    pub fn local(path: Option<&Path>) -> Self {
+        let path = path.map(|path| path.display().to_string()).unwrap_or_default();
+        Self { address: None, path, encrypted: false }
+    }
 }
 
 /// The part that does not depend on the application.
@@ -57,7 +91,7 @@ impl<A> Server<A> {
         application: A,
     ) -> Result<Arc<Self>, OptionError> {
         let format = options.check()?;
-        guard::note_places();
+        catch_panic::note_places();
         let core = Core {
             clock: Clock::new(),
             debug: options.debug,
@@ -90,10 +124,10 @@ impl<A> Server<A> {
     }
 
     /// Logs a failure of the listener, and says what it means.
-    pub fn accept_failed(&self, error: &std::io::Error) -> crate::AcceptFailure {
-        let failure = crate::accept_failure(error);
+    pub fn accept_failed(&self, error: &io::Error) -> AcceptFailure {
+        let failure = accept_failure(error);
         match failure {
-            crate::AcceptFailure::Peer => self.core.debug(|| format!("cannot accept a connection: {error}")),
+            AcceptFailure::Peer => self.core.debug(|| format!("cannot accept a connection: {error}")),
             _ => self.core.error(&format!("cannot accept connections: {error}")),
         }
         failure
@@ -200,7 +234,7 @@ impl Core {
     }
 
     /// One client's trouble with TLS is nothing to bother the operator with.
-    pub(crate) fn handshake_failed(&self, peer: &Peer, error: &std::io::Error) {
+    pub(crate) fn handshake_failed(&self, peer: &Peer, error: &io::Error) {
         self.debug(|| format!("({}) handshake failed {}: {error}", std::process::id(), Remote(&peer.remote)));
     }
 
@@ -223,7 +257,7 @@ impl Core {
 
 /// A log that panics must not take a connection, or the server, along; there is nowhere left to tell it.
 fn tell(log: &dyn Log, entry: &LogEntry<'_>) {
-    let _ = guard::catch(|| log.log(entry));
+    let _ = catch_panic::catch(|| log.log(entry));
 }
 
 impl fmt::Debug for Core {

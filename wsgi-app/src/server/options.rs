@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wsgi_proto::{Config, Limits, LogFormat};
 
-use crate::log::{Lines, Log};
+use crate::context::log::{Lines, Log};
 
 /// Everything that a server can be told. The adapters' `Server` has the same methods, documented here.
 ///

@@ -49,6 +49,6 @@ mod tests {
         assert_eq!(catch(|| 1), Ok(1));
         let caught = catch(|| panic!("number {}", 7)).unwrap_err();
         assert!(caught.starts_with("panicked at ") && caught.ends_with(": number 7"), "{caught}");
-        assert!(caught.contains("guard.rs"), "{caught}");
+        assert!(caught.contains("catch_panic.rs"), "{caught}");
     }
 }

@@ -5,9 +5,9 @@ use std::future::poll_fn;
 use bytes::Bytes;
 use wsgi_proto::{Exchange, Flow, SendError, StartError};
 
-use crate::Error;
-use crate::fields::Fields;
-use crate::shared::Handle;
+use crate::application::fields::Fields;
+use crate::exchange::error::Error;
+use crate::exchange::handle::Handle;
 
 /// Starts the response of one request.
 ///

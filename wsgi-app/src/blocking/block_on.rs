@@ -1,0 +1,71 @@
+//! Runs a call of a handle to its end on the thread that calls it, which moves the connection's bytes meanwhile.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use wsgi_proto::{Event, Io};
+
+use crate::connection::obey;
+use crate::connection::transfer::Link;
+use crate::exchange::handle::Handle;
+use crate::exchange::shared::Calls;
+use crate::io::blocking::{Line, Wire};
+
+impl Handle {
+    /// Runs one call of a handle to its end on this thread, which moves the connection's bytes meanwhile.
+    pub(super) fn block_on<R>(&self, call: impl Future<Output = R>) -> R {
+        let mut call = pin!(call);
+        // Without a wire the connection is over, and so is the call.
+        let wire = self.wire();
+        let waker = wire.as_ref().map_or_else(|| Waker::noop().clone(), |wire| wire.waker());
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(result) = call.as_mut().poll(&mut context) {
+                return result;
+            }
+            match &wire {
+                // What came up since the call was asked has woken this thread's waker.
+                Some(wire) => {
+                    if let Some(io) = self.move_bytes(wire, &mut context) {
+                        let deadline = io.deadline.and_then(|(at, _)| self.core().clock.deadline(at));
+                        // A wait that fails is none; the next read or write says why.
+                        let _ = wire.wait(io.read, io.write, deadline);
+                    }
+                }
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Does what the machine waits for, as far as that can be done at once. `Some`: nothing, and what it waits for.
+    fn move_bytes(&self, wire: &Arc<dyn Wire>, context: &mut Context<'_>) -> Option<Io> {
+        let mut link = Link::new(Line(Arc::clone(wire)), Arc::clone(self.core()));
+        link.read_clocks();
+        let mut calls = Calls::default();
+        let mut cell = self.lock();
+        let mut moved = cell.has_expired(link.now);
+        let io = loop {
+            obey(&mut cell);
+            match cell.machine.poll(link.now) {
+                Event::Io(io) if link.move_bytes(&mut cell, io, false, context) => moved = true,
+                Event::Io(io) => {
+                    cell.expect(io);
+                    break io;
+                }
+                Event::TakenOver if link.hand_over(&mut cell) => moved = true,
+                _ => break Io::default(),
+            }
+        };
+        if moved {
+            cell.wake_application(context, &mut calls);
+            cell.touch(&mut calls);
+        }
+        (!moved).then_some(io)
+    }
+
+    pub(super) fn wire(&self) -> Option<Arc<dyn Wire>> {
+        self.wire_slot().get().and_then(Weak::upgrade)
+    }
+}

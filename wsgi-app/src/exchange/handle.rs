@@ -1,0 +1,164 @@
+//! What the handles of an application call.
+
+use std::sync::{Arc, MutexGuard, OnceLock, Weak};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use wsgi_proto::{Exchange, Now, SendError};
+
+use crate::exchange::error::InputError;
+use crate::exchange::shared::{Calls, Cell, Shared};
+use crate::io::blocking::Wire;
+use crate::io::transport::Transport;
+use crate::server::Core;
+
+/// One exchange, as its handles know it. A handle that is kept too long finds it over.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    shared: Arc<Shared>,
+    serial: u64,
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>, serial: u64) -> Self {
+        Self { shared, serial }
+    }
+
+    /// Calls the machine for the open exchange; `None` when it is over.
+    pub(crate) fn with<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
+        let mut cell = self.shared.lock();
+        let result = cell.exchange(self.serial).map(call)?;
+        let runner = cell.rouse();
+        drop(cell);
+        runner.into_iter().for_each(Waker::wake);
+        Some(result)
+    }
+
+    /// As [`with`](Self::with), for what leaves the connection's task nothing to do.
+    pub(crate) fn look<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
+        self.shared.lock().exchange(self.serial).map(call)
+    }
+
+    /// Gives what has arrived of the body to `take`, which tells how much of it was used; `None` at its end.
+    pub(crate) fn poll_body<R>(
+        &self,
+        context: &mut Context<'_>,
+        take: impl FnOnce(&[u8]) -> (usize, R),
+    ) -> Poll<Result<Option<R>, InputError>> {
+        let now = self.now();
+        let mut calls = Calls::default();
+        let mut cell = self.shared.lock();
+        if cell.serial == self.serial && !cell.peeked.is_empty() {
+            let (used, result) = take(&cell.peeked);
+            cell.take_peeked(used);
+            return Poll::Ready(Ok(Some(result)));
+        }
+        cell.poll_body(self.serial, now, context, &mut calls, take)
+    }
+
+    /// Some of what has arrived of the body, which stays there to be read, and its place in the body; empty at its end.
+    ///
+    /// One step under one lock: what is taken out of the machine is kept for the exchange that it belongs to.
+    pub(crate) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<Result<(u64, Bytes), InputError>> {
+        const SHOWN: usize = 8 * 1024;
+        let now = self.now();
+        let mut calls = Calls::default();
+        let mut cell = self.shared.lock();
+        if cell.serial != self.serial || cell.peeked.is_empty() {
+            let shown = ready!(cell.poll_body(self.serial, now, context, &mut calls, |data| {
+                let shown = &data[..data.len().min(SHOWN)];
+                (shown.len(), Bytes::copy_from_slice(shown))
+            }))?;
+            let Some(shown) = shown else { return Poll::Ready(Ok((cell.read, Bytes::new()))) };
+            cell.read -= shown.len() as u64;
+            cell.peeked = shown;
+        }
+        Poll::Ready(Ok((cell.read, cell.peeked.clone())))
+    }
+
+    /// Takes what was shown, up to the place `end` in the body. What another handle has taken before is not taken twice.
+    pub(crate) fn skip_peeked(&self, end: u64) {
+        let mut cell = self.lock();
+        if cell.serial == self.serial {
+            let count = end.saturating_sub(cell.read);
+            cell.take_peeked(usize::try_from(count).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// Ready when `done` says so, or when the exchange is over; `done` is asked again after bytes were moved.
+    pub(crate) fn poll_until(
+        &self,
+        context: &mut Context<'_>,
+        done: impl FnOnce(&mut Exchange<'_>) -> bool,
+    ) -> Poll<()> {
+        let mut calls = Calls::default();
+        let mut cell = self.shared.lock();
+        let Some(mut exchange) = cell.exchange(self.serial) else { return Poll::Ready(()) };
+        if done(&mut exchange) {
+            return Poll::Ready(());
+        }
+        cell.wait(context, &mut calls);
+        Poll::Pending
+    }
+
+    /// Ends HTTP on this connection, and says in the same step that its transport is going to be fetched: the
+    /// connection's task may hand it over at any moment from now on. Gives what was received and not read.
+    pub(crate) fn begin_take_over(&self) -> Result<Vec<u8>, SendError> {
+        let mut cell = self.shared.lock();
+        let Some(exchange) = cell.exchange(self.serial) else { return Err(SendError::Finished) };
+        let unread = exchange.take_over()?;
+        cell.fetching = true;
+        let runner = cell.rouse();
+        drop(cell);
+        runner.into_iter().for_each(Waker::wake);
+        Ok(unread)
+    }
+
+    /// Ready with the transport when the connection's task has handed it over; `None` when it never will.
+    pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> Poll<Option<Box<dyn Transport>>> {
+        let mut calls = Calls::default();
+        let mut cell = self.shared.lock();
+        if cell.serial != self.serial {
+            return Poll::Ready(None);
+        }
+        match cell.stream.take() {
+            Some(stream) => Poll::Ready(Some(stream)),
+            None if cell.machine.is_lost() => Poll::Ready(None),
+            None => {
+                cell.wait(context, &mut calls);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Nobody waits for the transport any more. If it was handed over, it closes.
+    pub(crate) fn give_up_stream(&self) {
+        let mut cell = self.shared.lock();
+        cell.fetching = false;
+        let left = cell.stream.take();
+        drop(cell);
+        drop(left);
+    }
+
+    /// Tells the machine what time it is, after a blocking application.
+    pub(crate) fn read_clocks(&self) {
+        let now = self.now();
+        self.lock().machine.poll(now);
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Cell> {
+        self.shared.lock()
+    }
+
+    pub(crate) fn wire_slot(&self) -> &OnceLock<Weak<dyn Wire>> {
+        &self.shared.wire
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.shared.core.clock.now()
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.shared.core
+    }
+}
