@@ -5,6 +5,7 @@ mod request;
 pub(crate) mod transfer;
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -13,6 +14,7 @@ use wsgi_proto::{Event, Io, Lost};
 
 use crate::application::Application;
 use crate::application::environ::Environ;
+use crate::connection::request::{end_response, leave, poll_response, respond, settle};
 use crate::connection::transfer::Link;
 use crate::exchange::handle::Handle;
 use crate::exchange::shared::{Calls, Cell, Order, Shared};
@@ -44,7 +46,7 @@ pub async fn serve_connection<A: Application>(
         match poll_fn(|context| driver.poll_event(context)).await {
             Event::Request => {
                 let Some((environ, handle)) = driver.take_request() else { continue };
-                request::request(&server, &mut driver, &environ, &handle).await;
+                run_request(&server, &mut driver, &environ, &handle).await;
                 let hooks = environ.has_hooks();
                 if hooks {
                     // They see what was really sent.
@@ -53,7 +55,7 @@ pub async fn serve_connection<A: Application>(
                 if server.core.logs() || hooks {
                     current = Some(environ);
                 } else {
-                    driver.spare = request::leave(&server.core, environ);
+                    driver.spare = leave(&server.core, environ);
                 }
             }
             Event::Done => driver.settle(current.take()),
@@ -72,6 +74,23 @@ pub async fn serve_connection<A: Application>(
             Event::Io(_) => {}
         }
     }
+}
+
+/// Runs the application for one request, and ends its exchange.
+async fn run_request<A: Application>(
+    server: &Server<A>,
+    driver: &mut Driver<impl Transport>,
+    environ: &Environ,
+    handle: &Handle,
+) {
+    let core = &server.core;
+    core.register.request_began();
+    let mut response = pin!(Some(respond(&server.application, environ, handle)));
+    let outcome =
+        poll_fn(|context| driver.poll_with(context, |context| poll_response(response.as_mut(), context)))
+            .await;
+    end_response(core, environ, handle, response, outcome);
+    core.register.request_ended();
 }
 
 /// One connection's transport and what its task remembers between wake-ups.
@@ -269,7 +288,7 @@ impl<T: Transport> Driver<T> {
         let record = cell.machine.take_record();
         drop(cell);
         if let Some(record) = record {
-            request::settle(core, environ, &record);
+            settle(core, environ, &record);
         }
     }
 

@@ -1,9 +1,8 @@
 //! Runs one request: the application, its body, its errors and panics, and what follows.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::Poll;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use wsgi_proto::{BodyError, Record, SendError};
@@ -12,15 +11,13 @@ use crate::application::Application;
 use crate::application::body::{Body, Kind};
 use crate::application::environ::Environ;
 use crate::application::start_response::{StartResponse, room, send};
-use crate::connection::Driver;
 use crate::context::catch_panic;
 use crate::exchange::error::{Error, InputError, chain};
 use crate::exchange::handle::Handle;
-use crate::io::transport::Transport;
-use crate::server::{Core, Server};
+use crate::server::Core;
 
 /// Why a response is not what it should be.
-enum Failure {
+pub(crate) enum Failure {
     Application(Error),
     Send(SendError),
     Panic(String),
@@ -35,38 +32,47 @@ impl From<SendError> for Failure {
 }
 
 /// Runs one request until its response is whole in the outbox, cut, or taken over.
-pub(crate) async fn request<A: Application>(
-    server: &Server<A>,
-    driver: &mut Driver<impl Transport>,
+pub(crate) async fn respond<A: Application>(
+    application: &A,
     environ: &Environ,
     handle: &Handle,
+) -> Result<(), Failure> {
+    let start_response = StartResponse(handle.clone());
+    let body = application.call(environ.clone(), start_response).await.map_err(Failure::Application)?;
+    send_body(handle, body).await
+}
+
+/// Polls what [`respond`] gave; a panic is its failure.
+pub(crate) fn poll_response(
+    mut response: Pin<&mut Option<impl Future<Output = Result<(), Failure>>>>,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Failure>> {
+    let polled =
+        catch_panic::catch(|| match response.as_mut().as_pin_mut().map(|future| future.poll(context)) {
+            Some(Poll::Pending) => Poll::Pending,
+            Some(Poll::Ready(result)) => {
+                // What the application holds may panic when it is dropped, too.
+                response.set(None);
+                Poll::Ready(result)
+            }
+            None => Poll::Ready(Ok(())),
+        });
+    polled.unwrap_or_else(|panic| Poll::Ready(Err(Failure::Panic(panic))))
+}
+
+/// Ends the exchange as `outcome` says; `None`: the server stops and does not wait for the application.
+pub(crate) fn end_response<F>(
+    core: &Core,
+    environ: &Environ,
+    handle: &Handle,
+    response: Pin<&mut Option<F>>,
+    outcome: Option<Result<(), Failure>>,
 ) {
-    let core = &server.core;
-    core.register.request_began();
-    let mut response = pin!(Some(respond(&server.application, environ, handle)));
-    let outcome = poll_fn(|context| {
-        driver.poll_with(context, |context| {
-            let polled = catch_panic::catch(|| {
-                match response.as_mut().as_pin_mut().map(|future| future.poll(context)) {
-                    Some(Poll::Pending) => Poll::Pending,
-                    Some(Poll::Ready(result)) => {
-                        // What the application holds may panic when it is dropped, too.
-                        response.set(None);
-                        Poll::Ready(result)
-                    }
-                    None => Poll::Ready(Ok(())),
-                }
-            });
-            polled.unwrap_or_else(|panic| Poll::Ready(Err(Failure::Panic(panic))))
-        })
-    })
-    .await
-    .unwrap_or(Err(Failure::Aborted));
+    let outcome = outcome.unwrap_or(Err(Failure::Aborted));
     let outcome = if outcome.is_ok() { outcome } else { give_up(response, outcome) };
     if let Err(failure) = outcome {
         conclude(core, environ, handle, failure);
     }
-    core.register.request_ended();
 }
 
 /// Drops what is left of an application that panicked, or is not waited for.
@@ -76,12 +82,6 @@ fn give_up<F>(mut response: Pin<&mut Option<F>>, outcome: Result<(), Failure>) -
         Ok(()) => outcome,
         Err(panic) => Err(Failure::Panic(panic)),
     }
-}
-
-async fn respond<A: Application>(application: &A, environ: &Environ, handle: &Handle) -> Result<(), Failure> {
-    let start_response = StartResponse(handle.clone());
-    let body = application.call(environ.clone(), start_response).await.map_err(Failure::Application)?;
-    send_body(handle, body).await
 }
 
 async fn send_body(handle: &Handle, body: Body) -> Result<(), Failure> {
@@ -221,7 +221,7 @@ fn drop_guarded(core: &Core, environ: Environ) {
 }
 
 /// Runs the post hooks in their order, then writes the access line. Nothing that fails here stops the rest.
-pub(crate) fn settle(core: &Arc<Core>, environ: Option<Environ>, record: &Record) {
+pub(crate) fn settle(core: &Core, environ: Option<Environ>, record: &Record) {
     if let Some(environ) = environ {
         for hook in environ.take_hooks() {
             if let Err(panic) = catch_panic::catch(|| hook(&environ, record)) {
