@@ -29,6 +29,7 @@ mod exchange;
 mod io;
 mod registry;
 mod server;
+mod sync;
 
 pub use application::Application;
 pub use application::body::Body;

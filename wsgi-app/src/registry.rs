@@ -3,8 +3,7 @@
 use std::fmt;
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use wsgi_proto::Instant;
 
 use crate::exchange::shared::{Order, Shared};
 use crate::io::blocking::Wire;
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
 /// How long a new connection may take for its handshake and its first request before it has to make room for another.
 const FRESH: Duration = Duration::from_millis(500);
@@ -135,7 +135,7 @@ enum Stage {
 
 impl Register {
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.entries)
     }
 
     /// Ready when the server stops.

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use wsgi_proto::{Head, Peer, Record, Variables, latin1};
 
 use crate::application::input::Input;
 use crate::exchange::handle::Handle;
+use crate::sync::{Mutex, MutexGuard, get_mut, lock};
 
 type Hook = Box<dyn FnOnce(&Environ, &Record) + Send>;
 
@@ -52,7 +53,7 @@ impl Environ {
     /// What can be used again for the next request of this connection, if nobody else holds it. It lets go of the head, so that the machine can use that again, too.
     pub(crate) fn into_spare(mut self, nothing: &Arc<Head>) -> Option<Self> {
         let request = Arc::get_mut(&mut self.0)?;
-        request.changes.get_mut().unwrap_or_else(PoisonError::into_inner).variables.clear();
+        get_mut(&mut request.changes).variables.clear();
         request.head = Arc::clone(nothing);
         Some(self)
     }
@@ -198,7 +199,7 @@ impl Environ {
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
-        self.0.changes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.changes)
     }
 }
 

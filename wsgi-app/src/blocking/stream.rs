@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use wsgi_proto::{Lost, SendError};
@@ -10,6 +10,7 @@ use wsgi_proto::{Lost, SendError};
 use crate::application::upgrade;
 use crate::exchange::handle::Handle;
 use crate::io::blocking::Wire;
+use crate::sync::{Mutex, lock};
 
 /// The bare stream of a connection that speaks something else than HTTP now. It begins with what the client had sent
 /// already. Dropping it closes the connection; a client with TLS is told the end by [`shutdown`](Self::shutdown) alone.
@@ -53,7 +54,7 @@ impl Stream {
 
 impl Read for &Stream {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unread = lock(&self.unread);
         if !unread.is_empty() {
             let count = unread.len().min(space.len());
             unread.copy_to_slice(&mut space[..count]);
@@ -69,7 +70,7 @@ impl Write for &Stream {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.writing);
         self.wait_until(false, || self.wire.write(&[IoSlice::new(bytes)]))
     }
 

@@ -1,9 +1,10 @@
 //! Reads the clocks for the machine.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wsgi_proto::Now;
+
+use crate::sync::{AtomicI64, AtomicU64, Ordering};
 
 /// A time zone's rules change its offset at full quarters of an hour only.
 const ZONE_STEP: i64 = 15 * 60;

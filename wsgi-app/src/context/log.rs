@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
 
 use wsgi_proto::Record;
+
+use crate::sync::{Mutex, lock};
 
 /// One entry of the log. Client-supplied text in it is escaped: one entry is one line.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +68,7 @@ impl<W: Write + Send + 'static> Log for Lines<W> {
         let mut line = String::with_capacity(entry.text().len() + 1);
         line.push_str(entry.text());
         line.push('\n');
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = lock(&self.writer);
         // There is nowhere to tell that the log cannot be written.
         let _ = writer.write_all(line.as_bytes());
     }

@@ -1,6 +1,6 @@
 //! What the handles of an application call.
 
-use std::sync::{Arc, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use crate::exchange::shared::{Calls, Cell, Shared};
 use crate::io::blocking::Wire;
 use crate::io::transport::Transport;
 use crate::server::Core;
+use crate::sync::MutexGuard;
 
 /// One exchange, as its handles know it. A handle that is kept too long finds it over.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 //! bytes; a call from elsewhere leaves a note and wakes it, or, if it is a [blocking](crate::blocking) one, moves them
 //! itself.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
@@ -14,6 +14,7 @@ use crate::exchange::error::InputError;
 use crate::io::blocking::Wire;
 use crate::io::transport::Transport;
 use crate::server::Core;
+use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 
 /// How many tasks of one application may wait at a time without being asked whether they still do.
 const WAITING: usize = 64;
@@ -87,15 +88,11 @@ impl Shared {
 
     /// The cell, if nobody has it just now.
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Cell>> {
-        match self.cell.try_lock() {
-            Ok(cell) => Some(cell),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        try_lock(&self.cell)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Cell> {
-        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.cell)
     }
 
     /// Gives an order and wakes the connection's task. A weaker order than the last has no effect.

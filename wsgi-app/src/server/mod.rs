@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::exchange::shared::Shared;
 use crate::registry::{Permit, Register, Report, ServerHandle};
 use crate::server::accept_error::{AcceptFailure, accept_failure};
 use crate::server::options::{OptionError, Options};
+use crate::sync::{Mutex, lock};
 
 /// Idle sets of buffers that are kept for the next busy connections.
 const POOLED: usize = 64;
@@ -191,12 +192,12 @@ impl<A> Server<A> {
 
 impl Core {
     pub(crate) fn lend(&self) -> Buffers {
-        let pooled = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let pooled = lock(&self.buffers).pop();
         pooled.unwrap_or_default()
     }
 
     pub(crate) fn give_back(&self, buffers: Buffers) {
-        let mut pool = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = lock(&self.buffers);
         if pool.len() < POOLED {
             pool.push(buffers.trimmed());
         }
