@@ -20,6 +20,7 @@ const FRESH: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Permit {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) registry: Arc<Register>,
     slot: usize,
 }
 
@@ -30,17 +31,16 @@ impl Permit {
         let _ = self.shared.wire.set(wire);
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, register: &Register) -> Self {
-        let slot = register.lock().enter(&shared);
-        Self { shared, slot }
+    pub(crate) fn new(shared: Arc<Shared>, registry: &Arc<Register>) -> Self {
+        let slot = registry.lock().enter(&shared);
+        Self { shared, registry: Arc::clone(registry), slot }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let aborted = self.shared.end() == Order::Abort;
-        let register = &self.shared.core.register;
-        let mut entries = register.lock();
+        let mut entries = self.registry.lock();
         entries.leave(self.slot, aborted);
         let acceptors = mem::take(&mut entries.acceptors);
         let drainers = if entries.live == 0 { mem::take(&mut entries.drainers) } else { Vec::new() };

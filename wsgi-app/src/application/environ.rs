@@ -195,7 +195,7 @@ impl Environ {
     }
 
     fn variables(&self) -> Variables<'_> {
-        Variables::new(&self.0.head, &self.0.peer, &self.0.handle.core().config)
+        Variables::new(&self.0.head, &self.0.peer, &self.0.handle.server_context().config)
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -219,7 +219,7 @@ pub struct Errors {
 impl Errors {
     fn log_line(&mut self) {
         let line = std::mem::take(&mut self.line);
-        self.handle.core().error(&String::from_utf8_lossy(&line));
+        self.handle.server_context().error(&String::from_utf8_lossy(&line));
     }
 }
 

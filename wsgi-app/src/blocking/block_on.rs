@@ -29,7 +29,8 @@ impl Handle {
                 // What came up since the call was asked has woken this thread's waker.
                 Some(wire) => {
                     if let Some(io) = self.move_bytes(wire, &mut context) {
-                        let deadline = io.deadline.and_then(|(at, _)| self.core().clock.deadline(at));
+                        let deadline =
+                            io.deadline.and_then(|(at, _)| self.server_context().clock.deadline(at));
                         // A wait that fails is none; the next read or write says why.
                         let _ = wire.wait(io.read, io.write, deadline);
                     }
@@ -41,7 +42,7 @@ impl Handle {
 
     /// Does what the machine waits for, as far as that can be done at once. `Some`: nothing, and what it waits for.
     fn move_bytes(&self, wire: &Arc<dyn Wire>, context: &mut Context<'_>) -> Option<Io> {
-        let mut link = Link::new(Line(Arc::clone(wire)), Arc::clone(self.core()));
+        let mut link = Link::new(Line(Arc::clone(wire)), Arc::clone(self.server_context()));
         link.read_clocks();
         let mut calls = Calls::default();
         let mut cell = self.lock();

@@ -29,7 +29,7 @@ pub(super) async fn serve<A: Application>(
         Ok(tls) => Arc::new(Encrypted { wire, session: Mutex::new(Session { tls, taken: 0 }) }),
         Err(error) => {
             let peer = *permit.shared.lock().machine.peer();
-            return server.core.handshake_failed(&peer, &io::Error::other(error));
+            return server.context.handshake_failed(&peer, &io::Error::other(error));
         }
     };
     let weak = Arc::downgrade(&wire);

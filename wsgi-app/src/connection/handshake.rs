@@ -53,8 +53,8 @@ impl<A> Server<A> {
             cell.sleep(context);
             drop(cell);
             // Who made room passed over this connection, if it looked just now.
-            if self.core.register.is_crowded() {
-                self.core.register.look_for_room();
+            if self.registry.is_crowded() {
+                self.registry.look_for_room();
             }
             Poll::Pending
         });
@@ -62,7 +62,7 @@ impl<A> Server<A> {
             Ok(transport) => Some(transport),
             Err(error) => {
                 let peer = *permit.shared.lock().machine.peer();
-                self.core.handshake_failed(&peer, &error);
+                self.context.handshake_failed(&peer, &error);
                 None
             }
         }

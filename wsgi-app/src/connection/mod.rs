@@ -17,7 +17,7 @@ use crate::application::environ::Environ;
 use crate::connection::request::{end_response, leave, poll_response, respond, settle};
 use crate::connection::transfer::Link;
 use crate::exchange::handle::Handle;
-use crate::exchange::shared::{Calls, Cell, Order, Shared};
+use crate::exchange::shared::{Calls, Cell, Order};
 use crate::io::transport::Transport;
 use crate::registry::Permit;
 use crate::server::Server;
@@ -31,15 +31,15 @@ pub async fn serve_connection<A: Application>(
     transport: impl Transport,
 ) {
     let mut driver = Driver {
-        link: Link::new(transport, Arc::clone(&server.core)),
-        shared: Arc::clone(&permit.shared),
+        link: Link::new(transport, Arc::clone(&server.context)),
         woken: true,
         stale: true,
         resting: None,
         spare: None,
+        guard: permit,
     };
-    if !server.core.logs() {
-        driver.shared.lock().machine.skip_records();
+    if !server.context.logs() {
+        driver.guard.shared.lock().machine.skip_records();
     }
     let mut current: Option<Environ> = None;
     loop {
@@ -50,12 +50,12 @@ pub async fn serve_connection<A: Application>(
                 let hooks = environ.has_hooks();
                 if hooks {
                     // They see what was really sent.
-                    driver.shared.lock().machine.flush_before_record();
+                    driver.guard.shared.lock().machine.flush_before_record();
                 }
-                if server.core.logs() || hooks {
+                if server.context.logs() || hooks {
                     current = Some(environ);
                 } else {
-                    driver.spare = leave(&server.core, environ);
+                    driver.spare = leave(&server.context, environ);
                 }
             }
             Event::Done => driver.settle(current.take()),
@@ -67,8 +67,8 @@ pub async fn serve_connection<A: Application>(
             }
             Event::Closed(reason) => {
                 driver.rest();
-                let peer = *driver.shared.lock().machine.peer();
-                server.core.closed(&peer, reason);
+                let peer = *driver.guard.shared.lock().machine.peer();
+                server.context.closed(&peer, reason);
                 return;
             }
             Event::Io(_) => {}
@@ -83,20 +83,18 @@ async fn run_request<A: Application>(
     environ: &Environ,
     handle: &Handle,
 ) {
-    let core = &server.core;
-    core.register.request_began();
+    server.registry.request_began();
     let mut response = pin!(Some(respond(&server.application, environ, handle)));
     let outcome =
         poll_fn(|context| driver.poll_with(context, |context| poll_response(response.as_mut(), context)))
             .await;
-    end_response(core, environ, handle, response, outcome);
-    core.register.request_ended();
+    end_response(&server.context, environ, handle, response, outcome);
+    server.registry.request_ended();
 }
 
 /// One connection's transport and what its task remembers between wake-ups.
 pub(crate) struct Driver<T> {
     link: Link<T>,
-    shared: Arc<Shared>,
     /// Whether the task slept since bytes were moved last.
     woken: bool,
     /// Whether time may have passed since the clocks were read.
@@ -105,19 +103,21 @@ pub(crate) struct Driver<T> {
     resting: Option<Io>,
     /// The environ of the last request, if it can be used again.
     spare: Option<Environ>,
+    /// The last to go: then the registry counts one less.
+    guard: Permit,
 }
 
 impl<T: Transport> Driver<T> {
     /// Moves bytes until the machine says something else.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        let Self { link, shared, woken, stale, resting, .. } = self;
+        let Self { link, guard, woken, stale, resting, .. } = self;
         // The clocks are read once a wake-up, and after an application, which may have taken its time.
         if std::mem::take(stale) {
             link.read_clocks();
         }
         let mut fresh = std::mem::take(woken);
         let mut calls = Calls::default();
-        let mut cell = shared.lock();
+        let mut cell = guard.shared.lock();
         let touched = cell.awake();
         // No exchange is open here: who waits for one elsewhere has to learn that it is over.
         cell.wake_application(context, &mut calls);
@@ -174,14 +174,14 @@ impl<T: Transport> Driver<T> {
                 cell.waits_since = None;
             }
             if let Some(buffers) = cell.machine.rest() {
-                shared.core.give_back(buffers);
+                guard.shared.server_context.buffers.give_back(buffers);
             }
             link.sleep(&mut cell, context);
             (*woken, *stale) = (true, true);
             *resting = Some(io).filter(|io| io.deadline.is_none());
             drop(cell);
-            if waits && shared.core.register.is_crowded() {
-                shared.core.register.look_for_room();
+            if waits && guard.registry.is_crowded() {
+                guard.registry.look_for_room();
             }
             return Poll::Pending;
         }
@@ -201,10 +201,10 @@ impl<T: Transport> Driver<T> {
                 self.stale = true;
                 return Poll::Ready(Some(result));
             }
-            let Self { link, shared, stale, .. } = self;
+            let Self { link, guard, stale, .. } = self;
             link.read_clocks();
             let mut calls = Calls::default();
-            let mut cell = shared.lock();
+            let mut cell = guard.shared.lock();
             cell.awake();
             let mut moved = cell.has_expired(link.now);
             loop {
@@ -242,10 +242,10 @@ impl<T: Transport> Driver<T> {
     /// The task slept during an exchange: the machine learns the time before the application is asked, and whoever
     /// waits for a deadline that has passed is woken.
     fn wake_up(&mut self, context: &mut Context<'_>) {
-        let Self { link, shared, .. } = self;
+        let Self { link, guard, .. } = self;
         link.read_clocks();
         let mut calls = Calls::default();
-        let mut cell = shared.lock();
+        let mut cell = guard.shared.lock();
         cell.awake();
         cell.machine.poll(link.now);
         if cell.has_expired(link.now) {
@@ -254,7 +254,7 @@ impl<T: Transport> Driver<T> {
     }
 
     fn take_request(&mut self) -> Option<(Environ, Handle)> {
-        let mut cell = self.shared.lock();
+        let mut cell = self.guard.shared.lock();
         let head = cell.machine.take_request()?;
         cell.begin_exchange();
         cell.waits_since = None;
@@ -263,56 +263,56 @@ impl<T: Transport> Driver<T> {
             cell.order = Order::Serve;
         }
         self.link.spend(0);
-        let handle = Handle::new(Arc::clone(&self.shared), cell.serial);
+        let handle = Handle::new(Arc::clone(&self.guard.shared), cell.serial);
         let environ = Environ::new(self.spare.take(), head, *cell.machine.peer(), handle.clone());
         drop(cell);
         if stays {
             // Busy again: another one has to leave.
-            self.shared.core.register.look_for_room();
+            self.guard.registry.look_for_room();
         }
         Some((environ, handle))
     }
 
     /// Gives the buffers back, if nothing is in them.
     fn rest(&self) {
-        let buffers = self.shared.lock().machine.rest();
-        buffers.into_iter().for_each(|buffers| self.shared.core.give_back(buffers));
+        let buffers = self.guard.shared.lock().machine.rest();
+        buffers.into_iter().for_each(|buffers| self.guard.shared.server_context.buffers.give_back(buffers));
     }
 
     /// What follows a response: the post hooks, and the access line.
     fn settle(&mut self, environ: Option<Environ>) {
-        let core = &self.shared.core;
-        let mut cell = self.shared.lock();
-        self.link.now = core.clock.local_now();
+        let server_context = &self.guard.shared.server_context;
+        let mut cell = self.guard.shared.lock();
+        self.link.now = server_context.clock.local_now();
         cell.machine.poll(self.link.now);
         let record = cell.machine.take_record();
         drop(cell);
         if let Some(record) = record {
-            settle(core, environ, &record);
+            settle(server_context, environ, &record);
         }
     }
 
     /// Closes our half; a transport that takes too long to say goodbye is not waited for.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Link { transport, core, now, .. } = &mut self.link;
+        let Link { transport, server_context, now, .. } = &mut self.link;
         if let Some(transport) = transport
             && transport.poll_shutdown(context).is_pending()
         {
-            let mut cell = self.shared.lock();
+            let mut cell = self.guard.shared.lock();
             obey(&mut cell);
             if cell.machine.is_lost() {
                 return Poll::Ready(());
             }
             cell.sleep(context);
             drop(cell);
-            match core.clock.deadline(now.instant.after(core.config.linger_timeout)) {
+            match server_context.clock.deadline(now.instant.after(server_context.config.linger_timeout)) {
                 // A transport may leave it to us to compare the clock.
                 Some(deadline) if deadline <= Instant::now() => {}
                 Some(deadline) => ready!(transport.poll_deadline(context, deadline)),
                 None => return Poll::Pending,
             }
         }
-        self.shared.lock().machine.write_closed();
+        self.guard.shared.lock().machine.write_closed();
         Poll::Ready(())
     }
 }

@@ -11,10 +11,10 @@ use crate::application::Application;
 use crate::application::body::{Body, Kind};
 use crate::application::environ::Environ;
 use crate::application::start_response::{StartResponse, room, send};
+use crate::context::ServerContext;
 use crate::context::catch_panic;
 use crate::exchange::error::{Error, InputError, chain};
 use crate::exchange::handle::Handle;
-use crate::server::Core;
 
 /// Why a response is not what it should be.
 pub(crate) enum Failure {
@@ -62,7 +62,7 @@ pub(crate) fn poll_response(
 
 /// Ends the exchange as `outcome` says; `None`: the server stops and does not wait for the application.
 pub(crate) fn end_response<F>(
-    core: &Core,
+    server_context: &ServerContext,
     environ: &Environ,
     handle: &Handle,
     response: Pin<&mut Option<F>>,
@@ -71,7 +71,7 @@ pub(crate) fn end_response<F>(
     let outcome = outcome.unwrap_or(Err(Failure::Aborted));
     let outcome = if outcome.is_ok() { outcome } else { give_up(response, outcome) };
     if let Err(failure) = outcome {
-        conclude(core, environ, handle, failure);
+        conclude(server_context, environ, handle, failure);
     }
 }
 
@@ -156,7 +156,7 @@ fn drops_body(handle: &Handle) -> bool {
 }
 
 /// Ends an exchange whose application failed, and tells the log.
-fn conclude(core: &Core, environ: &Environ, handle: &Handle, failure: Failure) {
+fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, failure: Failure) {
     let request_line = || environ.head().request_line().escape_ascii().to_string();
     let (refusal, message) = match failure {
         Failure::Aborted => (None, None),
@@ -171,14 +171,14 @@ fn conclude(core: &Core, environ: &Environ, handle: &Handle, failure: Failure) {
         },
     };
     if let Some(message) = &message {
-        core.error(&format!("{} \"{}\"", message.escape_debug(), request_line()));
+        server_context.error(&format!("{} \"{}\"", message.escape_debug(), request_line()));
     }
     if let Some(error) = refusal {
-        core.debug(|| format!("{error} \"{}\"", request_line()));
+        server_context.debug(|| format!("{error} \"{}\"", request_line()));
     }
     handle.with(|exchange| match (refusal, message) {
         (Some(error), _) => exchange.refuse(error),
-        (None, Some(message)) if core.debug => exchange.fail(&format!("{message}\n")),
+        (None, Some(message)) if server_context.debug => exchange.fail(&format!("{message}\n")),
         (None, Some(_)) => exchange.fail(""),
         (None, None) => exchange.abort(),
     });
@@ -205,30 +205,30 @@ fn is_loss(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// Lets go of an environ that nobody has to look after. What can be used again is given back.
-pub(crate) fn leave(core: &Core, environ: Environ) -> Option<Environ> {
+pub(crate) fn leave(server_context: &ServerContext, environ: Environ) -> Option<Environ> {
     if environ.is_changed() {
-        drop_guarded(core, environ);
+        drop_guarded(server_context, environ);
         return None;
     }
-    environ.into_spare(&core.no_head)
+    environ.into_spare(&server_context.no_head)
 }
 
 /// What middleware left in the environ may panic when it is dropped.
-fn drop_guarded(core: &Core, environ: Environ) {
+fn drop_guarded(server_context: &ServerContext, environ: Environ) {
     if let Err(panic) = catch_panic::catch(|| drop(environ)) {
-        core.error(&format!("a value in the environ {}", panic.escape_debug()));
+        server_context.error(&format!("a value in the environ {}", panic.escape_debug()));
     }
 }
 
 /// Runs the post hooks in their order, then writes the access line. Nothing that fails here stops the rest.
-pub(crate) fn settle(core: &Core, environ: Option<Environ>, record: &Record) {
+pub(crate) fn settle(server_context: &ServerContext, environ: Option<Environ>, record: &Record) {
     if let Some(environ) = environ {
         for hook in environ.take_hooks() {
             if let Err(panic) = catch_panic::catch(|| hook(&environ, record)) {
-                core.error(&format!("a post hook {}", panic.escape_debug()));
+                server_context.error(&format!("a post hook {}", panic.escape_debug()));
             }
         }
-        drop_guarded(core, environ);
+        drop_guarded(server_context, environ);
     }
-    core.access(record);
+    server_context.access(record);
 }

@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use wsgi_proto::{Io, Lost, Now};
 
+use crate::context::ServerContext;
 use crate::exchange::shared::Cell;
 use crate::io::transport::Transport;
-use crate::server::Core;
 
 /// Moves and requests after which a connection lets the others run.
 const BUDGET: u32 = 64;
@@ -20,7 +20,7 @@ const BYTES_A_MOVE: usize = 16 * 1024;
 pub(crate) struct Link<T> {
     /// `None` once the application has taken it over.
     pub(crate) transport: Option<T>,
-    pub(crate) core: Arc<Core>,
+    pub(crate) server_context: Arc<ServerContext>,
     pub(crate) now: Now,
     budget: u32,
     /// Bytes that the transport has taken, and perhaps keeps, as TLS does. They count as sent when they are flushed:
@@ -29,12 +29,12 @@ pub(crate) struct Link<T> {
 }
 
 impl<T: Transport> Link<T> {
-    pub(crate) fn new(transport: T, core: Arc<Core>) -> Self {
-        Self { transport: Some(transport), core, now: Now::default(), budget: BUDGET, taken: 0 }
+    pub(crate) fn new(transport: T, server_context: Arc<ServerContext>) -> Self {
+        Self { transport: Some(transport), server_context, now: Now::default(), budget: BUDGET, taken: 0 }
     }
 
     pub(crate) fn read_clocks(&mut self) {
-        self.now = self.core.clock.now();
+        self.now = self.server_context.clock.now();
     }
 
     /// Whether it is the others' turn.
@@ -104,13 +104,13 @@ impl<T: Transport> Link<T> {
             return true;
         }
         if io.read
-            && let Poll::Ready(read) = read(transport, &self.core, cell, woken, context)
+            && let Poll::Ready(read) = read(transport, &self.server_context, cell, woken, context)
         {
             self.received(cell, read);
             return true;
         }
         if let Some((at, _)) = io.deadline
-            && let Some(deadline) = self.core.clock.deadline(at)
+            && let Some(deadline) = self.server_context.clock.deadline(at)
             && transport.poll_deadline(context, deadline).is_ready()
         {
             self.read_clocks();
@@ -125,7 +125,7 @@ impl<T: Transport> Link<T> {
     /// there was nothing.
     pub(crate) fn read_last(&mut self, cell: &mut Cell, context: &mut Context<'_>) -> bool {
         let Some(transport) = &mut self.transport else { return false };
-        let space = space(&self.core, cell);
+        let space = space(&self.server_context, cell);
         if space.is_empty() {
             return false;
         }
@@ -164,7 +164,7 @@ fn write<T: Transport>(transport: &mut T, cell: &Cell, context: &mut Context<'_>
 
 fn read<T: Transport>(
     transport: &mut T,
-    core: &Core,
+    server_context: &ServerContext,
     cell: &mut Cell,
     woken: bool,
     context: &mut Context<'_>,
@@ -174,16 +174,16 @@ fn read<T: Transport>(
     if !woken {
         ready!(transport.poll_readable(context))?;
     }
-    let space = space(core, cell);
+    let space = space(server_context, cell);
     if space.is_empty() {
         return Poll::Pending;
     }
     transport.poll_read(context, space)
 }
 
-fn space<'c>(core: &Core, cell: &'c mut Cell) -> &'c mut [u8] {
+fn space<'c>(server_context: &ServerContext, cell: &'c mut Cell) -> &'c mut [u8] {
     if !cell.machine.has_buffers() {
-        cell.machine.lend(core.lend());
+        cell.machine.lend(server_context.buffers.lend());
     }
     cell.machine.recv_space()
 }

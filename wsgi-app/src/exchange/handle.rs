@@ -6,11 +6,11 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use wsgi_proto::{Exchange, Now, SendError};
 
+use crate::context::ServerContext;
 use crate::exchange::error::InputError;
 use crate::exchange::shared::{Calls, Cell, Shared};
 use crate::io::blocking::Wire;
 use crate::io::transport::Transport;
-use crate::server::Core;
 use crate::sync::MutexGuard;
 
 /// One exchange, as its handles know it. A handle that is kept too long finds it over.
@@ -156,10 +156,10 @@ impl Handle {
     }
 
     pub(crate) fn now(&self) -> Now {
-        self.shared.core.clock.now()
+        self.shared.server_context.clock.now()
     }
 
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.shared.core
+    pub(crate) fn server_context(&self) -> &Arc<ServerContext> {
+        &self.shared.server_context
     }
 }

@@ -10,10 +10,10 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes};
 use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Io, Lost, Now, Peer};
 
+use crate::context::ServerContext;
 use crate::exchange::error::InputError;
 use crate::io::blocking::Wire;
 use crate::io::transport::Transport;
-use crate::server::Core;
 use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 
 /// How many tasks of one application may wait at a time without being asked whether they still do.
@@ -35,7 +35,7 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Shared {
     cell: Mutex<Cell>,
-    pub(crate) core: Arc<Core>,
+    pub(crate) server_context: Arc<ServerContext>,
     /// What blocking calls move bytes over; it ends with the connection.
     pub(crate) wire: OnceLock<Weak<dyn Wire>>,
 }
@@ -67,12 +67,12 @@ pub(crate) struct Cell {
 }
 
 impl Shared {
-    pub(crate) fn new(core: Arc<Core>, peer: Peer) -> Self {
+    pub(crate) fn new(server_context: Arc<ServerContext>, peer: Peer) -> Self {
         let cell = Cell {
-            machine: Connection::new(Arc::clone(&core.config), peer),
+            machine: Connection::new(Arc::clone(&server_context.config), peer),
             serial: 0,
             order: Order::Serve,
-            waits_since: Some(core.clock.now().instant),
+            waits_since: Some(server_context.clock.now().instant),
             expires: None,
             stream: None,
             handed_over: false,
@@ -83,7 +83,7 @@ impl Shared {
             runner: None,
             asleep: false,
         };
-        Self { cell: Mutex::new(cell), core, wire: OnceLock::new() }
+        Self { cell: Mutex::new(cell), server_context, wire: OnceLock::new() }
     }
 
     /// The cell, if nobody has it just now.
