@@ -4,7 +4,6 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Instant;
 
@@ -12,10 +11,11 @@ use mio::unix::SourceFd;
 use rustix::event::{PollFd, PollFlags};
 use socket2::Socket;
 use wsgi_app::Server;
-use wsgi_app::blocking::{Application, Blocking, Wire, serve};
+use wsgi_app::blocking::{Application, Blocking, Wire};
 
 use crate::engine::{Engine, Task};
 use crate::listener::Accepted;
+use crate::sync::Ordering;
 use crate::wait;
 
 type Serving<A> = Arc<Server<Blocking<A>>>;
@@ -33,7 +33,7 @@ pub(crate) fn begin<A: Application>(engine: &Arc<Engine>, server: &Serving<A>, a
     match engine.watch(&socket) {
         Ok(task) => {
             let connection = Connection { socket, task: Arc::clone(&task) };
-            task.begin(serve(Arc::clone(server), permit, connection, tls));
+            task.begin(tls.serve(Arc::clone(server), permit, connection));
         }
         Err(error) => drop(server.accept_failed(&error)),
     }

@@ -26,9 +26,12 @@
 #![cfg(unix)]
 #![forbid(unsafe_code)]
 
+mod accept;
 mod connection;
 mod engine;
 mod listener;
+mod sync;
+mod tls;
 mod wait;
 
 use std::io;
@@ -40,9 +43,17 @@ pub use rustls;
 pub use wsgi_app::blocking::{Application, Environ, Input, Lines, StartResponse, Stream, Write};
 pub use wsgi_app::*;
 
-use wsgi_app::blocking::{Alarm, Blocking, run_life};
+use wsgi_app::blocking::Blocking;
 
+use crate::accept::{Alarm, run_life};
 use crate::engine::Engine;
+
+/// For tests of this crate alone.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::engine::task_state::Slot;
+    pub use crate::tls::Tls;
+}
 
 /// Serves `application` on a bound and listening `listener` with the default options, until the process ends.
 ///

@@ -5,15 +5,15 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use socket2::{SockAddr, Socket};
-use wsgi_app::blocking::Tls;
 use wsgi_app::{Address, Peer, Place, Scheme};
 
+use crate::sync::{AtomicBool, Ordering};
+use crate::tls::Tls;
 use crate::wait;
 
 /// A listener that is bound and listening already: a `TcpListener` or a `UnixListener` of std, turned into this by

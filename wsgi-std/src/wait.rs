@@ -3,12 +3,13 @@
 use std::cell::OnceCell;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+
+use crate::sync::{AtomicBool, Ordering};
 
 /// How long a wait lasts at most when the system had no descriptors left for a bell.
 const SLICE: Duration = Duration::from_millis(50);

@@ -10,8 +10,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wsgi_app::blocking::{Blocking, Slot, Tls, Wire, serve};
+use wsgi_app::blocking::{Blocking, Wire};
 use wsgi_app::{Address, Peer, Scheme, Server, ServerHandle};
+use wsgi_std::internals::{Slot, Tls};
 use wsgi_std::{Environ, Options, Result, StartResponse};
 use wsgi_tests::live::PATIENCE;
 use wsgi_tests::secure::trust;
@@ -154,7 +155,7 @@ impl Played {
         let ends = Ends { room: usize::MAX / 2, ..Ends::default() };
         let memory = Arc::new(Memory { slot: Slot::new(), ends: Mutex::new(ends) });
         let tls = Tls::new(Arc::clone(&trust().server));
-        let task = serve(server, permit, Far(Arc::clone(&memory)), tls);
+        let task = tls.serve(server, permit, Far(Arc::clone(&memory)));
         let name = ServerName::try_from("localhost").expect("a name");
         let client = ClientConnection::new(trust().client_of(&[version]), name).expect("a session");
         let calls = Arc::new(Calls::default());

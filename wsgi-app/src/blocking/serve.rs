@@ -1,54 +1,64 @@
 //! Serves one connection of a blocking application.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use crate::blocking::application::{Application, Blocking};
+use crate::connection::handshake;
 use crate::connection::serve_connection;
-use crate::io::blocking::{Line, Wire};
+use crate::io::blocking::{Line, Wire, unless_it_blocks};
 use crate::registry::Permit;
 use crate::server::Server;
 
-/// How the connections of a listener are encrypted. Without the feature `tls` they are not.
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    #[cfg(feature = "tls")]
-    config: Option<Arc<rustls::ServerConfig>>,
-}
-
-impl Tls {
-    /// Encrypted by rustls.
-    #[cfg(feature = "tls")]
-    pub fn new(config: Arc<rustls::ServerConfig>) -> Self {
-        Self { config: Some(config) }
-    }
-
-    /// Whether they are encrypted.
-    pub fn is_on(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.config.is_some();
-        #[cfg(not(feature = "tls"))]
-        false
-    }
-}
-
-/// Serves one connection of a blocking application until it ends, as [`serve_connection`] does for others, after the
-/// handshake if there is `tls`. It wakes nobody: whoever polls it has to learn from elsewhere when the wire is ready
-/// again, or when a deadline comes.
-pub fn serve<A: Application>(
+/// Serves one connection of a blocking application until it ends, as [`serve_connection`] does for others. It wakes
+/// nobody: whoever polls it has to learn from elsewhere when the wire is ready again, or when a deadline comes.
+pub fn serve<A: Application, W: Wire>(
     server: Arc<Server<Blocking<A>>>,
     permit: Permit,
-    wire: impl Wire,
-    tls: Tls,
-) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    #[cfg(feature = "tls")]
-    if let Some(config) = tls.config {
-        return Box::pin(crate::blocking::tls::serve(server, permit, wire, config));
-    }
-    let Tls { .. } = tls;
+    wire: W,
+) -> impl Future<Output = ()> + Send + use<A, W> {
     let wire = Arc::new(wire);
-    let weak = Arc::downgrade(&wire);
+    let weak: Weak<W> = Arc::downgrade(&wire);
     permit.wire(weak);
-    Box::pin(serve_connection(server, permit, Line(wire)))
+    serve_connection(server, permit, Line(wire))
+}
+
+/// As [`serve`], after a handshake (of TLS), which `shake_hands` is called for until it does not block any more.
+///
+/// A wire that could not be made is a handshake that failed. What becomes of one that fails, or takes too long, says
+/// [`wsgi_app::serve_after_handshake`](crate::serve_after_handshake).
+pub async fn serve_after_handshake<A: Application, W: Wire>(
+    server: Arc<Server<Blocking<A>>>,
+    permit: Permit,
+    wire: io::Result<W>,
+    shake_hands: impl Fn(&W) -> io::Result<()> + Send,
+) {
+    let wire = wire.map(Arc::new);
+    if let Ok(wire) = &wire {
+        let weak: Weak<W> = Arc::downgrade(wire);
+        permit.wire(weak);
+    }
+    let reminded = wire.as_ref().ok().cloned();
+    let shaken = async move {
+        let wire = wire?;
+        poll_fn(|_| unless_it_blocks(|| shake_hands(&wire))).await?;
+        Ok(Line(wire))
+    };
+    handshake::serve_after_handshake(server, permit, shaken, |time| sleep(reminded, time)).await;
+}
+
+/// Ready after `time`, when the wire has been reminded of it.
+fn sleep(wire: Option<Arc<impl Wire>>, time: Duration) -> impl Future<Output = ()> {
+    let end = Instant::now().checked_add(time);
+    poll_fn(move |_| match end {
+        Some(end) if end <= Instant::now() => Poll::Ready(()),
+        Some(end) => {
+            wire.iter().for_each(|wire| wire.remind(end));
+            Poll::Pending
+        }
+        None => Poll::Pending,
+    })
 }

@@ -1,13 +1,18 @@
-//! The desk and the slots of `wsgi_app::blocking` under every interleaving. To run it:
-//! `RUSTFLAGS="--cfg loom" cargo test -p wsgi-app --release --test model`, or `cargo xtask model`.
+//! The desk and the slots of the engine under every interleaving. To run it:
+//! `RUSTFLAGS="--cfg loom" cargo test -p wsgi-std --release --test model`, or `cargo xtask model`.
 //!
 //! The two sources are compiled once more, with loom's locks and atomics. A thread that loom finds waiting for ever is a
 //! lost wake-up. Time is not modelled: a tick may be over at any moment, and a thread without work gets tired at once or
 //! never, whichever the test says.
 #![cfg(loom)]
 
-#[path = "model/blocking.rs"]
-mod blocking;
+#[path = "../src/engine/scheduler.rs"]
+mod scheduler;
+#[path = "model/sync.rs"]
+mod sync;
+#[path = "../src/engine/task_state.rs"]
+#[allow(unreachable_pub, reason = "it is public in the crate")]
+mod task_state;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,9 +22,9 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
-use blocking::desk::{Came, Desk, Work};
-use blocking::slot::Slot;
-use blocking::sync::TIRED;
+use scheduler::{Came, Desk, Work};
+use sync::TIRED;
+use task_state::Slot;
 
 /// Tries all interleavings with at most so many switches away from a thread that could go on, and counts them.
 #[allow(clippy::print_stdout, reason = "the figure is what somebody runs it for")]

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 /// When the accepting thread has to be woken.
 #[derive(Debug, Default)]
-pub struct Alarm(Cell<Option<Instant>>);
+pub(crate) struct Alarm(Cell<Option<Instant>>);
 
 impl Alarm {
     /// Ready after `time`.
-    pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> {
+    pub(crate) fn sleep(&self, time: Duration) -> impl Future<Output = ()> {
         let end = Instant::now().checked_add(time);
         poll_fn(move |_| match end {
             Some(end) if end <= Instant::now() => Poll::Ready(()),
@@ -27,7 +27,7 @@ impl Alarm {
 
 /// Polls `life` until it ends. In between `wait` waits for the listeners, until the time that it is given, or until
 /// `waker` is woken.
-pub fn run_life<R>(
+pub(crate) fn run_life<R>(
     life: impl Future<Output = R>,
     waker: &Waker,
     alarm: &Alarm,

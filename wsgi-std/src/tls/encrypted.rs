@@ -1,41 +1,32 @@
 //! Feature `tls`: a connection of a blocking application, encrypted by rustls.
 
-use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, Read, Write};
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
 
 use rustls::{ServerConfig, ServerConnection};
+use wsgi_app::blocking::{Application, Blocking, Wire, serve_after_handshake};
+use wsgi_app::{Permit, Server};
 
-use crate::blocking::application::{Application, Blocking};
-use crate::connection::handshake::serve_after_handshake;
-use crate::io::blocking::{Line, Wire, unless_it_blocks};
-use crate::registry::Permit;
-use crate::server::Server;
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Reads of one call that may bring nothing: a client could go on for ever with records that are empty.
 const EMPTY_RECORDS: usize = 1024;
 
 /// Serves one connection, encrypted by `config`.
-pub(super) async fn serve<A: Application>(
+pub(crate) async fn serve_encrypted<A: Application>(
     server: Arc<Server<Blocking<A>>>,
     permit: Permit,
     wire: impl Wire,
     config: Arc<ServerConfig>,
 ) {
-    let wire = match ServerConnection::new(config) {
-        Ok(tls) => Arc::new(Encrypted { wire, session: Mutex::new(Session { tls, taken: 0 }) }),
-        Err(error) => {
-            let peer = *permit.shared.lock().machine.peer();
-            return server.context.handshake_failed(&peer, &io::Error::other(error));
-        }
+    let encrypted = match ServerConnection::new(config) {
+        Ok(tls) => Ok(Encrypted { wire, session: Mutex::new(Session { tls, taken: 0 }) }),
+        Err(error) => Err(io::Error::other(error)),
     };
-    let weak = Arc::downgrade(&wire);
-    permit.wire(weak);
-    let handshake = poll_fn(|_| unless_it_blocks(|| wire.shake_hands()).map_ok(|()| Line(Arc::clone(&wire))));
-    serve_after_handshake(server, permit, handshake, |time| wire.sleep(time)).await;
+    serve_after_handshake(server, permit, encrypted, Encrypted::shake_hands).await;
 }
 
 /// A [`Wire`] that carries TLS, over the one that carries its bytes.
@@ -65,21 +56,8 @@ impl<W: Wire> Encrypted<W> {
         session.send(&self.wire)
     }
 
-    /// Ready after `time`.
-    fn sleep(&self, time: Duration) -> impl Future<Output = ()> {
-        let end = Instant::now().checked_add(time);
-        poll_fn(move |_| match end {
-            Some(end) if end <= Instant::now() => Poll::Ready(()),
-            Some(end) => {
-                self.wire.remind(end);
-                Poll::Pending
-            }
-            None => Poll::Pending,
-        })
-    }
-
     fn session(&self) -> MutexGuard<'_, Session> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.session)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The timer of one task.
 #[derive(Debug, Default)]
-pub struct Timer(Mutex<Times>);
+pub(crate) struct Timer(Mutex<Times>);
 
 #[derive(Debug, Default)]
 struct Times {
@@ -19,39 +20,39 @@ struct Times {
 
 impl Timer {
     /// The task has to be run then; `None`: only when something happens.
-    pub fn set_deadline(&self, deadline: Option<Instant>) {
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
         self.times().deadline = deadline;
     }
 
     /// The deadline, if nobody is going to look before it.
-    pub fn unset(&self) -> Option<Instant> {
+    pub(crate) fn unset(&self) -> Option<Instant> {
         let times = self.times();
         times.deadline.filter(|at| times.set.is_none_or(|set| *at < set))
     }
 
     fn times(&self) -> MutexGuard<'_, Times> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
 /// The alarms of all tasks, which are known by number. One counts only if the task's timer is set to the same time.
 #[derive(Debug, Default)]
-pub struct Alarms(BinaryHeap<Reverse<(Instant, usize)>>);
+pub(crate) struct Alarms(BinaryHeap<Reverse<(Instant, usize)>>);
 
 impl Alarms {
     /// When to look next.
-    pub fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Has `task` looked at then.
-    pub fn set(&mut self, at: Instant, task: usize, timer: &Timer) {
+    pub(crate) fn set(&mut self, at: Instant, task: usize, timer: &Timer) {
         timer.times().set = Some(at);
         self.0.push(Reverse((at, task)));
     }
 
     /// Calls `run` for each task whose deadline has come; `tasks` gives what it keeps, and its timer.
-    pub fn ring<T>(
+    pub(crate) fn ring<T>(
         &mut self,
         now: Instant,
         tasks: impl Fn(usize) -> Option<T>,

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use super::sync::{Condvar, Mutex, MutexGuard, PoisonError, wait_at_most};
+use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait, wait_at_most};
 
 /// How long nothing may be taken before another thread joins in. Each time it is halved, down to [`SHORTEST`], so that
 /// many requests that wait get their threads quickly; when all goes well it grows again.
@@ -23,7 +23,7 @@ const IDLE: Duration = Duration::from_secs(2);
 
 /// What a thread has to do next.
 #[derive(Debug)]
-pub enum Work<P, T> {
+pub(crate) enum Work<P, T> {
     /// Wait for what becomes ready.
     Poll(P),
     /// See to a task.
@@ -34,7 +34,7 @@ pub enum Work<P, T> {
 
 /// What a thread comes from.
 #[derive(Debug)]
-pub enum Came<P, T> {
+pub(crate) enum Came<P, T> {
     /// It has just begun.
     Begun,
     /// It has polled; these tasks are ready.
@@ -48,7 +48,7 @@ pub enum Came<P, T> {
 /// Invariant: while the poller lies here, some thread is on its way here, or the watcher ticks, or there are as many
 /// threads as there may be.
 #[derive(Debug)]
-pub struct Desk<P, T> {
+pub(crate) struct Desk<P, T> {
     state: Mutex<State<P, T>>,
     /// The watcher waits here.
     watcher: Condvar,
@@ -82,7 +82,7 @@ struct State<P, T> {
 impl<P, T> Desk<P, T> {
     /// A desk for at most so many threads, of which the caller begins the first, and for the watcher, which it begins
     /// as well.
-    pub fn new(poller: P, most: usize) -> Self {
+    pub(crate) fn new(poller: P, most: usize) -> Self {
         let state = State {
             poller: Some(poller),
             ready: VecDeque::new(),
@@ -106,7 +106,7 @@ impl<P, T> Desk<P, T> {
     }
 
     /// Tells a thread what to do, and makes it wait until there is something.
-    pub fn next(&self, came: Came<P, T>) -> Work<P, T> {
+    pub(crate) fn next(&self, came: Came<P, T>) -> Work<P, T> {
         let mut state = self.lock();
         match came {
             Came::Begun => state.coming = false,
@@ -145,11 +145,11 @@ impl<P, T> Desk<P, T> {
     }
 
     /// What the watcher does, until the desk stops. `begin` begins another thread, if it can.
-    pub fn watch(&self, begin: impl Fn() -> bool) {
+    pub(crate) fn watch(&self, begin: impl Fn() -> bool) {
         let (mut state, mut joined) = (self.lock(), false);
         while !state.stopping {
             if !state.ticks {
-                state = self.watcher.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = wait(&self.watcher, state);
                 continue;
             }
             let (seen, tick) = (state.taken, state.tick);
@@ -189,7 +189,7 @@ impl<P, T> Desk<P, T> {
 
     /// Adds a task that is ready. True: somebody polls, and has to be roused to see it.
     #[must_use]
-    pub fn add(&self, task: T) -> bool {
+    pub(crate) fn add(&self, task: T) -> bool {
         let mut state = self.lock();
         state.ready.push_back(task);
         state.poller.is_none()
@@ -197,7 +197,7 @@ impl<P, T> Desk<P, T> {
 
     /// From now on threads are told to leave. True: somebody polls, and has to be roused to hear it.
     #[must_use]
-    pub fn stop(&self) -> bool {
+    pub(crate) fn stop(&self) -> bool {
         let mut state = self.lock();
         state.stopping = true;
         self.watcher.notify_all();
@@ -206,14 +206,14 @@ impl<P, T> Desk<P, T> {
     }
 
     /// Waits until every thread has left, except those that are with a task.
-    pub fn wait_until_left(&self) {
+    pub(crate) fn wait_until_left(&self) {
         let mut state = self.lock();
         while state.threads > state.running || state.watched {
-            state = self.left.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = wait(&self.left, state);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<P, T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -3,7 +3,7 @@
 //! A poller tells only once that a socket has become ready (edge-triggered). So what comes in while a thread is with the
 //! task is noted, and the thread that wants to park it is told to look again.
 
-use super::sync::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
 /// Nobody is with it; the next call brings it to the desk.
 const PARKED: u8 = 0;

@@ -1,11 +1,14 @@
 //! The threads, the one poller, and the tasks: connections, whether a thread is with them or not.
 
+mod scheduler;
+pub(crate) mod task_state;
+mod timer_queue;
+
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Instant;
@@ -14,7 +17,11 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
-use wsgi_app::blocking::{Alarms, Came, Desk, Slot, Timer, Work};
+
+use crate::engine::scheduler::{Came, Desk, Work};
+use crate::engine::task_state::Slot;
+use crate::engine::timer_queue::{Alarms, Timer};
+use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
 /// What rouses the poller.
 const BELL: Token = Token(usize::MAX);
@@ -222,8 +229,4 @@ impl Wake for Task {
             self.add();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
