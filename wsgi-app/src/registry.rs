@@ -262,14 +262,14 @@ impl Entries {
         let mut longest: Option<(Instant, &Arc<Shared>)> = None;
         for shared in self.slots.iter().flatten() {
             // One that is being used just now does not wait.
-            let Some(cell) = shared.try_lock() else { continue };
-            if cell.order == Order::Leave && cell.waits_since.is_some() {
+            let Some(inner) = shared.try_lock() else { continue };
+            if inner.order == Order::Leave && inner.waits_since.is_some() {
                 // It is on its way out, and one is enough.
                 return None;
             }
-            if let Some(since) = cell.waits_since
+            if let Some(since) = inner.waits_since
                 // Its handshake, or its first request, may be on the way.
-                && (cell.serial > 0 || now.since(since) >= FRESH)
+                && (inner.serial > 0 || now.since(since) >= FRESH)
                 && longest.is_none_or(|(longest, _)| since < longest)
             {
                 longest = Some((since, shared));

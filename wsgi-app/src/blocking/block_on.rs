@@ -45,23 +45,23 @@ impl Handle {
         let mut link = Link::new(Line(Arc::clone(wire)), Arc::clone(self.server_context()));
         link.read_clocks();
         let mut calls = Calls::default();
-        let mut cell = self.lock();
-        let mut moved = cell.has_expired(link.now);
+        let mut inner = self.lock();
+        let mut moved = inner.has_expired(link.now);
         let io = loop {
-            obey(&mut cell);
-            match cell.machine.poll(link.now) {
-                Event::Io(io) if link.move_bytes(&mut cell, io, false, context) => moved = true,
+            obey(&mut inner);
+            match inner.machine.poll(link.now) {
+                Event::Io(io) if link.move_bytes(&mut inner, io, false, context) => moved = true,
                 Event::Io(io) => {
-                    cell.expect(io);
+                    inner.expect(io);
                     break io;
                 }
-                Event::TakenOver if link.hand_over(&mut cell) => moved = true,
+                Event::TakenOver if link.hand_over(&mut inner) => moved = true,
                 _ => break Io::default(),
             }
         };
         if moved {
-            cell.wake_application(context, &mut calls);
-            cell.touch(&mut calls);
+            inner.wake_application(context, &mut calls);
+            inner.touch(&mut calls);
         }
         (!moved).then_some(io)
     }

@@ -46,12 +46,12 @@ impl<A> Server<A> {
             if timer.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
             }
-            let mut cell = permit.shared.lock();
-            if cell.order > Order::Serve {
+            let mut inner = permit.shared.lock();
+            if inner.order > Order::Serve {
                 return Poll::Ready(None);
             }
-            cell.sleep(context);
-            drop(cell);
+            inner.sleep(context);
+            drop(inner);
             // Who made room passed over this connection, if it looked just now.
             if self.registry.is_crowded() {
                 self.registry.look_for_room();

@@ -17,7 +17,7 @@ use crate::application::environ::Environ;
 use crate::connection::request::{end_response, leave, poll_response, respond, settle};
 use crate::connection::transfer::Link;
 use crate::exchange::handle::Handle;
-use crate::exchange::shared::{Calls, Cell, Order};
+use crate::exchange::shared::{Calls, Inner, Order};
 use crate::io::transport::Transport;
 use crate::registry::Permit;
 use crate::server::Server;
@@ -117,69 +117,69 @@ impl<T: Transport> Driver<T> {
         }
         let mut fresh = std::mem::take(woken);
         let mut calls = Calls::default();
-        let mut cell = guard.shared.lock();
-        let touched = cell.awake();
+        let mut inner = guard.shared.lock();
+        let touched = inner.awake();
         // No exchange is open here: who waits for one elsewhere has to learn that it is over.
-        cell.wake_application(context, &mut calls);
+        inner.wake_application(context, &mut calls);
         let rested = resting.take().filter(|_| !touched);
         if let Some(io) = rested {
             // The machine would say the same again.
-            link.move_bytes(&mut cell, io, std::mem::take(&mut fresh), context);
+            link.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context);
         }
         loop {
-            obey(&mut cell);
-            let io = match cell.machine.poll(link.now) {
+            obey(&mut inner);
+            let io = match inner.machine.poll(link.now) {
                 Event::Io(io) => io,
                 event => {
                     // A task that outlives the application may be about to fetch the stream.
-                    if event == Event::TakenOver && link.hand_over(&mut cell) {
-                        cell.wake_application(context, &mut calls);
+                    if event == Event::TakenOver && link.hand_over(&mut inner) {
+                        inner.wake_application(context, &mut calls);
                     }
                     return Poll::Ready(event);
                 }
             };
             if link.is_spent() {
                 (*woken, *stale) = (true, true);
-                return link.give_way(&mut cell, context);
+                return link.give_way(&mut inner, context);
             }
-            if link.move_bytes(&mut cell, io, std::mem::take(&mut fresh), context) {
+            if link.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context) {
                 continue;
             }
-            let waits = cell.machine.awaits_request();
-            let ends = match cell.order {
+            let waits = inner.machine.awaits_request();
+            let ends = match inner.order {
                 Order::Leave => waits,
-                Order::Finish => !cell.machine.is_busy(),
+                Order::Finish => !inner.machine.is_busy(),
                 Order::Serve | Order::Abort => false,
             };
             if ends {
-                if link.read_last(&mut cell, context) {
+                if link.read_last(&mut inner, context) {
                     continue;
                 }
                 // It was read once more, and no request came of it.
-                match cell.order {
+                match inner.order {
                     Order::Leave => {
-                        cell.machine.leave();
-                        cell.waits_since = None;
+                        inner.machine.leave();
+                        inner.waits_since = None;
                     }
-                    _ => cell.machine.shutdown(),
+                    _ => inner.machine.shutdown(),
                 }
-                if cell.machine.poll(link.now) != Event::Io(io) {
+                if inner.machine.poll(link.now) != Event::Io(io) {
                     continue;
                 }
             }
-            let waits = cell.machine.awaits_request();
+            let waits = inner.machine.awaits_request();
             if waits {
-                cell.waits_since.get_or_insert(link.now.instant);
+                inner.waits_since.get_or_insert(link.now.instant);
             } else {
-                cell.waits_since = None;
+                inner.waits_since = None;
             }
-            if let Some(buffers) = cell.machine.rest() {
+            if let Some(buffers) = inner.machine.rest() {
                 guard.shared.server_context.buffers.give_back(buffers);
             }
-            link.sleep(&mut cell, context);
+            link.sleep(&mut inner, context);
             (*woken, *stale) = (true, true);
             *resting = Some(io).filter(|io| io.deadline.is_none());
-            drop(cell);
+            drop(inner);
             if waits && guard.registry.is_crowded() {
                 guard.registry.look_for_room();
             }
@@ -204,35 +204,35 @@ impl<T: Transport> Driver<T> {
             let Self { link, guard, stale, .. } = self;
             link.read_clocks();
             let mut calls = Calls::default();
-            let mut cell = guard.shared.lock();
-            cell.awake();
-            let mut moved = cell.has_expired(link.now);
+            let mut inner = guard.shared.lock();
+            inner.awake();
+            let mut moved = inner.has_expired(link.now);
             loop {
-                obey(&mut cell);
-                if cell.order == Order::Abort {
+                obey(&mut inner);
+                if inner.order == Order::Abort {
                     return Poll::Ready(None);
                 }
-                match cell.machine.poll(link.now) {
+                match inner.machine.poll(link.now) {
                     Event::Io(io) if !link.is_spent() => {
-                        if !link.move_bytes(&mut cell, io, false, context) {
-                            cell.expect(io);
+                        if !link.move_bytes(&mut inner, io, false, context) {
+                            inner.expect(io);
                             break;
                         }
                         moved = true;
                     }
-                    Event::TakenOver if link.hand_over(&mut cell) => moved = true,
+                    Event::TakenOver if link.hand_over(&mut inner) => moved = true,
                     _ => break,
                 }
             }
             if moved {
-                cell.wake_application(context, &mut calls);
+                inner.wake_application(context, &mut calls);
             }
             if link.is_spent() {
                 *stale = true;
-                return link.give_way(&mut cell, context);
+                return link.give_way(&mut inner, context);
             }
             if !moved {
-                link.sleep(&mut cell, context);
+                link.sleep(&mut inner, context);
                 *stale = true;
                 return Poll::Pending;
             }
@@ -245,27 +245,27 @@ impl<T: Transport> Driver<T> {
         let Self { link, guard, .. } = self;
         link.read_clocks();
         let mut calls = Calls::default();
-        let mut cell = guard.shared.lock();
-        cell.awake();
-        cell.machine.poll(link.now);
-        if cell.has_expired(link.now) {
-            cell.wake_application(context, &mut calls);
+        let mut inner = guard.shared.lock();
+        inner.awake();
+        inner.machine.poll(link.now);
+        if inner.has_expired(link.now) {
+            inner.wake_application(context, &mut calls);
         }
     }
 
     fn take_request(&mut self) -> Option<(Environ, Handle)> {
-        let mut cell = self.guard.shared.lock();
-        let head = cell.machine.take_request()?;
-        cell.begin_exchange();
-        cell.waits_since = None;
-        let stays = cell.order == Order::Leave;
+        let mut inner = self.guard.shared.lock();
+        let head = inner.machine.take_request()?;
+        inner.begin_exchange();
+        inner.waits_since = None;
+        let stays = inner.order == Order::Leave;
         if stays {
-            cell.order = Order::Serve;
+            inner.order = Order::Serve;
         }
         self.link.spend(0);
-        let handle = Handle::new(Arc::clone(&self.guard.shared), cell.serial);
-        let environ = Environ::new(self.spare.take(), head, *cell.machine.peer(), handle.clone());
-        drop(cell);
+        let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
+        let environ = Environ::new(self.spare.take(), head, *inner.machine.peer(), handle.clone());
+        drop(inner);
         if stays {
             // Busy again: another one has to leave.
             self.guard.registry.look_for_room();
@@ -282,11 +282,11 @@ impl<T: Transport> Driver<T> {
     /// What follows a response: the post hooks, and the access line.
     fn settle(&mut self, environ: Option<Environ>) {
         let server_context = &self.guard.shared.server_context;
-        let mut cell = self.guard.shared.lock();
+        let mut inner = self.guard.shared.lock();
         self.link.now = server_context.clock.local_now();
-        cell.machine.poll(self.link.now);
-        let record = cell.machine.take_record();
-        drop(cell);
+        inner.machine.poll(self.link.now);
+        let record = inner.machine.take_record();
+        drop(inner);
         if let Some(record) = record {
             settle(server_context, environ, &record);
         }
@@ -298,13 +298,13 @@ impl<T: Transport> Driver<T> {
         if let Some(transport) = transport
             && transport.poll_shutdown(context).is_pending()
         {
-            let mut cell = self.guard.shared.lock();
-            obey(&mut cell);
-            if cell.machine.is_lost() {
+            let mut inner = self.guard.shared.lock();
+            obey(&mut inner);
+            if inner.machine.is_lost() {
                 return Poll::Ready(());
             }
-            cell.sleep(context);
-            drop(cell);
+            inner.sleep(context);
+            drop(inner);
             match server_context.clock.deadline(now.instant.after(server_context.config.linger_timeout)) {
                 // A transport may leave it to us to compare the clock.
                 Some(deadline) if deadline <= Instant::now() => {}
@@ -318,13 +318,13 @@ impl<T: Transport> Driver<T> {
 }
 
 /// Carries out what the server wants of this connection, as far as it is time for it.
-pub(crate) fn obey(cell: &mut Cell) {
-    match cell.order {
+pub(crate) fn obey(inner: &mut Inner) {
+    match inner.order {
         Order::Serve => {}
         // It leaves already.
-        Order::Leave if !cell.machine.awaits_request() => cell.order = Order::Serve,
-        Order::Finish if cell.machine.is_busy() => cell.machine.shutdown(),
+        Order::Leave if !inner.machine.awaits_request() => inner.order = Order::Serve,
+        Order::Finish if inner.machine.is_busy() => inner.machine.shutdown(),
         Order::Leave | Order::Finish => {}
-        Order::Abort => cell.machine.lost(Lost::Aborted),
+        Order::Abort => inner.machine.lost(Lost::Aborted),
     }
 }

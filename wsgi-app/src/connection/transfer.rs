@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use wsgi_proto::{Io, Lost, Now};
 
 use crate::context::ServerContext;
-use crate::exchange::shared::Cell;
+use crate::exchange::shared::Inner;
 use crate::io::transport::Transport;
 
 /// Moves and requests after which a connection lets the others run.
@@ -48,22 +48,22 @@ impl<T: Transport> Link<T> {
     }
 
     /// Lets the other connections run, and comes back at once.
-    pub(crate) fn give_way<R>(&mut self, cell: &mut Cell, context: &mut Context<'_>) -> Poll<R> {
-        self.sleep(cell, context);
+    pub(crate) fn give_way<R>(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> Poll<R> {
+        self.sleep(inner, context);
         context.waker().wake_by_ref();
         Poll::Pending
     }
 
     /// Goes to sleep, during which the others have their turn.
-    pub(crate) fn sleep(&mut self, cell: &mut Cell, context: &Context<'_>) {
+    pub(crate) fn sleep(&mut self, inner: &mut Inner, context: &Context<'_>) {
         self.budget = BUDGET;
-        cell.sleep(context);
+        inner.sleep(context);
     }
 
     /// Leaves the transport to the application, which has taken the connection over. False: it was done before.
-    pub(crate) fn hand_over(&mut self, cell: &mut Cell) -> bool {
+    pub(crate) fn hand_over(&mut self, inner: &mut Inner) -> bool {
         match self.transport.take() {
-            Some(transport) => cell.hand_over(transport),
+            Some(transport) => inner.hand_over(transport),
             None => false,
         }
     }
@@ -71,7 +71,7 @@ impl<T: Transport> Link<T> {
     /// Does what one wait asks for; `woken`: for the first time after a sleep. False when nothing could be done.
     pub(crate) fn move_bytes(
         &mut self,
-        cell: &mut Cell,
+        inner: &mut Inner,
         io: Io,
         woken: bool,
         context: &mut Context<'_>,
@@ -79,12 +79,12 @@ impl<T: Transport> Link<T> {
         let Some(transport) = &mut self.transport else { return false };
         if io.write
             && self.taken == 0
-            && let Poll::Ready(written) = write(transport, cell, context)
+            && let Poll::Ready(written) = write(transport, inner, context)
         {
             match written {
                 Ok(count) => self.taken = count,
                 Err(error) => {
-                    cell.machine.lost(loss(&error));
+                    inner.machine.lost(loss(&error));
                     return true;
                 }
             }
@@ -95,18 +95,18 @@ impl<T: Transport> Link<T> {
             let count = std::mem::take(&mut self.taken);
             match flushed {
                 Ok(()) => {
-                    cell.machine.transmitted(count);
+                    inner.machine.transmitted(count);
                     self.spend(count);
                 }
-                Err(error) => cell.machine.lost(loss(&error)),
+                Err(error) => inner.machine.lost(loss(&error)),
             }
             // The machine may want something else first, now.
             return true;
         }
         if io.read
-            && let Poll::Ready(read) = read(transport, &self.server_context, cell, woken, context)
+            && let Poll::Ready(read) = read(transport, &self.server_context, inner, woken, context)
         {
-            self.received(cell, read);
+            self.received(inner, read);
             return true;
         }
         if let Some((at, _)) = io.deadline
@@ -123,31 +123,35 @@ impl<T: Transport> Link<T> {
 
     /// Looks once more for what the peer has sent, before a connection that waits for a request is closed. False when
     /// there was nothing.
-    pub(crate) fn read_last(&mut self, cell: &mut Cell, context: &mut Context<'_>) -> bool {
+    pub(crate) fn read_last(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> bool {
         let Some(transport) = &mut self.transport else { return false };
-        let space = space(&self.server_context, cell);
+        let space = space(&self.server_context, inner);
         if space.is_empty() {
             return false;
         }
         let Poll::Ready(read) = transport.poll_last_read(context, space) else { return false };
-        self.received(cell, read);
+        self.received(inner, read);
         true
     }
 
-    fn received(&mut self, cell: &mut Cell, read: io::Result<usize>) {
+    fn received(&mut self, inner: &mut Inner, read: io::Result<usize>) {
         match read {
-            Ok(0) => cell.machine.recv_eof(),
+            Ok(0) => inner.machine.recv_eof(),
             Ok(count) => {
-                cell.machine.recv_commit(count);
+                inner.machine.recv_commit(count);
                 self.spend(count);
             }
-            Err(error) => cell.machine.lost(loss(&error)),
+            Err(error) => inner.machine.lost(loss(&error)),
         }
     }
 }
 
-fn write<T: Transport>(transport: &mut T, cell: &Cell, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    let transmit = cell.machine.transmit();
+fn write<T: Transport>(
+    transport: &mut T,
+    inner: &Inner,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let transmit = inner.machine.transmit();
     let written = match transmit.slices() {
         [slice] => ready!(transport.poll_write(context, &[IoSlice::new(slice)]))?,
         slices => {
@@ -165,7 +169,7 @@ fn write<T: Transport>(transport: &mut T, cell: &Cell, context: &mut Context<'_>
 fn read<T: Transport>(
     transport: &mut T,
     server_context: &ServerContext,
-    cell: &mut Cell,
+    inner: &mut Inner,
     woken: bool,
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
@@ -174,18 +178,18 @@ fn read<T: Transport>(
     if !woken {
         ready!(transport.poll_readable(context))?;
     }
-    let space = space(server_context, cell);
+    let space = space(server_context, inner);
     if space.is_empty() {
         return Poll::Pending;
     }
     transport.poll_read(context, space)
 }
 
-fn space<'c>(server_context: &ServerContext, cell: &'c mut Cell) -> &'c mut [u8] {
-    if !cell.machine.has_buffers() {
-        cell.machine.lend(server_context.buffers.lend());
+fn space<'c>(server_context: &ServerContext, inner: &'c mut Inner) -> &'c mut [u8] {
+    if !inner.machine.has_buffers() {
+        inner.machine.lend(server_context.buffers.lend());
     }
-    cell.machine.recv_space()
+    inner.machine.recv_space()
 }
 
 fn loss(error: &io::Error) -> Lost {

@@ -8,7 +8,7 @@ use wsgi_proto::{Exchange, Now, SendError};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
-use crate::exchange::shared::{Calls, Cell, Shared};
+use crate::exchange::shared::{Calls, Inner, Shared};
 use crate::io::blocking::Wire;
 use crate::io::transport::Transport;
 use crate::sync::MutexGuard;
@@ -27,10 +27,10 @@ impl Handle {
 
     /// Calls the machine for the open exchange; `None` when it is over.
     pub(crate) fn with<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
-        let mut cell = self.shared.lock();
-        let result = cell.exchange(self.serial).map(call)?;
-        let runner = cell.rouse();
-        drop(cell);
+        let mut inner = self.shared.lock();
+        let result = inner.exchange(self.serial).map(call)?;
+        let runner = inner.rouse();
+        drop(inner);
         runner.into_iter().for_each(Waker::wake);
         Some(result)
     }
@@ -48,13 +48,13 @@ impl Handle {
     ) -> Poll<Result<Option<R>, InputError>> {
         let now = self.now();
         let mut calls = Calls::default();
-        let mut cell = self.shared.lock();
-        if cell.serial == self.serial && !cell.peeked.is_empty() {
-            let (used, result) = take(&cell.peeked);
-            cell.take_peeked(used);
+        let mut inner = self.shared.lock();
+        if inner.serial == self.serial && !inner.peeked.is_empty() {
+            let (used, result) = take(&inner.peeked);
+            inner.take_peeked(used);
             return Poll::Ready(Ok(Some(result)));
         }
-        cell.poll_body(self.serial, now, context, &mut calls, take)
+        inner.poll_body(self.serial, now, context, &mut calls, take)
     }
 
     /// Some of what has arrived of the body, which stays there to be read, and its place in the body; empty at its end.
@@ -64,25 +64,25 @@ impl Handle {
         const SHOWN: usize = 8 * 1024;
         let now = self.now();
         let mut calls = Calls::default();
-        let mut cell = self.shared.lock();
-        if cell.serial != self.serial || cell.peeked.is_empty() {
-            let shown = ready!(cell.poll_body(self.serial, now, context, &mut calls, |data| {
+        let mut inner = self.shared.lock();
+        if inner.serial != self.serial || inner.peeked.is_empty() {
+            let shown = ready!(inner.poll_body(self.serial, now, context, &mut calls, |data| {
                 let shown = &data[..data.len().min(SHOWN)];
                 (shown.len(), Bytes::copy_from_slice(shown))
             }))?;
-            let Some(shown) = shown else { return Poll::Ready(Ok((cell.read, Bytes::new()))) };
-            cell.read -= shown.len() as u64;
-            cell.peeked = shown;
+            let Some(shown) = shown else { return Poll::Ready(Ok((inner.read, Bytes::new()))) };
+            inner.read -= shown.len() as u64;
+            inner.peeked = shown;
         }
-        Poll::Ready(Ok((cell.read, cell.peeked.clone())))
+        Poll::Ready(Ok((inner.read, inner.peeked.clone())))
     }
 
     /// Takes what was shown, up to the place `end` in the body. What another handle has taken before is not taken twice.
     pub(crate) fn skip_peeked(&self, end: u64) {
-        let mut cell = self.lock();
-        if cell.serial == self.serial {
-            let count = end.saturating_sub(cell.read);
-            cell.take_peeked(usize::try_from(count).unwrap_or(usize::MAX));
+        let mut inner = self.lock();
+        if inner.serial == self.serial {
+            let count = end.saturating_sub(inner.read);
+            inner.take_peeked(usize::try_from(count).unwrap_or(usize::MAX));
         }
     }
 
@@ -93,24 +93,24 @@ impl Handle {
         done: impl FnOnce(&mut Exchange<'_>) -> bool,
     ) -> Poll<()> {
         let mut calls = Calls::default();
-        let mut cell = self.shared.lock();
-        let Some(mut exchange) = cell.exchange(self.serial) else { return Poll::Ready(()) };
+        let mut inner = self.shared.lock();
+        let Some(mut exchange) = inner.exchange(self.serial) else { return Poll::Ready(()) };
         if done(&mut exchange) {
             return Poll::Ready(());
         }
-        cell.wait(context, &mut calls);
+        inner.wait(context, &mut calls);
         Poll::Pending
     }
 
     /// Ends HTTP on this connection, and says in the same step that its transport is going to be fetched: the
     /// connection's task may hand it over at any moment from now on. Gives what was received and not read.
     pub(crate) fn begin_take_over(&self) -> Result<Vec<u8>, SendError> {
-        let mut cell = self.shared.lock();
-        let Some(exchange) = cell.exchange(self.serial) else { return Err(SendError::Finished) };
+        let mut inner = self.shared.lock();
+        let Some(exchange) = inner.exchange(self.serial) else { return Err(SendError::Finished) };
         let unread = exchange.take_over()?;
-        cell.fetching = true;
-        let runner = cell.rouse();
-        drop(cell);
+        inner.fetching = true;
+        let runner = inner.rouse();
+        drop(inner);
         runner.into_iter().for_each(Waker::wake);
         Ok(unread)
     }
@@ -118,15 +118,15 @@ impl Handle {
     /// Ready with the transport when the connection's task has handed it over; `None` when it never will.
     pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> Poll<Option<Box<dyn Transport>>> {
         let mut calls = Calls::default();
-        let mut cell = self.shared.lock();
-        if cell.serial != self.serial {
+        let mut inner = self.shared.lock();
+        if inner.serial != self.serial {
             return Poll::Ready(None);
         }
-        match cell.stream.take() {
+        match inner.stream.take() {
             Some(stream) => Poll::Ready(Some(stream)),
-            None if cell.machine.is_lost() => Poll::Ready(None),
+            None if inner.machine.is_lost() => Poll::Ready(None),
             None => {
-                cell.wait(context, &mut calls);
+                inner.wait(context, &mut calls);
                 Poll::Pending
             }
         }
@@ -134,10 +134,10 @@ impl Handle {
 
     /// Nobody waits for the transport any more. If it was handed over, it closes.
     pub(crate) fn give_up_stream(&self) {
-        let mut cell = self.shared.lock();
-        cell.fetching = false;
-        let left = cell.stream.take();
-        drop(cell);
+        let mut inner = self.shared.lock();
+        inner.fetching = false;
+        let left = inner.stream.take();
+        drop(inner);
         drop(left);
     }
 
@@ -147,7 +147,7 @@ impl Handle {
         self.lock().machine.poll(now);
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Cell> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.shared.lock()
     }
 

@@ -34,14 +34,14 @@ pub(crate) enum Order {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    cell: Mutex<Cell>,
+    inner: Mutex<Inner>,
     pub(crate) server_context: Arc<ServerContext>,
     /// What blocking calls move bytes over; it ends with the connection.
     pub(crate) wire: OnceLock<Weak<dyn Wire>>,
 }
 
 /// Invariant: `runner` is set whenever the connection's task is `asleep`.
-pub(crate) struct Cell {
+pub(crate) struct Inner {
     pub(crate) machine: Connection,
     /// Counts the exchanges; a handle belongs to one of them.
     pub(crate) serial: u64,
@@ -68,7 +68,7 @@ pub(crate) struct Cell {
 
 impl Shared {
     pub(crate) fn new(server_context: Arc<ServerContext>, peer: Peer) -> Self {
-        let cell = Cell {
+        let inner = Inner {
             machine: Connection::new(Arc::clone(&server_context.config), peer),
             serial: 0,
             order: Order::Serve,
@@ -83,33 +83,33 @@ impl Shared {
             runner: None,
             asleep: false,
         };
-        Self { cell: Mutex::new(cell), server_context, wire: OnceLock::new() }
+        Self { inner: Mutex::new(inner), server_context, wire: OnceLock::new() }
     }
 
-    /// The cell, if nobody has it just now.
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Cell>> {
-        try_lock(&self.cell)
+    /// The inner state, if no other thread has it locked.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Inner>> {
+        try_lock(&self.inner)
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Cell> {
-        lock(&self.cell)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
     }
 
     /// Gives an order and wakes the connection's task. A weaker order than the last has no effect.
     pub(crate) fn order(&self, order: Order) {
         let mut calls = Calls::default();
-        let mut cell = self.lock();
-        if order > cell.order {
-            cell.order = order;
+        let mut inner = self.lock();
+        if order > inner.order {
+            inner.order = order;
         }
         // A response whose head is not sent yet says `Connection: close`, also if its application never waits.
-        if order == Order::Finish && cell.machine.is_busy() {
-            cell.machine.shutdown();
+        if order == Order::Finish && inner.machine.is_busy() {
+            inner.machine.shutdown();
         }
-        cell.touch(&mut calls);
+        inner.touch(&mut calls);
         if order == Order::Abort {
-            calls.0.append(&mut cell.waiting);
-            drop(cell);
+            calls.0.append(&mut inner.waiting);
+            drop(inner);
             self.wire.get().and_then(Weak::upgrade).into_iter().for_each(|wire| wire.cut());
         }
     }
@@ -117,21 +117,21 @@ impl Shared {
     /// The connection is over: nobody is to be woken for it any more. Tells its last order.
     pub(crate) fn end(&self) -> Order {
         let mut calls = Calls::default();
-        let mut cell = self.lock();
-        (cell.runner, cell.asleep) = (None, false);
+        let mut inner = self.lock();
+        (inner.runner, inner.asleep) = (None, false);
         // A task that was dropped in the middle of an exchange: who waits for it elsewhere must not wait for ever.
-        cell.machine.lost(Lost::Aborted);
+        inner.machine.lost(Lost::Aborted);
         // A stream that nobody fetches closes with its connection.
-        let stream = if cell.fetching { None } else { cell.stream.take() };
-        calls.0.append(&mut cell.waiting);
-        let order = cell.order;
-        drop(cell);
+        let stream = if inner.fetching { None } else { inner.stream.take() };
+        calls.0.append(&mut inner.waiting);
+        let order = inner.order;
+        drop(inner);
         drop(stream);
         order
     }
 }
 
-/// Who has to be woken; they are when this is dropped. So it is made before the cell is locked: an executor may run a task
+/// Who has to be woken; they are when this is dropped. So it is made before the lock is taken: an executor may run a task
 /// inside `wake`, and that task may want the lock.
 #[derive(Default)]
 pub(crate) struct Calls(Vec<Waker>);
@@ -153,13 +153,13 @@ impl Drop for Calls {
     }
 }
 
-impl Cell {
+impl Inner {
     /// Tells the connection's task that there is something to do.
     pub(crate) fn touch(&mut self, calls: &mut Calls) {
         calls.0.extend(self.rouse());
     }
 
-    /// As [`touch`](Self::touch): who has to be woken for it, when the cell is not locked any more.
+    /// As [`touch`](Self::touch): who has to be woken for it, once the lock is released.
     #[inline]
     pub(super) fn rouse(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.asleep) { self.runner.clone() } else { None }
@@ -231,16 +231,16 @@ impl Cell {
     }
 }
 
-impl std::fmt::Debug for Cell {
+impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cell")
+        f.debug_struct("Inner")
             .field("machine", &self.machine)
             .field("serial", &self.serial)
             .finish_non_exhaustive()
     }
 }
 
-impl Cell {
+impl Inner {
     pub(super) fn exchange(&mut self, serial: u64) -> Option<Exchange<'_>> {
         if self.serial == serial { self.machine.exchange() } else { None }
     }
