@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use wsgi_proto::Instant;
 
-use crate::exchange::shared::{Order, Shared};
+use crate::exchange::shared::{ConnShared, Order};
 use crate::io::blocking::Wire;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
@@ -19,7 +19,7 @@ const FRESH: Duration = Duration::from_millis(500);
 /// A connection's place in the register; it is left when this is dropped.
 #[derive(Debug)]
 pub struct Permit {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<ConnShared>,
     pub(crate) registry: Arc<Register>,
     slot: usize,
 }
@@ -31,7 +31,7 @@ impl Permit {
         let _ = self.shared.wire.set(wire);
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, registry: &Arc<Register>) -> Self {
+    pub(crate) fn new(shared: Arc<ConnShared>, registry: &Arc<Register>) -> Self {
         let slot = registry.lock().enter(&shared);
         Self { shared, registry: Arc::clone(registry), slot }
     }
@@ -113,7 +113,7 @@ pub(crate) struct Register {
 
 #[derive(Default)]
 struct Entries {
-    slots: Vec<Option<Arc<Shared>>>,
+    slots: Vec<Option<Arc<ConnShared>>>,
     free: Vec<usize>,
     live: usize,
     stage: Stage,
@@ -231,7 +231,7 @@ fn note(waiting: &mut Vec<Waker>, context: &Context<'_>) {
 }
 
 impl Entries {
-    fn enter(&mut self, shared: &Arc<Shared>) -> usize {
+    fn enter(&mut self, shared: &Arc<ConnShared>) -> usize {
         self.live += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -258,8 +258,8 @@ impl Entries {
         }
     }
 
-    fn longest_waiting(&self, now: Instant) -> Option<Arc<Shared>> {
-        let mut longest: Option<(Instant, &Arc<Shared>)> = None;
+    fn longest_waiting(&self, now: Instant) -> Option<Arc<ConnShared>> {
+        let mut longest: Option<(Instant, &Arc<ConnShared>)> = None;
         for shared in self.slots.iter().flatten() {
             // One that is being used just now does not wait.
             let Some(inner) = shared.try_lock() else { continue };

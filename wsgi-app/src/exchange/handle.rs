@@ -8,7 +8,7 @@ use wsgi_proto::{Exchange, Now, SendError};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
-use crate::exchange::shared::{Calls, Inner, Shared};
+use crate::exchange::shared::{Calls, ConnShared, Inner};
 use crate::io::blocking::Wire;
 use crate::io::transport::Transport;
 use crate::sync::MutexGuard;
@@ -16,12 +16,12 @@ use crate::sync::MutexGuard;
 /// One exchange, as its handles know it. A handle that is kept too long finds it over.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
-    shared: Arc<Shared>,
+    shared: Arc<ConnShared>,
     serial: u64,
 }
 
 impl Handle {
-    pub(crate) fn new(shared: Arc<Shared>, serial: u64) -> Self {
+    pub(crate) fn new(shared: Arc<ConnShared>, serial: u64) -> Self {
         Self { shared, serial }
     }
 

@@ -33,7 +33,7 @@ pub(crate) enum Order {
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct ConnShared {
     inner: Mutex<Inner>,
     pub(crate) server_context: Arc<ServerContext>,
     /// What blocking calls move bytes over; it ends with the connection.
@@ -66,7 +66,7 @@ pub(crate) struct Inner {
     asleep: bool,
 }
 
-impl Shared {
+impl ConnShared {
     pub(crate) fn new(server_context: Arc<ServerContext>, peer: Peer) -> Self {
         let inner = Inner {
             machine: Connection::new(Arc::clone(&server_context.config), peer),

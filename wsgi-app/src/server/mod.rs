@@ -19,7 +19,7 @@ use crate::context::buffers::BufferPool;
 use crate::context::catch_panic;
 use crate::context::clock::Clock;
 use crate::context::{Remote, ServerContext};
-use crate::exchange::shared::Shared;
+use crate::exchange::shared::ConnShared;
 use crate::registry::{Permit, Register, Report, ServerHandle};
 use crate::server::accept_error::{AcceptFailure, accept_failure};
 use crate::server::options::{OptionError, Options};
@@ -133,7 +133,7 @@ impl<A> Server<A> {
 
     /// Takes a connection into the register.
     pub fn admit(&self, peer: Peer) -> Permit {
-        let shared = Arc::new(Shared::new(Arc::clone(&self.context), peer));
+        let shared = Arc::new(ConnShared::new(Arc::clone(&self.context), peer));
         self.context.debug(|| format!("({}) accepted {}", std::process::id(), Remote(&peer.remote)));
         Permit::new(shared, &self.registry)
     }
