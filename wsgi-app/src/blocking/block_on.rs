@@ -10,7 +10,7 @@ use wsgi_proto::{Event, Io};
 use crate::connection::obey;
 use crate::connection::transfer::Link;
 use crate::exchange::handle::Handle;
-use crate::exchange::shared::Calls;
+use crate::exchange::shared::WakeList;
 use crate::io::blocking::{Line, Wire};
 
 impl Handle {
@@ -44,7 +44,7 @@ impl Handle {
     fn move_bytes(&self, wire: &Arc<dyn Wire>, context: &mut Context<'_>) -> Option<Io> {
         let mut link = Link::new(Line(Arc::clone(wire)), Arc::clone(self.server_context()));
         link.read_clocks();
-        let mut calls = Calls::default();
+        let mut wake_list = WakeList::default();
         let mut inner = self.lock();
         let mut moved = inner.has_expired(link.now);
         let io = loop {
@@ -60,8 +60,8 @@ impl Handle {
             }
         };
         if moved {
-            inner.wake_application(context, &mut calls);
-            inner.touch(&mut calls);
+            inner.wake_application(context, &mut wake_list);
+            inner.touch(&mut wake_list);
         }
         (!moved).then_some(io)
     }

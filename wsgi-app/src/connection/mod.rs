@@ -17,7 +17,7 @@ use crate::application::environ::Environ;
 use crate::connection::request::{end_response, leave, poll_response, respond, settle};
 use crate::connection::transfer::Link;
 use crate::exchange::handle::Handle;
-use crate::exchange::shared::{Calls, Inner, Order};
+use crate::exchange::shared::{Inner, Order, WakeList};
 use crate::io::transport::Transport;
 use crate::registry::Permit;
 use crate::server::Server;
@@ -116,11 +116,11 @@ impl<T: Transport> Driver<T> {
             link.read_clocks();
         }
         let mut fresh = std::mem::take(woken);
-        let mut calls = Calls::default();
+        let mut wake_list = WakeList::default();
         let mut inner = guard.shared.lock();
         let touched = inner.awake();
         // No exchange is open here: who waits for one elsewhere has to learn that it is over.
-        inner.wake_application(context, &mut calls);
+        inner.wake_application(context, &mut wake_list);
         let rested = resting.take().filter(|_| !touched);
         if let Some(io) = rested {
             // The machine would say the same again.
@@ -133,7 +133,7 @@ impl<T: Transport> Driver<T> {
                 event => {
                     // A task that outlives the application may be about to fetch the stream.
                     if event == Event::TakenOver && link.hand_over(&mut inner) {
-                        inner.wake_application(context, &mut calls);
+                        inner.wake_application(context, &mut wake_list);
                     }
                     return Poll::Ready(event);
                 }
@@ -203,7 +203,7 @@ impl<T: Transport> Driver<T> {
             }
             let Self { link, guard, stale, .. } = self;
             link.read_clocks();
-            let mut calls = Calls::default();
+            let mut wake_list = WakeList::default();
             let mut inner = guard.shared.lock();
             inner.awake();
             let mut moved = inner.has_expired(link.now);
@@ -225,7 +225,7 @@ impl<T: Transport> Driver<T> {
                 }
             }
             if moved {
-                inner.wake_application(context, &mut calls);
+                inner.wake_application(context, &mut wake_list);
             }
             if link.is_spent() {
                 *stale = true;
@@ -244,12 +244,12 @@ impl<T: Transport> Driver<T> {
     fn wake_up(&mut self, context: &mut Context<'_>) {
         let Self { link, guard, .. } = self;
         link.read_clocks();
-        let mut calls = Calls::default();
+        let mut wake_list = WakeList::default();
         let mut inner = guard.shared.lock();
         inner.awake();
         inner.machine.poll(link.now);
         if inner.has_expired(link.now) {
-            inner.wake_application(context, &mut calls);
+            inner.wake_application(context, &mut wake_list);
         }
     }
 

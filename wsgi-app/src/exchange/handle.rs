@@ -8,7 +8,7 @@ use wsgi_proto::{Exchange, Now, SendError};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
-use crate::exchange::shared::{Calls, ConnShared, Inner};
+use crate::exchange::shared::{ConnShared, Inner, WakeList};
 use crate::io::blocking::Wire;
 use crate::io::transport::Transport;
 use crate::sync::MutexGuard;
@@ -47,14 +47,14 @@ impl Handle {
         take: impl FnOnce(&[u8]) -> (usize, R),
     ) -> Poll<Result<Option<R>, InputError>> {
         let now = self.now();
-        let mut calls = Calls::default();
+        let mut wake_list = WakeList::default();
         let mut inner = self.shared.lock();
         if inner.serial == self.serial && !inner.peeked.is_empty() {
             let (used, result) = take(&inner.peeked);
             inner.take_peeked(used);
             return Poll::Ready(Ok(Some(result)));
         }
-        inner.poll_body(self.serial, now, context, &mut calls, take)
+        inner.poll_body(self.serial, now, context, &mut wake_list, take)
     }
 
     /// Some of what has arrived of the body, which stays there to be read, and its place in the body; empty at its end.
@@ -63,10 +63,10 @@ impl Handle {
     pub(crate) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<Result<(u64, Bytes), InputError>> {
         const SHOWN: usize = 8 * 1024;
         let now = self.now();
-        let mut calls = Calls::default();
+        let mut wake_list = WakeList::default();
         let mut inner = self.shared.lock();
         if inner.serial != self.serial || inner.peeked.is_empty() {
-            let shown = ready!(inner.poll_body(self.serial, now, context, &mut calls, |data| {
+            let shown = ready!(inner.poll_body(self.serial, now, context, &mut wake_list, |data| {
                 let shown = &data[..data.len().min(SHOWN)];
                 (shown.len(), Bytes::copy_from_slice(shown))
             }))?;
@@ -92,13 +92,13 @@ impl Handle {
         context: &mut Context<'_>,
         done: impl FnOnce(&mut Exchange<'_>) -> bool,
     ) -> Poll<()> {
-        let mut calls = Calls::default();
+        let mut wake_list = WakeList::default();
         let mut inner = self.shared.lock();
         let Some(mut exchange) = inner.exchange(self.serial) else { return Poll::Ready(()) };
         if done(&mut exchange) {
             return Poll::Ready(());
         }
-        inner.wait(context, &mut calls);
+        inner.wait(context, &mut wake_list);
         Poll::Pending
     }
 
@@ -117,7 +117,7 @@ impl Handle {
 
     /// Ready with the transport when the connection's task has handed it over; `None` when it never will.
     pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> Poll<Option<Box<dyn Transport>>> {
-        let mut calls = Calls::default();
+        let mut wake_list = WakeList::default();
         let mut inner = self.shared.lock();
         if inner.serial != self.serial {
             return Poll::Ready(None);
@@ -126,7 +126,7 @@ impl Handle {
             Some(stream) => Poll::Ready(Some(stream)),
             None if inner.machine.is_lost() => Poll::Ready(None),
             None => {
-                inner.wait(context, &mut calls);
+                inner.wait(context, &mut wake_list);
                 Poll::Pending
             }
         }

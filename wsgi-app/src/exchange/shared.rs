@@ -97,7 +97,7 @@ impl ConnShared {
 
     /// Gives an order and wakes the connection's task. A weaker order than the last has no effect.
     pub(crate) fn order(&self, order: Order) {
-        let mut calls = Calls::default();
+        let mut wake_list = WakeList::default();
         let mut inner = self.lock();
         if order > inner.order {
             inner.order = order;
@@ -106,9 +106,9 @@ impl ConnShared {
         if order == Order::Finish && inner.machine.is_busy() {
             inner.machine.shutdown();
         }
-        inner.touch(&mut calls);
+        inner.touch(&mut wake_list);
         if order == Order::Abort {
-            calls.0.append(&mut inner.waiting);
+            wake_list.0.append(&mut inner.waiting);
             drop(inner);
             self.wire.get().and_then(Weak::upgrade).into_iter().for_each(|wire| wire.cut());
         }
@@ -116,14 +116,14 @@ impl ConnShared {
 
     /// The connection is over: nobody is to be woken for it any more. Tells its last order.
     pub(crate) fn end(&self) -> Order {
-        let mut calls = Calls::default();
+        let mut wake_list = WakeList::default();
         let mut inner = self.lock();
         (inner.runner, inner.asleep) = (None, false);
         // A task that was dropped in the middle of an exchange: who waits for it elsewhere must not wait for ever.
         inner.machine.lost(Lost::Aborted);
         // A stream that nobody fetches closes with its connection.
         let stream = if inner.fetching { None } else { inner.stream.take() };
-        calls.0.append(&mut inner.waiting);
+        wake_list.0.append(&mut inner.waiting);
         let order = inner.order;
         drop(inner);
         drop(stream);
@@ -131,19 +131,19 @@ impl ConnShared {
     }
 }
 
-/// Who has to be woken; they are when this is dropped. So it is made before the lock is taken: an executor may run a task
+/// The tasks to wake. It wakes them when it is dropped, so it is made before the lock is taken: an executor may run a task
 /// inside `wake`, and that task may want the lock.
 #[derive(Default)]
-pub(crate) struct Calls(Vec<Waker>);
+pub(crate) struct WakeList(Vec<Waker>);
 
-impl Calls {
+impl WakeList {
     #[cold]
     fn wake(&mut self) {
         self.0.drain(..).for_each(Waker::wake);
     }
 }
 
-impl Drop for Calls {
+impl Drop for WakeList {
     #[inline]
     fn drop(&mut self) {
         // Mostly there is nobody.
@@ -155,8 +155,8 @@ impl Drop for Calls {
 
 impl Inner {
     /// Tells the connection's task that there is something to do.
-    pub(crate) fn touch(&mut self, calls: &mut Calls) {
-        calls.0.extend(self.rouse());
+    pub(crate) fn touch(&mut self, wake_list: &mut WakeList) {
+        wake_list.0.extend(self.rouse());
     }
 
     /// As [`touch`](Self::touch): who has to be woken for it, once the lock is released.
@@ -210,23 +210,23 @@ impl Inner {
     }
 
     /// Remembers a task of the application that waits, for bytes to be moved or for the end of the exchange.
-    pub(super) fn wait(&mut self, context: &Context<'_>, calls: &mut Calls) {
+    pub(super) fn wait(&mut self, context: &Context<'_>, wake_list: &mut WakeList) {
         if !self.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
             if self.waiting.len() >= WAITING {
                 // Some of them may have given up long ago; the others ask again.
-                calls.0.append(&mut self.waiting);
+                wake_list.0.append(&mut self.waiting);
             }
             self.waiting.push(context.waker().clone());
         }
-        self.touch(calls);
+        self.touch(wake_list);
     }
 
     /// Whatever the application waits for may have come. It is woken, unless it waits in this very task, which asks
     /// it next anyway.
     #[inline]
-    pub(crate) fn wake_application(&mut self, context: &Context<'_>, calls: &mut Calls) {
+    pub(crate) fn wake_application(&mut self, context: &Context<'_>, wake_list: &mut WakeList) {
         if !self.waiting.is_empty() {
-            calls.0.extend(self.waiting.drain(..).filter(|waker| !waker.will_wake(context.waker())));
+            wake_list.0.extend(self.waiting.drain(..).filter(|waker| !waker.will_wake(context.waker())));
         }
     }
 }
@@ -251,7 +251,7 @@ impl Inner {
         serial: u64,
         now: Now,
         context: &mut Context<'_>,
-        calls: &mut Calls,
+        wake_list: &mut WakeList,
         take: impl FnOnce(&[u8]) -> (usize, R),
     ) -> Poll<Result<Option<R>, InputError>> {
         let Some(mut exchange) = self.exchange(serial) else { return Poll::Ready(Err(InputError::Over)) };
@@ -265,7 +265,7 @@ impl Inner {
             Ok(BodyEvent::End(_)) => Poll::Ready(Ok(None)),
             Ok(BodyEvent::Io(io)) => {
                 self.expect(io);
-                self.wait(context, calls);
+                self.wait(context, wake_list);
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error.into())),
