@@ -1,4 +1,4 @@
-//! The desk and the slots of the engine under every interleaving. To run it:
+//! The scheduler and the slots of the engine under every interleaving. To run it:
 //! `RUSTFLAGS="--cfg loom" cargo test -p wsgi-std --release --test model`, or `cargo xtask model`.
 //!
 //! The two sources are compiled once more, with loom's locks and atomics. A thread that loom finds waiting for ever is a
@@ -22,7 +22,7 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
-use scheduler::{Came, Desk, Work};
+use scheduler::{Came, Scheduler, Work};
 use sync::TIRED;
 use task_state::Slot;
 
@@ -47,7 +47,7 @@ struct Poller;
 
 /// A server without sockets: tasks are numbers.
 struct World {
-    desk: Desk<Poller, usize>,
+    scheduler: Scheduler<Poller, usize>,
     slots: Vec<Slot>,
     /// What the system has to tell the poller: a bell, and events of tasks.
     kernel: Mutex<(bool, VecDeque<usize>)>,
@@ -66,7 +66,7 @@ struct World {
 impl World {
     fn new(most: usize, tasks: usize, grows: bool, act: fn(&World, usize)) -> Arc<Self> {
         Arc::new(Self {
-            desk: Desk::new(Poller, most),
+            scheduler: Scheduler::new(Poller, most),
             slots: (0..tasks).map(|_| Slot::new()).collect(),
             kernel: Mutex::default(),
             told: Condvar::new(),
@@ -83,7 +83,7 @@ impl World {
     fn start(self: &Arc<Self>) {
         assert!(self.begin());
         let world = Arc::clone(self);
-        thread::spawn(move || world.desk.watch(|| world.grows && world.begin()));
+        thread::spawn(move || world.scheduler.watch(|| world.grows && world.begin()));
     }
 
     fn begin(self: &Arc<Self>) -> bool {
@@ -96,7 +96,7 @@ impl World {
     fn work(&self) {
         let mut came = Came::Begun;
         loop {
-            came = match self.desk.next(came) {
+            came = match self.scheduler.next(came) {
                 Work::Poll(poller) => {
                     let ready = self.poll();
                     Came::Polled(poller, ready)
@@ -145,9 +145,9 @@ impl World {
         self.told.notify_all();
     }
 
-    /// Puts a task on the desk, as its waker does.
+    /// Adds a task to the scheduler, as its waker does.
     fn add(&self, task: usize) {
-        if self.desk.add(task) {
+        if self.scheduler.add(task) {
             self.ring();
         }
     }
@@ -166,10 +166,10 @@ impl World {
     }
 
     fn stop(&self) {
-        if self.desk.stop() {
+        if self.scheduler.stop() {
             self.ring();
         }
-        self.desk.wait_until_left();
+        self.scheduler.wait_until_left();
     }
 }
 
@@ -289,7 +289,7 @@ fn events_are_seen_while_a_thread_is_with_their_task() {
     });
 }
 
-/// One slot, a queue instead of the desk, and one thread that sees to it.
+/// One slot, a queue instead of the scheduler, and one thread that sees to it.
 struct Place {
     slot: Slot,
     queue: Mutex<usize>,

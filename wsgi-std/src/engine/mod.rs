@@ -18,7 +18,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
 
-use crate::engine::scheduler::{Came, Desk, Work};
+use crate::engine::scheduler::{Came, Scheduler, Work};
 use crate::engine::task_state::Slot;
 use crate::engine::timer_queue::{Alarms, Timer};
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
@@ -27,7 +27,7 @@ use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 const BELL: Token = Token(usize::MAX);
 
 pub(crate) struct Engine {
-    desk: Desk<Poller, Arc<Task>>,
+    scheduler: Scheduler<Poller, Arc<Task>>,
     pub(crate) registry: Registry,
     bell: mio::Waker,
     tasks: Mutex<Tasks>,
@@ -68,11 +68,11 @@ impl Engine {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let bell = mio::Waker::new(&registry, BELL)?;
-        let desk = Desk::new(Poller { poll, events: Events::with_capacity(256) }, threads);
-        let engine = Arc::new(Self { desk, registry, bell, tasks: Mutex::default() });
+        let scheduler = Scheduler::new(Poller { poll, events: Events::with_capacity(256) }, threads);
+        let engine = Arc::new(Self { scheduler, registry, bell, tasks: Mutex::default() });
         engine.begin(Self::work)?;
-        let watching = engine.begin(|engine| engine.desk.watch(|| engine.begin(Self::work).is_ok()));
-        if watching.is_err() && engine.desk.stop() {
+        let watching = engine.begin(|engine| engine.scheduler.watch(|| engine.begin(Self::work).is_ok()));
+        if watching.is_err() && engine.scheduler.stop() {
             engine.ring();
         }
         watching.map(|()| engine)
@@ -85,10 +85,10 @@ impl Engine {
 
     /// Has all threads leave, and waits for those that are not with an application.
     pub(crate) fn stop(&self) {
-        if self.desk.stop() {
+        if self.scheduler.stop() {
             self.ring();
         }
-        self.desk.wait_until_left();
+        self.scheduler.wait_until_left();
     }
 
     /// A task for a socket that is watched from now on.
@@ -113,7 +113,7 @@ impl Engine {
     fn work(self: &Arc<Self>) {
         let mut came = Came::Begun;
         loop {
-            came = match self.desk.next(came) {
+            came = match self.scheduler.next(came) {
                 Work::Poll(mut poller) => {
                     let ready = self.poll(&mut poller);
                     Came::Polled(poller, ready)
@@ -169,7 +169,7 @@ impl Task {
     }
 
     fn add(self: &Arc<Self>) {
-        if self.engine.desk.add(Arc::clone(self)) {
+        if self.engine.scheduler.add(Arc::clone(self)) {
             self.engine.ring();
         }
     }

@@ -1,9 +1,9 @@
-//! Who polls, who works, who waits: threads come to the desk and are told what to do next.
+//! Decides which thread polls, which runs a task, and which waits.
 //!
-//! There is one poller, and either it lies here or one thread has it. Tasks (connections) that are ready lie here, too.
-//! A thread takes a ready task or, if there is none, the poller. So one thread does everything as long as it is quick,
-//! and nobody is woken. While threads are with tasks and the poller lies here, the watcher looks every tick whether
-//! anything has been taken; if not, another thread joins in.
+//! There is one poller. Either the scheduler holds it, or one thread does. The scheduler also holds the tasks
+//! (connections) that are ready. A thread takes a ready task or, if there is none, the poller. So one thread does
+//! everything as long as it is quick, and no thread is woken. While threads run tasks and the scheduler holds the poller,
+//! the watcher checks every tick whether anything was taken; if not, another thread joins in.
 //!
 //! This module knows no sockets and no clocks, so that all interleavings can be tried: `tests/model.rs`.
 
@@ -14,11 +14,11 @@ use std::time::Duration;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait, wait_at_most};
 
 /// How long nothing may be taken before another thread joins in. Each time it is halved, down to [`SHORTEST`], so that
-/// many requests that wait get their threads quickly; when all goes well it grows again.
+/// many waiting requests get their threads quickly; it grows again when tasks are taken in time.
 const TICK: Duration = Duration::from_millis(2);
 const SHORTEST: Duration = Duration::from_micros(125);
 
-/// How long a thread without work stays.
+/// How long a thread without work waits before it ends.
 const IDLE: Duration = Duration::from_secs(2);
 
 /// What a thread has to do next.
@@ -43,18 +43,18 @@ pub(crate) enum Came<P, T> {
     Ran,
 }
 
-/// Where the threads of an engine get their work.
+/// Hands out the work of an engine to its threads.
 ///
-/// Invariant: while the poller lies here, some thread is on its way here, or the watcher ticks, or there are as many
-/// threads as there may be.
+/// Invariant: while the scheduler holds the poller, some thread is about to call [`next`](Self::next), or the watcher
+/// ticks, or the number of threads has reached its limit.
 #[derive(Debug)]
-pub(crate) struct Desk<P, T> {
+pub(crate) struct Scheduler<P, T> {
     state: Mutex<State<P, T>>,
     /// The watcher waits here.
     watcher: Condvar,
     /// Threads without work wait here.
     spare: Condvar,
-    /// Whoever waits for all to leave.
+    /// [`wait_until_left`](Self::wait_until_left) waits here.
     left: Condvar,
 }
 
@@ -64,24 +64,23 @@ struct State<P, T> {
     ready: VecDeque<T>,
     /// How often something was taken.
     taken: u64,
-    /// The watcher looks every so often.
+    /// The watcher checks every tick.
     ticks: bool,
     tick: Duration,
-    /// How many threads there are, the watcher not counted, and how many there may be.
+    /// How many threads there are without the watcher, and the limit.
     threads: usize,
     most: usize,
-    /// How many of them are with a task, and how many have nothing to do.
+    /// How many of them run a task, and how many have nothing to do.
     running: usize,
     spare: usize,
-    /// A thread was called or begun, and has not come yet.
+    /// A thread was notified or started, and has not called `next` yet.
     coming: bool,
     watched: bool,
     stopping: bool,
 }
 
-impl<P, T> Desk<P, T> {
-    /// A desk for at most so many threads, of which the caller begins the first, and for the watcher, which it begins
-    /// as well.
+impl<P, T> Scheduler<P, T> {
+    /// A scheduler for at most `most` threads. The caller starts the first one, and the watcher.
     pub(crate) fn new(poller: P, most: usize) -> Self {
         let state = State {
             poller: Some(poller),
@@ -105,7 +104,7 @@ impl<P, T> Desk<P, T> {
         }
     }
 
-    /// Tells a thread what to do, and makes it wait until there is something.
+    /// Returns what the calling thread has to do next; waits until there is something.
     pub(crate) fn next(&self, came: Came<P, T>) -> Work<P, T> {
         let mut state = self.lock();
         match came {
@@ -144,7 +143,7 @@ impl<P, T> Desk<P, T> {
         Work::Leave
     }
 
-    /// What the watcher does, until the desk stops. `begin` begins another thread, if it can.
+    /// The watcher's loop, until the scheduler stops. `begin` starts another thread, if it can.
     pub(crate) fn watch(&self, begin: impl Fn() -> bool) {
         let (mut state, mut joined) = (self.lock(), false);
         while !state.stopping {
@@ -160,7 +159,7 @@ impl<P, T> Desk<P, T> {
                     state.tick = TICK.min(2 * tick);
                 }
             } else if state.poller.is_none() {
-                // Somebody polls, and nothing has happened.
+                // A thread polls, and nothing has happened.
                 state.ticks = false;
             } else if !state.stopping && !state.coming {
                 state.tick = SHORTEST.max(tick / 2);
@@ -178,7 +177,7 @@ impl<P, T> Desk<P, T> {
                         (state.coming, state.threads) = (false, state.threads - 1);
                     }
                 } else {
-                    // The next thread that comes back sees to it.
+                    // The next thread that calls `next` takes it.
                     state.ticks = false;
                 }
             }
@@ -187,7 +186,7 @@ impl<P, T> Desk<P, T> {
         self.left.notify_all();
     }
 
-    /// Adds a task that is ready. True: somebody polls, and has to be roused to see it.
+    /// Adds a task that is ready. True: a thread polls, and has to be notified to see it.
     #[must_use]
     pub(crate) fn add(&self, task: T) -> bool {
         let mut state = self.lock();
@@ -195,7 +194,7 @@ impl<P, T> Desk<P, T> {
         state.poller.is_none()
     }
 
-    /// From now on threads are told to leave. True: somebody polls, and has to be roused to hear it.
+    /// Ends all threads. True: a thread polls, and has to be notified to see it.
     #[must_use]
     pub(crate) fn stop(&self) -> bool {
         let mut state = self.lock();
@@ -205,7 +204,7 @@ impl<P, T> Desk<P, T> {
         state.poller.is_none()
     }
 
-    /// Waits until every thread has left, except those that are with a task.
+    /// Waits until every thread has ended, except those that run a task.
     pub(crate) fn wait_until_left(&self) {
         let mut state = self.lock();
         while state.threads > state.running || state.watched {

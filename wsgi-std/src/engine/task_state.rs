@@ -1,17 +1,17 @@
-//! Where a task is: parked, at the desk, or with a thread.
+//! Where a task is: parked, ready, or run by a thread.
 //!
-//! A poller tells only once that a socket has become ready (edge-triggered). So what comes in while a thread is with the
-//! task is noted, and the thread that wants to park it is told to look again.
+//! A poller reports only once that a socket has become ready (edge-triggered). So an event that arrives while a thread
+//! runs the task is noted, and the thread that wants to park it has to run it again.
 
 use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
-/// Nobody is with it; the next call brings it to the desk.
+/// It waits; the next call makes it ready.
 const PARKED: u8 = 0;
-/// It lies at the desk.
+/// The scheduler has it.
 const READY: u8 = 1;
-/// A thread is with it, and nothing has come in since.
+/// A thread runs it, and nothing has happened since.
 const TAKEN: u8 = 2;
-/// A thread is with it, and has to look again.
+/// A thread runs it, and has to run it again.
 const CALLED: u8 = 3;
 
 /// The place of one task.
@@ -23,13 +23,13 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// That of a task which is about to be added to the desk.
+    /// The state of a task that is about to be added to the scheduler.
     #[expect(clippy::new_without_default, reason = "no slot is empty: it belongs to a task that is ready")]
     pub fn new() -> Self {
         Self { phase: AtomicU8::new(READY), full: AtomicBool::new(false) }
     }
 
-    /// There is something to do. True: the caller has to add the task to the desk.
+    /// There is something to do. True: the caller has to add the task to the scheduler.
     #[must_use]
     pub fn call(&self) -> bool {
         let called = self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| match phase {
@@ -41,13 +41,13 @@ impl Slot {
         called == Ok(PARKED)
     }
 
-    /// A thread has taken the task from the desk.
+    /// A thread has taken the task from the scheduler.
     pub fn take(&self) {
         let before = self.phase.swap(TAKEN, Ordering::AcqRel);
         debug_assert_eq!(before, READY, "a task was taken twice");
     }
 
-    /// The thread is through with it for now. False: something came in, and it has to be added to the desk again.
+    /// The thread has run it. False: something has happened, and it has to be added to the scheduler again.
     #[must_use]
     pub fn park(&self) -> bool {
         let parked = self.phase.compare_exchange(TAKEN, PARKED, Ordering::AcqRel, Ordering::Acquire);
