@@ -56,13 +56,13 @@ impl Wire for Connection {
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.task.slot.write_begins();
+        self.task.state.write_begins();
         let written = match slices {
             [slice] => (&self.socket).write(slice),
             slices => (&self.socket).write_vectored(slices),
         }?;
         if written == slices.iter().map(|slice| slice.len()).sum() {
-            self.task.slot.all_written();
+            self.task.state.all_written();
         }
         Ok(written)
     }

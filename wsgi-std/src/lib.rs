@@ -51,7 +51,7 @@ use crate::engine::Engine;
 /// For tests of this crate alone.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::engine::task_state::Slot;
+    pub use crate::engine::task_state::TaskState;
     pub use crate::tls::Tls;
 }
 

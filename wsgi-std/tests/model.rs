@@ -1,4 +1,4 @@
-//! The scheduler and the slots of the engine under every interleaving. To run it:
+//! The scheduler and the task states of the engine under every interleaving. To run it:
 //! `RUSTFLAGS="--cfg loom" cargo test -p wsgi-std --release --test model`, or `cargo xtask model`.
 //!
 //! The two sources are compiled once more, with loom's locks and atomics. A thread that loom finds waiting for ever is a
@@ -24,7 +24,7 @@ use loom::thread;
 
 use scheduler::{Came, Scheduler, Work};
 use sync::TIRED;
-use task_state::Slot;
+use task_state::TaskState;
 
 /// Tries all interleavings with at most so many switches away from a thread that could go on, and counts them.
 #[allow(clippy::print_stdout, reason = "the figure is what somebody runs it for")]
@@ -48,7 +48,7 @@ struct Poller;
 /// A server without sockets: tasks are numbers.
 struct World {
     scheduler: Scheduler<Poller, usize>,
-    slots: Vec<Slot>,
+    states: Vec<TaskState>,
     /// What the system has to tell the poller: a bell, and events of tasks.
     kernel: Mutex<(bool, VecDeque<usize>)>,
     told: Condvar,
@@ -67,7 +67,7 @@ impl World {
     fn new(most: usize, tasks: usize, grows: bool, act: fn(&World, usize)) -> Arc<Self> {
         Arc::new(Self {
             scheduler: Scheduler::new(Poller, most),
-            slots: (0..tasks).map(|_| Slot::new()).collect(),
+            states: (0..tasks).map(|_| TaskState::new()).collect(),
             kernel: Mutex::default(),
             told: Condvar::new(),
             polled: AtomicBool::new(false),
@@ -119,17 +119,17 @@ impl World {
         kernel.0 = false;
         let events = std::mem::take(&mut kernel.1);
         drop(kernel);
-        let ready = events.into_iter().filter(|task| self.slots[*task].call()).collect();
+        let ready = events.into_iter().filter(|task| self.states[*task].call()).collect();
         self.polled.store(false, Ordering::SeqCst);
         ready
     }
 
     fn run(&self, task: usize) {
-        self.slots[task].take();
+        self.states[task].take();
         (self.act)(self, task);
         self.runs.lock().unwrap()[task] += 1;
         self.ran.notify_all();
-        if !self.slots[task].park() {
+        if !self.states[task].park() {
             self.add(task);
         }
     }
@@ -153,7 +153,7 @@ impl World {
     }
 
     fn call(&self, task: usize) {
-        if self.slots[task].call() {
+        if self.states[task].call() {
             self.add(task);
         }
     }
@@ -289,9 +289,9 @@ fn events_are_seen_while_a_thread_is_with_their_task() {
     });
 }
 
-/// One slot, a queue instead of the scheduler, and one thread that sees to it.
+/// One task, a queue instead of the scheduler, and one thread that runs it.
 struct Place {
-    slot: Slot,
+    state: TaskState,
     queue: Mutex<usize>,
     queued: Condvar,
     with: AtomicBool,
@@ -300,7 +300,7 @@ struct Place {
 impl Place {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            slot: Slot::new(),
+            state: TaskState::new(),
             queue: Mutex::new(1),
             queued: Condvar::new(),
             with: AtomicBool::new(false),
@@ -308,7 +308,7 @@ impl Place {
     }
 
     fn call(&self) {
-        if self.slot.call() {
+        if self.state.call() {
             self.put();
         }
     }
@@ -319,7 +319,7 @@ impl Place {
     }
 
     /// Takes it whenever it is queued, and parks it, until `act` is content.
-    fn work(&self, act: impl Fn(&Slot) -> bool) {
+    fn work(&self, act: impl Fn(&TaskState) -> bool) {
         loop {
             let mut queue = self.queue.lock().unwrap();
             while *queue == 0 {
@@ -329,10 +329,10 @@ impl Place {
             assert_eq!(*queue, 0, "queued twice");
             drop(queue);
             assert!(!self.with.swap(true, Ordering::SeqCst), "taken twice");
-            self.slot.take();
-            let content = act(&self.slot);
+            self.state.take();
+            let content = act(&self.state);
             self.with.store(false, Ordering::SeqCst);
-            if !self.slot.park() {
+            if !self.state.park() {
                 self.put();
             }
             if content {
@@ -373,16 +373,16 @@ fn room_that_comes_just_after_a_write_found_none_is_noticed() {
             let (place, room) = (Arc::clone(&place), Arc::clone(&room));
             thread::spawn(move || {
                 *room.lock().unwrap() = true;
-                if place.slot.has_room() {
+                if place.state.has_room() {
                     place.call();
                 }
             })
         };
-        place.work(|slot| {
-            slot.write_begins();
+        place.work(|state| {
+            state.write_begins();
             let written = std::mem::take(&mut *room.lock().unwrap());
             if written {
-                slot.all_written();
+                state.all_written();
             }
             written
         });

@@ -19,7 +19,7 @@ use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
 
 use crate::engine::scheduler::{Came, Scheduler, Work};
-use crate::engine::task_state::Slot;
+use crate::engine::task_state::TaskState;
 use crate::engine::timer_queue::{Alarms, Timer};
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
@@ -52,7 +52,7 @@ struct Tasks {
 pub(crate) struct Task {
     pub(crate) engine: Arc<Engine>,
     token: usize,
-    pub(crate) slot: Slot,
+    pub(crate) state: TaskState,
     /// The last read has taken everything; more is told by the poller.
     pub(crate) drained: AtomicBool,
     /// The peer's end was told by the poller.
@@ -98,7 +98,7 @@ impl Engine {
         let task = Arc::new(Task {
             engine: Arc::clone(self),
             token: place.key(),
-            slot: Slot::new(),
+            state: TaskState::new(),
             drained: AtomicBool::new(false),
             ends: AtomicBool::new(false),
             timer: Timer::default(),
@@ -143,7 +143,7 @@ impl Engine {
         let called =
             events.iter().filter_map(|event| all.get(event.token().0).filter(|task| task.sees(event)));
         let mut ready: Vec<_> = called.cloned().collect();
-        let due = |task: &&Arc<Task>| ready.extend(task.slot.call().then(|| Arc::clone(task)));
+        let due = |task: &&Arc<Task>| ready.extend(task.state.call().then(|| Arc::clone(task)));
         if alarms.next().is_some() {
             alarms.ring(Instant::now(), |token| all.get(token), |task| &task.timer, due);
         }
@@ -184,13 +184,13 @@ impl Task {
         if readable {
             self.drained.store(false, Ordering::Release);
         }
-        let writable = (ends || event.is_writable()) && self.slot.has_room();
-        (readable || writable) && self.slot.call()
+        let writable = (ends || event.is_writable()) && self.state.has_room();
+        (readable || writable) && self.state.call()
     }
 
     /// Runs it until it waits.
     fn run(self: &Arc<Self>) {
-        self.slot.take();
+        self.state.take();
         self.timer.set_deadline(None);
         let waker = Waker::from(Arc::clone(self));
         let mut future = lock(&self.future);
@@ -200,7 +200,7 @@ impl Task {
         if matches!(catch_unwind(poll), Ok(Poll::Pending)) {
             drop(future);
             self.set_timer();
-            if !self.slot.park() {
+            if !self.state.park() {
                 self.add();
             }
         } else {
@@ -225,7 +225,7 @@ impl Task {
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
-        if self.slot.call() {
+        if self.state.call() {
             self.add();
         }
     }

@@ -14,17 +14,20 @@ const TAKEN: u8 = 2;
 /// A thread runs it, and has to run it again.
 const CALLED: u8 = 3;
 
-/// The place of one task.
+/// Whether one task waits, is ready, or runs.
 #[derive(Debug)]
-pub struct Slot {
+pub struct TaskState {
     phase: AtomicU8,
-    /// A write found no room, or is under way: room that comes is worth a call.
+    /// A write found no room, or is under way: it is worth a call when there is room.
     full: AtomicBool,
 }
 
-impl Slot {
+impl TaskState {
     /// The state of a task that is about to be added to the scheduler.
-    #[expect(clippy::new_without_default, reason = "no slot is empty: it belongs to a task that is ready")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "it begins with a task that is ready, which no default says"
+    )]
     pub fn new() -> Self {
         Self { phase: AtomicU8::new(READY), full: AtomicBool::new(false) }
     }
@@ -35,7 +38,7 @@ impl Slot {
         let called = self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| match phase {
             PARKED => Some(READY),
             TAKEN => Some(CALLED),
-            // Written once more, so that whoever takes it sees what this call is about.
+            // Written again, so that the thread that takes the task sees what this call is about.
             phase => Some(phase),
         });
         called == Ok(PARKED)
