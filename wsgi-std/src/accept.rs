@@ -1,4 +1,4 @@
-//! Runs a server's life on the thread that accepts.
+//! Runs the accept loop on the thread that accepts.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 /// When the accepting thread has to be woken.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm(Cell<Option<Instant>>);
+pub(crate) struct AcceptTimer(Cell<Option<Instant>>);
 
-impl Alarm {
+impl AcceptTimer {
     /// Ready after `time`.
     pub(crate) fn sleep(&self, time: Duration) -> impl Future<Output = ()> {
         let end = Instant::now().checked_add(time);
@@ -25,20 +25,20 @@ impl Alarm {
     }
 }
 
-/// Polls `life` until it ends. In between `wait` waits for the listeners, until the time that it is given, or until
+/// Polls `serving` until it ends. In between `wait` waits for the listeners, until the time that it is given, or until
 /// `waker` is woken.
-pub(crate) fn run_life<R>(
-    life: impl Future<Output = R>,
+pub(crate) fn block_on<R>(
+    serving: impl Future<Output = R>,
     waker: &Waker,
-    alarm: &Alarm,
+    timer: &AcceptTimer,
     wait: impl Fn(Option<Instant>),
 ) -> R {
-    let mut life = pin!(life);
+    let mut serving = pin!(serving);
     loop {
-        alarm.0.set(None);
-        if let Poll::Ready(result) = life.as_mut().poll(&mut Context::from_waker(waker)) {
+        timer.0.set(None);
+        if let Poll::Ready(result) = serving.as_mut().poll(&mut Context::from_waker(waker)) {
             return result;
         }
-        wait(alarm.0.get());
+        wait(timer.0.get());
     }
 }

@@ -45,7 +45,7 @@ pub use wsgi_app::*;
 
 use wsgi_app::blocking::Blocking;
 
-use crate::accept::{Alarm, run_life};
+use crate::accept::{AcceptTimer, block_on};
 use crate::engine::Engine;
 
 /// For tests of this crate alone.
@@ -90,16 +90,17 @@ impl<A: Application> Server<A> {
         let threads = threads.unwrap_or_else(|| server.max_size().saturating_add(1));
         let engine = Engine::start(threads)?;
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
-        let (weak, alarm): (Vec<_>, _) = (listeners.iter().map(Arc::downgrade).collect(), Alarm::default());
-        let life = server.run(
+        let (weak, timer): (Vec<_>, _) =
+            (listeners.iter().map(Arc::downgrade).collect(), AcceptTimer::default());
+        let serving = server.run(
             &handle,
             listeners,
             |listener| listener.place(),
             |listener, _| listener.poll_accept(),
             |accepted| connection::begin(&engine, &server, accepted),
-            |time| alarm.sleep(time),
+            |time| timer.sleep(time),
         );
-        let ended = run_life(life, &wait::waker(), &alarm, |deadline| listener::wait(&weak, deadline));
+        let ended = block_on(serving, &wait::waker(), &timer, |deadline| listener::wait(&weak, deadline));
         engine.stop();
         ended
     }

@@ -20,7 +20,7 @@ use slab::Slab;
 
 use crate::engine::scheduler::{Came, Scheduler, Work};
 use crate::engine::task_state::TaskState;
-use crate::engine::timer_queue::{Alarms, Timer};
+use crate::engine::timer_queue::{Deadline, TimerQueue};
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
 /// What rouses the poller.
@@ -43,7 +43,7 @@ struct Poller {
 struct Tasks {
     /// By token.
     all: Slab<Arc<Task>>,
-    alarms: Alarms,
+    timers: TimerQueue,
     /// Somebody polls, until then or for ever.
     polls_until: Option<Option<Instant>>,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Task {
     pub(crate) drained: AtomicBool,
     /// The peer's end was told by the poller.
     pub(crate) ends: AtomicBool,
-    timer: Timer,
+    deadline: Deadline,
     /// `None` when it is over.
     future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
 }
@@ -101,7 +101,7 @@ impl Engine {
             state: TaskState::new(),
             drained: AtomicBool::new(false),
             ends: AtomicBool::new(false),
-            timer: Timer::default(),
+            deadline: Deadline::default(),
             future: Mutex::default(),
         });
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -130,7 +130,7 @@ impl Engine {
     /// Waits until something is ready.
     fn poll(&self, Poller { poll, events }: &mut Poller) -> Vec<Arc<Task>> {
         let mut tasks = lock(&self.tasks);
-        let until = tasks.alarms.next();
+        let until = tasks.timers.next();
         tasks.polls_until = Some(until);
         drop(tasks);
         let time = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -139,13 +139,13 @@ impl Engine {
         }
         let mut tasks = lock(&self.tasks);
         tasks.polls_until = None;
-        let Tasks { all, alarms, .. } = &mut *tasks;
+        let Tasks { all, timers, .. } = &mut *tasks;
         let called =
             events.iter().filter_map(|event| all.get(event.token().0).filter(|task| task.sees(event)));
         let mut ready: Vec<_> = called.cloned().collect();
         let due = |task: &&Arc<Task>| ready.extend(task.state.call().then(|| Arc::clone(task)));
-        if alarms.next().is_some() {
-            alarms.ring(Instant::now(), |token| all.get(token), |task| &task.timer, due);
+        if timers.next().is_some() {
+            timers.expire(Instant::now(), |token| all.get(token), |task| &task.deadline, due);
         }
         ready
     }
@@ -165,7 +165,7 @@ impl Task {
 
     /// Asks to be run at `deadline`, if not before.
     pub(crate) fn remind(&self, deadline: Instant) {
-        self.timer.set_deadline(Some(deadline));
+        self.deadline.set(Some(deadline));
     }
 
     fn add(self: &Arc<Self>) {
@@ -191,7 +191,7 @@ impl Task {
     /// Runs it until it waits.
     fn run(self: &Arc<Self>) {
         self.state.take();
-        self.timer.set_deadline(None);
+        self.deadline.set(None);
         let waker = Waker::from(Arc::clone(self));
         let mut future = lock(&self.future);
         let Some(running) = future.as_mut() else { return };
@@ -199,7 +199,7 @@ impl Task {
         let poll = AssertUnwindSafe(|| running.as_mut().poll(&mut Context::from_waker(&waker)));
         if matches!(catch_unwind(poll), Ok(Poll::Pending)) {
             drop(future);
-            self.set_timer();
+            self.queue_deadline();
             if !self.state.park() {
                 self.add();
             }
@@ -211,10 +211,10 @@ impl Task {
         }
     }
 
-    fn set_timer(&self) {
-        let Some(deadline) = self.timer.unset() else { return };
+    fn queue_deadline(&self) {
+        let Some(deadline) = self.deadline.unqueued() else { return };
         let mut tasks = lock(&self.engine.tasks);
-        tasks.alarms.set(deadline, self.token, &self.timer);
+        tasks.timers.add(deadline, self.token, &self.deadline);
         let late = tasks.polls_until.is_some_and(|until| until.is_none_or(|until| deadline < until));
         drop(tasks);
         if late {
