@@ -22,7 +22,7 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
-use scheduler::{Came, Scheduler, Work};
+use scheduler::{Completed, Next, Scheduler};
 use sync::TIRED;
 use task_state::TaskState;
 
@@ -94,18 +94,18 @@ impl World {
     }
 
     fn work(&self) {
-        let mut came = Came::Begun;
+        let mut completed = Completed::Nothing;
         loop {
-            came = match self.scheduler.next(came) {
-                Work::Poll(poller) => {
+            completed = match self.scheduler.next(completed) {
+                Next::Poll(poller) => {
                     let ready = self.poll();
-                    Came::Polled(poller, ready)
+                    Completed::Polled(poller, ready)
                 }
-                Work::Run(task) => {
+                Next::Run(task) => {
                     self.run(task);
-                    Came::Ran
+                    Completed::Ran
                 }
-                Work::Leave => return,
+                Next::Exit => return,
             };
         }
     }

@@ -18,7 +18,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
 
-use crate::engine::scheduler::{Came, Scheduler, Work};
+use crate::engine::scheduler::{Completed, Next, Scheduler};
 use crate::engine::task_state::TaskState;
 use crate::engine::timer_queue::{Deadline, TimerQueue};
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
@@ -111,18 +111,18 @@ impl Engine {
     }
 
     fn work(self: &Arc<Self>) {
-        let mut came = Came::Begun;
+        let mut completed = Completed::Nothing;
         loop {
-            came = match self.scheduler.next(came) {
-                Work::Poll(mut poller) => {
+            completed = match self.scheduler.next(completed) {
+                Next::Poll(mut poller) => {
                     let ready = self.poll(&mut poller);
-                    Came::Polled(poller, ready)
+                    Completed::Polled(poller, ready)
                 }
-                Work::Run(task) => {
+                Next::Run(task) => {
                     task.run();
-                    Came::Ran
+                    Completed::Ran
                 }
-                Work::Leave => return,
+                Next::Exit => return,
             };
         }
     }

@@ -23,23 +23,23 @@ const IDLE: Duration = Duration::from_secs(2);
 
 /// What a thread has to do next.
 #[derive(Debug)]
-pub(crate) enum Work<P, T> {
+pub(crate) enum Next<P, T> {
     /// Wait for what becomes ready.
     Poll(P),
-    /// See to a task.
+    /// Run a task.
     Run(T),
     /// End.
-    Leave,
+    Exit,
 }
 
-/// What a thread comes from.
+/// What a thread has just done.
 #[derive(Debug)]
-pub(crate) enum Came<P, T> {
-    /// It has just begun.
-    Begun,
+pub(crate) enum Completed<P, T> {
+    /// Nothing: it has just started.
+    Nothing,
     /// It has polled; these tasks are ready.
     Polled(P, Vec<T>),
-    /// It was with a task.
+    /// It ran a task.
     Ran,
 }
 
@@ -105,15 +105,15 @@ impl<P, T> Scheduler<P, T> {
     }
 
     /// Returns what the calling thread has to do next; waits until there is something.
-    pub(crate) fn next(&self, came: Came<P, T>) -> Work<P, T> {
+    pub(crate) fn next(&self, completed: Completed<P, T>) -> Next<P, T> {
         let mut state = self.lock();
-        match came {
-            Came::Begun => state.coming = false,
-            Came::Polled(poller, ready) => {
+        match completed {
+            Completed::Nothing => state.coming = false,
+            Completed::Polled(poller, ready) => {
                 state.poller = Some(poller);
                 state.ready.extend(ready);
             }
-            Came::Ran => state.running -= 1,
+            Completed::Ran => state.running -= 1,
         }
         let mut tired = false;
         while !state.stopping {
@@ -124,11 +124,11 @@ impl<P, T> Scheduler<P, T> {
                     state.ticks = true;
                     self.watcher.notify_one();
                 }
-                return Work::Run(task);
+                return Next::Run(task);
             }
             if let Some(poller) = state.poller.take() {
                 state.taken += 1;
-                return Work::Poll(poller);
+                return Next::Poll(poller);
             }
             if tired {
                 break;
@@ -140,7 +140,7 @@ impl<P, T> Scheduler<P, T> {
         }
         state.threads -= 1;
         self.left.notify_all();
-        Work::Leave
+        Next::Exit
     }
 
     /// The watcher's loop, until the scheduler stops. `begin` starts another thread, if it can.
