@@ -42,14 +42,14 @@ fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     println!("{name}: {} interleavings", tried.load(Ordering::Relaxed));
 }
 
-/// The only poller. What there is to see waits in it, and so does its bell.
+/// The only poller.
 struct Poller;
 
 /// A server without sockets: tasks are numbers.
 struct World {
     scheduler: Scheduler<Poller, usize>,
     states: Vec<TaskState>,
-    /// What the system has to tell the poller: a bell, and events of tasks.
+    /// What the system has to tell the poller: that it is notified, and events of tasks.
     kernel: Mutex<(bool, VecDeque<usize>)>,
     told: Condvar,
     polled: AtomicBool,
@@ -134,7 +134,7 @@ impl World {
         }
     }
 
-    fn ring(&self) {
+    fn notify(&self) {
         self.kernel.lock().unwrap().0 = true;
         self.told.notify_all();
     }
@@ -148,7 +148,7 @@ impl World {
     /// Adds a task to the scheduler, as its waker does.
     fn add(&self, task: usize) {
         if self.scheduler.add(task) {
-            self.ring();
+            self.notify();
         }
     }
 
@@ -167,7 +167,7 @@ impl World {
 
     fn stop(&self) {
         if self.scheduler.stop() {
-            self.ring();
+            self.notify();
         }
         self.scheduler.wait_until_left();
     }

@@ -23,13 +23,13 @@ use crate::engine::task_state::TaskState;
 use crate::engine::timer_queue::{Deadline, TimerQueue};
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
-/// What rouses the poller.
-const BELL: Token = Token(usize::MAX);
+/// What ends a wait of the thread that polls.
+const NOTIFIER: Token = Token(usize::MAX);
 
 pub(crate) struct Engine {
     scheduler: Scheduler<Poller, Arc<Task>>,
     pub(crate) registry: Registry,
-    bell: mio::Waker,
+    notifier: mio::Waker,
     tasks: Mutex<Tasks>,
 }
 
@@ -67,13 +67,13 @@ impl Engine {
     pub(crate) fn start(threads: usize) -> io::Result<Arc<Self>> {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
-        let bell = mio::Waker::new(&registry, BELL)?;
+        let notifier = mio::Waker::new(&registry, NOTIFIER)?;
         let scheduler = Scheduler::new(Poller { poll, events: Events::with_capacity(256) }, threads);
-        let engine = Arc::new(Self { scheduler, registry, bell, tasks: Mutex::default() });
+        let engine = Arc::new(Self { scheduler, registry, notifier, tasks: Mutex::default() });
         engine.begin(Self::work)?;
         let watching = engine.begin(|engine| engine.scheduler.watch(|| engine.begin(Self::work).is_ok()));
         if watching.is_err() && engine.scheduler.stop() {
-            engine.ring();
+            engine.notify();
         }
         watching.map(|()| engine)
     }
@@ -86,7 +86,7 @@ impl Engine {
     /// Has all threads leave, and waits for those that are not with an application.
     pub(crate) fn stop(&self) {
         if self.scheduler.stop() {
-            self.ring();
+            self.notify();
         }
         self.scheduler.wait_until_left();
     }
@@ -150,9 +150,9 @@ impl Engine {
         ready
     }
 
-    /// Rouses the thread that polls.
-    fn ring(&self) {
-        let _ = self.bell.wake();
+    /// Ends the wait of the thread that polls.
+    fn notify(&self) {
+        let _ = self.notifier.wake();
     }
 }
 
@@ -170,7 +170,7 @@ impl Task {
 
     fn add(self: &Arc<Self>) {
         if self.engine.scheduler.add(Arc::clone(self)) {
-            self.engine.ring();
+            self.engine.notify();
         }
     }
 
@@ -218,7 +218,7 @@ impl Task {
         let late = tasks.polls_until.is_some_and(|until| until.is_none_or(|until| deadline < until));
         drop(tasks);
         if late {
-            self.engine.ring();
+            self.engine.notify();
         }
     }
 }
