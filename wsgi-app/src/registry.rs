@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use wsgi_proto::Instant;
 
-use crate::exchange::shared::{ConnShared, Order};
+use crate::exchange::shared::{ConnShared, Directive};
 use crate::io::blocking::Wire;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
@@ -39,7 +39,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let aborted = self.shared.end() == Order::Abort;
+        let aborted = self.shared.end() == Directive::Abort;
         let mut entries = self.registry.lock();
         entries.leave(self.slot, aborted);
         let acceptors = mem::take(&mut entries.acceptors);
@@ -64,7 +64,7 @@ impl ServerHandle {
     /// Stops gracefully: no connection is accepted any more, idle ones are closed, requests that have begun are
     /// finished with `Connection: close`, and cut at `graceful_timeout`. Returns at once; `serve` ends with the report.
     pub fn shutdown(&self) {
-        self.register.order_all(Stage::Stopping, Order::Finish);
+        self.register.direct_all(Stage::Stopping, Directive::Finish);
     }
 
     /// Whether the server was told to stop.
@@ -168,7 +168,7 @@ impl Register {
         }
         let longest_waiting = entries.longest_waiting(now);
         drop(entries);
-        longest_waiting.into_iter().for_each(|connection| connection.order(Order::Leave));
+        longest_waiting.into_iter().for_each(|connection| connection.direct(Directive::Leave));
         Poll::Pending
     }
 
@@ -199,7 +199,7 @@ impl Register {
     }
 
     pub(crate) fn abort(&self) {
-        self.order_all(Stage::Aborting, Order::Abort);
+        self.direct_all(Stage::Aborting, Directive::Abort);
     }
 
     pub(crate) fn request_began(&self) {
@@ -210,7 +210,7 @@ impl Register {
         self.requests.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn order_all(&self, stage: Stage, order: Order) {
+    fn direct_all(&self, stage: Stage, directive: Directive) {
         let mut entries = self.lock();
         entries.stage = entries.stage.max(stage);
         let connections: Vec<_> = entries.slots.iter().flatten().cloned().collect();
@@ -218,7 +218,7 @@ impl Register {
         drop(entries);
         acceptors.into_iter().for_each(Waker::wake);
         for connection in connections {
-            connection.order(order);
+            connection.direct(directive);
         }
     }
 }
@@ -241,8 +241,8 @@ impl Entries {
         // A connection that came in while the stop began is treated like the others.
         match self.stage {
             Stage::Running => {}
-            Stage::Stopping => shared.order(Order::Finish),
-            Stage::Aborting => shared.order(Order::Abort),
+            Stage::Stopping => shared.direct(Directive::Finish),
+            Stage::Aborting => shared.direct(Directive::Abort),
         }
         slot
     }
@@ -263,7 +263,7 @@ impl Entries {
         for shared in self.slots.iter().flatten() {
             // One that is being used just now does not wait.
             let Some(inner) = shared.try_lock() else { continue };
-            if inner.order == Order::Leave && inner.waits_since.is_some() {
+            if inner.directive == Directive::Leave && inner.waits_since.is_some() {
                 // It is on its way out, and one is enough.
                 return None;
             }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use wsgi_proto::{Event, Io};
 
-use crate::connection::obey;
+use crate::connection::apply;
 use crate::connection::transfer::Link;
 use crate::exchange::handle::Handle;
 use crate::exchange::shared::WakeList;
@@ -48,7 +48,7 @@ impl Handle {
         let mut inner = self.lock();
         let mut moved = inner.has_expired(link.now);
         let io = loop {
-            obey(&mut inner);
+            apply(&mut inner);
             match inner.machine.poll(link.now) {
                 Event::Io(io) if link.move_bytes(&mut inner, io, false, context) => moved = true,
                 Event::Io(io) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::application::Application;
 use crate::connection::serve_connection;
-use crate::exchange::shared::Order;
+use crate::exchange::shared::Directive;
 use crate::io::transport::Transport;
 use crate::registry::Permit;
 use crate::server::Server;
@@ -47,7 +47,7 @@ impl<A> Server<A> {
                 return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
             }
             let mut inner = permit.shared.lock();
-            if inner.order > Order::Serve {
+            if inner.directive > Directive::Serve {
                 return Poll::Ready(None);
             }
             inner.sleep(context);

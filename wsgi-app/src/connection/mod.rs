@@ -17,7 +17,7 @@ use crate::application::environ::Environ;
 use crate::connection::request::{end_response, leave, poll_response, respond, settle};
 use crate::connection::transfer::Link;
 use crate::exchange::handle::Handle;
-use crate::exchange::shared::{Inner, Order, WakeList};
+use crate::exchange::shared::{Directive, Inner, WakeList};
 use crate::io::transport::Transport;
 use crate::registry::Permit;
 use crate::server::Server;
@@ -127,7 +127,7 @@ impl<T: Transport> Driver<T> {
             link.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context);
         }
         loop {
-            obey(&mut inner);
+            apply(&mut inner);
             let io = match inner.machine.poll(link.now) {
                 Event::Io(io) => io,
                 event => {
@@ -146,18 +146,18 @@ impl<T: Transport> Driver<T> {
                 continue;
             }
             let waits = inner.machine.awaits_request();
-            let ends = match inner.order {
-                Order::Leave => waits,
-                Order::Finish => !inner.machine.is_busy(),
-                Order::Serve | Order::Abort => false,
+            let ends = match inner.directive {
+                Directive::Leave => waits,
+                Directive::Finish => !inner.machine.is_busy(),
+                Directive::Serve | Directive::Abort => false,
             };
             if ends {
                 if link.read_last(&mut inner, context) {
                     continue;
                 }
                 // It was read once more, and no request came of it.
-                match inner.order {
-                    Order::Leave => {
+                match inner.directive {
+                    Directive::Leave => {
                         inner.machine.leave();
                         inner.waits_since = None;
                     }
@@ -208,8 +208,8 @@ impl<T: Transport> Driver<T> {
             inner.awake();
             let mut moved = inner.has_expired(link.now);
             loop {
-                obey(&mut inner);
-                if inner.order == Order::Abort {
+                apply(&mut inner);
+                if inner.directive == Directive::Abort {
                     return Poll::Ready(None);
                 }
                 match inner.machine.poll(link.now) {
@@ -258,9 +258,9 @@ impl<T: Transport> Driver<T> {
         let head = inner.machine.take_request()?;
         inner.begin_exchange();
         inner.waits_since = None;
-        let stays = inner.order == Order::Leave;
+        let stays = inner.directive == Directive::Leave;
         if stays {
-            inner.order = Order::Serve;
+            inner.directive = Directive::Serve;
         }
         self.link.spend(0);
         let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
@@ -299,7 +299,7 @@ impl<T: Transport> Driver<T> {
             && transport.poll_shutdown(context).is_pending()
         {
             let mut inner = self.guard.shared.lock();
-            obey(&mut inner);
+            apply(&mut inner);
             if inner.machine.is_lost() {
                 return Poll::Ready(());
             }
@@ -318,13 +318,13 @@ impl<T: Transport> Driver<T> {
 }
 
 /// Carries out what the server wants of this connection, as far as it is time for it.
-pub(crate) fn obey(inner: &mut Inner) {
-    match inner.order {
-        Order::Serve => {}
+pub(crate) fn apply(inner: &mut Inner) {
+    match inner.directive {
+        Directive::Serve => {}
         // It leaves already.
-        Order::Leave if !inner.machine.awaits_request() => inner.order = Order::Serve,
-        Order::Finish if inner.machine.is_busy() => inner.machine.shutdown(),
-        Order::Leave | Order::Finish => {}
-        Order::Abort => inner.machine.lost(Lost::Aborted),
+        Directive::Leave if !inner.machine.awaits_request() => inner.directive = Directive::Serve,
+        Directive::Finish if inner.machine.is_busy() => inner.machine.shutdown(),
+        Directive::Leave | Directive::Finish => {}
+        Directive::Abort => inner.machine.lost(Lost::Aborted),
     }
 }

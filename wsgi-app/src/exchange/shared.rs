@@ -21,7 +21,7 @@ const WAITING: usize = 64;
 
 /// What the server wants of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Order {
+pub(crate) enum Directive {
     /// Nothing.
     Serve,
     /// Make room: close if no request is with the application.
@@ -45,7 +45,7 @@ pub(crate) struct Inner {
     pub(crate) machine: Connection,
     /// Counts the exchanges; a handle belongs to one of them.
     pub(crate) serial: u64,
-    pub(crate) order: Order,
+    pub(crate) directive: Directive,
     /// Since when the connection waits for a whole request; `None` while the application has one.
     pub(crate) waits_since: Option<Instant>,
     /// The next deadline of the open exchange. The machine says nothing any more about one that has passed.
@@ -71,7 +71,7 @@ impl ConnShared {
         let inner = Inner {
             machine: Connection::new(Arc::clone(&server_context.config), peer),
             serial: 0,
-            order: Order::Serve,
+            directive: Directive::Serve,
             waits_since: Some(server_context.clock.now().instant),
             expires: None,
             stream: None,
@@ -95,27 +95,27 @@ impl ConnShared {
         lock(&self.inner)
     }
 
-    /// Gives an order and wakes the connection's task. A weaker order than the last has no effect.
-    pub(crate) fn order(&self, order: Order) {
+    /// Gives a directive and wakes the connection's task. One that is weaker than the last has no effect.
+    pub(crate) fn direct(&self, directive: Directive) {
         let mut wake_list = WakeList::default();
         let mut inner = self.lock();
-        if order > inner.order {
-            inner.order = order;
+        if directive > inner.directive {
+            inner.directive = directive;
         }
         // A response whose head is not sent yet says `Connection: close`, also if its application never waits.
-        if order == Order::Finish && inner.machine.is_busy() {
+        if directive == Directive::Finish && inner.machine.is_busy() {
             inner.machine.shutdown();
         }
         inner.touch(&mut wake_list);
-        if order == Order::Abort {
+        if directive == Directive::Abort {
             wake_list.0.append(&mut inner.waiting);
             drop(inner);
             self.wire.get().and_then(Weak::upgrade).into_iter().for_each(|wire| wire.cut());
         }
     }
 
-    /// The connection is over: nobody is to be woken for it any more. Tells its last order.
-    pub(crate) fn end(&self) -> Order {
+    /// The connection is over: nobody is to be woken for it any more. Returns its last directive.
+    pub(crate) fn end(&self) -> Directive {
         let mut wake_list = WakeList::default();
         let mut inner = self.lock();
         (inner.runner, inner.asleep) = (None, false);
@@ -124,10 +124,10 @@ impl ConnShared {
         // A stream that nobody fetches closes with its connection.
         let stream = if inner.fetching { None } else { inner.stream.take() };
         wake_list.0.append(&mut inner.waiting);
-        let order = inner.order;
+        let directive = inner.directive;
         drop(inner);
         drop(stream);
-        order
+        directive
     }
 }
 
