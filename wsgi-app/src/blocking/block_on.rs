@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use wsgi_proto::{Event, Io};
 
 use crate::connection::apply;
-use crate::connection::transfer::Link;
+use crate::connection::transfer::Transfer;
 use crate::exchange::handle::Handle;
 use crate::exchange::shared::WakeList;
 use crate::io::blocking::{Line, Wire};
@@ -42,20 +42,20 @@ impl Handle {
 
     /// Does what the machine waits for, as far as that can be done at once. `Some`: nothing, and what it waits for.
     fn move_bytes(&self, wire: &Arc<dyn Wire>, context: &mut Context<'_>) -> Option<Io> {
-        let mut link = Link::new(Line(Arc::clone(wire)), Arc::clone(self.server_context()));
-        link.read_clocks();
+        let mut transfer = Transfer::new(Line(Arc::clone(wire)), Arc::clone(self.server_context()));
+        transfer.read_clocks();
         let mut wake_list = WakeList::default();
         let mut inner = self.lock();
-        let mut moved = inner.has_expired(link.now);
+        let mut moved = inner.has_expired(transfer.now);
         let io = loop {
             apply(&mut inner);
-            match inner.machine.poll(link.now) {
-                Event::Io(io) if link.move_bytes(&mut inner, io, false, context) => moved = true,
+            match inner.machine.poll(transfer.now) {
+                Event::Io(io) if transfer.move_bytes(&mut inner, io, false, context) => moved = true,
                 Event::Io(io) => {
                     inner.expect(io);
                     break io;
                 }
-                Event::TakenOver if link.hand_over(&mut inner) => moved = true,
+                Event::TakenOver if transfer.hand_over(&mut inner) => moved = true,
                 _ => break Io::default(),
             }
         };

@@ -15,7 +15,7 @@ use wsgi_proto::{Event, Io, Lost};
 use crate::application::Application;
 use crate::application::environ::Environ;
 use crate::connection::request::{end_response, leave, poll_response, respond, settle};
-use crate::connection::transfer::Link;
+use crate::connection::transfer::Transfer;
 use crate::exchange::handle::Handle;
 use crate::exchange::shared::{Directive, Inner, WakeList};
 use crate::io::transport::Transport;
@@ -31,7 +31,7 @@ pub async fn serve_connection<A: Application>(
     transport: impl Transport,
 ) {
     let mut driver = Driver {
-        link: Link::new(transport, Arc::clone(&server.context)),
+        transfer: Transfer::new(transport, Arc::clone(&server.context)),
         woken: true,
         stale: true,
         resting: None,
@@ -94,7 +94,7 @@ async fn run_request<A: Application>(
 
 /// One connection's transport and what its task remembers between wake-ups.
 pub(crate) struct Driver<T> {
-    link: Link<T>,
+    transfer: Transfer<T>,
     /// Whether the task slept since bytes were moved last.
     woken: bool,
     /// Whether time may have passed since the clocks were read.
@@ -110,10 +110,10 @@ pub(crate) struct Driver<T> {
 impl<T: Transport> Driver<T> {
     /// Moves bytes until the machine says something else.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        let Self { link, guard, woken, stale, resting, .. } = self;
+        let Self { transfer, guard, woken, stale, resting, .. } = self;
         // The clocks are read once a wake-up, and after an application, which may have taken its time.
         if std::mem::take(stale) {
-            link.read_clocks();
+            transfer.read_clocks();
         }
         let mut fresh = std::mem::take(woken);
         let mut wake_list = WakeList::default();
@@ -124,25 +124,25 @@ impl<T: Transport> Driver<T> {
         let rested = resting.take().filter(|_| !touched);
         if let Some(io) = rested {
             // The machine would say the same again.
-            link.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context);
+            transfer.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context);
         }
         loop {
             apply(&mut inner);
-            let io = match inner.machine.poll(link.now) {
+            let io = match inner.machine.poll(transfer.now) {
                 Event::Io(io) => io,
                 event => {
                     // A task that outlives the application may be about to fetch the stream.
-                    if event == Event::TakenOver && link.hand_over(&mut inner) {
+                    if event == Event::TakenOver && transfer.hand_over(&mut inner) {
                         inner.wake_application(context, &mut wake_list);
                     }
                     return Poll::Ready(event);
                 }
             };
-            if link.is_spent() {
+            if transfer.is_spent() {
                 (*woken, *stale) = (true, true);
-                return link.give_way(&mut inner, context);
+                return transfer.give_way(&mut inner, context);
             }
-            if link.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context) {
+            if transfer.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context) {
                 continue;
             }
             let waits = inner.machine.awaits_request();
@@ -152,7 +152,7 @@ impl<T: Transport> Driver<T> {
                 Directive::Serve | Directive::Abort => false,
             };
             if ends {
-                if link.read_last(&mut inner, context) {
+                if transfer.read_last(&mut inner, context) {
                     continue;
                 }
                 // It was read once more, and no request came of it.
@@ -163,20 +163,20 @@ impl<T: Transport> Driver<T> {
                     }
                     _ => inner.machine.shutdown(),
                 }
-                if inner.machine.poll(link.now) != Event::Io(io) {
+                if inner.machine.poll(transfer.now) != Event::Io(io) {
                     continue;
                 }
             }
             let waits = inner.machine.awaits_request();
             if waits {
-                inner.waits_since.get_or_insert(link.now.instant);
+                inner.waits_since.get_or_insert(transfer.now.instant);
             } else {
                 inner.waits_since = None;
             }
             if let Some(buffers) = inner.machine.rest() {
                 guard.shared.server_context.buffers.give_back(buffers);
             }
-            link.sleep(&mut inner, context);
+            transfer.sleep(&mut inner, context);
             (*woken, *stale) = (true, true);
             *resting = Some(io).filter(|io| io.deadline.is_none());
             drop(inner);
@@ -201,38 +201,38 @@ impl<T: Transport> Driver<T> {
                 self.stale = true;
                 return Poll::Ready(Some(result));
             }
-            let Self { link, guard, stale, .. } = self;
-            link.read_clocks();
+            let Self { transfer, guard, stale, .. } = self;
+            transfer.read_clocks();
             let mut wake_list = WakeList::default();
             let mut inner = guard.shared.lock();
             inner.awake();
-            let mut moved = inner.has_expired(link.now);
+            let mut moved = inner.has_expired(transfer.now);
             loop {
                 apply(&mut inner);
                 if inner.directive == Directive::Abort {
                     return Poll::Ready(None);
                 }
-                match inner.machine.poll(link.now) {
-                    Event::Io(io) if !link.is_spent() => {
-                        if !link.move_bytes(&mut inner, io, false, context) {
+                match inner.machine.poll(transfer.now) {
+                    Event::Io(io) if !transfer.is_spent() => {
+                        if !transfer.move_bytes(&mut inner, io, false, context) {
                             inner.expect(io);
                             break;
                         }
                         moved = true;
                     }
-                    Event::TakenOver if link.hand_over(&mut inner) => moved = true,
+                    Event::TakenOver if transfer.hand_over(&mut inner) => moved = true,
                     _ => break,
                 }
             }
             if moved {
                 inner.wake_application(context, &mut wake_list);
             }
-            if link.is_spent() {
+            if transfer.is_spent() {
                 *stale = true;
-                return link.give_way(&mut inner, context);
+                return transfer.give_way(&mut inner, context);
             }
             if !moved {
-                link.sleep(&mut inner, context);
+                transfer.sleep(&mut inner, context);
                 *stale = true;
                 return Poll::Pending;
             }
@@ -242,13 +242,13 @@ impl<T: Transport> Driver<T> {
     /// The task slept during an exchange: the machine learns the time before the application is asked, and whoever
     /// waits for a deadline that has passed is woken.
     fn wake_up(&mut self, context: &mut Context<'_>) {
-        let Self { link, guard, .. } = self;
-        link.read_clocks();
+        let Self { transfer, guard, .. } = self;
+        transfer.read_clocks();
         let mut wake_list = WakeList::default();
         let mut inner = guard.shared.lock();
         inner.awake();
-        inner.machine.poll(link.now);
-        if inner.has_expired(link.now) {
+        inner.machine.poll(transfer.now);
+        if inner.has_expired(transfer.now) {
             inner.wake_application(context, &mut wake_list);
         }
     }
@@ -262,7 +262,7 @@ impl<T: Transport> Driver<T> {
         if stays {
             inner.directive = Directive::Serve;
         }
-        self.link.spend(0);
+        self.transfer.spend(0);
         let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
         let environ = Environ::new(self.spare.take(), head, *inner.machine.peer(), handle.clone());
         drop(inner);
@@ -283,8 +283,8 @@ impl<T: Transport> Driver<T> {
     fn settle(&mut self, environ: Option<Environ>) {
         let server_context = &self.guard.shared.server_context;
         let mut inner = self.guard.shared.lock();
-        self.link.now = server_context.clock.local_now();
-        inner.machine.poll(self.link.now);
+        self.transfer.now = server_context.clock.local_now();
+        inner.machine.poll(self.transfer.now);
         let record = inner.machine.take_record();
         drop(inner);
         if let Some(record) = record {
@@ -294,7 +294,7 @@ impl<T: Transport> Driver<T> {
 
     /// Closes our half; a transport that takes too long to say goodbye is not waited for.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Link { transport, server_context, now, .. } = &mut self.link;
+        let Transfer { transport, server_context, now, .. } = &mut self.transfer;
         if let Some(transport) = transport
             && transport.poll_shutdown(context).is_pending()
         {

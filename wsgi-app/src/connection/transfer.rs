@@ -17,7 +17,7 @@ const BUDGET: u32 = 64;
 const BYTES_A_MOVE: usize = 16 * 1024;
 
 /// A transport, the clock as it was read last, and what the connection may do before others have their turn.
-pub(crate) struct Link<T> {
+pub(crate) struct Transfer<T> {
     /// `None` once the application has taken it over.
     pub(crate) transport: Option<T>,
     pub(crate) server_context: Arc<ServerContext>,
@@ -28,7 +28,7 @@ pub(crate) struct Link<T> {
     taken: usize,
 }
 
-impl<T: Transport> Link<T> {
+impl<T: Transport> Transfer<T> {
     pub(crate) fn new(transport: T, server_context: Arc<ServerContext>) -> Self {
         Self { transport: Some(transport), server_context, now: Now::default(), budget: BUDGET, taken: 0 }
     }
