@@ -207,14 +207,14 @@ fn is_loss(error: &(dyn std::error::Error + 'static)) -> bool {
 /// Lets go of an environ that nobody has to look after. What can be used again is given back.
 pub(crate) fn leave(server_context: &ServerContext, environ: Environ) -> Option<Environ> {
     if environ.is_changed() {
-        drop_guarded(server_context, environ);
+        drop_caught(server_context, environ);
         return None;
     }
     environ.into_spare(&server_context.no_head)
 }
 
 /// What middleware left in the environ may panic when it is dropped.
-fn drop_guarded(server_context: &ServerContext, environ: Environ) {
+fn drop_caught(server_context: &ServerContext, environ: Environ) {
     if let Err(panic) = catch_panic::catch(|| drop(environ)) {
         server_context.error(&format!("a value in the environ {}", panic.escape_debug()));
     }
@@ -228,7 +228,7 @@ pub(crate) fn settle(server_context: &ServerContext, environ: Option<Environ>, r
                 server_context.error(&format!("a post hook {}", panic.escape_debug()));
             }
         }
-        drop_guarded(server_context, environ);
+        drop_caught(server_context, environ);
     }
     server_context.access(record);
 }

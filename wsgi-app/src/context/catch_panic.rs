@@ -6,7 +6,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// Where the last panic of this thread was, while a guard looks for it.
+    /// Where the last panic of this thread was, until `catch` takes it.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
