@@ -16,11 +16,11 @@ use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 /// How long a new connection may take for its handshake and its first request before it has to make room for another.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// A connection's place in the register; it is left when this is dropped.
+/// A connection's place in the registry; it is left when this is dropped.
 #[derive(Debug)]
 pub struct Permit {
     pub(crate) shared: Arc<ConnShared>,
-    pub(crate) registry: Arc<Register>,
+    pub(crate) registry: Arc<Registry>,
     slot: usize,
 }
 
@@ -31,7 +31,7 @@ impl Permit {
         let _ = self.shared.wire.set(wire);
     }
 
-    pub(crate) fn new(shared: Arc<ConnShared>, registry: &Arc<Register>) -> Self {
+    pub(crate) fn new(shared: Arc<ConnShared>, registry: &Arc<Registry>) -> Self {
         let slot = registry.lock().enter(&shared);
         Self { shared, registry: Arc::clone(registry), slot }
     }
@@ -40,11 +40,11 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let aborted = self.shared.end() == Directive::Abort;
-        let mut entries = self.registry.lock();
-        entries.leave(self.slot, aborted);
-        let acceptors = mem::take(&mut entries.acceptors);
-        let drainers = if entries.live == 0 { mem::take(&mut entries.drainers) } else { Vec::new() };
-        drop(entries);
+        let mut state = self.registry.lock();
+        state.leave(self.slot, aborted);
+        let acceptors = mem::take(&mut state.acceptors);
+        let drainers = if state.live == 0 { mem::take(&mut state.drainers) } else { Vec::new() };
+        drop(state);
         acceptors.into_iter().chain(drainers).for_each(Waker::wake);
     }
 }
@@ -52,7 +52,7 @@ impl Drop for Permit {
 /// Stops and watches a server from any thread. It can be made before the server runs, and be cloned.
 #[derive(Clone, Debug, Default)]
 pub struct ServerHandle {
-    pub(crate) register: Arc<Register>,
+    pub(crate) registry: Arc<Registry>,
 }
 
 impl ServerHandle {
@@ -64,33 +64,33 @@ impl ServerHandle {
     /// Stops gracefully: no connection is accepted any more, idle ones are closed, requests that have begun are
     /// finished with `Connection: close`, and cut at `graceful_timeout`. Returns at once; `serve` ends with the report.
     pub fn shutdown(&self) {
-        self.register.direct_all(Stage::Stopping, Directive::Finish);
+        self.registry.direct_all(Stage::Stopping, Directive::Finish);
     }
 
     /// Whether the server was told to stop.
     pub fn is_stopping(&self) -> bool {
-        self.register.lock().stage != Stage::Running
+        self.registry.lock().stage != Stage::Running
     }
 
     /// Connections that are open now.
     pub fn connections(&self) -> usize {
-        self.register.lock().live
+        self.registry.lock().live
     }
 
     /// Requests that are with the application now.
     pub fn requests(&self) -> usize {
-        self.register.requests.load(Ordering::Relaxed)
+        self.registry.requests.load(Ordering::Relaxed)
     }
 
     /// Where the server accepts connections; empty before it runs.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.register.lock().addresses.clone()
+        self.registry.lock().addresses.clone()
     }
 
     /// Notes where the server accepts connections.
     #[doc(hidden)]
     pub fn add_address(&self, address: SocketAddr) {
-        self.register.lock().addresses.push(address);
+        self.registry.lock().addresses.push(address);
     }
 }
 
@@ -104,15 +104,15 @@ pub struct Report {
 }
 
 #[derive(Default)]
-pub(crate) struct Register {
-    entries: Mutex<Entries>,
+pub(crate) struct Registry {
+    state: Mutex<State>,
     requests: AtomicUsize,
     /// A new connection waits until one of those that are there may leave.
     crowded: AtomicBool,
 }
 
 #[derive(Default)]
-struct Entries {
+struct State {
     slots: Vec<Option<Arc<ConnShared>>>,
     free: Vec<usize>,
     live: usize,
@@ -133,19 +133,19 @@ enum Stage {
     Aborting,
 }
 
-impl Register {
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        lock(&self.entries)
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
     /// Ready when the server stops.
     pub(crate) fn poll_stop(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut entries = self.lock();
-        if entries.stage != Stage::Running {
+        let mut state = self.lock();
+        if state.stage != Stage::Running {
             return Poll::Ready(());
         }
         // An acceptor waits at its listener or for room; a stop has to wake it in either case.
-        note(&mut entries.acceptors, context);
+        note(&mut state.acceptors, context);
         Poll::Pending
     }
 
@@ -159,15 +159,15 @@ impl Register {
         if self.poll_stop(context).is_ready() {
             return Poll::Ready(false);
         }
-        let entries = self.lock();
-        let crowded = entries.live >= max_size;
+        let state = self.lock();
+        let crowded = state.live >= max_size;
         // Before anyone is looked at: who begins to wait for a request later sees it.
         self.crowded.store(crowded, Ordering::Relaxed);
         if !crowded {
             return Poll::Ready(true);
         }
-        let longest_waiting = entries.longest_waiting(now);
-        drop(entries);
+        let longest_waiting = state.longest_waiting(now);
+        drop(state);
         longest_waiting.into_iter().for_each(|connection| connection.direct(Directive::Leave));
         Poll::Pending
     }
@@ -184,18 +184,18 @@ impl Register {
     }
 
     pub(crate) fn poll_drained(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut entries = self.lock();
-        if entries.live == 0 {
+        let mut state = self.lock();
+        if state.live == 0 {
             return Poll::Ready(());
         }
-        note(&mut entries.drainers, context);
+        note(&mut state.drainers, context);
         Poll::Pending
     }
 
     pub(crate) fn report(&self) -> Report {
-        let entries = self.lock();
+        let state = self.lock();
         // Who is left has not noticed that it was cut.
-        Report { finished: entries.finished, cut: entries.cut + entries.live }
+        Report { finished: state.finished, cut: state.cut + state.live }
     }
 
     pub(crate) fn abort(&self) {
@@ -211,11 +211,11 @@ impl Register {
     }
 
     fn direct_all(&self, stage: Stage, directive: Directive) {
-        let mut entries = self.lock();
-        entries.stage = entries.stage.max(stage);
-        let connections: Vec<_> = entries.slots.iter().flatten().cloned().collect();
-        let acceptors = mem::take(&mut entries.acceptors);
-        drop(entries);
+        let mut state = self.lock();
+        state.stage = state.stage.max(stage);
+        let connections: Vec<_> = state.slots.iter().flatten().cloned().collect();
+        let acceptors = mem::take(&mut state.acceptors);
+        drop(state);
         acceptors.into_iter().for_each(Waker::wake);
         for connection in connections {
             connection.direct(directive);
@@ -230,7 +230,7 @@ fn note(waiting: &mut Vec<Waker>, context: &Context<'_>) {
     }
 }
 
-impl Entries {
+impl State {
     fn enter(&mut self, shared: &Arc<ConnShared>) -> usize {
         self.live += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -279,12 +279,12 @@ impl Entries {
     }
 }
 
-impl fmt::Debug for Register {
+impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.lock();
-        f.debug_struct("Register")
-            .field("live", &entries.live)
-            .field("stage", &entries.stage)
+        let state = self.lock();
+        f.debug_struct("Registry")
+            .field("live", &state.live)
+            .field("stage", &state.stage)
             .finish_non_exhaustive()
     }
 }

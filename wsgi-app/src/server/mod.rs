@@ -20,7 +20,7 @@ use crate::context::catch_panic;
 use crate::context::clock::Clock;
 use crate::context::{Remote, ServerContext};
 use crate::exchange::shared::ConnShared;
-use crate::registry::{Permit, Register, Report, ServerHandle};
+use crate::registry::{Permit, Registry, Report, ServerHandle};
 use crate::server::accept_error::{AcceptFailure, accept_failure};
 use crate::server::options::{OptionError, Options};
 
@@ -30,7 +30,7 @@ use crate::server::options::{OptionError, Options};
 pub struct Server<A> {
     pub(crate) application: A,
     pub(crate) context: Arc<ServerContext>,
-    pub(crate) registry: Arc<Register>,
+    pub(crate) registry: Arc<Registry>,
     max_size: usize,
     handshake_timeout: Duration,
     graceful_timeout: Duration,
@@ -89,7 +89,7 @@ impl<A> Server<A> {
         Ok(Arc::new(Self {
             application,
             context: Arc::new(context),
-            registry: Arc::clone(&handle.register),
+            registry: Arc::clone(&handle.registry),
             max_size: options.max_size,
             handshake_timeout: options.handshake_timeout,
             graceful_timeout: options.graceful_timeout,
@@ -131,7 +131,7 @@ impl<A> Server<A> {
         self.registry.poll_admission(self.max_size, self.context.clock.now().instant, context)
     }
 
-    /// Takes a connection into the register.
+    /// Takes a connection into the registry.
     pub fn admit(&self, peer: Peer) -> Permit {
         let shared = Arc::new(ConnShared::new(Arc::clone(&self.context), peer));
         self.context.debug(|| format!("({}) accepted {}", std::process::id(), Remote(&peer.remote)));
