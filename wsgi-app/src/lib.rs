@@ -42,7 +42,7 @@ pub use connection::serve_connection;
 pub use context::log::{Log, LogEntry};
 pub use exchange::error::{Error, InputError, Result};
 pub use io::transport::Transport;
-pub use registry::{Permit, Report, ServerHandle};
+pub use registry::{ConnectionGuard, Report, ServerHandle};
 pub use server::accept_error::{AcceptFailure, accept_failure};
 pub use server::options::{OptionError, Options};
 pub use server::{Place, Server};

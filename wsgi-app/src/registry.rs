@@ -18,13 +18,13 @@ const FRESH: Duration = Duration::from_millis(500);
 
 /// A connection's place in the registry; it is left when this is dropped.
 #[derive(Debug)]
-pub struct Permit {
+pub struct ConnectionGuard {
     pub(crate) shared: Arc<ConnShared>,
     pub(crate) registry: Arc<Registry>,
     slot: usize,
 }
 
-impl Permit {
+impl ConnectionGuard {
     /// Says what the connection's bytes are moved over when its application blocks.
     pub(crate) fn wire(&self, wire: Weak<dyn Wire>) {
         // The first one stays.
@@ -37,7 +37,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let aborted = self.shared.end() == Directive::Abort;
         let mut state = self.registry.lock();

@@ -78,9 +78,9 @@ fn main() -> Result<()> {
         let start = |(stream, peer)| {
             // A socket that cannot be registered is closed; the server goes on.
             let Ok(stream) = Async::new(stream) else { return };
-            let permit = server.admit(peer);
+            let guard = server.admit(peer);
             let socket = Socket { stream, timer: None };
-            smol::spawn(wsgi_app::serve_connection(Arc::clone(&server), permit, socket)).detach();
+            smol::spawn(wsgi_app::serve_connection(Arc::clone(&server), guard, socket)).detach();
         };
         let place = |_: &_| Place::tcp(Ok(address));
         server.run(&handle, vec![listener], place, accept, start, Timer::after).await?;

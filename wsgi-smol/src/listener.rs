@@ -151,8 +151,8 @@ impl Accepted {
     pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>, pool: Option<&Executor<'static>>) {
         let Self(opening, peer, Way { tls, on_async_std }) = self;
         let scheme = if tls.is_some() { Scheme::Https } else { peer.scheme };
-        let permit = server.admit(Peer { scheme, ..peer });
-        let connection = serve_after_handshake(Arc::clone(server), permit, opening(tls), Timer::after);
+        let guard = server.admit(Peer { scheme, ..peer });
+        let connection = serve_after_handshake(Arc::clone(server), guard, opening(tls), Timer::after);
         match (pool, on_async_std) {
             (Some(pool), _) => pool.spawn(connection).detach(),
             #[cfg(feature = "async-std")]

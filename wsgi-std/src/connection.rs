@@ -29,11 +29,11 @@ struct Connection {
 /// Serves a connection that was just accepted.
 pub(crate) fn begin<A: Application>(engine: &Arc<Engine>, server: &Serving<A>, accepted: Accepted) {
     let Accepted { socket, peer, tls } = accepted;
-    let permit = server.admit(peer);
+    let guard = server.admit(peer);
     match engine.watch(&socket) {
         Ok(task) => {
             let connection = Connection { socket, task: Arc::clone(&task) };
-            task.begin(tls.serve(Arc::clone(server), permit, connection));
+            task.begin(tls.serve(Arc::clone(server), guard, connection));
         }
         Err(error) => drop(server.accept_failed(&error)),
     }

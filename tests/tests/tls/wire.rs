@@ -151,11 +151,11 @@ impl Played {
         });
         let server = Server::new(options.log_output(false), &handle, application).expect("options are fine");
         let peer = Peer { scheme: Scheme::Https, ..Peer::new(Address::Unix, Address::Unix) };
-        let permit = server.admit(peer);
+        let guard = server.admit(peer);
         let ends = Ends { room: usize::MAX / 2, ..Ends::default() };
         let memory = Arc::new(Memory { state: TaskState::new(), ends: Mutex::new(ends) });
         let tls = Tls::new(Arc::clone(&trust().server));
-        let task = tls.serve(server, permit, Far(Arc::clone(&memory)));
+        let task = tls.serve(server, guard, Far(Arc::clone(&memory)));
         let name = ServerName::try_from("localhost").expect("a name");
         let client = ClientConnection::new(trust().client_of(&[version]), name).expect("a session");
         let calls = Arc::new(Calls::default());

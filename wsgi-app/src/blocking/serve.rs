@@ -10,20 +10,20 @@ use crate::blocking::application::{Application, Blocking};
 use crate::connection::handshake;
 use crate::connection::serve_connection;
 use crate::io::blocking::{Line, Wire, unless_it_blocks};
-use crate::registry::Permit;
+use crate::registry::ConnectionGuard;
 use crate::server::Server;
 
 /// Serves one connection of a blocking application until it ends, as [`serve_connection`] does for others. It wakes
 /// nobody: whoever polls it has to learn from elsewhere when the wire is ready again, or when a deadline comes.
 pub fn serve<A: Application, W: Wire>(
     server: Arc<Server<Blocking<A>>>,
-    permit: Permit,
+    guard: ConnectionGuard,
     wire: W,
 ) -> impl Future<Output = ()> + Send + use<A, W> {
     let wire = Arc::new(wire);
     let weak: Weak<W> = Arc::downgrade(&wire);
-    permit.wire(weak);
-    serve_connection(server, permit, Line(wire))
+    guard.wire(weak);
+    serve_connection(server, guard, Line(wire))
 }
 
 /// As [`serve`], after a handshake (of TLS), which `shake_hands` is called for until it does not block any more.
@@ -32,14 +32,14 @@ pub fn serve<A: Application, W: Wire>(
 /// [`wsgi_app::serve_after_handshake`](crate::serve_after_handshake).
 pub async fn serve_after_handshake<A: Application, W: Wire>(
     server: Arc<Server<Blocking<A>>>,
-    permit: Permit,
+    guard: ConnectionGuard,
     wire: io::Result<W>,
     shake_hands: impl Fn(&W) -> io::Result<()> + Send,
 ) {
     let wire = wire.map(Arc::new);
     if let Ok(wire) = &wire {
         let weak: Weak<W> = Arc::downgrade(wire);
-        permit.wire(weak);
+        guard.wire(weak);
     }
     let reminded = wire.as_ref().ok().cloned();
     let shaken = async move {
@@ -47,7 +47,7 @@ pub async fn serve_after_handshake<A: Application, W: Wire>(
         poll_fn(|_| unless_it_blocks(|| shake_hands(&wire))).await?;
         Ok(Line(wire))
     };
-    handshake::serve_after_handshake(server, permit, shaken, |time| sleep(reminded, time)).await;
+    handshake::serve_after_handshake(server, guard, shaken, |time| sleep(reminded, time)).await;
 }
 
 /// Ready after `time`, when the wire has been reminded of it.

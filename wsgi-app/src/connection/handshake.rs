@@ -11,7 +11,7 @@ use crate::application::Application;
 use crate::connection::serve_connection;
 use crate::exchange::shared::Directive;
 use crate::io::transport::Transport;
-use crate::registry::Permit;
+use crate::registry::ConnectionGuard;
 use crate::server::Server;
 
 /// Runs a handshake (of TLS) in the connection's own task, and then [serves](serve_connection) what it brings. `sleep` is
@@ -21,20 +21,20 @@ use crate::server::Server;
 /// connection ends: nothing of a request has been read.
 pub async fn serve_after_handshake<A: Application, T: Transport, S: Future>(
     server: Arc<Server<A>>,
-    permit: Permit,
+    guard: ConnectionGuard,
     handshake: impl Future<Output = io::Result<T>>,
     sleep: impl FnOnce(Duration) -> S,
 ) {
     let timer = sleep(server.handshake_timeout());
-    if let Some(transport) = server.handshake(&permit, handshake, timer).await {
-        serve_connection(server, permit, transport).await;
+    if let Some(transport) = server.handshake(&guard, handshake, timer).await {
+        serve_connection(server, guard, transport).await;
     }
 }
 
 impl<A> Server<A> {
     async fn handshake<T>(
         &self,
-        permit: &Permit,
+        guard: &ConnectionGuard,
         handshake: impl Future<Output = io::Result<T>>,
         timer: impl Future,
     ) -> Option<T> {
@@ -46,7 +46,7 @@ impl<A> Server<A> {
             if timer.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
             }
-            let mut inner = permit.shared.lock();
+            let mut inner = guard.shared.lock();
             if inner.directive > Directive::Serve {
                 return Poll::Ready(None);
             }
@@ -61,7 +61,7 @@ impl<A> Server<A> {
         match done.await? {
             Ok(transport) => Some(transport),
             Err(error) => {
-                let peer = *permit.shared.lock().machine.peer();
+                let peer = *guard.shared.lock().machine.peer();
                 self.context.handshake_failed(&peer, &error);
                 None
             }

@@ -19,15 +19,15 @@ use crate::connection::transfer::Transfer;
 use crate::exchange::handle::Handle;
 use crate::exchange::shared::{Directive, Inner, WakeList};
 use crate::io::transport::Transport;
-use crate::registry::Permit;
+use crate::registry::ConnectionGuard;
 use crate::server::Server;
 
-/// Serves one connection until it ends. `permit` comes from [`Server::admit`].
+/// Serves one connection until it ends. `guard` comes from [`Server::admit`].
 ///
 /// Only this future moves bytes; the application runs in it. It takes part in a graceful stop by itself.
 pub async fn serve_connection<A: Application>(
     server: Arc<Server<A>>,
-    permit: Permit,
+    guard: ConnectionGuard,
     transport: impl Transport,
 ) {
     let mut driver = Driver {
@@ -36,7 +36,7 @@ pub async fn serve_connection<A: Application>(
         stale: true,
         resting: None,
         spare: None,
-        guard: permit,
+        guard,
     };
     if !server.context.logs() {
         driver.guard.shared.lock().machine.skip_records();
@@ -104,7 +104,7 @@ pub(crate) struct Driver<T> {
     /// The environ of the last request, if it can be used again.
     spare: Option<Environ>,
     /// The last to go: then the registry counts one less.
-    guard: Permit,
+    guard: ConnectionGuard,
 }
 
 impl<T: Transport> Driver<T> {

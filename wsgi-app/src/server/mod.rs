@@ -20,7 +20,7 @@ use crate::context::catch_panic;
 use crate::context::clock::Clock;
 use crate::context::{Remote, ServerContext};
 use crate::exchange::shared::ConnShared;
-use crate::registry::{Permit, Registry, Report, ServerHandle};
+use crate::registry::{ConnectionGuard, Registry, Report, ServerHandle};
 use crate::server::accept_error::{AcceptFailure, accept_failure};
 use crate::server::options::{OptionError, Options};
 
@@ -132,10 +132,10 @@ impl<A> Server<A> {
     }
 
     /// Takes a connection into the registry.
-    pub fn admit(&self, peer: Peer) -> Permit {
+    pub fn admit(&self, peer: Peer) -> ConnectionGuard {
         let shared = Arc::new(ConnShared::new(Arc::clone(&self.context), peer));
         self.context.debug(|| format!("({}) accepted {}", std::process::id(), Remote(&peer.remote)));
-        Permit::new(shared, &self.registry)
+        ConnectionGuard::new(shared, &self.registry)
     }
 
     /// How many connections there may be.

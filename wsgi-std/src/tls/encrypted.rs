@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rustls::{ServerConfig, ServerConnection};
 use wsgi_app::blocking::{Application, Blocking, Wire, serve_after_handshake};
-use wsgi_app::{Permit, Server};
+use wsgi_app::{ConnectionGuard, Server};
 
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -18,7 +18,7 @@ const EMPTY_RECORDS: usize = 1024;
 /// Serves one connection, encrypted by `config`.
 pub(crate) async fn serve_encrypted<A: Application>(
     server: Arc<Server<Blocking<A>>>,
-    permit: Permit,
+    guard: ConnectionGuard,
     wire: impl Wire,
     config: Arc<ServerConfig>,
 ) {
@@ -26,7 +26,7 @@ pub(crate) async fn serve_encrypted<A: Application>(
         Ok(tls) => Ok(Encrypted { wire, session: Mutex::new(Session { tls, taken: 0 }) }),
         Err(error) => Err(io::Error::other(error)),
     };
-    serve_after_handshake(server, permit, encrypted, Encrypted::shake_hands).await;
+    serve_after_handshake(server, guard, encrypted, Encrypted::shake_hands).await;
 }
 
 /// A [`Wire`] that carries TLS, over the one that carries its bytes.

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use wsgi_app::blocking::{Application, Blocking, Wire, serve};
-use wsgi_app::{Permit, Server};
+use wsgi_app::{ConnectionGuard, Server};
 
 #[cfg(feature = "tls")]
 use crate::tls::encrypted::serve_encrypted;
@@ -39,13 +39,13 @@ impl Tls {
     pub fn serve<A: Application>(
         self,
         server: Arc<Server<Blocking<A>>>,
-        permit: Permit,
+        guard: ConnectionGuard,
         wire: impl Wire,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         #[cfg(feature = "tls")]
         if let Some(config) = self.config {
-            return Box::pin(serve_encrypted(server, permit, wire, config));
+            return Box::pin(serve_encrypted(server, guard, wire, config));
         }
-        Box::pin(serve(server, permit, wire))
+        Box::pin(serve(server, guard, wire))
     }
 }
