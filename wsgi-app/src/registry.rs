@@ -10,7 +10,7 @@ use std::time::Duration;
 use wsgi_proto::Instant;
 
 use crate::exchange::shared::{ConnShared, Directive};
-use crate::io::blocking::Wire;
+use crate::io::blocking::BlockingTransport;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
 /// How long a new connection may take for its handshake and its first request before it has to make room for another.
@@ -26,9 +26,8 @@ pub struct ConnectionGuard {
 
 impl ConnectionGuard {
     /// Says what the connection's bytes are moved over when its application blocks.
-    pub(crate) fn wire(&self, wire: Weak<dyn Wire>) {
-        // The first one stays.
-        let _ = self.shared.wire.set(wire);
+    pub(crate) fn set_blocking_transport(&self, transport: Weak<dyn BlockingTransport>) {
+        self.shared.set_blocking_transport(transport);
     }
 
     pub(crate) fn new(shared: Arc<ConnShared>, registry: &Arc<Registry>) -> Self {

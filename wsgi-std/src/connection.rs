@@ -11,7 +11,7 @@ use mio::unix::SourceFd;
 use rustix::event::{PollFd, PollFlags};
 use socket2::Socket;
 use wsgi_app::Server;
-use wsgi_app::blocking::{Application, Blocking, Wire};
+use wsgi_app::blocking::{Application, Blocking, BlockingTransport};
 
 use crate::engine::{Engine, Task};
 use crate::listener::Accepted;
@@ -39,7 +39,7 @@ pub(crate) fn begin<A: Application>(engine: &Arc<Engine>, server: &Serving<A>, a
     }
 }
 
-impl Wire for Connection {
+impl BlockingTransport for Connection {
     fn is_readable(&self) -> bool {
         !self.task.drained.load(Ordering::Acquire)
     }

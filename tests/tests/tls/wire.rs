@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wsgi_app::blocking::{Blocking, Wire};
+use wsgi_app::blocking::{Blocking, BlockingTransport};
 use wsgi_app::{Address, Peer, Scheme, Server, ServerHandle};
 use wsgi_std::internals::{TaskState, Tls};
 use wsgi_std::{Environ, Options, Result, StartResponse};
@@ -62,7 +62,7 @@ impl Ends {
 /// Held by the test, and by the server through its session.
 struct Far(Arc<Memory>);
 
-impl Wire for Far {
+impl BlockingTransport for Far {
     fn read(&self, space: &mut [u8]) -> io::Result<usize> {
         let arrived = &mut self.0.ends().arrived;
         if arrived.is_empty() {

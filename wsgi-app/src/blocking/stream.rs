@@ -9,7 +9,7 @@ use wsgi_proto::{Lost, SendError};
 
 use crate::application::upgrade;
 use crate::exchange::handle::Handle;
-use crate::io::blocking::Wire;
+use crate::io::blocking::BlockingTransport;
 use crate::sync::{Mutex, lock};
 
 /// The bare stream of a connection that speaks something else than HTTP now. It begins with what the client had sent
@@ -20,14 +20,14 @@ pub struct Stream {
     unread: Mutex<Bytes>,
     /// Held for the length of a write: one that found no room, over TLS, has to go on with the same bytes.
     writing: Mutex<()>,
-    wire: Arc<dyn Wire>,
+    transport: Arc<dyn BlockingTransport>,
 }
 
 pub(super) fn take_over(handle: &Handle) -> Result<Stream, SendError> {
-    let wire = handle.wire().ok_or(SendError::Lost(Lost::Transport))?;
+    let transport = handle.blocking_transport().ok_or(SendError::Lost(Lost::Transport))?;
     let unread = handle.block_on(upgrade::take_over(handle))?.into_unread();
-    wire.leave();
-    Ok(Stream { unread: Mutex::new(unread), writing: Mutex::default(), wire })
+    transport.leave();
+    Ok(Stream { unread: Mutex::new(unread), writing: Mutex::default(), transport })
 }
 
 impl Stream {
@@ -37,14 +37,14 @@ impl Stream {
     ///
     /// Those of the socket.
     pub fn shutdown(&self) -> io::Result<()> {
-        self.wait_until(false, || self.wire.shutdown())
+        self.wait_until(false, || self.transport.shutdown())
     }
 
     fn wait_until<R>(&self, read: bool, mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
         loop {
             match call() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wire.wait(read, !read, None)?;
+                    self.transport.wait(read, !read, None)?;
                 }
                 result => return result,
             }
@@ -61,7 +61,7 @@ impl Read for &Stream {
             return Ok(count);
         }
         drop(unread);
-        self.wait_until(true, || self.wire.read(space))
+        self.wait_until(true, || self.transport.read(space))
     }
 }
 
@@ -71,7 +71,7 @@ impl Write for &Stream {
             return Ok(0);
         }
         let _turn = lock(&self.writing);
-        self.wait_until(false, || self.wire.write(&[IoSlice::new(bytes)]))
+        self.wait_until(false, || self.transport.write(&[IoSlice::new(bytes)]))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! What the handles of an application call.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use wsgi_proto::{Exchange, Now, SendError};
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
 use crate::exchange::shared::{ConnShared, Inner, WakeList};
-use crate::io::blocking::Wire;
+use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::MutexGuard;
 
@@ -151,8 +151,8 @@ impl Handle {
         self.shared.lock()
     }
 
-    pub(crate) fn wire_slot(&self) -> &OnceLock<Weak<dyn Wire>> {
-        &self.shared.wire
+    pub(crate) fn blocking_transport(&self) -> Option<Arc<dyn BlockingTransport>> {
+        self.shared.blocking_transport()
     }
 
     pub(crate) fn now(&self) -> Now {

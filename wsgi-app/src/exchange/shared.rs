@@ -12,7 +12,7 @@ use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Io, Lost, Now, Peer};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
-use crate::io::blocking::Wire;
+use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 
@@ -37,7 +37,7 @@ pub(crate) struct ConnShared {
     inner: Mutex<Inner>,
     pub(crate) server_context: Arc<ServerContext>,
     /// What blocking calls move bytes over; it ends with the connection.
-    pub(crate) wire: OnceLock<Weak<dyn Wire>>,
+    blocking_transport: OnceLock<Weak<dyn BlockingTransport>>,
 }
 
 /// Invariant: `runner` is set whenever the connection's task is `asleep`.
@@ -83,7 +83,17 @@ impl ConnShared {
             runner: None,
             asleep: false,
         };
-        Self { inner: Mutex::new(inner), server_context, wire: OnceLock::new() }
+        Self { inner: Mutex::new(inner), server_context, blocking_transport: OnceLock::new() }
+    }
+
+    pub(crate) fn set_blocking_transport(&self, transport: Weak<dyn BlockingTransport>) {
+        // The first one stays.
+        let _ = self.blocking_transport.set(transport);
+    }
+
+    /// What blocking calls move bytes over, while the connection lasts.
+    pub(crate) fn blocking_transport(&self) -> Option<Arc<dyn BlockingTransport>> {
+        self.blocking_transport.get().and_then(Weak::upgrade)
     }
 
     /// The inner state, if no other thread has it locked.
@@ -110,7 +120,7 @@ impl ConnShared {
         if directive == Directive::Abort {
             wake_list.0.append(&mut inner.waiting);
             drop(inner);
-            self.wire.get().and_then(Weak::upgrade).into_iter().for_each(|wire| wire.cut());
+            self.blocking_transport().into_iter().for_each(|transport| transport.cut());
         }
     }
 

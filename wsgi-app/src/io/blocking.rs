@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::io::transport::Transport;
 
 /// One accepted connection whose bytes any thread may move. No method but [`wait`](Self::wait) waits.
-pub trait Wire: Send + Sync + 'static {
+pub trait BlockingTransport: Send + Sync + 'static {
     /// Whether a read would probably bring something; true where that is not known.
     fn is_readable(&self) -> bool {
         true
@@ -57,11 +57,11 @@ pub trait Wire: Send + Sync + 'static {
     fn waker(&self) -> Waker;
 }
 
-/// A [`Wire`] as a transport.
+/// A [`BlockingTransport`] as a [`Transport`]: it is polled, and wakes nobody.
 #[derive(Debug)]
-pub(crate) struct Line<W: ?Sized>(pub(crate) Arc<W>);
+pub(crate) struct Polled<T: ?Sized>(pub(crate) Arc<T>);
 
-impl<W: Wire + ?Sized> Transport for Line<W> {
+impl<T: BlockingTransport + ?Sized> Transport for Polled<T> {
     fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.0.is_readable() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }

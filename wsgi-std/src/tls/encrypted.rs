@@ -7,7 +7,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use rustls::{ServerConfig, ServerConnection};
-use wsgi_app::blocking::{Application, Blocking, Wire, serve_after_handshake};
+use wsgi_app::blocking::{Application, Blocking, BlockingTransport, serve_after_handshake};
 use wsgi_app::{ConnectionGuard, Server};
 
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -19,20 +19,20 @@ const EMPTY_RECORDS: usize = 1024;
 pub(crate) async fn serve_encrypted<A: Application>(
     server: Arc<Server<Blocking<A>>>,
     guard: ConnectionGuard,
-    wire: impl Wire,
+    transport: impl BlockingTransport,
     config: Arc<ServerConfig>,
 ) {
     let encrypted = match ServerConnection::new(config) {
-        Ok(tls) => Ok(Encrypted { wire, session: Mutex::new(Session { tls, taken: 0 }) }),
+        Ok(tls) => Ok(Encrypted { transport, session: Mutex::new(Session { tls, taken: 0 }) }),
         Err(error) => Err(io::Error::other(error)),
     };
     serve_after_handshake(server, guard, encrypted, Encrypted::shake_hands).await;
 }
 
-/// A [`Wire`] that carries TLS, over the one that carries its bytes.
+/// A [`BlockingTransport`] that carries TLS, over the one that carries its bytes.
 #[derive(Debug)]
-struct Encrypted<W> {
-    wire: W,
+struct Encrypted<T> {
+    transport: T,
     session: Mutex<Session>,
 }
 
@@ -44,16 +44,16 @@ struct Session {
     taken: usize,
 }
 
-impl<W: Wire> Encrypted<W> {
+impl<T: BlockingTransport> Encrypted<T> {
     fn shake_hands(&self) -> io::Result<()> {
         let mut session = self.session();
         while session.tls.is_handshaking() {
-            if session.tls.complete_io(&mut Bare(&self.wire))? == (0, 0) {
+            if session.tls.complete_io(&mut Bare(&self.transport))? == (0, 0) {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
         // In TLS 1.2 the client waits for its last words.
-        session.send(&self.wire)
+        session.send(&self.transport)
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
@@ -63,9 +63,9 @@ impl<W: Wire> Encrypted<W> {
 
 impl Session {
     /// Sends what rustls has to send.
-    fn send(&mut self, wire: &impl Wire) -> io::Result<()> {
+    fn send(&mut self, transport: &impl BlockingTransport) -> io::Result<()> {
         while self.tls.wants_write() {
-            if self.tls.write_tls(&mut Bare(wire))? == 0 {
+            if self.tls.write_tls(&mut Bare(transport))? == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
         }
@@ -73,10 +73,10 @@ impl Session {
     }
 }
 
-impl<W: Wire> Wire for Encrypted<W> {
+impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
     fn is_readable(&self) -> bool {
         // It wants nothing more to read when it has plaintext, or the end.
-        self.wire.is_readable() || !self.session().tls.wants_read()
+        self.transport.is_readable() || !self.session().tls.wants_read()
     }
 
     fn read(&self, space: &mut [u8]) -> io::Result<usize> {
@@ -86,12 +86,12 @@ impl<W: Wire> Wire for Encrypted<W> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
-            session.tls.read_tls(&mut Bare(&self.wire))?;
+            session.tls.read_tls(&mut Bare(&self.transport))?;
             // An answer of TLS itself goes with the next write. Here it would use up room that a write waits for, and
             // nobody would tell that there is some.
             if let Err(error) = session.tls.process_new_packets() {
                 // The alert that tells why it ends.
-                let _ = session.send(&self.wire);
+                let _ = session.send(&self.transport);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
@@ -102,10 +102,10 @@ impl<W: Wire> Wire for Encrypted<W> {
         let mut session = self.session();
         if session.taken == 0 {
             // What is left of an answer of TLS itself goes first, so that rustls has room.
-            session.send(&self.wire)?;
+            session.send(&self.transport)?;
             session.taken = session.tls.writer().write_vectored(slices)?;
         }
-        session.send(&self.wire)?;
+        session.send(&self.transport)?;
         Ok(mem::take(&mut session.taken))
     }
 
@@ -113,20 +113,20 @@ impl<W: Wire> Wire for Encrypted<W> {
         let mut session = self.session();
         // A second time it does nothing.
         session.tls.send_close_notify();
-        session.send(&self.wire)?;
-        self.wire.shutdown()
+        session.send(&self.transport)?;
+        self.transport.shutdown()
     }
 
     fn cut(&self) {
-        self.wire.cut();
+        self.transport.cut();
     }
 
     fn leave(&self) {
-        self.wire.leave();
+        self.transport.leave();
     }
 
     fn remind(&self, deadline: Instant) {
-        self.wire.remind(deadline);
+        self.transport.remind(deadline);
     }
 
     fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<()> {
@@ -134,24 +134,24 @@ impl<W: Wire> Wire for Encrypted<W> {
         if read && !self.session().tls.wants_read() {
             return Ok(());
         }
-        self.wire.wait(read, write, deadline)
+        self.transport.wait(read, write, deadline)
     }
 
     fn waker(&self) -> Waker {
-        self.wire.waker()
+        self.transport.waker()
     }
 }
 
-/// The wire below, as rustls reads and writes it.
-struct Bare<'w, W>(&'w W);
+/// The transport below, as rustls reads and writes it.
+struct Bare<'w, T>(&'w T);
 
-impl<W: Wire> Read for Bare<'_, W> {
+impl<T: BlockingTransport> Read for Bare<'_, T> {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         self.0.read(space)
     }
 }
 
-impl<W: Wire> Write for Bare<'_, W> {
+impl<T: BlockingTransport> Write for Bare<'_, T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(&[IoSlice::new(bytes)])
     }

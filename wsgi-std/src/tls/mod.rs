@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use wsgi_app::blocking::{Application, Blocking, Wire, serve};
+use wsgi_app::blocking::{Application, Blocking, BlockingTransport, serve};
 use wsgi_app::{ConnectionGuard, Server};
 
 #[cfg(feature = "tls")]
@@ -40,12 +40,12 @@ impl Tls {
         self,
         server: Arc<Server<Blocking<A>>>,
         guard: ConnectionGuard,
-        wire: impl Wire,
+        transport: impl BlockingTransport,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         #[cfg(feature = "tls")]
         if let Some(config) = self.config {
-            return Box::pin(serve_encrypted(server, guard, wire, config));
+            return Box::pin(serve_encrypted(server, guard, transport, config));
         }
-        Box::pin(serve(server, guard, wire))
+        Box::pin(serve(server, guard, transport))
     }
 }
