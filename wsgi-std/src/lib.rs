@@ -95,7 +95,7 @@ impl<A: Application> Server<A> {
         let serving = server.run(
             &handle,
             listeners,
-            |listener| listener.place(),
+            |listener| listener.bound_addr(),
             |listener, _| listener.poll_accept(),
             |accepted| connection::begin(&engine, &server, accepted),
             |time| timer.sleep(time),

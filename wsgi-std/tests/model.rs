@@ -290,14 +290,14 @@ fn events_are_seen_while_a_thread_is_with_their_task() {
 }
 
 /// One task, a queue instead of the scheduler, and one thread that runs it.
-struct Place {
+struct OneTask {
     state: TaskState,
     queue: Mutex<usize>,
     queued: Condvar,
     with: AtomicBool,
 }
 
-impl Place {
+impl OneTask {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             state: TaskState::new(),
@@ -345,18 +345,18 @@ impl Place {
 #[test]
 fn no_call_is_lost_and_no_task_taken_twice() {
     check(3, || {
-        let (place, came) = (Place::new(), Arc::new(AtomicUsize::new(0)));
+        let (task, came) = (OneTask::new(), Arc::new(AtomicUsize::new(0)));
         let callers: Vec<_> = (0..2)
             .map(|_| {
-                let (place, came) = (Arc::clone(&place), Arc::clone(&came));
+                let (task, came) = (Arc::clone(&task), Arc::clone(&came));
                 thread::spawn(move || {
                     came.fetch_add(1, Ordering::Relaxed);
-                    place.call();
+                    task.call();
                 })
             })
             .collect();
         let read = AtomicUsize::new(0);
-        place.work(|_| {
+        task.work(|_| {
             let now = came.swap(0, Ordering::Relaxed);
             read.fetch_add(now, Ordering::Relaxed) + now == 2
         });
@@ -368,17 +368,17 @@ fn no_call_is_lost_and_no_task_taken_twice() {
 fn room_that_comes_just_after_a_write_found_none_is_noticed() {
     check(4, || {
         // The system's own lock decides whether there was room; only one who found none is told.
-        let (place, room) = (Place::new(), Arc::new(Mutex::new(false)));
+        let (task, room) = (OneTask::new(), Arc::new(Mutex::new(false)));
         let peer = {
-            let (place, room) = (Arc::clone(&place), Arc::clone(&room));
+            let (task, room) = (Arc::clone(&task), Arc::clone(&room));
             thread::spawn(move || {
                 *room.lock().unwrap() = true;
-                if place.state.has_room() {
-                    place.call();
+                if task.state.has_room() {
+                    task.call();
                 }
             })
         };
-        place.work(|state| {
+        task.work(|state| {
             state.write_begins();
             let written = std::mem::take(&mut *room.lock().unwrap());
             if written {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::registry::{Report, ServerHandle};
 use crate::server::accept_error::AcceptFailure;
-use crate::server::{Place, Server};
+use crate::server::{BoundAddr, Server};
 
 /// How long connections that were cut have to notice it.
 const CUT: Duration = Duration::from_secs(1);
@@ -31,13 +31,13 @@ impl<A> Server<A> {
         &self,
         handle: &ServerHandle,
         mut listeners: Vec<L>,
-        place: impl Fn(&L) -> Place,
+        bound_addr: impl Fn(&L) -> BoundAddr,
         accept: impl Fn(&mut L, &mut Context<'_>) -> Poll<io::Result<C>>,
         start: impl Fn(C),
         sleep: impl Fn(Duration) -> S,
     ) -> io::Result<Report> {
         for listener in &listeners {
-            self.announce(handle, &place(listener));
+            self.announce(handle, &bound_addr(listener));
         }
         let mut guard = StopOnDrop { server: self, finished: false };
         let accepted = self.accept(&mut listeners, accept, start, &sleep).await;

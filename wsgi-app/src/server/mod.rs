@@ -38,7 +38,7 @@ pub struct Server<A> {
 
 /// Where a listener accepts connections.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct BoundAddr {
     /// The internet address that it is bound to, if that is what it is bound to.
     pub address: Option<SocketAddr>,
     /// The path of its unix socket; else empty.
@@ -47,7 +47,7 @@ pub struct Place {
     pub encrypted: bool,
 }
 
-impl Place {
+impl BoundAddr {
     /// That of a listener which is bound to an internet address, and does not speak TLS.
     pub fn tcp(address: io::Result<SocketAddr>) -> Self {
         Self { address: address.ok(), ..Self::local(None) }
@@ -97,15 +97,15 @@ impl<A> Server<A> {
     }
 
     /// Tells the log and the handle where the server accepts.
-    pub fn announce(&self, handle: &ServerHandle, place: &Place) {
-        let scheme = if place.encrypted { "https" } else { "http" };
-        let text = match place.address {
+    pub fn announce(&self, handle: &ServerHandle, bound_addr: &BoundAddr) {
+        let scheme = if bound_addr.encrypted { "https" } else { "http" };
+        let text = match bound_addr.address {
             Some(address) => format!("{scheme}://{address}"),
-            None => format!("{scheme}:{}", place.path),
+            None => format!("{scheme}:{}", bound_addr.path),
         };
-        place.address.into_iter().for_each(|address| handle.add_address(address));
+        bound_addr.address.into_iter().for_each(|address| handle.add_address(address));
         self.context.info(&format!("({}) wsgi starting up on {text}", std::process::id()));
-        if self.context.debug && place.address.is_some_and(|address| !address.ip().is_loopback()) {
+        if self.context.debug && bound_addr.address.is_some_and(|address| !address.ip().is_loopback()) {
             self.context.info("warning: debug is on, errors of the application are shown to every client");
         }
     }
