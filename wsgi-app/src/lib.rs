@@ -21,49 +21,31 @@
 
 #![forbid(unsafe_code)]
 
-mod accept;
 mod application;
 pub mod blocking;
-mod body;
-mod builder;
-mod clock;
-mod drive;
-mod environ;
-mod error;
-mod fields;
-#[cfg(feature = "futures-io")]
-mod futures_io;
-mod guard;
-mod handshake;
-mod input;
-mod link;
-mod log;
-mod options;
-mod register;
-mod run;
-mod serve;
+mod connection;
+mod context;
+mod exchange;
+mod io;
+mod registry;
 mod server;
-mod shared;
-mod start_response;
-mod take_over;
-mod transport;
+mod sync;
 
-pub use accept::{AcceptFailure, accept_failure};
 pub use application::Application;
-pub use body::Body;
-pub use drive::serve_connection;
-pub use environ::{Environ, Errors};
-pub use error::{Error, InputError, Result};
-pub use handshake::serve_after_handshake;
-pub use input::{Input, Lines};
-pub use log::{Log, LogEntry};
-pub use options::{OptionError, Options};
-pub use register::{Permit, Report, ServerHandle};
-pub use serve::Place;
-pub use server::Server;
-pub use start_response::{StartResponse, Write};
-pub use take_over::Stream;
-pub use transport::Transport;
+pub use application::body::Body;
+pub use application::environ::{Environ, Errors};
+pub use application::input::{Input, Lines};
+pub use application::start_response::{StartResponse, Write};
+pub use application::upgrade::Stream;
+pub use connection::handshake::serve_after_handshake;
+pub use connection::serve_connection;
+pub use context::log::{Log, LogEntry};
+pub use exchange::error::{Error, InputError, Result};
+pub use io::transport::Transport;
+pub use registry::{ConnectionGuard, Report, ServerHandle};
+pub use server::accept_error::{AcceptFailure, accept_failure};
+pub use server::options::{OptionError, Options};
+pub use server::{BoundAddr, Server};
 
 pub use bytes::Bytes;
 pub use wsgi_proto as proto;

@@ -12,7 +12,9 @@ use std::time::Instant;
 
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Async, Timer};
-use wsgi_app::{Body, Environ, Options, Peer, Place, Result, Server, ServerHandle, StartResponse, Transport};
+use wsgi_app::{
+    Body, BoundAddr, Environ, Options, Peer, Result, Server, ServerHandle, StartResponse, Transport,
+};
 
 struct Socket {
     stream: Async<TcpStream>,
@@ -78,12 +80,12 @@ fn main() -> Result<()> {
         let start = |(stream, peer)| {
             // A socket that cannot be registered is closed; the server goes on.
             let Ok(stream) = Async::new(stream) else { return };
-            let permit = server.admit(peer);
+            let guard = server.admit(peer);
             let socket = Socket { stream, timer: None };
-            smol::spawn(wsgi_app::serve_connection(Arc::clone(&server), permit, socket)).detach();
+            smol::spawn(wsgi_app::serve_connection(Arc::clone(&server), guard, socket)).detach();
         };
-        let place = |_: &_| Place::tcp(Ok(address));
-        server.run(&handle, vec![listener], place, accept, start, Timer::after).await?;
+        let bound_addr = |_: &_| BoundAddr::tcp(Ok(address));
+        server.run(&handle, vec![listener], bound_addr, accept, start, Timer::after).await?;
         Ok(())
     })
 }

@@ -69,7 +69,7 @@ impl<A: Application> Server<A> {
         let (listeners, application, options, handle, pool) = self.settle();
         let server = wsgi_app::Server::new(options, &handle, application)?;
         let start = |accepted: Accepted| accepted.spawn(&server, pool.as_deref());
-        let place = |listener: &Listener| listener.place.clone();
-        server.run(&handle, listeners, place, Listener::poll_accept, start, Timer::after).await
+        let bound_addr = |listener: &Listener| listener.bound_addr.clone();
+        server.run(&handle, listeners, bound_addr, Listener::poll_accept, start, Timer::after).await
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use smol::future::Boxed;
 use smol::stream::{self, Stream, StreamExt};
 use smol::{Async, Executor, Timer};
-use wsgi_app::{Address, Application, Peer, Place, Scheme, Server, Transport, serve_after_handshake};
+use wsgi_app::{Address, Application, BoundAddr, Peer, Scheme, Server, Transport, serve_after_handshake};
 
 use crate::socket::Duplex;
 use crate::tls::{Acceptor, open};
@@ -20,7 +20,7 @@ use crate::tls::{Acceptor, open};
 /// async-std; or whatever else [brings connections](Self::incoming). With the feature `tls` each can speak HTTPS.
 pub struct Listener {
     connections: stream::Boxed<io::Result<(Opening, Peer)>>,
-    pub(crate) place: Place,
+    pub(crate) bound_addr: BoundAddr,
     way: Way,
 }
 
@@ -50,14 +50,14 @@ impl Listener {
             Ok((opening, peer))
         };
         let connections = Box::pin(connections.map(opening).chain(stream::pending()));
-        Self { connections, place: Place::local(None), way: Way { tls: None, on_async_std: false } }
+        Self { connections, bound_addr: BoundAddr::local(None), way: Way { tls: None, on_async_std: false } }
     }
 
     /// Speaks HTTPS on this listener, with the certificates and everything else that `config` says.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<futures_rustls::rustls::ServerConfig>) -> Self {
-        self.place.encrypted = true;
+        self.bound_addr.encrypted = true;
         self.way.tls = Some(config.into());
         self
     }
@@ -71,7 +71,7 @@ impl Listener {
 
 impl From<Arc<Async<TcpListener>>> for Listener {
     fn from(listener: Arc<Async<TcpListener>>) -> Self {
-        let place = Place::tcp(listener.get_ref().local_addr());
+        let bound_addr = BoundAddr::tcp(listener.get_ref().local_addr());
         let connections = stream::unfold(listener, |listener| async {
             let accepted = listener.accept().await.map(|(stream, remote)| {
                 // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
@@ -81,7 +81,7 @@ impl From<Arc<Async<TcpListener>>> for Listener {
             });
             Some((accepted, listener))
         });
-        Self { place, ..Self::incoming(connections) }
+        Self { bound_addr, ..Self::incoming(connections) }
     }
 }
 
@@ -89,12 +89,12 @@ impl From<Arc<Async<TcpListener>>> for Listener {
 impl From<Arc<Async<UnixListener>>> for Listener {
     fn from(listener: Arc<Async<UnixListener>>) -> Self {
         let address = listener.get_ref().local_addr().ok();
-        let place = Place::local(address.as_ref().and_then(|address| address.as_pathname()));
+        let bound_addr = BoundAddr::local(address.as_ref().and_then(|address| address.as_pathname()));
         let connections = stream::unfold(listener, |listener| async {
             let peer = Peer::new(Address::Unix, Address::Unix);
             Some((listener.accept().await.map(|(stream, _)| (stream, peer)), listener))
         });
-        Self { place, ..Self::incoming(connections) }
+        Self { bound_addr, ..Self::incoming(connections) }
     }
 }
 
@@ -128,8 +128,8 @@ where
     Listener: From<Async<L>>,
 {
     let failed = |error| Listener::incoming::<Box<smol::net::TcpStream>>(stream::once(Err(error)));
-    let Listener { connections, place, .. } = listener.map_or_else(failed, Listener::from);
-    Listener { connections, place, way: Way { tls: None, on_async_std: true } }
+    let Listener { connections, bound_addr, .. } = listener.map_or_else(failed, Listener::from);
+    Listener { connections, bound_addr, way: Way { tls: None, on_async_std: true } }
 }
 
 #[cfg(feature = "async-std")]
@@ -151,8 +151,8 @@ impl Accepted {
     pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>, pool: Option<&Executor<'static>>) {
         let Self(opening, peer, Way { tls, on_async_std }) = self;
         let scheme = if tls.is_some() { Scheme::Https } else { peer.scheme };
-        let permit = server.admit(Peer { scheme, ..peer });
-        let connection = serve_after_handshake(Arc::clone(server), permit, opening(tls), Timer::after);
+        let guard = server.admit(Peer { scheme, ..peer });
+        let connection = serve_after_handshake(Arc::clone(server), guard, opening(tls), Timer::after);
         match (pool, on_async_std) {
             (Some(pool), _) => pool.spawn(connection).detach(),
             #[cfg(feature = "async-std")]
@@ -164,6 +164,6 @@ impl Accepted {
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Listener").field("bound_addr", &self.bound_addr).finish_non_exhaustive()
     }
 }

@@ -4,7 +4,6 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Instant;
 
@@ -12,10 +11,11 @@ use mio::unix::SourceFd;
 use rustix::event::{PollFd, PollFlags};
 use socket2::Socket;
 use wsgi_app::Server;
-use wsgi_app::blocking::{Application, Blocking, Wire, serve};
+use wsgi_app::blocking::{Application, Blocking, BlockingTransport};
 
 use crate::engine::{Engine, Task};
 use crate::listener::Accepted;
+use crate::sync::Ordering;
 use crate::wait;
 
 type Serving<A> = Arc<Server<Blocking<A>>>;
@@ -29,17 +29,17 @@ struct Connection {
 /// Serves a connection that was just accepted.
 pub(crate) fn begin<A: Application>(engine: &Arc<Engine>, server: &Serving<A>, accepted: Accepted) {
     let Accepted { socket, peer, tls } = accepted;
-    let permit = server.admit(peer);
+    let guard = server.admit(peer);
     match engine.watch(&socket) {
         Ok(task) => {
             let connection = Connection { socket, task: Arc::clone(&task) };
-            task.begin(serve(Arc::clone(server), permit, connection, tls));
+            task.begin(tls.serve(Arc::clone(server), guard, connection));
         }
         Err(error) => drop(server.accept_failed(&error)),
     }
 }
 
-impl Wire for Connection {
+impl BlockingTransport for Connection {
     fn is_readable(&self) -> bool {
         !self.task.drained.load(Ordering::Acquire)
     }
@@ -56,13 +56,13 @@ impl Wire for Connection {
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.task.slot.write_begins();
+        self.task.state.write_begins();
         let written = match slices {
             [slice] => (&self.socket).write(slice),
             slices => (&self.socket).write_vectored(slices),
         }?;
         if written == slices.iter().map(|slice| slice.len()).sum() {
-            self.task.slot.all_written();
+            self.task.state.all_written();
         }
         Ok(written)
     }

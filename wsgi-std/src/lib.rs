@@ -26,9 +26,12 @@
 #![cfg(unix)]
 #![forbid(unsafe_code)]
 
+mod accept;
 mod connection;
 mod engine;
 mod listener;
+mod sync;
+mod tls;
 mod wait;
 
 use std::io;
@@ -40,9 +43,17 @@ pub use rustls;
 pub use wsgi_app::blocking::{Application, Environ, Input, Lines, StartResponse, Stream, Write};
 pub use wsgi_app::*;
 
-use wsgi_app::blocking::{Alarm, Blocking, run_life};
+use wsgi_app::blocking::Blocking;
 
+use crate::accept::{AcceptTimer, block_on};
 use crate::engine::Engine;
+
+/// For tests of this crate alone.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::engine::task_state::TaskState;
+    pub use crate::tls::Tls;
+}
 
 /// Serves `application` on a bound and listening `listener` with the default options, until the process ends.
 ///
@@ -79,16 +90,17 @@ impl<A: Application> Server<A> {
         let threads = threads.unwrap_or_else(|| server.max_size().saturating_add(1));
         let engine = Engine::start(threads)?;
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
-        let (weak, alarm): (Vec<_>, _) = (listeners.iter().map(Arc::downgrade).collect(), Alarm::default());
-        let life = server.run(
+        let (weak, timer): (Vec<_>, _) =
+            (listeners.iter().map(Arc::downgrade).collect(), AcceptTimer::default());
+        let serving = server.run(
             &handle,
             listeners,
-            |listener| listener.place(),
+            |listener| listener.bound_addr(),
             |listener, _| listener.poll_accept(),
             |accepted| connection::begin(&engine, &server, accepted),
-            |time| alarm.sleep(time),
+            |time| timer.sleep(time),
         );
-        let ended = run_life(life, &wait::waker(), &alarm, |deadline| listener::wait(&weak, deadline));
+        let ended = block_on(serving, &wait::waker(), &timer, |deadline| listener::wait(&weak, deadline));
         engine.stop();
         ended
     }

@@ -5,15 +5,15 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use socket2::{SockAddr, Socket};
-use wsgi_app::blocking::Tls;
-use wsgi_app::{Address, Peer, Place, Scheme};
+use wsgi_app::{Address, BoundAddr, Peer, Scheme};
 
+use crate::sync::{AtomicBool, Ordering};
+use crate::tls::Tls;
 use crate::wait;
 
 /// A listener that is bound and listening already: a `TcpListener` or a `UnixListener` of std, turned into this by
@@ -64,13 +64,13 @@ impl Listener {
         }
     }
 
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn bound_addr(&self) -> BoundAddr {
         let address = self.socket.local_addr();
-        let place = match address.as_ref().ok().and_then(SockAddr::as_socket) {
-            Some(address) => Place::tcp(Ok(address)),
-            None => Place::local(address.as_ref().ok().and_then(SockAddr::as_pathname)),
+        let bound_addr = match address.as_ref().ok().and_then(SockAddr::as_socket) {
+            Some(address) => BoundAddr::tcp(Ok(address)),
+            None => BoundAddr::local(address.as_ref().ok().and_then(SockAddr::as_pathname)),
         };
-        Place { encrypted: self.tls.is_on(), ..place }
+        BoundAddr { encrypted: self.tls.is_on(), ..bound_addr }
     }
 }
 

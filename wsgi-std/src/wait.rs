@@ -1,39 +1,40 @@
-//! How one thread waits for sockets of its own, and how another one ends that wait.
+//! How one thread waits for its own sockets, and how another thread ends that wait.
 
 use std::cell::OnceCell;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// How long a wait lasts at most when the system had no descriptors left for a bell.
+use crate::sync::{AtomicBool, Ordering};
+
+/// How long a wait lasts at most when the system had no descriptors left for a notifier.
 const SLICE: Duration = Duration::from_millis(50);
 
 thread_local! {
     /// Made when the thread waits for the first time.
-    static BELL: OnceCell<Arc<Bell>> = const { OnceCell::new() };
+    static NOTIFIER: OnceCell<Arc<Notifier>> = const { OnceCell::new() };
 }
 
-/// Rings in the waits of one thread.
+/// Ends the waits of one thread.
 ///
-/// Invariant: while it is `rung`, a byte is in the pipe or about to be, or is being taken.
-struct Bell {
-    rung: AtomicBool,
+/// Invariant: while it is `notified`, a byte is in the pipe or about to be, or is being taken.
+struct Notifier {
+    notified: AtomicBool,
     pipe: Option<(PipeReader, PipeWriter)>,
 }
 
-fn bell<R>(call: impl FnOnce(&Arc<Bell>) -> R) -> R {
-    let new = || Arc::new(Bell { rung: AtomicBool::new(false), pipe: io::pipe().ok() });
-    BELL.with(|bell| call(bell.get_or_init(new)))
+fn notifier<R>(call: impl FnOnce(&Arc<Notifier>) -> R) -> R {
+    let new = || Arc::new(Notifier { notified: AtomicBool::new(false), pipe: io::pipe().ok() });
+    NOTIFIER.with(|notifier| call(notifier.get_or_init(new)))
 }
 
-impl Wake for Bell {
+impl Wake for Notifier {
     fn wake(self: Arc<Self>) {
-        if !self.rung.swap(true, Ordering::AcqRel)
+        if !self.notified.swap(true, Ordering::AcqRel)
             && let Some((_, writer)) = &self.pipe
         {
             // The one byte fits.
@@ -44,7 +45,7 @@ impl Wake for Bell {
 
 /// What ends a [`wait`] of this thread, also one that has not begun yet.
 pub(crate) fn waker() -> Waker {
-    bell(|bell| Waker::from(Arc::clone(bell)))
+    notifier(|notifier| Waker::from(Arc::clone(notifier)))
 }
 
 /// Waits until one of `sockets` is ready, until `deadline`, or until this thread's [`waker`] is woken.
@@ -52,10 +53,10 @@ pub(crate) fn wait<'a>(
     sockets: impl IntoIterator<Item = PollFd<'a>>,
     deadline: Option<Instant>,
 ) -> io::Result<()> {
-    bell(|bell| {
+    notifier(|notifier| {
         let mut polled: Vec<_> = sockets.into_iter().collect();
         let mut time = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match &bell.pipe {
+        match &notifier.pipe {
             Some((reader, _)) => polled.push(PollFd::new(reader, PollFlags::IN)),
             None => time = Some(time.unwrap_or(SLICE).min(SLICE)),
         }
@@ -65,11 +66,11 @@ pub(crate) fn wait<'a>(
             Err(Errno::INTR) => Ok(()),
             ready => ready.map(|_| ()).map_err(io::Error::from),
         };
-        if bell.rung.load(Ordering::Acquire) {
-            if let Some((reader, _)) = &bell.pipe {
+        if notifier.notified.load(Ordering::Acquire) {
+            if let Some((reader, _)) = &notifier.pipe {
                 (&mut &*reader).read_exact(&mut [0])?;
             }
-            bell.rung.store(false, Ordering::Release);
+            notifier.notified.store(false, Ordering::Release);
         }
         ready
     })

@@ -60,7 +60,7 @@ impl<A: Application> Server<A> {
         let server = wsgi_app::Server::new(options, &handle, application)?;
         let start = |accepted: Accepted| accepted.spawn(&server, pool.as_ref());
         server
-            .run(&handle, listeners, Listener::place, Listener::poll_accept, start, tokio::time::sleep)
+            .run(&handle, listeners, Listener::bound_addr, Listener::poll_accept, start, tokio::time::sleep)
             .await
     }
 }

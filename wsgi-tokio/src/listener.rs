@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
-use wsgi_app::{Address, Application, Peer, Place, Server};
+use wsgi_app::{Address, Application, BoundAddr, Peer, Server};
 
 use crate::tls::Tls;
 
@@ -66,16 +66,16 @@ impl Listener {
         Poll::Ready(Ok(Accepted { stream, tls: self.tls.clone() }))
     }
 
-    pub(crate) fn place(&self) -> Place {
-        let place = match &self.socket {
-            Listening::Tcp(listener) => Place::tcp(listener.local_addr()),
+    pub(crate) fn bound_addr(&self) -> BoundAddr {
+        let bound_addr = match &self.socket {
+            Listening::Tcp(listener) => BoundAddr::tcp(listener.local_addr()),
             #[cfg(unix)]
             Listening::Unix(listener) => {
                 let address = listener.local_addr().ok();
-                Place::local(address.as_ref().and_then(|address| address.as_pathname()))
+                BoundAddr::local(address.as_ref().and_then(|address| address.as_pathname()))
             }
         };
-        Place { encrypted: self.tls.is_on(), ..place }
+        BoundAddr { encrypted: self.tls.is_on(), ..bound_addr }
     }
 }
 

@@ -41,13 +41,13 @@ impl Tls {
         let server = Arc::clone(server);
         #[cfg(feature = "tls")]
         if let Some(acceptor) = self.acceptor {
-            let permit = server.admit(Peer { scheme: wsgi_app::Scheme::Https, ..peer });
+            let guard = server.admit(Peer { scheme: wsgi_app::Scheme::Https, ..peer });
             let handshake = async move { Ok(Socket::new(acceptor.accept(stream).await?)) };
-            spawn(pool, wsgi_app::serve_after_handshake(server, permit, handshake, tokio::time::sleep));
+            spawn(pool, wsgi_app::serve_after_handshake(server, guard, handshake, tokio::time::sleep));
             return;
         }
-        let permit = server.admit(peer);
-        spawn(pool, serve_connection(server, permit, Socket::new(stream)));
+        let guard = server.admit(peer);
+        spawn(pool, serve_connection(server, guard, Socket::new(stream)));
     }
 }
 

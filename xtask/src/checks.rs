@@ -75,7 +75,7 @@ pub(crate) fn test(_: &Options) -> Outcome {
 
 /// Another set of flags builds everything anew, so it has a folder of its own.
 pub(crate) fn model(_: &Options) -> Outcome {
-    Cmd::new("cargo test -p wsgi-app --release --test model -- --nocapture")
+    Cmd::new("cargo test -p wsgi-std --release --test model -- --nocapture")
         .env("RUSTFLAGS", "--cfg loom")
         .env("CARGO_TARGET_DIR", target_dir().join("model"))
         .run()?;

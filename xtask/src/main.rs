@@ -21,7 +21,7 @@ pub(crate) type Outcome = Result<String, String>;
 /// The published crates, lowest first, each with the sets of features that it is linted with.
 pub(crate) const PUBLISHED: &[(&str, &[&str])] = &[
     ("wsgi-proto", &["", "--features std"]),
-    ("wsgi-app", &["", "--features futures-io,tls"]),
+    ("wsgi-app", &["", "--features futures-io"]),
     ("wsgi-tokio", &["", "--features tls,futures-io"]),
     ("wsgi-smol", &["", "--features tls", "--features async-std,tls"]),
     ("wsgi-std", &["", "--features tls"]),

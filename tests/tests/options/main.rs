@@ -38,7 +38,7 @@ fn complain_unless_checked(option: &str) {
 
 #[test]
 fn no_option_is_without_a_check() {
-    let source = include_str!("../../../wsgi-app/src/options.rs");
+    let source = include_str!("../../../wsgi-app/src/server/options.rs");
     let setters: Vec<_> = source
         .split("pub fn ")
         .skip(1)

@@ -10,8 +10,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wsgi_app::blocking::{Blocking, Slot, Tls, Wire, serve};
+use wsgi_app::blocking::{Blocking, BlockingTransport};
 use wsgi_app::{Address, Peer, Scheme, Server, ServerHandle};
+use wsgi_std::internals::{TaskState, Tls};
 use wsgi_std::{Environ, Options, Result, StartResponse};
 use wsgi_tests::live::PATIENCE;
 use wsgi_tests::secure::trust;
@@ -25,7 +26,7 @@ use crate::site::options;
 /// The server's end of a wire, and what a test does with the other one.
 struct Memory {
     /// As the engine has it: tells whether room that comes is worth a call.
-    slot: Slot,
+    state: TaskState,
     ends: Mutex<Ends>,
 }
 
@@ -61,7 +62,7 @@ impl Ends {
 /// Held by the test, and by the server through its session.
 struct Far(Arc<Memory>);
 
-impl Wire for Far {
+impl BlockingTransport for Far {
     fn read(&self, space: &mut [u8]) -> io::Result<usize> {
         let arrived = &mut self.0.ends().arrived;
         if arrived.is_empty() {
@@ -74,7 +75,7 @@ impl Wire for Far {
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.slot.write_begins();
+        self.0.state.write_begins();
         let mut ends = self.0.ends();
         if ends.room == 0 {
             ends.surprise = match ends.surprise.take() {
@@ -92,7 +93,7 @@ impl Wire for Far {
         ends.sent.extend_from_slice(&all[..count]);
         ends.room -= count;
         if count == all.len() {
-            self.0.slot.all_written();
+            self.0.state.all_written();
         }
         Ok(count)
     }
@@ -150,11 +151,11 @@ impl Played {
         });
         let server = Server::new(options.log_output(false), &handle, application).expect("options are fine");
         let peer = Peer { scheme: Scheme::Https, ..Peer::new(Address::Unix, Address::Unix) };
-        let permit = server.admit(peer);
+        let guard = server.admit(peer);
         let ends = Ends { room: usize::MAX / 2, ..Ends::default() };
-        let memory = Arc::new(Memory { slot: Slot::new(), ends: Mutex::new(ends) });
+        let memory = Arc::new(Memory { state: TaskState::new(), ends: Mutex::new(ends) });
         let tls = Tls::new(Arc::clone(&trust().server));
-        let task = serve(server, permit, Far(Arc::clone(&memory)), tls);
+        let task = tls.serve(server, guard, Far(Arc::clone(&memory)));
         let name = ServerName::try_from("localhost").expect("a name");
         let client = ClientConnection::new(trust().client_of(&[version]), name).expect("a session");
         let calls = Arc::new(Calls::default());
@@ -183,7 +184,7 @@ impl Played {
             self.over =
                 self.over || self.task.as_mut().poll(&mut Context::from_waker(&waker)) == Poll::Ready(());
             let came = std::mem::take(&mut self.memory.ends().room_came);
-            let called = came && self.memory.slot.has_room();
+            let called = came && self.memory.state.has_room();
             if self.over || !called && self.calls.0.load(Ordering::Relaxed) == woken {
                 return polls;
             }
@@ -194,7 +195,7 @@ impl Played {
     /// Gives the server room, and runs the task if the engine would.
     fn make_room(&mut self, bytes: usize) {
         self.memory.ends().make_room(bytes);
-        if std::mem::take(&mut self.memory.ends().room_came) && self.memory.slot.has_room() {
+        if std::mem::take(&mut self.memory.ends().room_came) && self.memory.state.has_room() {
             self.run();
         }
     }

@@ -6,8 +6,9 @@ use std::io;
 use bytes::{Buf, Bytes};
 use wsgi_proto::{SendError, StartError, Trailers};
 
-use super::stream::{self, Stream};
-use crate::InputError;
+use crate::application::input::Input as AsyncInput;
+use crate::blocking::stream::{self, Stream};
+use crate::exchange::error::InputError;
 
 /// The request body. Reading it for the first time sends the `100 Continue` that a client may wait for.
 ///
@@ -22,14 +23,14 @@ use crate::InputError;
 /// Only `lines` is that of `BufRead` where it is imported; this one is `Input::lines(&input)` then.
 #[derive(Clone, Debug)]
 pub struct Input {
-    inner: crate::Input,
+    inner: AsyncInput,
     /// What `fill_buf` showed last and where it is in the body; it is still in the connection.
     shown: Bytes,
     shown_at: u64,
 }
 
 impl Input {
-    pub(super) fn new(inner: crate::Input) -> Self {
+    pub(super) fn new(inner: AsyncInput) -> Self {
         Self { inner, shown: Bytes::new(), shown_at: 0 }
     }
 

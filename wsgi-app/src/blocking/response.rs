@@ -5,14 +5,16 @@ use std::io;
 use bytes::Bytes;
 use wsgi_proto::{SendError, StartError};
 
-use crate::Error;
-use crate::shared::Handle;
+use crate::application::start_response::StartResponse as AsyncStartResponse;
+use crate::application::start_response::Write as AsyncWrite;
+use crate::exchange::error::Error;
+use crate::exchange::handle::Handle;
 
 /// Starts the response of one request.
 ///
 /// It can be cloned and sent anywhere; kept too long it finds the exchange over ([`StartError::Over`]).
 #[derive(Clone, Debug)]
-pub struct StartResponse(pub(super) crate::StartResponse);
+pub struct StartResponse(pub(super) AsyncStartResponse);
 
 impl StartResponse {
     /// Starts the response: status `"200 OK"` and header fields. Nothing is sent before the first block of the body.
@@ -63,7 +65,7 @@ impl StartResponse {
 
 /// Sends blocks of the body before, or instead of, the body that the application returns. It is [`io::Write`], too.
 #[derive(Clone, Debug)]
-pub struct Write(crate::Write);
+pub struct Write(AsyncWrite);
 
 impl Write {
     /// Sends one block as a chunk of its own, whatever `minimum_chunk_size` says; an empty one sends the head. It has

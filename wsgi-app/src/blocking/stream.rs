@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use wsgi_proto::{Lost, SendError};
 
-use super::wire::Wire;
-use crate::shared::Handle;
-use crate::take_over;
+use crate::application::upgrade;
+use crate::exchange::handle::Handle;
+use crate::io::blocking::BlockingTransport;
+use crate::sync::{Mutex, lock};
 
 /// The bare stream of a connection that speaks something else than HTTP now. It begins with what the client had sent
 /// already. Dropping it closes the connection; a client with TLS is told the end by [`shutdown`](Self::shutdown) alone.
@@ -19,14 +20,14 @@ pub struct Stream {
     unread: Mutex<Bytes>,
     /// Held for the length of a write: one that found no room, over TLS, has to go on with the same bytes.
     writing: Mutex<()>,
-    wire: Arc<dyn Wire>,
+    transport: Arc<dyn BlockingTransport>,
 }
 
 pub(super) fn take_over(handle: &Handle) -> Result<Stream, SendError> {
-    let wire = handle.wire().ok_or(SendError::Lost(Lost::Transport))?;
-    let unread = handle.block_on(take_over::take_over(handle))?.into_unread();
-    wire.leave();
-    Ok(Stream { unread: Mutex::new(unread), writing: Mutex::default(), wire })
+    let transport = handle.blocking_transport().ok_or(SendError::Lost(Lost::Transport))?;
+    let unread = handle.block_on(upgrade::take_over(handle))?.into_unread();
+    transport.leave();
+    Ok(Stream { unread: Mutex::new(unread), writing: Mutex::default(), transport })
 }
 
 impl Stream {
@@ -36,14 +37,14 @@ impl Stream {
     ///
     /// Those of the socket.
     pub fn shutdown(&self) -> io::Result<()> {
-        self.wait_until(false, || self.wire.shutdown())
+        self.wait_until(false, || self.transport.shutdown())
     }
 
     fn wait_until<R>(&self, read: bool, mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
         loop {
             match call() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wire.wait(read, !read, None)?;
+                    self.transport.wait(read, !read, None)?;
                 }
                 result => return result,
             }
@@ -53,14 +54,14 @@ impl Stream {
 
 impl Read for &Stream {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unread = lock(&self.unread);
         if !unread.is_empty() {
             let count = unread.len().min(space.len());
             unread.copy_to_slice(&mut space[..count]);
             return Ok(count);
         }
         drop(unread);
-        self.wait_until(true, || self.wire.read(space))
+        self.wait_until(true, || self.transport.read(space))
     }
 }
 
@@ -69,8 +70,8 @@ impl Write for &Stream {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.wait_until(false, || self.wire.write(&[IoSlice::new(bytes)]))
+        let _turn = lock(&self.writing);
+        self.wait_until(false, || self.transport.write(&[IoSlice::new(bytes)]))
     }
 
     fn flush(&mut self) -> io::Result<()> {

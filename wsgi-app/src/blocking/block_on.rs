@@ -1,0 +1,68 @@
+//! Runs a call of a handle to its end on the thread that calls it, which moves the connection's bytes meanwhile.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use wsgi_proto::{Event, Io};
+
+use crate::connection::apply;
+use crate::connection::transfer::Transfer;
+use crate::exchange::handle::Handle;
+use crate::exchange::shared::WakeList;
+use crate::io::blocking::{BlockingTransport, Polled};
+
+impl Handle {
+    /// Runs one call of a handle to its end on this thread, which moves the connection's bytes meanwhile.
+    pub(super) fn block_on<R>(&self, call: impl Future<Output = R>) -> R {
+        let mut call = pin!(call);
+        // Without a transport the connection is over, and so is the call.
+        let transport = self.blocking_transport();
+        let waker = transport.as_ref().map_or_else(|| Waker::noop().clone(), |transport| transport.waker());
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(result) = call.as_mut().poll(&mut context) {
+                return result;
+            }
+            match &transport {
+                // What came up since the call was asked has woken this thread's waker.
+                Some(transport) => {
+                    if let Some(io) = self.move_bytes(transport, &mut context) {
+                        let deadline =
+                            io.deadline.and_then(|(at, _)| self.server_context().clock.deadline(at));
+                        // A wait that fails is none; the next read or write says why.
+                        let _ = transport.wait(io.read, io.write, deadline);
+                    }
+                }
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Does what the machine waits for, as far as that can be done at once. `Some`: nothing, and what it waits for.
+    fn move_bytes(&self, transport: &Arc<dyn BlockingTransport>, context: &mut Context<'_>) -> Option<Io> {
+        let mut transfer = Transfer::new(Polled(Arc::clone(transport)), Arc::clone(self.server_context()));
+        transfer.read_clocks();
+        let mut wake_list = WakeList::default();
+        let mut inner = self.lock();
+        let mut moved = inner.has_expired(transfer.now);
+        let io = loop {
+            apply(&mut inner);
+            match inner.machine.poll(transfer.now) {
+                Event::Io(io) if transfer.move_bytes(&mut inner, io, false, context) => moved = true,
+                Event::Io(io) => {
+                    inner.expect(io);
+                    break io;
+                }
+                Event::TakenOver if transfer.hand_over(&mut inner) => moved = true,
+                _ => break Io::default(),
+            }
+        };
+        if moved {
+            inner.wake_application(context, &mut wake_list);
+            inner.touch(&mut wake_list);
+        }
+        (!moved).then_some(io)
+    }
+}

@@ -1,0 +1,64 @@
+//! Serves one connection of a blocking application.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use crate::blocking::application::{Application, Blocking};
+use crate::connection::handshake;
+use crate::connection::serve_connection;
+use crate::io::blocking::{BlockingTransport, Polled, unless_it_blocks};
+use crate::registry::ConnectionGuard;
+use crate::server::Server;
+
+/// Serves one connection of a blocking application until it ends, as [`serve_connection`] does for others. It wakes
+/// nobody: whoever polls it has to learn from elsewhere when the transport is ready again, or when a deadline comes.
+pub fn serve<A: Application, T: BlockingTransport>(
+    server: Arc<Server<Blocking<A>>>,
+    guard: ConnectionGuard,
+    transport: T,
+) -> impl Future<Output = ()> + Send + use<A, T> {
+    let transport = Arc::new(transport);
+    let weak: Weak<T> = Arc::downgrade(&transport);
+    guard.set_blocking_transport(weak);
+    serve_connection(server, guard, Polled(transport))
+}
+
+/// As [`serve`], after a handshake (of TLS), which `shake_hands` is called for until it does not block any more.
+///
+/// A transport that could not be made is a handshake that failed. What becomes of one that fails, or takes too long, says
+/// [`wsgi_app::serve_after_handshake`](crate::serve_after_handshake).
+pub async fn serve_after_handshake<A: Application, T: BlockingTransport>(
+    server: Arc<Server<Blocking<A>>>,
+    guard: ConnectionGuard,
+    transport: io::Result<T>,
+    shake_hands: impl Fn(&T) -> io::Result<()> + Send,
+) {
+    let transport = transport.map(Arc::new);
+    if let Ok(transport) = &transport {
+        let weak: Weak<T> = Arc::downgrade(transport);
+        guard.set_blocking_transport(weak);
+    }
+    let reminded = transport.as_ref().ok().cloned();
+    let shaken = async move {
+        let transport = transport?;
+        poll_fn(|_| unless_it_blocks(|| shake_hands(&transport))).await?;
+        Ok(Polled(transport))
+    };
+    handshake::serve_after_handshake(server, guard, shaken, |time| sleep(reminded, time)).await;
+}
+
+/// Ready after `time`, when the transport has been reminded of it.
+fn sleep(transport: Option<Arc<impl BlockingTransport>>, time: Duration) -> impl Future<Output = ()> {
+    let end = Instant::now().checked_add(time);
+    poll_fn(move |_| match end {
+        Some(end) if end <= Instant::now() => Poll::Ready(()),
+        Some(end) => {
+            transport.iter().for_each(|transport| transport.remind(end));
+            Poll::Pending
+        }
+        None => Poll::Pending,
+    })
+}

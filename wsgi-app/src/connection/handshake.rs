@@ -1,0 +1,70 @@
+//! What goes before a connection's first byte of HTTP.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::application::Application;
+use crate::connection::serve_connection;
+use crate::exchange::shared::Directive;
+use crate::io::transport::Transport;
+use crate::registry::ConnectionGuard;
+use crate::server::Server;
+
+/// Runs a handshake (of TLS) in the connection's own task, and then [serves](serve_connection) what it brings. `sleep` is
+/// the runtime's, for `handshake_timeout`.
+///
+/// A handshake that fails is a debug entry of the log. When the server stops, or needs the room, before it is done, the
+/// connection ends: nothing of a request has been read.
+pub async fn serve_after_handshake<A: Application, T: Transport, S: Future>(
+    server: Arc<Server<A>>,
+    guard: ConnectionGuard,
+    handshake: impl Future<Output = io::Result<T>>,
+    sleep: impl FnOnce(Duration) -> S,
+) {
+    let timer = sleep(server.handshake_timeout());
+    if let Some(transport) = server.handshake(&guard, handshake, timer).await {
+        serve_connection(server, guard, transport).await;
+    }
+}
+
+impl<A> Server<A> {
+    async fn handshake<T>(
+        &self,
+        guard: &ConnectionGuard,
+        handshake: impl Future<Output = io::Result<T>>,
+        timer: impl Future,
+    ) -> Option<T> {
+        let (mut handshake, mut timer) = (pin!(handshake), pin!(timer));
+        let done = poll_fn(|context| {
+            if let Poll::Ready(done) = handshake.as_mut().poll(context) {
+                return Poll::Ready(Some(done));
+            }
+            if timer.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+            }
+            let mut inner = guard.shared.lock();
+            if inner.directive > Directive::Serve {
+                return Poll::Ready(None);
+            }
+            inner.sleep(context);
+            drop(inner);
+            // Who made room passed over this connection, if it looked just now.
+            if self.registry.is_crowded() {
+                self.registry.look_for_room();
+            }
+            Poll::Pending
+        });
+        match done.await? {
+            Ok(transport) => Some(transport),
+            Err(error) => {
+                let peer = *guard.shared.lock().machine.peer();
+                self.context.handshake_failed(&peer, &error);
+                None
+            }
+        }
+    }
+}

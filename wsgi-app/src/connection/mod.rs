@@ -1,0 +1,330 @@
+//! Runs one connection: the machine says what to do, the transport does it, the application is asked in between.
+
+pub(crate) mod handshake;
+mod request;
+pub(crate) mod transfer;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use wsgi_proto::{Event, Io, Lost};
+
+use crate::application::Application;
+use crate::application::environ::Environ;
+use crate::connection::request::{end_response, leave, poll_response, respond, settle};
+use crate::connection::transfer::Transfer;
+use crate::exchange::handle::Handle;
+use crate::exchange::shared::{Directive, Inner, WakeList};
+use crate::io::transport::Transport;
+use crate::registry::ConnectionGuard;
+use crate::server::Server;
+
+/// Serves one connection until it ends. `guard` comes from [`Server::admit`].
+///
+/// Only this future moves bytes; the application runs in it. It takes part in a graceful stop by itself.
+pub async fn serve_connection<A: Application>(
+    server: Arc<Server<A>>,
+    guard: ConnectionGuard,
+    transport: impl Transport,
+) {
+    let mut driver = Driver {
+        transfer: Transfer::new(transport, Arc::clone(&server.context)),
+        woken: true,
+        stale: true,
+        resting: None,
+        spare: None,
+        guard,
+    };
+    if !server.context.logs() {
+        driver.guard.shared.lock().machine.skip_records();
+    }
+    let mut current: Option<Environ> = None;
+    loop {
+        match poll_fn(|context| driver.poll_event(context)).await {
+            Event::Request => {
+                let Some((environ, handle)) = driver.take_request() else { continue };
+                run_request(&server, &mut driver, &environ, &handle).await;
+                let hooks = environ.has_hooks();
+                if hooks {
+                    // They see what was really sent.
+                    driver.guard.shared.lock().machine.flush_before_record();
+                }
+                if server.context.logs() || hooks {
+                    current = Some(environ);
+                } else {
+                    driver.spare = leave(&server.context, environ);
+                }
+            }
+            Event::Done => driver.settle(current.take()),
+            Event::ShutdownWrite | Event::Abort => poll_fn(|context| driver.poll_shutdown(context)).await,
+            Event::TakenOver => {
+                driver.settle(current.take());
+                driver.rest();
+                return;
+            }
+            Event::Closed(reason) => {
+                driver.rest();
+                let peer = *driver.guard.shared.lock().machine.peer();
+                server.context.closed(&peer, reason);
+                return;
+            }
+            Event::Io(_) => {}
+        }
+    }
+}
+
+/// Runs the application for one request, and ends its exchange.
+async fn run_request<A: Application>(
+    server: &Server<A>,
+    driver: &mut Driver<impl Transport>,
+    environ: &Environ,
+    handle: &Handle,
+) {
+    server.registry.request_began();
+    let mut response = pin!(Some(respond(&server.application, environ, handle)));
+    let outcome =
+        poll_fn(|context| driver.poll_with(context, |context| poll_response(response.as_mut(), context)))
+            .await;
+    end_response(&server.context, environ, handle, response, outcome);
+    server.registry.request_ended();
+}
+
+/// One connection's transport and what its task remembers between wake-ups.
+pub(crate) struct Driver<T> {
+    transfer: Transfer<T>,
+    /// Whether the task slept since bytes were moved last.
+    woken: bool,
+    /// Whether time may have passed since the clocks were read.
+    stale: bool,
+    /// What the machine waited for when the task went to sleep, if nothing but a peer that sends could change that.
+    resting: Option<Io>,
+    /// The environ of the last request, if it can be used again.
+    spare: Option<Environ>,
+    /// The last to go: then the registry counts one less.
+    guard: ConnectionGuard,
+}
+
+impl<T: Transport> Driver<T> {
+    /// Moves bytes until the machine says something else.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        let Self { transfer, guard, woken, stale, resting, .. } = self;
+        // The clocks are read once a wake-up, and after an application, which may have taken its time.
+        if std::mem::take(stale) {
+            transfer.read_clocks();
+        }
+        let mut fresh = std::mem::take(woken);
+        let mut wake_list = WakeList::default();
+        let mut inner = guard.shared.lock();
+        let touched = inner.awake();
+        // No exchange is open here: who waits for one elsewhere has to learn that it is over.
+        inner.wake_application(context, &mut wake_list);
+        let rested = resting.take().filter(|_| !touched);
+        if let Some(io) = rested {
+            // The machine would say the same again.
+            transfer.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context);
+        }
+        loop {
+            apply(&mut inner);
+            let io = match inner.machine.poll(transfer.now) {
+                Event::Io(io) => io,
+                event => {
+                    // A task that outlives the application may be about to fetch the stream.
+                    if event == Event::TakenOver && transfer.hand_over(&mut inner) {
+                        inner.wake_application(context, &mut wake_list);
+                    }
+                    return Poll::Ready(event);
+                }
+            };
+            if transfer.is_spent() {
+                (*woken, *stale) = (true, true);
+                return transfer.give_way(&mut inner, context);
+            }
+            if transfer.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context) {
+                continue;
+            }
+            let waits = inner.machine.awaits_request();
+            let ends = match inner.directive {
+                Directive::Leave => waits,
+                Directive::Finish => !inner.machine.is_busy(),
+                Directive::Serve | Directive::Abort => false,
+            };
+            if ends {
+                if transfer.read_last(&mut inner, context) {
+                    continue;
+                }
+                // It was read once more, and no request came of it.
+                match inner.directive {
+                    Directive::Leave => {
+                        inner.machine.leave();
+                        inner.waits_since = None;
+                    }
+                    _ => inner.machine.shutdown(),
+                }
+                if inner.machine.poll(transfer.now) != Event::Io(io) {
+                    continue;
+                }
+            }
+            let waits = inner.machine.awaits_request();
+            if waits {
+                inner.waits_since.get_or_insert(transfer.now.instant);
+            } else {
+                inner.waits_since = None;
+            }
+            if let Some(buffers) = inner.machine.rest() {
+                guard.shared.server_context.buffers.give_back(buffers);
+            }
+            transfer.sleep(&mut inner, context);
+            (*woken, *stale) = (true, true);
+            *resting = Some(io).filter(|io| io.deadline.is_none());
+            drop(inner);
+            if waits && guard.registry.is_crowded() {
+                guard.registry.look_for_room();
+            }
+            return Poll::Pending;
+        }
+    }
+
+    /// Polls the application, and moves bytes while it waits. `None`: the server stops and does not wait for it.
+    pub(crate) fn poll_with<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut application: impl FnMut(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<Option<R>> {
+        if std::mem::take(&mut self.stale) {
+            self.wake_up(context);
+        }
+        loop {
+            if let Poll::Ready(result) = application(context) {
+                self.stale = true;
+                return Poll::Ready(Some(result));
+            }
+            let Self { transfer, guard, stale, .. } = self;
+            transfer.read_clocks();
+            let mut wake_list = WakeList::default();
+            let mut inner = guard.shared.lock();
+            inner.awake();
+            let mut moved = inner.has_expired(transfer.now);
+            loop {
+                apply(&mut inner);
+                if inner.directive == Directive::Abort {
+                    return Poll::Ready(None);
+                }
+                match inner.machine.poll(transfer.now) {
+                    Event::Io(io) if !transfer.is_spent() => {
+                        if !transfer.move_bytes(&mut inner, io, false, context) {
+                            inner.expect(io);
+                            break;
+                        }
+                        moved = true;
+                    }
+                    Event::TakenOver if transfer.hand_over(&mut inner) => moved = true,
+                    _ => break,
+                }
+            }
+            if moved {
+                inner.wake_application(context, &mut wake_list);
+            }
+            if transfer.is_spent() {
+                *stale = true;
+                return transfer.give_way(&mut inner, context);
+            }
+            if !moved {
+                transfer.sleep(&mut inner, context);
+                *stale = true;
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// The task slept during an exchange: the machine learns the time before the application is asked, and whoever
+    /// waits for a deadline that has passed is woken.
+    fn wake_up(&mut self, context: &mut Context<'_>) {
+        let Self { transfer, guard, .. } = self;
+        transfer.read_clocks();
+        let mut wake_list = WakeList::default();
+        let mut inner = guard.shared.lock();
+        inner.awake();
+        inner.machine.poll(transfer.now);
+        if inner.has_expired(transfer.now) {
+            inner.wake_application(context, &mut wake_list);
+        }
+    }
+
+    fn take_request(&mut self) -> Option<(Environ, Handle)> {
+        let mut inner = self.guard.shared.lock();
+        let head = inner.machine.take_request()?;
+        inner.begin_exchange();
+        inner.waits_since = None;
+        let stays = inner.directive == Directive::Leave;
+        if stays {
+            inner.directive = Directive::Serve;
+        }
+        self.transfer.spend(0);
+        let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
+        let environ = Environ::new(self.spare.take(), head, *inner.machine.peer(), handle.clone());
+        drop(inner);
+        if stays {
+            // Busy again: another one has to leave.
+            self.guard.registry.look_for_room();
+        }
+        Some((environ, handle))
+    }
+
+    /// Gives the buffers back, if nothing is in them.
+    fn rest(&self) {
+        let buffers = self.guard.shared.lock().machine.rest();
+        buffers.into_iter().for_each(|buffers| self.guard.shared.server_context.buffers.give_back(buffers));
+    }
+
+    /// What follows a response: the post hooks, and the access line.
+    fn settle(&mut self, environ: Option<Environ>) {
+        let server_context = &self.guard.shared.server_context;
+        let mut inner = self.guard.shared.lock();
+        self.transfer.now = server_context.clock.local_now();
+        inner.machine.poll(self.transfer.now);
+        let record = inner.machine.take_record();
+        drop(inner);
+        if let Some(record) = record {
+            settle(server_context, environ, &record);
+        }
+    }
+
+    /// Closes our half; a transport that takes too long to say goodbye is not waited for.
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Transfer { transport, server_context, now, .. } = &mut self.transfer;
+        if let Some(transport) = transport
+            && transport.poll_shutdown(context).is_pending()
+        {
+            let mut inner = self.guard.shared.lock();
+            apply(&mut inner);
+            if inner.machine.is_lost() {
+                return Poll::Ready(());
+            }
+            inner.sleep(context);
+            drop(inner);
+            match server_context.clock.deadline(now.instant.after(server_context.config.linger_timeout)) {
+                // A transport may leave it to us to compare the clock.
+                Some(deadline) if deadline <= Instant::now() => {}
+                Some(deadline) => ready!(transport.poll_deadline(context, deadline)),
+                None => return Poll::Pending,
+            }
+        }
+        self.guard.shared.lock().machine.write_closed();
+        Poll::Ready(())
+    }
+}
+
+/// Carries out what the server wants of this connection, as far as it is time for it.
+pub(crate) fn apply(inner: &mut Inner) {
+    match inner.directive {
+        Directive::Serve => {}
+        // It leaves already.
+        Directive::Leave if !inner.machine.awaits_request() => inner.directive = Directive::Serve,
+        Directive::Finish if inner.machine.is_busy() => inner.machine.shutdown(),
+        Directive::Leave | Directive::Finish => {}
+        Directive::Abort => inner.machine.lost(Lost::Aborted),
+    }
+}

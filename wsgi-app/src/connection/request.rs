@@ -1,0 +1,234 @@
+//! Runs one request: the application, its body, its errors and panics, and what follows.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use wsgi_proto::{BodyError, Record, SendError};
+
+use crate::application::Application;
+use crate::application::body::{Body, Kind};
+use crate::application::environ::Environ;
+use crate::application::start_response::{StartResponse, room, send};
+use crate::context::ServerContext;
+use crate::context::catch_panic;
+use crate::exchange::error::{Error, InputError, chain};
+use crate::exchange::handle::Handle;
+
+/// Why a response is not what it should be.
+pub(crate) enum Failure {
+    Application(Error),
+    Send(SendError),
+    Panic(String),
+    /// The server stopped and did not wait.
+    Aborted,
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        Self::Send(error)
+    }
+}
+
+/// Runs one request until its response is whole in the outbox, cut, or taken over.
+pub(crate) async fn respond<A: Application>(
+    application: &A,
+    environ: &Environ,
+    handle: &Handle,
+) -> Result<(), Failure> {
+    let start_response = StartResponse(handle.clone());
+    let body = application.call(environ.clone(), start_response).await.map_err(Failure::Application)?;
+    send_body(handle, body).await
+}
+
+/// Polls what [`respond`] gave; a panic is its failure.
+pub(crate) fn poll_response(
+    mut response: Pin<&mut Option<impl Future<Output = Result<(), Failure>>>>,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Failure>> {
+    let polled =
+        catch_panic::catch(|| match response.as_mut().as_pin_mut().map(|future| future.poll(context)) {
+            Some(Poll::Pending) => Poll::Pending,
+            Some(Poll::Ready(result)) => {
+                // What the application holds may panic when it is dropped, too.
+                response.set(None);
+                Poll::Ready(result)
+            }
+            None => Poll::Ready(Ok(())),
+        });
+    polled.unwrap_or_else(|panic| Poll::Ready(Err(Failure::Panic(panic))))
+}
+
+/// Ends the exchange as `outcome` says; `None`: the server stops and does not wait for the application.
+pub(crate) fn end_response<F>(
+    server_context: &ServerContext,
+    environ: &Environ,
+    handle: &Handle,
+    response: Pin<&mut Option<F>>,
+    outcome: Option<Result<(), Failure>>,
+) {
+    let outcome = outcome.unwrap_or(Err(Failure::Aborted));
+    let outcome = if outcome.is_ok() { outcome } else { give_up(response, outcome) };
+    if let Err(failure) = outcome {
+        conclude(server_context, environ, handle, failure);
+    }
+}
+
+/// Drops what is left of an application that panicked, or is not waited for.
+#[cold]
+fn give_up<F>(mut response: Pin<&mut Option<F>>, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    match catch_panic::catch(|| response.set(None)) {
+        Ok(()) => outcome,
+        Err(panic) => Err(Failure::Panic(panic)),
+    }
+}
+
+async fn send_body(handle: &Handle, body: Body) -> Result<(), Failure> {
+    match body.0 {
+        Kind::Empty => end(handle)?,
+        Kind::Bytes(bytes) => {
+            let mut bytes = bytes;
+            while !finish(handle, &mut bytes)? {
+                // Other handles have filled the outbox.
+                room(handle).await;
+            }
+        }
+        Kind::Blocks(blocks) => {
+            let total = blocks.iter().map(|block| block.len() as u64).sum();
+            handle.with(|mut exchange| exchange.announce_length(total));
+            for block in blocks.into_iter().filter(|block| !block.is_empty()) {
+                send(handle, block).await?;
+            }
+            end(handle)?;
+        }
+        Kind::Iterator(mut blocks) => {
+            for block in blocks.by_ref() {
+                let block = block.map_err(Failure::Application)?;
+                if !block.is_empty() {
+                    send(handle, block).await?;
+                    if drops_body(handle) {
+                        break;
+                    }
+                    poll_fn(|context| handle.poll_until(context, |exchange| exchange.is_flushed())).await;
+                }
+            }
+            end(handle)?;
+        }
+        Kind::Stream(mut blocks) => {
+            while let Some(block) = poll_fn(|context| blocks.as_mut().poll_next(context)).await {
+                let block = block.map_err(Failure::Application)?;
+                if !block.is_empty() {
+                    send(handle, block).await?;
+                    if drops_body(handle) {
+                        break;
+                    }
+                }
+            }
+            end(handle)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends a body that is whole, and ends the response. False: there is no room, nothing happened.
+fn finish(handle: &Handle, bytes: &mut Bytes) -> Result<bool, SendError> {
+    let finished = handle.with(|mut exchange| {
+        if exchange.is_full() {
+            return Ok(false);
+        }
+        exchange.announce_length(bytes.len() as u64);
+        let _ = exchange.send(std::mem::take(bytes))?;
+        exchange.finish().map(|()| true)
+    });
+    // The exchange is over without us: it was taken over.
+    finished.unwrap_or(Ok(true))
+}
+
+fn end(handle: &Handle) -> Result<(), SendError> {
+    // The exchange is over without us: it was taken over.
+    handle.with(|mut exchange| exchange.finish()).unwrap_or(Ok(()))
+}
+
+/// Whether blocks are sent for nothing, as for HEAD: a stream of them might never end.
+fn drops_body(handle: &Handle) -> bool {
+    handle.look(|exchange| exchange.drops_body()).unwrap_or(true)
+}
+
+/// Ends an exchange whose application failed, and tells the log.
+fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, failure: Failure) {
+    let request_line = || environ.head().request_line().escape_ascii().to_string();
+    let (refusal, message) = match failure {
+        Failure::Aborted => (None, None),
+        Failure::Send(SendError::Lost(_)) => (None, None),
+        Failure::Send(error) => (None, Some(format!("the application failed: {error}"))),
+        Failure::Panic(panic) => (None, Some(format!("the application {panic}"))),
+        Failure::Application(error) => match input_error(&*error) {
+            Some(InputError::Body(BodyError::Request(error))) => (Some(error), None),
+            Some(InputError::Body(BodyError::Lost(_))) => (None, None),
+            _ if is_loss(&*error) => (None, None),
+            _ => (None, Some(format!("the application failed: {}", chain(&*error)))),
+        },
+    };
+    if let Some(message) = &message {
+        server_context.error(&format!("{} \"{}\"", message.escape_debug(), request_line()));
+    }
+    if let Some(error) = refusal {
+        server_context.debug(|| format!("{error} \"{}\"", request_line()));
+    }
+    handle.with(|mut exchange| match (refusal, message) {
+        (Some(error), _) => exchange.refuse(error),
+        (None, Some(message)) if server_context.debug => exchange.fail(&format!("{message}\n")),
+        (None, Some(_)) => exchange.fail(""),
+        (None, None) => exchange.abort(),
+    });
+}
+
+/// What the client did to the body, if that is why the application failed.
+fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(input) = error.downcast_ref::<InputError>() {
+            return Some(*input);
+        }
+        // The I/O traits wrap it, and an I/O error hides what it wraps from `source`.
+        if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            return input_error(inner);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn is_loss(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref::<SendError>(), Some(SendError::Lost(_)))
+}
+
+/// Lets go of an environ that nobody has to look after. What can be used again is given back.
+pub(crate) fn leave(server_context: &ServerContext, environ: Environ) -> Option<Environ> {
+    if environ.is_changed() {
+        drop_caught(server_context, environ);
+        return None;
+    }
+    environ.into_spare(&server_context.no_head)
+}
+
+/// What middleware left in the environ may panic when it is dropped.
+fn drop_caught(server_context: &ServerContext, environ: Environ) {
+    if let Err(panic) = catch_panic::catch(|| drop(environ)) {
+        server_context.error(&format!("a value in the environ {}", panic.escape_debug()));
+    }
+}
+
+/// Runs the post hooks in their order, then writes the access line. Nothing that fails here stops the rest.
+pub(crate) fn settle(server_context: &ServerContext, environ: Option<Environ>, record: &Record) {
+    if let Some(environ) = environ {
+        for hook in environ.take_hooks() {
+            if let Err(panic) = catch_panic::catch(|| hook(&environ, record)) {
+                server_context.error(&format!("a post hook {}", panic.escape_debug()));
+            }
+        }
+        drop_caught(server_context, environ);
+    }
+    server_context.access(record);
+}

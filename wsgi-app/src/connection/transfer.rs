@@ -1,0 +1,202 @@
+//! One connection's transport: does what a wait of the machine asks for.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use wsgi_proto::{Io, Lost, Now};
+
+use crate::context::ServerContext;
+use crate::exchange::shared::Inner;
+use crate::io::transport::Transport;
+
+/// Moves and requests after which a connection lets the others run.
+const BUDGET: u32 = 64;
+
+/// A move of this many bytes counts as one more.
+const BYTES_A_MOVE: usize = 16 * 1024;
+
+/// A transport, the clock as it was read last, and what the connection may do before others have their turn.
+pub(crate) struct Transfer<T> {
+    /// `None` once the application has taken it over.
+    pub(crate) transport: Option<T>,
+    pub(crate) server_context: Arc<ServerContext>,
+    pub(crate) now: Now,
+    budget: u32,
+    /// Bytes that the transport has taken, and perhaps keeps, as TLS does. They count as sent when they are flushed:
+    /// until then the machine waits for them, and does not close behind them.
+    taken: usize,
+}
+
+impl<T: Transport> Transfer<T> {
+    pub(crate) fn new(transport: T, server_context: Arc<ServerContext>) -> Self {
+        Self { transport: Some(transport), server_context, now: Now::default(), budget: BUDGET, taken: 0 }
+    }
+
+    pub(crate) fn read_clocks(&mut self) {
+        self.now = self.server_context.clock.now();
+    }
+
+    /// Whether it is the others' turn.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.budget == 0
+    }
+
+    /// Counts a move of so many bytes.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        self.budget = self.budget.saturating_sub(1 + (bytes / BYTES_A_MOVE) as u32);
+    }
+
+    /// Lets the other connections run, and comes back at once.
+    pub(crate) fn give_way<R>(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> Poll<R> {
+        self.sleep(inner, context);
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Goes to sleep, during which the others have their turn.
+    pub(crate) fn sleep(&mut self, inner: &mut Inner, context: &Context<'_>) {
+        self.budget = BUDGET;
+        inner.sleep(context);
+    }
+
+    /// Leaves the transport to the application, which has taken the connection over. False: it was done before.
+    pub(crate) fn hand_over(&mut self, inner: &mut Inner) -> bool {
+        match self.transport.take() {
+            Some(transport) => inner.hand_over(transport),
+            None => false,
+        }
+    }
+
+    /// Does what one wait asks for; `woken`: for the first time after a sleep. False when nothing could be done.
+    pub(crate) fn move_bytes(
+        &mut self,
+        inner: &mut Inner,
+        io: Io,
+        woken: bool,
+        context: &mut Context<'_>,
+    ) -> bool {
+        if io.last_read {
+            if !self.read_last(inner, context) {
+                inner.machine.recv_nothing();
+            }
+            return true;
+        }
+        let Some(transport) = &mut self.transport else { return false };
+        if io.write
+            && self.taken == 0
+            && let Poll::Ready(written) = write(transport, inner, context)
+        {
+            match written {
+                Ok(count) => self.taken = count,
+                Err(error) => {
+                    inner.machine.lost(loss(&error));
+                    return true;
+                }
+            }
+        }
+        if self.taken > 0
+            && let Poll::Ready(flushed) = transport.poll_flush(context)
+        {
+            let count = std::mem::take(&mut self.taken);
+            match flushed {
+                Ok(()) => {
+                    inner.machine.transmitted(count);
+                    self.spend(count);
+                }
+                Err(error) => inner.machine.lost(loss(&error)),
+            }
+            // The machine may want something else first, now.
+            return true;
+        }
+        if io.read
+            && let Poll::Ready(read) = read(transport, &self.server_context, inner, woken, context)
+        {
+            self.received(inner, read);
+            return true;
+        }
+        if let Some((at, _)) = io.deadline
+            && let Some(deadline) = self.server_context.clock.deadline(at)
+            && transport.poll_deadline(context, deadline).is_ready()
+        {
+            self.read_clocks();
+            // A timer that runs ahead of the clock must not keep the others out.
+            self.spend(0);
+            return true;
+        }
+        false
+    }
+
+    /// Looks once more for what the peer has sent, before a connection that waits for a request is closed. False when
+    /// there was nothing.
+    pub(crate) fn read_last(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> bool {
+        let Some(transport) = &mut self.transport else { return false };
+        let Some(space) = space(&self.server_context, inner) else { return false };
+        let Poll::Ready(read) = transport.poll_last_read(context, space) else { return false };
+        self.received(inner, read);
+        true
+    }
+
+    fn received(&mut self, inner: &mut Inner, read: io::Result<usize>) {
+        match read {
+            Ok(0) => inner.machine.recv_eof(),
+            Ok(count) => {
+                inner.machine.recv_commit(count);
+                self.spend(count);
+            }
+            Err(error) => inner.machine.lost(loss(&error)),
+        }
+    }
+}
+
+fn write<T: Transport>(
+    transport: &mut T,
+    inner: &Inner,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let transmit = inner.machine.transmit();
+    let written = match transmit.slices() {
+        [slice] => ready!(transport.poll_write(context, &[IoSlice::new(slice)]))?,
+        slices => {
+            let mut vectored = [IoSlice::new(&[]); 16];
+            let count = slices.len().min(vectored.len());
+            for (to, from) in vectored.iter_mut().zip(slices) {
+                *to = IoSlice::new(from);
+            }
+            ready!(transport.poll_write(context, &vectored[..count]))?
+        }
+    };
+    Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
+}
+
+fn read<T: Transport>(
+    transport: &mut T,
+    server_context: &ServerContext,
+    inner: &mut Inner,
+    woken: bool,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    // Waiting needs no buffer; one is borrowed when there is something to read. That is most likely what a sleeping
+    // task was woken for.
+    if !woken {
+        ready!(transport.poll_readable(context))?;
+    }
+    let Some(space) = space(server_context, inner) else { return Poll::Pending };
+    transport.poll_read(context, space)
+}
+
+fn space<'c>(server_context: &ServerContext, inner: &'c mut Inner) -> Option<&'c mut [u8]> {
+    if !inner.machine.has_buffers() {
+        inner.machine.lend(server_context.buffers.lend());
+    }
+    inner.machine.recv_space()
+}
+
+fn loss(error: &io::Error) -> Lost {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Lost::Reset,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero => Lost::BrokenPipe,
+        io::ErrorKind::TimedOut => Lost::TimedOut,
+        _ => Lost::Transport,
+    }
+}

@@ -1,0 +1,54 @@
+//! Keeps an application's panic inside its own request.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+thread_local! {
+    /// Where the last panic of this thread was, until `catch` takes it.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `code`; a panic becomes its message and place.
+pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, String> {
+    panic::catch_unwind(AssertUnwindSafe(code)).map_err(|payload| describe(&*payload))
+}
+
+fn describe(payload: &(dyn Any + Send)) -> String {
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("the panic carried no message");
+    match PLACE.take() {
+        Some(place) => format!("panicked at {place}: {message}"),
+        None => format!("panicked: {message}"),
+    }
+}
+
+/// Notes the place of each panic for [`catch`], beside what the process does about panics otherwise.
+pub(crate) fn note_places() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let earlier = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PLACE.set(info.location().map(ToString::to_string));
+            earlier(info);
+        }));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_its_message_and_place() {
+        note_places();
+        assert_eq!(catch(|| 1), Ok(1));
+        let caught = catch(|| panic!("number {}", 7)).unwrap_err();
+        assert!(caught.starts_with("panicked at ") && caught.ends_with(": number 7"), "{caught}");
+        assert!(caught.contains("catch_panic.rs"), "{caught}");
+    }
+}

@@ -1,0 +1,105 @@
+//! Reads the clocks for the machine.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use wsgi_proto::Now;
+
+use crate::sync::{AtomicI64, AtomicU64, Ordering};
+
+/// A time zone's rules change its offset at full quarters of an hour only.
+const ZONE_STEP: i64 = 15 * 60;
+
+/// How long the two clocks are taken to run in step: a wall clock that is set is noticed after that.
+const IN_STEP: u64 = 500_000_000;
+
+#[derive(Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+    /// When the wall clock was read last, on the monotonic one, and what it said then: nanoseconds since 1970 less
+    /// nanoseconds since the origin.
+    read_at: AtomicU64,
+    offset: AtomicI64,
+    /// The quarter of an hour for which the zone's offset was looked up, and the offset in its low 20 bits.
+    zone: AtomicI64,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        let clock = Self {
+            origin: Instant::now(),
+            read_at: AtomicU64::new(0),
+            offset: AtomicI64::new(0),
+            zone: AtomicI64::new(i64::MIN),
+        };
+        clock.read_wall_clock(0);
+        clock
+    }
+
+    /// Both clocks, in UTC.
+    pub(crate) fn now(&self) -> Now {
+        // 584 years fit.
+        let elapsed = self.origin.elapsed();
+        let nanos = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
+        if nanos.wrapping_sub(self.read_at.load(Ordering::Relaxed)) > IN_STEP {
+            self.read_wall_clock(nanos);
+        }
+        let unix =
+            self.offset.load(Ordering::Relaxed).saturating_add_unsigned(nanos).div_euclid(1_000_000_000);
+        Now::new(wsgi_proto::Instant::from_nanos(nanos), unix)
+    }
+
+    #[cold]
+    fn read_wall_clock(&self, nanos: u64) {
+        let since_1970 = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX),
+        };
+        self.offset.store(since_1970.saturating_sub_unsigned(nanos), Ordering::Relaxed);
+        self.read_at.store(nanos, Ordering::Relaxed);
+    }
+
+    /// Both clocks, in local time.
+    pub(crate) fn local_now(&self) -> Now {
+        let now = self.now();
+        Now { zone_offset: self.zone_offset(now.unix), ..now }
+    }
+
+    /// The runtime's form of a deadline; `None` when it is further away than the clock can tell.
+    pub(crate) fn deadline(&self, at: wsgi_proto::Instant) -> Option<Instant> {
+        // A timer that fires a moment early would be set again for nothing.
+        self.origin.checked_add(at.since_origin() + Duration::from_micros(1))
+    }
+
+    fn zone_offset(&self, unix: i64) -> i32 {
+        const OFFSET_BITS: u32 = 20;
+        let quarter = unix.div_euclid(ZONE_STEP);
+        let cached = self.zone.load(Ordering::Relaxed);
+        if cached >> OFFSET_BITS == quarter {
+            return (cached & ((1 << OFFSET_BITS) - 1)) as i32 - (1 << (OFFSET_BITS - 1));
+        }
+        let offset = jiff::Timestamp::from_second(unix)
+            .map_or(0, |time| jiff::tz::TimeZone::system().to_offset(time).seconds());
+        let biased = i64::from(offset) + (1 << (OFFSET_BITS - 1));
+        self.zone.store((quarter << OFFSET_BITS) | biased, Ordering::Relaxed);
+        offset
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_offset_is_remembered_for_a_quarter_of_an_hour() {
+        let clock = Clock::new();
+        for unix in [0, 899, 900, -1, 1_800_000_000] {
+            let looked_up = clock.zone_offset(unix);
+            assert_eq!(clock.zone_offset(unix), looked_up, "{unix}");
+            assert!(looked_up.abs() <= 26 * 3600);
+        }
+        clock.zone.store((7 << 20) | (3600 + (1 << 19)), Ordering::Relaxed);
+        assert_eq!(clock.zone_offset(7 * 900 + 5), 3600);
+        clock.zone.store((7 << 20) | (-3600 + (1 << 19)), Ordering::Relaxed);
+        assert_eq!(clock.zone_offset(7 * 900 + 5), -3600);
+    }
+}

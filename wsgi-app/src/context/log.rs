@@ -1,0 +1,81 @@
+//! Where a server's log goes.
+
+use std::fmt;
+use std::io::Write;
+
+use wsgi_proto::Record;
+
+use crate::sync::{Mutex, lock};
+
+/// One entry of the log. Client-supplied text in it is escaped: one entry is one line.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum LogEntry<'a> {
+    /// A request is over. `line` is made by `log_format`.
+    Access {
+        /// The account of the exchange.
+        record: &'a Record,
+        /// The access line.
+        line: &'a str,
+    },
+    /// The server started or stopped.
+    Info(&'a str),
+    /// An application, a hook or a listener failed.
+    Error(&'a str),
+    /// A connection was accepted, timed out or was reset.
+    Debug(&'a str),
+}
+
+impl LogEntry<'_> {
+    /// The text of the entry.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Access { line, .. } => line,
+            Self::Info(text) | Self::Error(text) | Self::Debug(text) => text,
+        }
+    }
+}
+
+/// Something that takes log entries: any `Fn(&LogEntry<'_>)`.
+pub trait Log: Send + Sync + 'static {
+    /// Takes one entry. Called from the connections' own tasks: it should be quick.
+    fn log(&self, entry: &LogEntry<'_>);
+}
+
+impl<F: Fn(&LogEntry<'_>) + Send + Sync + 'static> Log for F {
+    fn log(&self, entry: &LogEntry<'_>) {
+        self(entry);
+    }
+}
+
+/// Writes each entry as a line; debug entries only when told.
+pub(crate) struct Lines<W> {
+    writer: Mutex<W>,
+    debug: bool,
+}
+
+impl<W: Write + Send + 'static> Lines<W> {
+    pub(crate) fn new(writer: W, debug: bool) -> Self {
+        Self { writer: Mutex::new(writer), debug }
+    }
+}
+
+impl<W: Write + Send + 'static> Log for Lines<W> {
+    fn log(&self, entry: &LogEntry<'_>) {
+        if matches!(entry, LogEntry::Debug(_)) && !self.debug {
+            return;
+        }
+        let mut line = String::with_capacity(entry.text().len() + 1);
+        line.push_str(entry.text());
+        line.push('\n');
+        let mut writer = lock(&self.writer);
+        // There is nowhere to tell that the log cannot be written.
+        let _ = writer.write_all(line.as_bytes());
+    }
+}
+
+impl<W> fmt::Debug for Lines<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines").field("debug", &self.debug).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,137 @@
+//! The life of an asynchronous server: accept until it is told to stop, then wait for what has begun.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::registry::{Report, ServerHandle};
+use crate::server::accept_error::AcceptFailure;
+use crate::server::{BoundAddr, Server};
+
+/// How long connections that were cut have to notice it.
+const CUT: Duration = Duration::from_secs(1);
+
+/// How often a connection that waits for room looks again who may leave for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long accepting pauses when descriptors or memory ran out.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl<A> Server<A> {
+    /// Accepts on all `listeners` by `accept`, and calls `start` for each connection, until `handle` is told to stop or a listener
+    /// becomes unusable. Then the listeners are closed, idle connections too, and requests that have begun are
+    /// finished; at `graceful_timeout` what is left is cut. `sleep` is the runtime's.
+    ///
+    /// # Errors
+    ///
+    /// The failure of a listener; errors of single clients never end it.
+    pub async fn run<L, C, S: Future>(
+        &self,
+        handle: &ServerHandle,
+        mut listeners: Vec<L>,
+        bound_addr: impl Fn(&L) -> BoundAddr,
+        accept: impl Fn(&mut L, &mut Context<'_>) -> Poll<io::Result<C>>,
+        start: impl Fn(C),
+        sleep: impl Fn(Duration) -> S,
+    ) -> io::Result<Report> {
+        for listener in &listeners {
+            self.announce(handle, &bound_addr(listener));
+        }
+        let mut guard = StopOnDrop { server: self, finished: false };
+        let accepted = self.accept(&mut listeners, accept, start, &sleep).await;
+        // The descriptors are closed, never shut down: a duplicate of one stays usable.
+        drop(listeners);
+        handle.shutdown();
+        if !within(sleep(self.graceful_timeout()), self.drained()).await {
+            self.abort();
+            // An application that blocks its thread cannot be cut; it is not waited for.
+            within(sleep(CUT), self.drained()).await;
+        }
+        guard.finished = true;
+        let report = self.report();
+        accepted.map(|()| report)
+    }
+
+    /// Waits until there is room for another connection (`true`), or until the server stops (`false`).
+    async fn admission<S: Future>(&self, sleep: &impl Fn(Duration) -> S) -> bool {
+        let mut admitted = poll_fn(|context| Poll::Ready(self.poll_admission(context))).await;
+        loop {
+            if let Poll::Ready(admitted) = admitted {
+                return admitted;
+            }
+            let asked = poll_fn(|context| {
+                admitted = self.poll_admission(context);
+                admitted.map(drop)
+            });
+            // Who was too new to leave is not so for ever.
+            within(sleep(LOOK_AGAIN), asked).await;
+        }
+    }
+
+    async fn accept<L, C, S: Future>(
+        &self,
+        listeners: &mut [L],
+        accept: impl Fn(&mut L, &mut Context<'_>) -> Poll<io::Result<C>>,
+        start: impl Fn(C),
+        sleep: &impl Fn(Duration) -> S,
+    ) -> io::Result<()> {
+        loop {
+            let accepted = poll_fn(|context| {
+                if self.poll_stop(context).is_ready() {
+                    return Poll::Ready(None);
+                }
+                // Another one is asked first each time, so that a busy one does not starve the others.
+                listeners.rotate_left(1.min(listeners.len()));
+                for listener in &mut *listeners {
+                    if let Poll::Ready(accepted) = accept(listener, context) {
+                        return Poll::Ready(Some(accepted));
+                    }
+                }
+                Poll::Pending
+            });
+            match accepted.await {
+                None => return Ok(()),
+                // Somebody has to leave for it, perhaps; not before it is really there.
+                Some(Ok(accepted)) => match self.admission(sleep).await {
+                    true => start(accepted),
+                    false => return Ok(()),
+                },
+                Some(Err(error)) => match self.accept_failed(&error) {
+                    AcceptFailure::Peer => {}
+                    AcceptFailure::Exhausted => {
+                        within(sleep(PAUSE), poll_fn(|context| self.poll_stop(context))).await;
+                    }
+                    AcceptFailure::Listener => return Err(error),
+                },
+            }
+        }
+    }
+}
+
+/// A server whose future is dropped leaves no connection behind.
+struct StopOnDrop<'a, A> {
+    server: &'a Server<A>,
+    finished: bool,
+}
+
+impl<A> Drop for StopOnDrop<'_, A> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.server.abort();
+        }
+    }
+}
+
+/// Whether `work` is done before `timer` is.
+async fn within(timer: impl Future, work: impl Future<Output = ()>) -> bool {
+    let (mut timer, mut work) = (pin!(timer), pin!(work));
+    poll_fn(|context| {
+        if work.as_mut().poll(context).is_ready() {
+            return Poll::Ready(true);
+        }
+        timer.as_mut().poll(context).map(|_| false)
+    })
+    .await
+}

@@ -1,0 +1,381 @@
+//! The options of the manual, and the limits and deadlines beside them, under one set of names for every adapter.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wsgi_proto::{Config, ConfigError, LogFormat};
+
+use crate::context::log::{Lines, Log};
+
+/// Everything that a server can be told. The adapters' `Server` has the same methods, documented here.
+///
+/// Nothing is checked before the server is built; then [`OptionError`] names the option, its value and what is allowed.
+pub struct Options {
+    pub(crate) config: Config,
+    pub(crate) max_size: usize,
+    pub(crate) log: Sink,
+    pub(crate) log_output: bool,
+    pub(crate) log_format: Option<String>,
+    pub(crate) debug: bool,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) graceful_timeout: Duration,
+}
+
+/// Where the log goes; built when `debug` is known.
+pub(crate) enum Sink {
+    StandardError,
+    Writer(Box<dyn Write + Send>),
+    Log(Arc<dyn Log>),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            max_size: 1024,
+            log: Sink::StandardError,
+            log_output: true,
+            log_format: None,
+            debug: true,
+            handshake_timeout: Duration::from_secs(30),
+            graceful_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The setters, for [`Options`] and for each adapter's builder. The type has to have a method `options_mut`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! option_methods {
+    () => {
+        /// Writes the log, a line an entry, to `writer`. Default: standard error.
+        #[must_use]
+        pub fn log_to(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
+            self.options_mut().set_log_writer(writer);
+            self
+        }
+
+        /// Gives each log entry, with the record of an access, to `log`: any `Fn(&LogEntry<'_>)`. Debug entries
+        /// included. Default: lines on standard error.
+        #[must_use]
+        pub fn log(mut self, log: impl $crate::Log) -> Self {
+            self.options_mut().set_log(log);
+            self
+        }
+
+        /// A variable that every request's environ starts from; may be called again. What the request says wins.
+        /// Default: none. Allowed: a name that is not empty, and any value.
+        #[must_use]
+        pub fn environ(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            self.options_mut().protocol().environ.push((name.into(), value.into()));
+            self
+        }
+
+        /// The largest number of connections at a time. When it is reached, the connection that has waited longest for
+        /// a request, or for the rest of a head (408), is closed for a new one, which for one that has just come is not
+        /// before half a second; if each is busy with a request, accepting waits. Default: 1024. Allowed: 1 or more.
+        #[must_use]
+        pub fn max_size(mut self, connections: usize) -> Self {
+            self.options_mut().set_max_size(connections);
+            self
+        }
+
+        /// The version that responses carry. With HTTP/1.0 nothing is chunked, no 100 is sent, and every connection
+        /// closes after one response. Default: HTTP/1.1.
+        #[must_use]
+        pub fn max_http_version(mut self, version: $crate::Version) -> Self {
+            self.options_mut().protocol().max_http_version = version;
+            self
+        }
+
+        /// Joins blocks of a response until they have so many bytes; an application may choose another number for its
+        /// request. Default: 0, each block is sent as it comes. Allowed: any.
+        #[must_use]
+        pub fn minimum_chunk_size(mut self, bytes: usize) -> Self {
+            self.options_mut().protocol().minimum_chunk_size = bytes;
+            self
+        }
+
+        /// Whether `%(client_ip)s` in the log begins with what `X-Forwarded-For` says. Default: true.
+        #[must_use]
+        pub fn log_x_forwarded_for(mut self, on: bool) -> Self {
+            self.options_mut().protocol().log_x_forwarded_for = on;
+            self
+        }
+
+        /// Whether connections are reused: `true`, `false`, or the time that they may be idle, which a client that
+        /// asks for keep-alive is told in whole seconds. Default: `true`, without a bound of its own. Allowed: any; no
+        /// time at all is `false`.
+        #[must_use]
+        pub fn keepalive(mut self, keepalive: impl Into<$crate::proto::KeepAlive>) -> Self {
+            self.options_mut().protocol().keepalive = keepalive.into();
+            self
+        }
+
+        /// Whether anything is logged. Default: true.
+        #[must_use]
+        pub fn log_output(mut self, on: bool) -> Self {
+            self.options_mut().set_log_output(on);
+            self
+        }
+
+        /// The template of access lines; see `LogFormat`. Default: eventlet's. Allowed: `%(name)` with the names that
+        /// `LogFormat` lists, and the conversions `s`, `d`, `f`.
+        #[must_use]
+        pub fn log_format(mut self, template: impl Into<String>) -> Self {
+            self.options_mut().set_log_format(template.into());
+            self
+        }
+
+        /// The largest request target in bytes; a longer one is answered with 414. Default: 8192. Allowed: 1 to
+        /// 16777216.
+        #[must_use]
+        pub fn url_length_limit(mut self, bytes: usize) -> Self {
+            self.options_mut().protocol().limits.target = bytes;
+            self
+        }
+
+        /// Whether the answer to a failed application shows the error, and a log that is written in lines has debug
+        /// entries. Default: true, as in the manual; a warning is logged when the server is not on a loopback address.
+        #[must_use]
+        pub fn debug(mut self, on: bool) -> Self {
+            self.options_mut().set_debug(on);
+            self
+        }
+
+        /// Bounds every single wait for the client, reading or writing. Default: `None`, no bound. Allowed: more than
+        /// zero.
+        #[must_use]
+        pub fn socket_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {
+            self.options_mut().protocol().socket_timeout = timeout.into();
+            self
+        }
+
+        /// Whether names of response headers are written `Like-This`. Default: true.
+        #[must_use]
+        pub fn capitalize_response_headers(mut self, on: bool) -> Self {
+            self.options_mut().protocol().capitalize_response_headers = on;
+            self
+        }
+
+        /// The largest request body in bytes; a larger one is answered with 413. Default: `None`, no bound. Allowed: any.
+        #[must_use]
+        pub fn max_body_size(mut self, bytes: impl Into<Option<u64>>) -> Self {
+            self.options_mut().protocol().limits.body = bytes.into();
+            self
+        }
+
+        /// Time for a whole head from its first byte; 408 answers one that takes longer. Default: 30 s. Allowed: more
+        /// than zero, or `None` for no bound.
+        #[must_use]
+        pub fn header_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {
+            self.options_mut().protocol().header_timeout = timeout.into();
+            self
+        }
+
+        /// Time that unread input is read and dropped: after a response that left some of the request's body, and after
+        /// our half of a connection was closed, so that the last answer is not lost to a reset. Default: 2 s. Allowed:
+        /// any; zero drops nothing.
+        #[must_use]
+        pub fn linger_timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.options_mut().protocol().linger_timeout = timeout;
+            self
+        }
+
+        /// Time for a TLS handshake, on listeners that speak TLS. Default: 30 s. Allowed: more than zero.
+        #[must_use]
+        pub fn handshake_timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.options_mut().set_handshake_timeout(timeout);
+            self
+        }
+
+        /// Time that a graceful stop gives to requests that have begun; what is not finished then is cut. Default: 30 s.
+        /// Allowed: any; zero cuts at once.
+        #[must_use]
+        pub fn graceful_timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.options_mut().set_graceful_timeout(timeout);
+            self
+        }
+
+        /// Changes the other limits: header sizes and number, chunk lines, what is drained, buffer sizes.
+        ///
+        /// Default: see `Limits`. Allowed: see there; sizes of heads up to 16777216.
+        #[must_use]
+        pub fn limits(mut self, change: impl FnOnce(&mut $crate::proto::Limits)) -> Self {
+            change(&mut self.options_mut().protocol().limits);
+            self
+        }
+    };
+}
+
+impl Options {
+    option_methods!();
+
+    fn options_mut(&mut self) -> &mut Self {
+        self
+    }
+
+    /// The settings of the protocol itself.
+    #[doc(hidden)]
+    pub fn protocol(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    #[doc(hidden)]
+    pub fn set_log_writer(&mut self, writer: impl Write + Send + 'static) {
+        self.log = Sink::Writer(Box::new(writer));
+    }
+
+    #[doc(hidden)]
+    pub fn set_log(&mut self, log: impl Log) {
+        self.log = Sink::Log(Arc::new(log));
+    }
+
+    #[doc(hidden)]
+    pub fn set_max_size(&mut self, connections: usize) {
+        self.max_size = connections;
+    }
+
+    #[doc(hidden)]
+    pub fn max_size_is_allowed(&self) -> bool {
+        self.max_size > 0
+    }
+
+    #[doc(hidden)]
+    pub fn set_log_output(&mut self, on: bool) {
+        self.log_output = on;
+    }
+
+    #[doc(hidden)]
+    pub fn set_log_format(&mut self, template: String) {
+        self.log_format = Some(template);
+    }
+
+    #[doc(hidden)]
+    pub fn set_debug(&mut self, on: bool) {
+        self.debug = on;
+    }
+
+    #[doc(hidden)]
+    pub fn set_handshake_timeout(&mut self, timeout: Duration) {
+        self.handshake_timeout = timeout;
+    }
+
+    #[doc(hidden)]
+    pub fn set_graceful_timeout(&mut self, timeout: Duration) {
+        self.graceful_timeout = timeout;
+    }
+
+    /// Where the log goes; `None` when nothing is logged.
+    pub(crate) fn take_log(&mut self) -> Option<Arc<dyn Log>> {
+        let sink = std::mem::replace(&mut self.log, Sink::StandardError);
+        self.log_output.then(|| match sink {
+            Sink::StandardError => Arc::new(Lines::new(std::io::stderr(), self.debug)) as Arc<dyn Log>,
+            Sink::Writer(writer) => Arc::new(Lines::new(writer, self.debug)),
+            Sink::Log(log) => log,
+        })
+    }
+
+    pub(crate) fn check(&self) -> Result<LogFormat, OptionError> {
+        self.config.check()?;
+        if self.max_size == 0 {
+            return Err(OptionError::new("max_size", 0, "1 or more"));
+        }
+        if self.handshake_timeout.is_zero() {
+            return Err(OptionError::new("handshake_timeout", "0 s", "more than zero"));
+        }
+        match &self.log_format {
+            None => Ok(LogFormat::default()),
+            Some(template) => LogFormat::parse(template).map_err(|error| {
+                OptionError::new("log_format", format_args!("{template:?}"), error.to_string())
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("config", &self.config)
+            .field("max_size", &self.max_size)
+            .field("debug", &self.debug)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An option has a value that is not allowed. Nothing was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionError {
+    option: &'static str,
+    value: String,
+    allowed: String,
+}
+
+impl OptionError {
+    /// `option` has a `value` that is not among those `allowed`; for options that an adapter adds.
+    pub fn new(option: &'static str, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
+        Self { option, value: value.to_string(), allowed: allowed.into() }
+    }
+
+    /// The name of the option.
+    pub fn option(&self) -> &'static str {
+        self.option
+    }
+}
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "option {} cannot be {}; allowed: {}", self.option, self.value, self.allowed)
+    }
+}
+
+impl std::error::Error for OptionError {}
+
+impl From<ConfigError> for OptionError {
+    fn from(error: ConfigError) -> Self {
+        let option = match error.setting() {
+            // The limits that are options of the manual have its names.
+            "limits.target" => "url_length_limit",
+            setting => setting,
+        };
+        Self::new(option, error.value(), error.allowed())
+    }
+}
+
+impl From<OptionError> for std::io::Error {
+    fn from(error: OptionError) -> Self {
+        Self::new(std::io::ErrorKind::InvalidInput, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_option_is_named_with_its_value_and_what_is_allowed() {
+        for (options, message) in [
+            (Options::default().max_size(0), "option max_size cannot be 0; allowed: 1 or more"),
+            (
+                Options::default().url_length_limit(0),
+                "option url_length_limit cannot be 0; allowed: 1 to 16777216",
+            ),
+            (
+                Options::default().socket_timeout(Duration::ZERO),
+                "option socket_timeout cannot be 0 s; allowed: more than zero",
+            ),
+            (
+                Options::default().environ("", "x"),
+                "option environ cannot be \"\"; allowed: names that are not empty",
+            ),
+        ] {
+            assert_eq!(options.check().unwrap_err().to_string(), message);
+        }
+        let error = Options::default().log_format("%(nonsense)s").check().unwrap_err();
+        assert_eq!(error.option(), "log_format");
+        assert!(error.to_string().contains("nonsense") && error.to_string().contains("client_ip"), "{error}");
+        assert!(Options::default().check().is_ok());
+    }
+}

@@ -1,0 +1,44 @@
+//! Runs the accept loop on the thread that accepts.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// When the accepting thread has to be woken.
+#[derive(Debug, Default)]
+pub(crate) struct AcceptTimer(Cell<Option<Instant>>);
+
+impl AcceptTimer {
+    /// Ready after `time`.
+    pub(crate) fn sleep(&self, time: Duration) -> impl Future<Output = ()> {
+        let end = Instant::now().checked_add(time);
+        poll_fn(move |_| match end {
+            Some(end) if end <= Instant::now() => Poll::Ready(()),
+            _ => {
+                // There is one sleep at a time.
+                self.0.set(end);
+                Poll::Pending
+            }
+        })
+    }
+}
+
+/// Polls `serving` until it ends. In between `wait` waits for the listeners, until the time that it is given, or until
+/// `waker` is woken.
+pub(crate) fn block_on<R>(
+    serving: impl Future<Output = R>,
+    waker: &Waker,
+    timer: &AcceptTimer,
+    wait: impl Fn(Option<Instant>),
+) -> R {
+    let mut serving = pin!(serving);
+    loop {
+        timer.0.set(None);
+        if let Poll::Ready(result) = serving.as_mut().poll(&mut Context::from_waker(waker)) {
+            return result;
+        }
+        wait(timer.0.get());
+    }
+}

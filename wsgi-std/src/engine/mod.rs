@@ -1,0 +1,232 @@
+//! The threads, the one poller, and the tasks: connections, whether a thread is with them or not.
+
+mod scheduler;
+pub(crate) mod task_state;
+mod timer_queue;
+
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Instant;
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Registry, Token};
+use slab::Slab;
+
+use crate::engine::scheduler::{Completed, Next, Scheduler};
+use crate::engine::task_state::TaskState;
+use crate::engine::timer_queue::{Deadline, TimerQueue};
+use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+
+/// What ends a wait of the thread that polls.
+const NOTIFIER: Token = Token(usize::MAX);
+
+pub(crate) struct Engine {
+    scheduler: Scheduler<Poller, Arc<Task>>,
+    pub(crate) registry: Registry,
+    notifier: mio::Waker,
+    tasks: Mutex<Tasks>,
+}
+
+/// What a thread has while it polls.
+struct Poller {
+    poll: mio::Poll,
+    events: Events,
+}
+
+#[derive(Default)]
+struct Tasks {
+    /// By token.
+    all: Slab<Arc<Task>>,
+    timers: TimerQueue,
+    /// Somebody polls, until then or for ever.
+    polls_until: Option<Option<Instant>>,
+}
+
+/// One connection, from its acceptance to its end.
+pub(crate) struct Task {
+    pub(crate) engine: Arc<Engine>,
+    token: usize,
+    pub(crate) state: TaskState,
+    /// The last read has taken everything; more is told by the poller.
+    pub(crate) drained: AtomicBool,
+    /// The peer's end was told by the poller.
+    pub(crate) ends: AtomicBool,
+    deadline: Deadline,
+    /// `None` when it is over.
+    future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+}
+
+impl Engine {
+    /// An engine of at most so many threads; the first one runs.
+    pub(crate) fn start(threads: usize) -> io::Result<Arc<Self>> {
+        let poll = mio::Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let notifier = mio::Waker::new(&registry, NOTIFIER)?;
+        let scheduler = Scheduler::new(Poller { poll, events: Events::with_capacity(256) }, threads);
+        let engine = Arc::new(Self { scheduler, registry, notifier, tasks: Mutex::default() });
+        engine.begin(Self::work)?;
+        let watching = engine.begin(|engine| engine.scheduler.watch(|| engine.begin(Self::work).is_ok()));
+        if watching.is_err() && engine.scheduler.stop() {
+            engine.notify();
+        }
+        watching.map(|()| engine)
+    }
+
+    fn begin(self: &Arc<Self>, work: impl FnOnce(&Arc<Self>) + Send + 'static) -> io::Result<()> {
+        let engine = Arc::clone(self);
+        thread::Builder::new().name("wsgi-std".into()).spawn(move || work(&engine)).map(|_| ())
+    }
+
+    /// Has all threads leave, and waits for those that are not with an application.
+    pub(crate) fn stop(&self) {
+        if self.scheduler.stop() {
+            self.notify();
+        }
+        self.scheduler.wait_until_left();
+    }
+
+    /// A task for a socket that is watched from now on.
+    pub(crate) fn watch(self: &Arc<Self>, socket: &impl std::os::fd::AsRawFd) -> io::Result<Arc<Task>> {
+        let mut tasks = lock(&self.tasks);
+        let place = tasks.all.vacant_entry();
+        let task = Arc::new(Task {
+            engine: Arc::clone(self),
+            token: place.key(),
+            state: TaskState::new(),
+            drained: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
+            deadline: Deadline::default(),
+            future: Mutex::default(),
+        });
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(&mut SourceFd(&socket.as_raw_fd()), Token(task.token), both)?;
+        place.insert(Arc::clone(&task));
+        Ok(task)
+    }
+
+    fn work(self: &Arc<Self>) {
+        let mut completed = Completed::Nothing;
+        loop {
+            completed = match self.scheduler.next(completed) {
+                Next::Poll(mut poller) => {
+                    let ready = self.poll(&mut poller);
+                    Completed::Polled(poller, ready)
+                }
+                Next::Run(task) => {
+                    task.run();
+                    Completed::Ran
+                }
+                Next::Exit => return,
+            };
+        }
+    }
+
+    /// Waits until something is ready.
+    fn poll(&self, Poller { poll, events }: &mut Poller) -> Vec<Arc<Task>> {
+        let mut tasks = lock(&self.tasks);
+        let until = tasks.timers.next();
+        tasks.polls_until = Some(until);
+        drop(tasks);
+        let time = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if poll.poll(events, time).is_err() {
+            events.clear();
+        }
+        let mut tasks = lock(&self.tasks);
+        tasks.polls_until = None;
+        let Tasks { all, timers, .. } = &mut *tasks;
+        let called =
+            events.iter().filter_map(|event| all.get(event.token().0).filter(|task| task.sees(event)));
+        let mut ready: Vec<_> = called.cloned().collect();
+        let due = |task: &&Arc<Task>| ready.extend(task.state.call().then(|| Arc::clone(task)));
+        if timers.next().is_some() {
+            timers.expire(Instant::now(), |token| all.get(token), |task| &task.deadline, due);
+        }
+        ready
+    }
+
+    /// Ends the wait of the thread that polls.
+    fn notify(&self) {
+        let _ = self.notifier.wake();
+    }
+}
+
+impl Task {
+    /// Says what the task does; now it is ready.
+    pub(crate) fn begin(self: &Arc<Self>, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        *lock(&self.future) = Some(future);
+        self.add();
+    }
+
+    /// Asks to be run at `deadline`, if not before.
+    pub(crate) fn remind(&self, deadline: Instant) {
+        self.deadline.set(Some(deadline));
+    }
+
+    fn add(self: &Arc<Self>) {
+        if self.engine.scheduler.add(Arc::clone(self)) {
+            self.engine.notify();
+        }
+    }
+
+    /// What the poller tells of its socket. True: it has to be run.
+    fn sees(&self, event: &Event) -> bool {
+        let ends = event.is_read_closed() || event.is_error();
+        if ends {
+            self.ends.store(true, Ordering::Release);
+        }
+        let readable = ends || event.is_readable();
+        if readable {
+            self.drained.store(false, Ordering::Release);
+        }
+        let writable = (ends || event.is_writable()) && self.state.has_room();
+        (readable || writable) && self.state.call()
+    }
+
+    /// Runs it until it waits.
+    fn run(self: &Arc<Self>) {
+        self.state.take();
+        self.deadline.set(None);
+        let waker = Waker::from(Arc::clone(self));
+        let mut future = lock(&self.future);
+        let Some(running) = future.as_mut() else { return };
+        // What panics in an application is caught further inside.
+        let poll = AssertUnwindSafe(|| running.as_mut().poll(&mut Context::from_waker(&waker)));
+        if matches!(catch_unwind(poll), Ok(Poll::Pending)) {
+            drop(future);
+            self.queue_deadline();
+            if !self.state.park() {
+                self.add();
+            }
+        } else {
+            let over = future.take();
+            drop(future);
+            lock(&self.engine.tasks).all.try_remove(self.token);
+            drop(over);
+        }
+    }
+
+    fn queue_deadline(&self) {
+        let Some(deadline) = self.deadline.unqueued() else { return };
+        let mut tasks = lock(&self.engine.tasks);
+        tasks.timers.add(deadline, self.token, &self.deadline);
+        let late = tasks.polls_until.is_some_and(|until| until.is_none_or(|until| deadline < until));
+        drop(tasks);
+        if late {
+            self.engine.notify();
+        }
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        if self.state.call() {
+            self.add();
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The locks of this crate; the model check (`tests/model.rs`) puts loom's in their place. Poisoning is ignored.
+
+use std::sync::PoisonError;
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// Locks `mutex`, poisoned or not.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until somebody notifies `condition`, or for nothing.
+pub(crate) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits, and tells whether it was for all that time.
+pub(crate) fn wait_at_most<'a, T>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, T>,
+    time: Duration,
+) -> (MutexGuard<'a, T>, bool) {
+    let (guard, ended) = condition.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner);
+    (guard, ended.timed_out())
+}

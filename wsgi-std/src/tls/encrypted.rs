@@ -1,0 +1,166 @@
+//! Feature `tls`: a connection of a blocking application, encrypted by rustls.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::mem;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use rustls::{ServerConfig, ServerConnection};
+use wsgi_app::blocking::{Application, Blocking, BlockingTransport, serve_after_handshake};
+use wsgi_app::{ConnectionGuard, Server};
+
+use crate::sync::{Mutex, MutexGuard, lock};
+
+/// Reads of one call that may bring nothing: a client could go on for ever with records that are empty.
+const EMPTY_RECORDS: usize = 1024;
+
+/// Serves one connection, encrypted by `config`.
+pub(crate) async fn serve_encrypted<A: Application>(
+    server: Arc<Server<Blocking<A>>>,
+    guard: ConnectionGuard,
+    transport: impl BlockingTransport,
+    config: Arc<ServerConfig>,
+) {
+    let encrypted = match ServerConnection::new(config) {
+        Ok(tls) => Ok(Encrypted { transport, session: Mutex::new(Session { tls, taken: 0 }) }),
+        Err(error) => Err(io::Error::other(error)),
+    };
+    serve_after_handshake(server, guard, encrypted, Encrypted::shake_hands).await;
+}
+
+/// A [`BlockingTransport`] that carries TLS, over the one that carries its bytes.
+#[derive(Debug)]
+struct Encrypted<T> {
+    transport: T,
+    session: Mutex<Session>,
+}
+
+#[derive(Debug)]
+struct Session {
+    tls: ServerConnection,
+    /// Bytes that rustls has taken, but that are not with the system yet: until then they count as not written, and
+    /// are the first ones of the next write.
+    taken: usize,
+}
+
+impl<T: BlockingTransport> Encrypted<T> {
+    fn shake_hands(&self) -> io::Result<()> {
+        let mut session = self.session();
+        while session.tls.is_handshaking() {
+            if session.tls.complete_io(&mut Bare(&self.transport))? == (0, 0) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        // In TLS 1.2 the client waits for its last words.
+        session.send(&self.transport)
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        lock(&self.session)
+    }
+}
+
+impl Session {
+    /// Sends what rustls has to send.
+    fn send(&mut self, transport: &impl BlockingTransport) -> io::Result<()> {
+        while self.tls.wants_write() {
+            if self.tls.write_tls(&mut Bare(transport))? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
+    fn is_readable(&self) -> bool {
+        // It wants nothing more to read when it has plaintext, or the end.
+        self.transport.is_readable() || !self.session().tls.wants_read()
+    }
+
+    fn read(&self, space: &mut [u8]) -> io::Result<usize> {
+        let mut session = self.session();
+        for _ in 0..EMPTY_RECORDS {
+            match session.tls.reader().read(space) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            session.tls.read_tls(&mut Bare(&self.transport))?;
+            // An answer of TLS itself goes with the next write. Here it would use up room that a write waits for, and
+            // nobody would tell that there is some.
+            if let Err(error) = session.tls.process_new_packets() {
+                // The alert that tells why it ends.
+                let _ = session.send(&self.transport);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the client sends records without content"))
+    }
+
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut session = self.session();
+        if session.taken == 0 {
+            // What is left of an answer of TLS itself goes first, so that rustls has room.
+            session.send(&self.transport)?;
+            session.taken = session.tls.writer().write_vectored(slices)?;
+        }
+        session.send(&self.transport)?;
+        Ok(mem::take(&mut session.taken))
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        let mut session = self.session();
+        // A second time it does nothing.
+        session.tls.send_close_notify();
+        session.send(&self.transport)?;
+        self.transport.shutdown()
+    }
+
+    fn cut(&self) {
+        self.transport.cut();
+    }
+
+    fn leave(&self) {
+        self.transport.leave();
+    }
+
+    fn remind(&self, deadline: Instant) {
+        self.transport.remind(deadline);
+    }
+
+    fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<()> {
+        // Another thread may have received more than it wanted to have.
+        if read && !self.session().tls.wants_read() {
+            return Ok(());
+        }
+        self.transport.wait(read, write, deadline)
+    }
+
+    fn waker(&self) -> Waker {
+        self.transport.waker()
+    }
+}
+
+/// The transport below, as rustls reads and writes it.
+struct Bare<'w, T>(&'w T);
+
+impl<T: BlockingTransport> Read for Bare<'_, T> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        self.0.read(space)
+    }
+}
+
+impl<T: BlockingTransport> Write for Bare<'_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! Whether a listener speaks TLS; with the feature `tls` it can.
+
+#[cfg(feature = "tls")]
+mod encrypted;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use wsgi_app::blocking::{Application, Blocking, BlockingTransport, serve};
+use wsgi_app::{ConnectionGuard, Server};
+
+#[cfg(feature = "tls")]
+use crate::tls::encrypted::serve_encrypted;
+
+/// How the connections of a listener are encrypted. Without the feature `tls` they are not.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    #[cfg(feature = "tls")]
+    config: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Tls {
+    /// Encrypted by rustls.
+    #[cfg(feature = "tls")]
+    pub fn new(config: Arc<rustls::ServerConfig>) -> Self {
+        Self { config: Some(config) }
+    }
+
+    /// Whether they are encrypted.
+    pub fn is_on(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.config.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    /// Serves one connection until it ends, after the handshake if there is one.
+    pub fn serve<A: Application>(
+        self,
+        server: Arc<Server<Blocking<A>>>,
+        guard: ConnectionGuard,
+        transport: impl BlockingTransport,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        #[cfg(feature = "tls")]
+        if let Some(config) = self.config {
+            return Box::pin(serve_encrypted(server, guard, transport, config));
+        }
+        Box::pin(serve(server, guard, transport))
+    }
+}

@@ -1,0 +1,391 @@
+//! The scheduler and the task states of the engine under every interleaving. To run it:
+//! `RUSTFLAGS="--cfg loom" cargo test -p wsgi-std --release --test model`, or `cargo xtask model`.
+//!
+//! The two sources are compiled once more, with loom's locks and atomics. A thread that loom finds waiting for ever is a
+//! lost wake-up. Time is not modelled: a tick may be over at any moment, and a thread without work gets tired at once or
+//! never, whichever the test says.
+#![cfg(loom)]
+
+#[path = "../src/engine/scheduler.rs"]
+mod scheduler;
+#[path = "model/sync.rs"]
+mod sync;
+#[path = "../src/engine/task_state.rs"]
+#[allow(unreachable_pub, reason = "it is public in the crate")]
+mod task_state;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use loom::model::Builder;
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+
+use scheduler::{Completed, Next, Scheduler};
+use sync::TIRED;
+use task_state::TaskState;
+
+/// Tries all interleavings with at most so many switches away from a thread that could go on, and counts them.
+#[allow(clippy::print_stdout, reason = "the figure is what somebody runs it for")]
+fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let tried = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&tried);
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    println!("{name}: {} interleavings", tried.load(Ordering::Relaxed));
+}
+
+/// The only poller.
+struct Poller;
+
+/// A server without sockets: tasks are numbers.
+struct World {
+    scheduler: Scheduler<Poller, usize>,
+    states: Vec<TaskState>,
+    /// What the system has to tell the poller: that it is notified, and events of tasks.
+    kernel: Mutex<(bool, VecDeque<usize>)>,
+    told: Condvar,
+    polled: AtomicBool,
+    /// How often each task was run.
+    runs: Mutex<Vec<usize>>,
+    ran: Condvar,
+    begun: AtomicUsize,
+    /// What a task does.
+    act: fn(&World, usize),
+    /// Whether more threads can begin.
+    grows: bool,
+}
+
+impl World {
+    fn new(most: usize, tasks: usize, grows: bool, act: fn(&World, usize)) -> Arc<Self> {
+        Arc::new(Self {
+            scheduler: Scheduler::new(Poller, most),
+            states: (0..tasks).map(|_| TaskState::new()).collect(),
+            kernel: Mutex::default(),
+            told: Condvar::new(),
+            polled: AtomicBool::new(false),
+            runs: Mutex::new(vec![0; tasks]),
+            ran: Condvar::new(),
+            begun: AtomicUsize::new(0),
+            act,
+            grows,
+        })
+    }
+
+    /// The first thread and the watcher.
+    fn start(self: &Arc<Self>) {
+        assert!(self.begin());
+        let world = Arc::clone(self);
+        thread::spawn(move || world.scheduler.watch(|| world.grows && world.begin()));
+    }
+
+    fn begin(self: &Arc<Self>) -> bool {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let world = Arc::clone(self);
+        thread::spawn(move || world.work());
+        true
+    }
+
+    fn work(&self) {
+        let mut completed = Completed::Nothing;
+        loop {
+            completed = match self.scheduler.next(completed) {
+                Next::Poll(poller) => {
+                    let ready = self.poll();
+                    Completed::Polled(poller, ready)
+                }
+                Next::Run(task) => {
+                    self.run(task);
+                    Completed::Ran
+                }
+                Next::Exit => return,
+            };
+        }
+    }
+
+    fn poll(&self) -> Vec<usize> {
+        assert!(!self.polled.swap(true, Ordering::SeqCst), "two threads poll");
+        let mut kernel = self.kernel.lock().unwrap();
+        while !kernel.0 && kernel.1.is_empty() {
+            kernel = self.told.wait(kernel).unwrap();
+        }
+        kernel.0 = false;
+        let events = std::mem::take(&mut kernel.1);
+        drop(kernel);
+        let ready = events.into_iter().filter(|task| self.states[*task].call()).collect();
+        self.polled.store(false, Ordering::SeqCst);
+        ready
+    }
+
+    fn run(&self, task: usize) {
+        self.states[task].take();
+        (self.act)(self, task);
+        self.runs.lock().unwrap()[task] += 1;
+        self.ran.notify_all();
+        if !self.states[task].park() {
+            self.add(task);
+        }
+    }
+
+    fn notify(&self) {
+        self.kernel.lock().unwrap().0 = true;
+        self.told.notify_all();
+    }
+
+    /// The system tells that a task's socket is ready.
+    fn event(&self, task: usize) {
+        self.kernel.lock().unwrap().1.push_back(task);
+        self.told.notify_all();
+    }
+
+    /// Adds a task to the scheduler, as its waker does.
+    fn add(&self, task: usize) {
+        if self.scheduler.add(task) {
+            self.notify();
+        }
+    }
+
+    fn call(&self, task: usize) {
+        if self.states[task].call() {
+            self.add(task);
+        }
+    }
+
+    fn wait_for_runs(&self, task: usize, count: usize) {
+        let mut runs = self.runs.lock().unwrap();
+        while runs[task] < count {
+            runs = self.ran.wait(runs).unwrap();
+        }
+    }
+
+    fn stop(&self) {
+        if self.scheduler.stop() {
+            self.notify();
+        }
+        self.scheduler.wait_until_left();
+    }
+}
+
+#[test]
+fn what_is_added_is_run_whatever_the_threads_do_and_stop_reaches_all() {
+    check(3, || {
+        let world = World::new(1, 2, true, |_, _| {});
+        world.start();
+        world.add(0);
+        world.add(1);
+        world.wait_for_runs(0, 1);
+        world.wait_for_runs(1, 1);
+        world.stop();
+    });
+}
+
+#[test]
+fn a_stop_at_any_moment_reaches_all() {
+    check(3, || {
+        let world = World::new(2, 1, true, |_, _| {});
+        world.start();
+        world.add(0);
+        world.stop();
+    });
+}
+
+/// The first task waits for the second one.
+fn wait_for_the_other(world: &World, task: usize) {
+    if task == 0 {
+        world.wait_for_runs(1, 1);
+    }
+}
+
+#[test]
+fn a_thread_that_stays_away_holds_up_nobody() {
+    check(2, || {
+        let world = World::new(2, 2, true, wait_for_the_other);
+        world.start();
+        world.add(0);
+        world.add(1);
+        world.wait_for_runs(0, 1);
+        world.stop();
+    });
+}
+
+#[test]
+fn a_spare_thread_joins_in_again() {
+    check(1, || {
+        let world = World::new(2, 2, true, |world, task| {
+            if task == 0 {
+                let before = world.runs.lock().unwrap()[0];
+                world.wait_for_runs(1, before + 1);
+            }
+        });
+        world.start();
+        world.add(0);
+        world.add(1);
+        world.wait_for_runs(0, 1);
+        world.call(0);
+        world.call(1);
+        world.wait_for_runs(0, 2);
+        world.stop();
+    });
+}
+
+#[test]
+fn threads_that_leave_when_they_are_tired_are_replaced() {
+    check(1, || {
+        TIRED.set(true);
+        let world = World::new(3, 2, true, wait_for_the_other);
+        world.start();
+        world.add(0);
+        world.add(1);
+        world.wait_for_runs(0, 1);
+        world.stop();
+        TIRED.set(false);
+    });
+}
+
+#[test]
+fn without_more_threads_the_work_waits_and_goes_on() {
+    check(2, || {
+        let world = World::new(2, 2, false, |_, _| {});
+        world.start();
+        world.add(0);
+        world.add(1);
+        world.wait_for_runs(0, 1);
+        world.wait_for_runs(1, 1);
+        world.stop();
+        assert_eq!(world.begun.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn events_are_seen_while_a_thread_is_with_their_task() {
+    // The bytes that have come in.
+    loom::lazy_static! {
+        static ref CAME: AtomicUsize = AtomicUsize::new(0);
+        static ref READ: AtomicUsize = AtomicUsize::new(0);
+    }
+    check(2, || {
+        let world = World::new(1, 1, true, |_, _| {
+            READ.fetch_add(CAME.swap(0, Ordering::SeqCst), Ordering::SeqCst);
+        });
+        world.start();
+        world.add(0);
+        for _ in 0..2 {
+            CAME.fetch_add(1, Ordering::SeqCst);
+            world.event(0);
+        }
+        let mut runs = world.runs.lock().unwrap();
+        while READ.load(Ordering::SeqCst) < 2 {
+            runs = world.ran.wait(runs).unwrap();
+        }
+        drop(runs);
+        world.stop();
+    });
+}
+
+/// One task, a queue instead of the scheduler, and one thread that runs it.
+struct OneTask {
+    state: TaskState,
+    queue: Mutex<usize>,
+    queued: Condvar,
+    with: AtomicBool,
+}
+
+impl OneTask {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: TaskState::new(),
+            queue: Mutex::new(1),
+            queued: Condvar::new(),
+            with: AtomicBool::new(false),
+        })
+    }
+
+    fn call(&self) {
+        if self.state.call() {
+            self.put();
+        }
+    }
+
+    fn put(&self) {
+        *self.queue.lock().unwrap() += 1;
+        self.queued.notify_one();
+    }
+
+    /// Takes it whenever it is queued, and parks it, until `act` is content.
+    fn work(&self, act: impl Fn(&TaskState) -> bool) {
+        loop {
+            let mut queue = self.queue.lock().unwrap();
+            while *queue == 0 {
+                queue = self.queued.wait(queue).unwrap();
+            }
+            *queue -= 1;
+            assert_eq!(*queue, 0, "queued twice");
+            drop(queue);
+            assert!(!self.with.swap(true, Ordering::SeqCst), "taken twice");
+            self.state.take();
+            let content = act(&self.state);
+            self.with.store(false, Ordering::SeqCst);
+            if !self.state.park() {
+                self.put();
+            }
+            if content {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn no_call_is_lost_and_no_task_taken_twice() {
+    check(3, || {
+        let (task, came) = (OneTask::new(), Arc::new(AtomicUsize::new(0)));
+        let callers: Vec<_> = (0..2)
+            .map(|_| {
+                let (task, came) = (Arc::clone(&task), Arc::clone(&came));
+                thread::spawn(move || {
+                    came.fetch_add(1, Ordering::Relaxed);
+                    task.call();
+                })
+            })
+            .collect();
+        let read = AtomicUsize::new(0);
+        task.work(|_| {
+            let now = came.swap(0, Ordering::Relaxed);
+            read.fetch_add(now, Ordering::Relaxed) + now == 2
+        });
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+    });
+}
+
+#[test]
+fn room_that_comes_just_after_a_write_found_none_is_noticed() {
+    check(4, || {
+        // The system's own lock decides whether there was room; only one who found none is told.
+        let (task, room) = (OneTask::new(), Arc::new(Mutex::new(false)));
+        let peer = {
+            let (task, room) = (Arc::clone(&task), Arc::clone(&room));
+            thread::spawn(move || {
+                *room.lock().unwrap() = true;
+                if task.state.has_room() {
+                    task.call();
+                }
+            })
+        };
+        task.work(|state| {
+            state.write_begins();
+            let written = std::mem::take(&mut *room.lock().unwrap());
+            if written {
+                state.all_written();
+            }
+            written
+        });
+        peer.join().unwrap();
+    });
+}
