@@ -40,6 +40,7 @@ pub use application::upgrade::Stream;
 pub use connection::handshake::serve_after_handshake;
 pub use connection::serve_connection;
 pub use context::log::{Log, LogEntry};
+pub use context::runtime::{Clock, Runtime};
 pub use exchange::error::{Error, InputError, Result};
 pub use io::transport::Transport;
 pub use registry::{ConnectionGuard, Report, ServerHandle};

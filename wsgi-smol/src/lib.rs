@@ -67,9 +67,21 @@ impl<A: Application> Server<A> {
     /// listener.
     pub async fn serve(self) -> io::Result<Report> {
         let (listeners, application, options, handle, pool) = self.settle();
-        let server = wsgi_app::Server::new(options, &handle, application)?;
+        let runtime = Runtime::default().descriptor_limit(descriptor_limit());
+        let server = wsgi_app::Server::with_runtime(options, &handle, application, runtime)?;
         let start = |accepted: Accepted| accepted.spawn(&server, pool.as_deref());
         let bound_addr = |listener: &Listener| listener.bound_addr.clone();
         server.run(&handle, listeners, bound_addr, Listener::poll_accept, start, Timer::after).await
     }
+}
+
+/// How many descriptors this process may have open.
+fn descriptor_limit() -> Option<usize> {
+    #[cfg(unix)]
+    {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+        Some(usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+    #[cfg(not(unix))]
+    None
 }

@@ -7,6 +7,8 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+#[cfg(unix)]
+use std::time::Duration;
 use std::time::Instant;
 
 use smol::io::{AsyncRead, AsyncWrite};
@@ -24,6 +26,10 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         Poll::Ready(Ok(()))
     }
 
+    /// Has the connection end with a reset when the stream is dropped: what was sent must not look complete. Nothing is
+    /// done where that is not possible.
+    fn reset(&mut self) {}
+
     /// Closes our half; the other may go on.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(self).poll_close(context)
@@ -33,10 +39,15 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + ?Sized + 'static> Duplex for Box<S> {}
 
 macro_rules! socket {
-    ($socket:ty) => {
+    ($socket:ty, $reset:expr) => {
         impl Duplex for Async<$socket> {
             fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
                 (*self).poll_readable(context)
+            }
+
+            fn reset(&mut self) {
+                let reset: fn(&$socket) = $reset;
+                reset(self.get_ref());
             }
 
             fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -46,9 +57,16 @@ macro_rules! socket {
     };
 }
 
-socket!(TcpStream);
 #[cfg(unix)]
-socket!(UnixStream);
+socket!(TcpStream, |stream| {
+    // If it fails, the connection is gone already.
+    let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+});
+#[cfg(not(unix))]
+socket!(TcpStream, |_| {});
+// There is no reset on unix sockets.
+#[cfg(unix)]
+socket!(UnixStream, |_| {});
 
 /// A stream, and the one timer of its connection.
 pub(crate) struct Socket<S> {
@@ -101,6 +119,11 @@ impl<S: Duplex> Transport for Socket<S> {
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_shutdown(context)
+    }
+
+    fn poll_abort(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.reset();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {

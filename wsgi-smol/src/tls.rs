@@ -22,6 +22,10 @@ pub(crate) async fn open<S: Duplex>(stream: S, acceptor: Option<Acceptor>) -> io
 
 #[cfg(feature = "tls")]
 impl<S: Duplex> Duplex for futures_rustls::server::TlsStream<S> {
+    fn reset(&mut self) {
+        self.get_mut().0.reset();
+    }
+
     fn poll_readable(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
         let (stream, session) = self.get_mut();
         // Plaintext that rustls has already: the stream would not tell of it.

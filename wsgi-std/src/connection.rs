@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use rustix::event::{PollFd, PollFlags};
@@ -69,6 +69,11 @@ impl BlockingTransport for Connection {
 
     fn shutdown(&self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)
+    }
+
+    fn reset(&self) {
+        // If it fails, the connection is gone already. There is no reset on unix sockets.
+        let _ = self.socket.set_linger(Some(Duration::ZERO));
     }
 
     fn cut(&self) {

@@ -84,7 +84,8 @@ impl<A: Application> Server<A> {
         if threads == Some(0) {
             return Err(OptionError::new(option, 0, "1 or more").into());
         }
-        let server = wsgi_app::Server::new(options, &handle, Blocking(application))?;
+        let runtime = Runtime::default().descriptor_limit(descriptor_limit());
+        let server = wsgi_app::Server::with_runtime(options, &handle, Blocking(application), runtime)?;
         listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;
         // By default one more, which polls.
         let threads = threads.unwrap_or_else(|| server.max_size().saturating_add(1));
@@ -104,4 +105,10 @@ impl<A: Application> Server<A> {
         engine.stop();
         ended
     }
+}
+
+/// How many descriptors this process may have open.
+fn descriptor_limit() -> Option<usize> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+    Some(usize::try_from(limit).unwrap_or(usize::MAX))
 }

@@ -25,6 +25,7 @@ mod socket;
 mod tls;
 
 use std::io;
+use std::time::Instant;
 
 use listener::Accepted;
 pub use listener::Listener;
@@ -57,10 +58,32 @@ impl<A: Application> Server<A> {
     /// listener.
     pub async fn serve(self) -> io::Result<Report> {
         let (listeners, application, options, handle, pool) = self.settle();
-        let server = wsgi_app::Server::new(options, &handle, application)?;
+        let runtime = Runtime::default().clock(TokioClock).descriptor_limit(descriptor_limit());
+        let server = wsgi_app::Server::with_runtime(options, &handle, application, runtime)?;
         let start = |accepted: Accepted| accepted.spawn(&server, pool.as_ref());
         server
             .run(&handle, listeners, Listener::bound_addr, Listener::poll_accept, start, tokio::time::sleep)
             .await
+    }
+}
+
+/// How many descriptors this process may have open.
+fn descriptor_limit() -> Option<usize> {
+    #[cfg(unix)]
+    {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+        Some(usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// The clock of tokio's timers, which a test can pause.
+#[derive(Debug)]
+struct TokioClock;
+
+impl Clock for TokioClock {
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
     }
 }

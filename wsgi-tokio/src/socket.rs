@@ -2,9 +2,9 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice, Read};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -36,6 +36,9 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    /// Has the system reset the connection when it is closed, where there is such a thing.
+    fn reset(&self) {}
+
     /// Writes without waiting, where that is possible.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let _ = bytes;
@@ -44,7 +47,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 }
 
 macro_rules! stream {
-    ($socket:ty) => {
+    ($socket:ty, $reset:expr) => {
         impl Stream for $socket {
             fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Self::poll_read_ready(self, context)
@@ -54,6 +57,11 @@ macro_rules! stream {
                 (&*SockRef::from(&*self)).read(space)
             }
 
+            fn reset(&self) {
+                let reset: fn(&Self) = $reset;
+                reset(self);
+            }
+
             fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
                 Self::try_write(self, bytes)
             }
@@ -61,9 +69,11 @@ macro_rules! stream {
     };
 }
 
-stream!(TcpStream);
+// If it fails, the connection is gone already.
+stream!(TcpStream, |stream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))));
+// There is no reset on unix sockets.
 #[cfg(unix)]
-stream!(UnixStream);
+stream!(UnixStream, |_| {});
 
 impl<S: Stream> Transport for Socket<S> {
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -106,6 +116,16 @@ impl<S: Stream> Transport for Socket<S> {
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_abort(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.reset();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_yield(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // The first poll has tokio wake this task after its I/O driver has run; there is nothing to keep for that.
+        pin!(tokio::task::yield_now()).poll(context)
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {

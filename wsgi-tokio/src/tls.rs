@@ -78,6 +78,11 @@ mod rustls {
             }
         }
 
+        /// Dropping it sends no `close_notify` either.
+        fn reset(&self) {
+            self.get_ref().0.reset();
+        }
+
         fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
             let (stream, session) = self.get_mut();
             while session.wants_read() && session.read_tls(&mut Now(stream))? > 0 {

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use wsgi_proto::{Event, Io};
+use wsgi_proto::Io;
 
-use crate::connection::apply;
+use crate::connection::pump::{Pumped, pump};
 use crate::connection::transfer::Transfer;
 use crate::exchange::handle::Handle;
 use crate::exchange::shared::WakeList;
@@ -40,29 +40,24 @@ impl Handle {
         }
     }
 
-    /// Does what the machine waits for, as far as that can be done at once. `Some`: nothing, and what it waits for.
+    /// Moves the connection on as far as that is possible at once. `Some`: what the machine waits for, if the application
+    /// has nothing to learn meanwhile.
     fn move_bytes(&self, transport: &Arc<dyn BlockingTransport>, context: &mut Context<'_>) -> Option<Io> {
         let mut transfer = Transfer::new(Polled(Arc::clone(transport)), Arc::clone(self.server_context()));
         transfer.read_clocks();
         let mut wake_list = WakeList::default();
         let mut inner = self.lock();
-        let mut moved = inner.has_expired(transfer.now);
-        let io = loop {
-            apply(&mut inner);
-            match inner.machine.poll(transfer.now) {
-                Event::Io(io) if transfer.move_bytes(&mut inner, io, false, context) => moved = true,
-                Event::Io(io) => {
-                    inner.expect(io);
-                    break io;
-                }
-                Event::TakenOver if transfer.hand_over(&mut inner) => moved = true,
-                _ => break Io::default(),
-            }
-        };
-        if moved {
+        let pumped = pump(&mut inner, &mut transfer, false, context);
+        if inner.take_notice() {
             inner.wake_application(context, &mut wake_list);
             inner.touch(&mut wake_list);
+            return None;
         }
-        (!moved).then_some(io)
+        match pumped {
+            Pumped::Waits(io) => Some(io),
+            Pumped::Event(_) => Some(Io::default()),
+            // A thread has its own turn.
+            Pumped::Spent => None,
+        }
     }
 }

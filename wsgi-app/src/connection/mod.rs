@@ -1,23 +1,25 @@
 //! Runs one connection: the machine says what to do, the transport does it, the application is asked in between.
 
 pub(crate) mod handshake;
+pub(crate) mod pump;
 mod request;
 pub(crate) mod transfer;
 
 use std::future::poll_fn;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
-use wsgi_proto::{Event, Io, Lost};
+use wsgi_proto::{Event, Io};
 
 use crate::application::Application;
 use crate::application::environ::Environ;
+use crate::connection::pump::{Pumped, apply, pump};
 use crate::connection::request::{end_response, leave, poll_response, respond, settle};
 use crate::connection::transfer::Transfer;
 use crate::exchange::handle::Handle;
-use crate::exchange::shared::{Directive, Inner, WakeList};
+use crate::exchange::shared::{Directive, WakeList};
 use crate::io::transport::Transport;
 use crate::registry::ConnectionGuard;
 use crate::server::Server;
@@ -59,7 +61,8 @@ pub async fn serve_connection<A: Application>(
                 }
             }
             Event::Done => driver.settle(current.take()),
-            Event::ShutdownWrite | Event::Abort => poll_fn(|context| driver.poll_shutdown(context)).await,
+            Event::ShutdownWrite => poll_fn(|context| driver.poll_shutdown(context)).await,
+            Event::Abort => poll_fn(|context| driver.poll_abort(context)).await,
             Event::TakenOver => {
                 driver.settle(current.take());
                 driver.rest();
@@ -112,10 +115,10 @@ impl<T: Transport> Driver<T> {
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
         let Self { transfer, guard, woken, stale, resting, .. } = self;
         // The clocks are read once a wake-up, and after an application, which may have taken its time.
-        if std::mem::take(stale) {
+        if mem::take(stale) {
             transfer.read_clocks();
         }
-        let mut fresh = std::mem::take(woken);
+        let mut fresh = mem::take(woken);
         let mut wake_list = WakeList::default();
         let mut inner = guard.shared.lock();
         let touched = inner.awake();
@@ -124,67 +127,39 @@ impl<T: Transport> Driver<T> {
         let rested = resting.take().filter(|_| !touched);
         if let Some(io) = rested {
             // The machine would say the same again.
-            transfer.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context);
+            transfer.move_bytes(&mut inner, io, mem::take(&mut fresh), context);
         }
-        loop {
-            apply(&mut inner);
-            let io = match inner.machine.poll(transfer.now) {
-                Event::Io(io) => io,
-                event => {
+        let io = match pump(&mut inner, transfer, fresh, context) {
+            Pumped::Event(event) => {
+                if event == Event::TakenOver {
                     // A task that outlives the application may be about to fetch the stream.
-                    if event == Event::TakenOver && transfer.hand_over(&mut inner) {
-                        inner.wake_application(context, &mut wake_list);
-                    }
-                    return Poll::Ready(event);
+                    inner.wake_application(context, &mut wake_list);
                 }
-            };
-            if transfer.is_spent() {
+                return Poll::Ready(event);
+            }
+            Pumped::Spent => {
                 (*woken, *stale) = (true, true);
                 return transfer.give_way(&mut inner, context);
             }
-            if transfer.move_bytes(&mut inner, io, std::mem::take(&mut fresh), context) {
-                continue;
-            }
-            let waits = inner.machine.awaits_request();
-            let ends = match inner.directive {
-                Directive::Leave => waits,
-                Directive::Finish => !inner.machine.is_busy(),
-                Directive::Serve | Directive::Abort => false,
-            };
-            if ends {
-                if transfer.read_last(&mut inner, context) {
-                    continue;
-                }
-                // It was read once more, and no request came of it.
-                match inner.directive {
-                    Directive::Leave => {
-                        inner.machine.leave();
-                        inner.waits_since = None;
-                    }
-                    _ => inner.machine.shutdown(),
-                }
-                if inner.machine.poll(transfer.now) != Event::Io(io) {
-                    continue;
-                }
-            }
-            let waits = inner.machine.awaits_request();
-            if waits {
-                inner.waits_since.get_or_insert(transfer.now.instant);
-            } else {
-                inner.waits_since = None;
-            }
-            if let Some(buffers) = inner.machine.rest() {
-                guard.shared.server_context.buffers.give_back(buffers);
-            }
-            transfer.sleep(&mut inner, context);
-            (*woken, *stale) = (true, true);
-            *resting = Some(io).filter(|io| io.deadline.is_none());
-            drop(inner);
-            if waits && guard.registry.is_crowded() {
-                guard.registry.look_for_room();
-            }
-            return Poll::Pending;
+            Pumped::Waits(io) => io,
+        };
+        let waits = inner.machine.awaits_request();
+        if waits {
+            inner.waits_since.get_or_insert(transfer.now.instant);
+        } else {
+            inner.waits_since = None;
         }
+        if let Some(buffers) = inner.machine.rest() {
+            guard.shared.server_context.buffers.give_back(buffers);
+        }
+        transfer.sleep(&mut inner, context);
+        (*woken, *stale) = (true, true);
+        *resting = Some(io).filter(|io| io.deadline.is_none());
+        drop(inner);
+        if waits && guard.registry.is_crowded() {
+            guard.registry.look_for_room();
+        }
+        Poll::Pending
     }
 
     /// Polls the application, and moves bytes while it waits. `None`: the server stops and does not wait for it.
@@ -193,7 +168,7 @@ impl<T: Transport> Driver<T> {
         context: &mut Context<'_>,
         mut application: impl FnMut(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<Option<R>> {
-        if std::mem::take(&mut self.stale) {
+        if mem::take(&mut self.stale) {
             self.wake_up(context);
         }
         loop {
@@ -206,32 +181,19 @@ impl<T: Transport> Driver<T> {
             let mut wake_list = WakeList::default();
             let mut inner = guard.shared.lock();
             inner.awake();
-            let mut moved = inner.has_expired(transfer.now);
-            loop {
-                apply(&mut inner);
-                if inner.directive == Directive::Abort {
-                    return Poll::Ready(None);
-                }
-                match inner.machine.poll(transfer.now) {
-                    Event::Io(io) if !transfer.is_spent() => {
-                        if !transfer.move_bytes(&mut inner, io, false, context) {
-                            inner.expect(io);
-                            break;
-                        }
-                        moved = true;
-                    }
-                    Event::TakenOver if transfer.hand_over(&mut inner) => moved = true,
-                    _ => break,
-                }
+            let pumped = pump(&mut inner, transfer, false, context);
+            if inner.directive == Directive::Abort {
+                return Poll::Ready(None);
             }
-            if moved {
+            let noticed = inner.take_notice();
+            if noticed {
                 inner.wake_application(context, &mut wake_list);
             }
-            if transfer.is_spent() {
+            if matches!(pumped, Pumped::Spent) {
                 *stale = true;
                 return transfer.give_way(&mut inner, context);
             }
-            if !moved {
+            if !noticed {
                 transfer.sleep(&mut inner, context);
                 *stale = true;
                 return Poll::Pending;
@@ -239,8 +201,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// The task slept during an exchange: the machine learns the time before the application is asked, and whoever
-    /// waits for a deadline that has passed is woken.
+    /// The task slept during an exchange: the machine learns the time before the application is asked.
     fn wake_up(&mut self, context: &mut Context<'_>) {
         let Self { transfer, guard, .. } = self;
         transfer.read_clocks();
@@ -248,7 +209,7 @@ impl<T: Transport> Driver<T> {
         let mut inner = guard.shared.lock();
         inner.awake();
         inner.machine.poll(transfer.now);
-        if inner.has_expired(transfer.now) {
+        if inner.take_notice() {
             inner.wake_application(context, &mut wake_list);
         }
     }
@@ -305,9 +266,10 @@ impl<T: Transport> Driver<T> {
             }
             inner.sleep(context);
             drop(inner);
-            match server_context.clock.deadline(now.instant.after(server_context.config.linger_timeout)) {
+            let clock = &server_context.clock;
+            match clock.deadline(now.instant.after(server_context.config.linger_timeout)) {
                 // A transport may leave it to us to compare the clock.
-                Some(deadline) if deadline <= Instant::now() => {}
+                Some(deadline) if deadline <= clock.monotonic() => {}
                 Some(deadline) => ready!(transport.poll_deadline(context, deadline)),
                 None => return Poll::Pending,
             }
@@ -315,16 +277,14 @@ impl<T: Transport> Driver<T> {
         self.guard.shared.lock().machine.write_closed();
         Poll::Ready(())
     }
-}
 
-/// Carries out what the server wants of this connection, as far as it is time for it.
-pub(crate) fn apply(inner: &mut Inner) {
-    match inner.directive {
-        Directive::Serve => {}
-        // It leaves already.
-        Directive::Leave if !inner.machine.awaits_request() => inner.directive = Directive::Serve,
-        Directive::Finish if inner.machine.is_busy() => inner.machine.shutdown(),
-        Directive::Leave | Directive::Finish => {}
-        Directive::Abort => inner.machine.lost(Lost::Aborted),
+    /// Has the transport end with a reset when it is dropped, which is next.
+    fn poll_abort(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(transport) = &mut self.transfer.transport {
+            // If it cannot be reset, it is closed at least.
+            let _ = ready!(transport.poll_abort(context));
+        }
+        self.guard.shared.lock().machine.write_closed();
+        Poll::Ready(())
     }
 }

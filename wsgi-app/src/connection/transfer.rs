@@ -47,10 +47,14 @@ impl<T: Transport> Transfer<T> {
         self.budget = self.budget.saturating_sub(1 + (bytes / BYTES_A_MOVE) as u32);
     }
 
-    /// Lets the other connections run, and comes back at once.
+    /// Lets the other connections run, and comes back after them.
     pub(crate) fn give_way<R>(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> Poll<R> {
         self.sleep(inner, context);
-        context.waker().wake_by_ref();
+        let yielded =
+            self.transport.as_mut().map_or(Poll::Ready(()), |transport| transport.poll_yield(context));
+        if yielded.is_ready() {
+            context.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 
@@ -60,11 +64,10 @@ impl<T: Transport> Transfer<T> {
         inner.sleep(context);
     }
 
-    /// Leaves the transport to the application, which has taken the connection over. False: it was done before.
-    pub(crate) fn hand_over(&mut self, inner: &mut Inner) -> bool {
-        match self.transport.take() {
-            Some(transport) => inner.hand_over(transport),
-            None => false,
+    /// Leaves the transport to the application, which has taken the connection over. No effect the second time.
+    pub(crate) fn hand_over(&mut self, inner: &mut Inner) {
+        if let Some(transport) = self.transport.take() {
+            inner.hand_over(transport);
         }
     }
 
@@ -76,13 +79,11 @@ impl<T: Transport> Transfer<T> {
         woken: bool,
         context: &mut Context<'_>,
     ) -> bool {
+        let Some(transport) = &mut self.transport else { return false };
         if io.last_read {
-            if !self.read_last(inner, context) {
-                inner.machine.recv_nothing();
-            }
+            self.read_last(inner, context);
             return true;
         }
-        let Some(transport) = &mut self.transport else { return false };
         if io.write
             && self.taken == 0
             && let Poll::Ready(written) = write(transport, inner, context)
@@ -127,14 +128,16 @@ impl<T: Transport> Transfer<T> {
         false
     }
 
-    /// Looks once more for what the peer has sent, before a connection that waits for a request is closed. False when
-    /// there was nothing.
-    pub(crate) fn read_last(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> bool {
-        let Some(transport) = &mut self.transport else { return false };
-        let Some(space) = space(&self.server_context, inner) else { return false };
-        let Poll::Ready(read) = transport.poll_last_read(context, space) else { return false };
-        self.received(inner, read);
-        true
+    /// Reads once more what has arrived, before a wait for the peer is given up.
+    fn read_last(&mut self, inner: &mut Inner, context: &mut Context<'_>) {
+        let read = match (&mut self.transport, space(&self.server_context, inner)) {
+            (Some(transport), Some(space)) => transport.poll_last_read(context, space),
+            _ => Poll::Pending,
+        };
+        match read {
+            Poll::Ready(read) => self.received(inner, read),
+            Poll::Pending => inner.machine.recv_nothing(),
+        }
     }
 
     fn received(&mut self, inner: &mut Inner, read: io::Result<usize>) {

@@ -1,9 +1,11 @@
 //! Reads the clocks for the machine.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wsgi_proto::Now;
 
+use crate::context::runtime::Clock;
 use crate::sync::{AtomicI64, AtomicU64, Ordering};
 
 /// A time zone's rules change its offset at full quarters of an hour only.
@@ -13,7 +15,9 @@ const ZONE_STEP: i64 = 15 * 60;
 const IN_STEP: u64 = 500_000_000;
 
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct Clocks {
+    /// The system's if there is none.
+    source: Option<Arc<dyn Clock>>,
     origin: Instant,
     /// When the wall clock was read last, on the monotonic one, and what it said then: nanoseconds since 1970 less
     /// nanoseconds since the origin.
@@ -23,22 +27,33 @@ pub(crate) struct Clock {
     zone: AtomicI64,
 }
 
-impl Clock {
-    pub(crate) fn new() -> Self {
-        let clock = Self {
-            origin: Instant::now(),
+impl Clocks {
+    pub(crate) fn new(source: Option<Arc<dyn Clock>>) -> Self {
+        let origin = source.as_ref().map_or_else(Instant::now, |source| source.now());
+        let clocks = Self {
+            source,
+            origin,
             read_at: AtomicU64::new(0),
             offset: AtomicI64::new(0),
             zone: AtomicI64::new(i64::MIN),
         };
-        clock.read_wall_clock(0);
-        clock
+        clocks.read_wall_clock(0);
+        clocks
+    }
+
+    /// The monotonic clock, as runtimes tell it.
+    #[inline]
+    pub(crate) fn monotonic(&self) -> Instant {
+        match &self.source {
+            None => Instant::now(),
+            Some(source) => source.now(),
+        }
     }
 
     /// Both clocks, in UTC.
     pub(crate) fn now(&self) -> Now {
         // 584 years fit.
-        let elapsed = self.origin.elapsed();
+        let elapsed = self.monotonic().saturating_duration_since(self.origin);
         let nanos = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
         if nanos.wrapping_sub(self.read_at.load(Ordering::Relaxed)) > IN_STEP {
             self.read_wall_clock(nanos);
@@ -50,7 +65,8 @@ impl Clock {
 
     #[cold]
     fn read_wall_clock(&self, nanos: u64) {
-        let since_1970 = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        let wall = self.source.as_ref().map_or_else(SystemTime::now, |source| source.wall());
+        let since_1970 = match wall.duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
             Err(before) => -i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX),
         };
@@ -88,10 +104,41 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::{Mutex, lock};
+
+    /// A clock that moves when it is told to.
+    #[derive(Debug)]
+    struct Simulated(Instant, Mutex<Duration>);
+
+    impl Clock for Arc<Simulated> {
+        fn now(&self) -> Instant {
+            self.0 + *lock(&self.1)
+        }
+
+        fn wall(&self) -> SystemTime {
+            UNIX_EPOCH + Duration::from_secs(1_000_000) + *lock(&self.1)
+        }
+    }
+
+    #[test]
+    fn time_is_what_the_runtimes_clock_says() {
+        let source = Arc::new(Simulated(Instant::now(), Mutex::default()));
+        let clocks = Clocks::new(Some(Arc::new(Arc::clone(&source))));
+        assert_eq!((clocks.now().instant.since_origin(), clocks.now().unix), (Duration::ZERO, 1_000_000));
+        for seconds in [1, 3600] {
+            *lock(&source.1) = Duration::from_secs(seconds);
+            let now = clocks.now();
+            assert_eq!(now.instant.since_origin(), Duration::from_secs(seconds));
+            assert_eq!(now.unix, 1_000_000 + seconds as i64);
+            let deadline = clocks.deadline(now.instant.after(Duration::from_secs(5))).expect("it is near");
+            let wait = deadline.duration_since(clocks.monotonic());
+            assert!((Duration::from_secs(5)..Duration::from_secs(6)).contains(&wait), "{wait:?}");
+        }
+    }
 
     #[test]
     fn the_offset_is_remembered_for_a_quarter_of_an_hour() {
-        let clock = Clock::new();
+        let clock = Clocks::new(None);
         for unix in [0, 899, 900, -1, 1_800_000_000] {
             let looked_up = clock.zone_offset(unix);
             assert_eq!(clock.zone_offset(unix), looked_up, "{unix}");

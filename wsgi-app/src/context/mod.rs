@@ -4,6 +4,7 @@ pub(crate) mod buffers;
 pub(crate) mod catch_panic;
 pub(crate) mod clock;
 pub(crate) mod log;
+pub(crate) mod runtime;
 
 use std::fmt;
 use std::io;
@@ -13,13 +14,13 @@ use wsgi_proto::{Address, CloseReason, Config, Head, LogFormat, Lost, Peer, Reco
 
 use crate::context::buffers::BufferPool;
 use crate::context::catch_panic::catch;
-use crate::context::clock::Clock;
+use crate::context::clock::Clocks;
 use crate::context::log::{Log, LogEntry};
 
 /// The part of a server that does not depend on the application.
 pub(crate) struct ServerContext {
     pub(crate) config: Arc<Config>,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Clocks,
     pub(crate) debug: bool,
     /// Stands where a head is no longer needed.
     pub(crate) no_head: Arc<Head>,

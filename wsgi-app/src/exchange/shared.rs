@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Io, Lost, Now, Peer};
+use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Lost, Now, Peer};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
@@ -48,11 +48,11 @@ pub(crate) struct Inner {
     pub(crate) directive: Directive,
     /// Since when the connection waits for a whole request; `None` while the application has one.
     pub(crate) waits_since: Option<Instant>,
-    /// The next deadline of the open exchange. The machine says nothing any more about one that has passed.
-    expires: Option<Instant>,
     /// The transport of a connection that the application has taken over, until it fetches it.
     pub(super) stream: Option<Box<dyn Transport>>,
     handed_over: bool,
+    /// The application has not been told of it yet.
+    stream_came: bool,
     /// Somebody waits for the transport.
     pub(super) fetching: bool,
     /// Bytes of the body that were shown to somebody and not taken yet.
@@ -73,9 +73,9 @@ impl ConnShared {
             serial: 0,
             directive: Directive::Serve,
             waits_since: Some(server_context.clock.now().instant),
-            expires: None,
             stream: None,
             handed_over: false,
+            stream_came: false,
             fetching: false,
             peeked: Bytes::new(),
             read: 0,
@@ -112,8 +112,8 @@ impl ConnShared {
         if directive > inner.directive {
             inner.directive = directive;
         }
-        // A response whose head is not sent yet says `Connection: close`, also if its application never waits.
-        if directive == Directive::Finish && inner.machine.is_busy() {
+        // A response whose head is not sent yet says `Connection: close`, even if its application never waits.
+        if directive == Directive::Finish {
             inner.machine.shutdown();
         }
         inner.touch(&mut wake_list);
@@ -195,28 +195,20 @@ impl Inner {
         self.serial += 1;
         self.peeked.clear();
         self.read = 0;
-        self.expires = None;
     }
 
-    /// Remembers until when a wait of the open exchange may take.
-    pub(crate) fn expect(&mut self, io: Io) {
-        self.expires = io.deadline.map(|(at, _)| at);
+    /// Whether the application has something to learn since this was asked last.
+    pub(crate) fn take_notice(&mut self) -> bool {
+        self.machine.take_notice() | std::mem::take(&mut self.stream_came)
     }
 
-    /// Whether it has taken longer, told once: whoever waits has to be asked again, since nothing else would wake it.
-    pub(crate) fn has_expired(&mut self, now: Now) -> bool {
-        self.expires.take_if(|at| *at <= now.instant).is_some()
-    }
-
-    /// Leaves the transport to the application, which has taken the connection over. False: it has one.
-    pub(crate) fn hand_over(&mut self, transport: impl Transport) -> bool {
-        if std::mem::replace(&mut self.handed_over, true) {
-            return false;
-        }
-        if self.fetching {
+    /// Leaves the transport to the application, which has taken the connection over. Unless it has one already, or
+    /// nobody waits for it, when it closes.
+    pub(crate) fn hand_over(&mut self, transport: impl Transport) {
+        if !std::mem::replace(&mut self.handed_over, true) && self.fetching {
             self.stream = Some(Box::new(transport));
+            self.stream_came = true;
         }
-        true
     }
 
     /// Remembers a task of the application that waits, for bytes to be moved or for the end of the exchange.
@@ -273,8 +265,7 @@ impl Inner {
                 Poll::Ready(Ok(Some(result)))
             }
             Ok(BodyEvent::End(_)) => Poll::Ready(Ok(None)),
-            Ok(BodyEvent::Io(io)) => {
-                self.expect(io);
+            Ok(BodyEvent::Io(_)) => {
                 self.wait(context, wake_list);
                 Poll::Pending
             }

@@ -36,6 +36,9 @@ pub trait BlockingTransport: Send + Sync + 'static {
     /// [`io::ErrorKind::WouldBlock`] when a farewell found no room, and it has to be called again; those of the socket.
     fn shutdown(&self) -> io::Result<()>;
 
+    /// Has the connection end with a reset when its last handle is dropped: what was sent must not look complete.
+    fn reset(&self) {}
+
     /// Ends both halves at once, also for the threads that wait.
     fn cut(&self);
 
@@ -76,6 +79,11 @@ impl<T: BlockingTransport + ?Sized> Transport for Polled<T> {
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         unless_it_blocks(|| self.0.shutdown())
+    }
+
+    fn poll_abort(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.reset();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_deadline(&mut self, _: &mut Context<'_>, deadline: Instant) -> Poll<()> {

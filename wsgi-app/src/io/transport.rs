@@ -35,8 +35,23 @@ pub trait Transport: Send + 'static {
     /// Closes our half; the other may go on. What was written before still arrives.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Ready at `deadline` or later. The last deadline counts; a runtime's timer need not be moved forward, since
-    /// the clock is compared again.
+    /// Has the connection end with a reset when the transport is dropped, which is next: what was sent must not look
+    /// complete. TCP closes with a linger of zero, TLS without its `close_notify`. Where there is no such thing, as on unix
+    /// sockets, nothing is to be done.
+    fn poll_abort(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = context;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Lets the runtime's other tasks, and its I/O, have their turn. Pending: this task is woken after them. Ready: nothing
+    /// special is to be done, and it is woken at once, behind those that are ready.
+    fn poll_yield(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let _ = context;
+        Poll::Ready(())
+    }
+
+    /// Ready at `deadline` or later, by the clock of the [`Runtime`](crate::Runtime) that the server was built with. The
+    /// last deadline counts; a runtime's timer need not be moved forward, since the clock is compared again.
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()>;
 }
 
@@ -63,6 +78,14 @@ impl Transport for Box<dyn Transport> {
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         (**self).poll_shutdown(context)
+    }
+
+    fn poll_abort(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_abort(context)
+    }
+
+    fn poll_yield(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        (**self).poll_yield(context)
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {

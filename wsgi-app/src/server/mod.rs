@@ -17,12 +17,16 @@ use wsgi_proto::Peer;
 
 use crate::context::buffers::BufferPool;
 use crate::context::catch_panic;
-use crate::context::clock::Clock;
+use crate::context::clock::Clocks;
+use crate::context::runtime::Runtime;
 use crate::context::{Remote, ServerContext};
 use crate::exchange::shared::ConnShared;
 use crate::registry::{ConnectionGuard, Registry, Report, ServerHandle};
 use crate::server::accept_error::{AcceptFailure, accept_failure};
 use crate::server::options::{OptionError, Options};
+
+/// Descriptors that are left for what is no connection: listeners, the runtime, the log, files of the application.
+const OTHER_DESCRIPTORS: usize = 32;
 
 /// One running server: the application and what its connections share. Made by an adapter, which accepts connections
 /// and runs [`serve_connection`](crate::serve_connection) for each.
@@ -70,15 +74,25 @@ impl<A> Server<A> {
     /// # Errors
     ///
     /// The first option that is not allowed.
-    pub fn new(
+    pub fn new(options: Options, handle: &ServerHandle, application: A) -> Result<Arc<Self>, OptionError> {
+        Self::with_runtime(options, handle, application, Runtime::default())
+    }
+
+    /// As [`new`](Self::new), on a runtime that has a clock of its own, or says how many descriptors there are.
+    ///
+    /// # Errors
+    ///
+    /// The first option that is not allowed.
+    pub fn with_runtime(
         mut options: Options,
         handle: &ServerHandle,
         application: A,
+        runtime: Runtime,
     ) -> Result<Arc<Self>, OptionError> {
         let format = options.check()?;
         catch_panic::note_places();
         let context = ServerContext {
-            clock: Clock::new(),
+            clock: Clocks::new(runtime.clock),
             debug: options.debug,
             no_head: Arc::default(),
             log: options.take_log(),
@@ -86,11 +100,21 @@ impl<A> Server<A> {
             buffers: BufferPool::default(),
             config: Arc::new(options.config),
         };
+        let room = runtime.descriptor_limit.map(|limit| limit.saturating_sub(OTHER_DESCRIPTORS).max(1));
+        let max_size = room.map_or(options.max_size, |room| room.min(options.max_size));
+        if max_size < options.max_size && options.max_size != usize::MAX {
+            context.info(&format!(
+                "({}) max_size is {max_size} instead of {}: the process may have {} descriptors open (ulimit -n)",
+                std::process::id(),
+                options.max_size,
+                runtime.descriptor_limit.unwrap_or_default()
+            ));
+        }
         Ok(Arc::new(Self {
             application,
             context: Arc::new(context),
             registry: Arc::clone(&handle.registry),
-            max_size: options.max_size,
+            max_size,
             handshake_timeout: options.handshake_timeout,
             graceful_timeout: options.graceful_timeout,
         }))

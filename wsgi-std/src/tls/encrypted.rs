@@ -117,6 +117,10 @@ impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
         self.transport.shutdown()
     }
 
+    fn reset(&self) {
+        self.transport.reset();
+    }
+
     fn cut(&self) {
         self.transport.cut();
     }
