@@ -164,7 +164,7 @@ fn what_another_thread_looks_at_stays_in_its_own_request() {
     let (wrong, right) = ("x".repeat(3000), "right");
     let mut client = Caller::connect(site.address);
     for _ in 0..REQUESTS {
-        client.send(&format!("POST /look HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n{wrong}"));
+        client.send(format!("POST /look HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n{wrong}"));
         client.send("POST /read HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nright");
         assert_eq!(client.answer().text(), "looked at");
         assert_eq!(client.answer().text(), right);
