@@ -1,10 +1,9 @@
-//! The table of raw exchanges, however the bytes are cut. `BLESS=1` writes the answers into the table instead of
-//! comparing them; what is written then has to be read by a person.
+//! The table of raw exchanges over sockets, on every runtime, in the clear and over TLS.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -12,9 +11,8 @@ use wsgi_tests::adapters::{self, Adapter, AsyncStd, Running, Smol, Tls, Tokio};
 #[cfg(unix)]
 use wsgi_tests::blocking;
 use wsgi_tests::client::Line;
-use wsgi_tests::drive::{self, Cut};
 use wsgi_tests::script::Script;
-use wsgi_tests::table::{Afterwards, Answer, Exchange, Table};
+use wsgi_tests::table::{Afterwards, Answer, Exchange, blessing, each};
 use wsgi_tests::wire::{difference, mask_dates};
 use wsgi_tests::{application, client, secure};
 use wsgi_tokio::{Environ, Options, ServerHandle, StartResponse};
@@ -23,88 +21,8 @@ use wsgi_tokio::{Environ, Options, ServerHandle, StartResponse};
 /// an answer. The others are played over sockets, all of them in the clear and over TLS.
 const BEYOND_APPLICATIONS: usize = 5;
 
-/// An exchange longer than this is cut in every place near its ends, and in some of those between.
-const CUT_EVERYWHERE: usize = 1500;
-
-fn blessing() -> bool {
-    std::env::var_os("BLESS").is_some()
-}
-
-fn tables() -> Vec<Table> {
-    Table::all().expect("the files are part of this crate")
-}
-
-/// Complains with every exchange for which `check` says why it is wrong. Several are checked at a time.
-fn each(check: impl Fn(&Exchange) -> Result<(), String> + Sync) {
-    let tables = tables();
-    let all = tables.iter().flat_map(|table| table.exchanges.iter().map(move |exchange| (table, exchange)));
-    let (all, complaints) = (Mutex::new(all), Mutex::new(Vec::new()));
-    let work = || {
-        while let Some((table, exchange)) = next(&all) {
-            if let Err(complaint) = check(exchange) {
-                let complaint = format!("{}: {}\n{complaint}", table.name(), exchange.name);
-                complaints.lock().expect("no check panics").push(complaint);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(work);
-        }
-    });
-    let complaints = complaints.into_inner().expect("no check panics");
-    let (count, text) = (complaints.len(), complaints.join("\n"));
-    assert!(complaints.is_empty(), "{count} exchanges went wrong:\n\n{text}");
-}
-
-fn next<T>(all: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
-    all.lock().expect("no iterator panics").next()
-}
-
-fn compare(exchange: &Exchange, cut: Cut) -> Result<(), String> {
-    let got = drive::answer(exchange, cut).map_err(|error| format!("cut {cut:?}: {error}\n"))?;
-    if got == exchange.answer {
-        return Ok(());
-    }
-    Err(format!("cut {cut:?}:\n{}", difference(&exchange.answer.text(), &got.text())))
-}
-
-#[test]
-fn every_exchange_is_answered_as_written() {
-    if blessing() {
-        for mut table in tables() {
-            for exchange in &mut table.exchanges {
-                let name = exchange.name.clone();
-                exchange.answer =
-                    drive::answer(exchange, Cut::Whole).unwrap_or_else(|error| panic!("{name}: {error}"));
-            }
-            table.write().unwrap();
-        }
-    } else {
-        each(|exchange| compare(exchange, Cut::Whole));
-    }
-}
-
-#[test]
-fn bytes_that_arrive_one_by_one_change_no_answer() {
-    if !blessing() {
-        each(|exchange| compare(exchange, Cut::Bytewise));
-    }
-}
-
-#[test]
-fn no_cut_changes_an_answer() {
-    if blessing() {
-        return;
-    }
-    each(|exchange| {
-        let length: usize = exchange.client.iter().map(Vec::len).sum();
-        let near_an_end = |at: &usize| *at < CUT_EVERYWHERE / 4 || length - at < CUT_EVERYWHERE / 4;
-        (0..=length)
-            .filter(|at| length <= CUT_EVERYWHERE || near_an_end(at) || at % 997 == 0)
-            .try_for_each(|at| compare(exchange, Cut::At(at)))
-    });
-}
+/// An exchange longer than this is not sent byte by byte.
+const LONG: usize = 1500;
 
 /// What the server is told: the settings of the table, in shorter times when the client waits for one to pass.
 fn options(exchange: &Exchange) -> Result<Options, String> {
@@ -197,7 +115,7 @@ fn all_over<L: Line>(start: impl Start, connect: Connect<L>) {
         }
         played.fetch_add(1, Ordering::Relaxed);
         over(&start, connect, exchange, false)?;
-        let short = exchange.client.iter().map(Vec::len).sum::<usize>() <= CUT_EVERYWHERE;
+        let short = exchange.client.iter().map(Vec::len).sum::<usize>() <= LONG;
         if short { over(&start, connect, exchange, true) } else { Ok(()) }
     });
     let (played, all) = (played.into_inner(), all.into_inner());
@@ -266,25 +184,4 @@ fn wsgi_std_answers_every_exchange_as_written() {
 #[test]
 fn wsgi_std_answers_every_exchange_as_written_over_tls() {
     all_over_threads(Some(&secure::trust().server), ENCRYPTED);
-}
-
-#[test]
-fn the_table_has_an_answer_of_every_status_that_the_machine_gives() {
-    let all: Vec<u8> = tables().iter().flat_map(|table| table.text().into_bytes()).collect();
-    let all = String::from_utf8(all).unwrap();
-    for status in [400, 408, 413, 414, 431, 500, 501, 505] {
-        assert!(all.contains(&format!("\nHTTP/1.1 {status} ")), "{status}");
-    }
-}
-
-#[test]
-fn no_two_exchanges_have_the_same_name() {
-    let tables = tables();
-    let mut names: Vec<_> =
-        tables.iter().flat_map(|table| &table.exchanges).map(|exchange| &exchange.name).collect();
-    names.sort();
-    let count = names.len();
-    names.dedup();
-    assert_eq!(names.len(), count);
-    assert!(count >= 80, "there are only {count} exchanges");
 }
