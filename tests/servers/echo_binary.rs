@@ -318,3 +318,44 @@ fn a_port_that_is_taken_ends_with_1_and_says_which() {
     assert_eq!(code, Some(1), "{errors}");
     assert!(errors.contains(&format!("cannot listen on {address}: ")), "{errors}");
 }
+
+/// Where 1,000 clients wait for their next request and 1,000 have sent half a head.
+#[cfg(target_os = "linux")]
+#[test]
+fn two_thousand_clients_that_wait_cost_a_process_no_thread() {
+    use std::time::{Duration, Instant};
+
+    let soft = std::fs::read_to_string("/proc/self/limits").expect("this is Linux");
+    let soft = soft.lines().find_map(|line| line.strip_prefix("Max open files")).expect("it is told");
+    let soft: usize = soft.split_whitespace().next().and_then(|soft| soft.parse().ok()).unwrap_or(1024);
+    // Half of the descriptors are for the other tests.
+    let each = 1000.min(soft / 4);
+    let (program, line) =
+        Program::start("--runtime std --listen 127.0.0.1:0 --max-size 4000 --log-output false");
+    let status = format!("/proc/{}/status", program.0.id());
+    let threads = || -> usize {
+        let status = std::fs::read_to_string(&status).expect("it runs");
+        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).expect("it is told");
+        threads.trim().parse().expect("a number")
+    };
+    let idle: Vec<_> = (0..each)
+        .map(|_| {
+            let mut client = connect(&line);
+            assert_eq!(client.get("/status/200").status, 200);
+            client
+        })
+        .collect();
+    let half: Vec<_> = (0..each)
+        .map(|_| {
+            let mut client = connect(&line);
+            client.send("GET / HTTP/1.1\r\nHo");
+            client
+        })
+        .collect();
+    let began = Instant::now();
+    assert_eq!(connect(&line).get("/status/200").status, 200);
+    let (took, threads) = (began.elapsed(), threads());
+    drop((program, idle, half));
+    assert!(threads < 10, "{threads} threads");
+    assert!(took < Duration::from_secs(1), "answered after {took:?}");
+}
