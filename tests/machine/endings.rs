@@ -67,8 +67,8 @@ fn broken_off(before: &str) -> Machine {
     }
     machine.open("GET / HTTP/1.0\r\n\r\n");
     let mut exchange = machine.exchange();
-    exchange.respond("200 OK", NO_FIELDS).unwrap();
-    let _ = exchange.send("half of it").unwrap();
+    exchange.respond("200 OK", NO_FIELDS).expect("nothing was started");
+    let _ = exchange.send("half of it").expect("it was started");
     exchange.abort();
     machine.record();
     machine
