@@ -20,6 +20,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use wsgi_proto::{Config, KeepAlive, Version};
@@ -141,6 +142,42 @@ impl Table {
     pub fn write(&self) -> io::Result<()> {
         fs::write(&self.path, self.text())
     }
+}
+
+/// Whether answers are written into the files instead of being compared with them (`BLESS=1`).
+pub fn blessing() -> bool {
+    std::env::var_os("BLESS").is_some()
+}
+
+/// Checks every exchange of every file, several at a time.
+///
+/// # Panics
+///
+/// With all that `check` says about the exchanges that are wrong.
+pub fn each(check: impl Fn(&Exchange) -> Result<(), String> + Sync) {
+    let tables = Table::all().expect("the files are part of this crate");
+    let all = tables.iter().flat_map(|table| table.exchanges.iter().map(move |exchange| (table, exchange)));
+    let (all, complaints) = (Mutex::new(all), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some((table, exchange)) = next(&all) {
+            if let Err(complaint) = check(exchange) {
+                let complaint = format!("{}: {}\n{complaint}", table.name(), exchange.name);
+                complaints.lock().expect("no check panics").push(complaint);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(work);
+        }
+    });
+    let complaints = complaints.into_inner().expect("no check panics");
+    let (count, text) = (complaints.len(), complaints.join("\n"));
+    assert!(complaints.is_empty(), "{count} exchanges went wrong:\n\n{text}");
+}
+
+fn next<T>(all: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    all.lock().expect("no iterator panics").next()
 }
 
 impl Exchange {

@@ -1,0 +1,235 @@
+//! How a connection is told to end, and how its end looks to the peer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wsgi_proto::{
+    AnswerError, CloseReason, Config, Event, Io, LastExchange, Reason, ResponseHead, SendError, StartError,
+    Version,
+};
+use wsgi_tests::machine::Machine;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const NO_FIELDS: [(&str, &str); 0] = [];
+
+#[test]
+fn the_next_head_after_a_last_exchange_was_asked_for_says_close() {
+    for reason in [LastExchange::Crowded, LastExchange::Age, LastExchange::Requests] {
+        // Asked for while the connection is idle, and while its application works.
+        for early in [true, false] {
+            let mut machine = Machine::new(Config::default());
+            if early {
+                machine.connection.last_exchange(reason);
+                assert!(
+                    matches!(machine.io(), Io { read: true, last_read: false, .. }),
+                    "it goes on waiting"
+                );
+            }
+            machine.open(GET);
+            machine.connection.last_exchange(reason);
+            machine.answer("x");
+            assert!(machine.take_sent().contains("Connection: close\r\n"));
+            machine.record();
+            assert_eq!(machine.end(), CloseReason::Limit(reason));
+        }
+    }
+}
+
+#[test]
+fn a_head_that_has_promised_to_go_on_is_followed_by_one_exchange() {
+    let mut machine = Machine::new(Config::default());
+    machine.open(GET);
+    let mut exchange = machine.exchange();
+    exchange.respond("200 OK", NO_FIELDS).unwrap();
+    exchange.announce_length(1);
+    let _ = exchange.send("").unwrap();
+    machine.connection.last_exchange(LastExchange::Age);
+    machine.connection.last_exchange(LastExchange::Crowded);
+    let _ = machine.exchange().send("x").unwrap();
+    machine.exchange().finish().unwrap();
+    machine.record();
+    assert!(!machine.take_sent().contains("close"));
+    assert!(matches!(machine.io(), Io { read: true, last_read: false, .. }), "the promise is kept");
+    machine.open(GET);
+    machine.answer("y");
+    machine.record();
+    assert!(machine.take_sent().contains("Connection: close\r\n"));
+    assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age), "the first reason counts");
+}
+
+/// A response of HTTP/1.0 without a length, broken off.
+fn broken_off(before: &str) -> Machine {
+    let mut machine = Machine::new(Config::default());
+    if !before.is_empty() {
+        machine.open(before);
+        machine.answer("first");
+        machine.record();
+    }
+    machine.open("GET / HTTP/1.0\r\n\r\n");
+    let mut exchange = machine.exchange();
+    exchange.respond("200 OK", NO_FIELDS).expect("nothing was started");
+    let _ = exchange.send("half of it").expect("it was started");
+    exchange.abort();
+    machine.record();
+    machine
+}
+
+#[test]
+fn what_ends_with_the_connection_and_is_broken_off_ends_with_a_reset() {
+    let mut machine = broken_off("");
+    assert!(machine.take_sent().ends_with("half of it"), "what was taken is written");
+    assert_eq!(machine.poll(), Event::Abort);
+    machine.connection.write_closed();
+    assert_eq!(machine.poll(), Event::Closed(CloseReason::Cut));
+}
+
+#[test]
+fn earlier_answers_have_a_second_to_leave_before_a_reset() {
+    let mut machine = broken_off(GET);
+    machine.flush();
+    let Io { read: false, deadline: Some((at, Reason::Abort)), .. } = machine.io() else {
+        panic!("it waits")
+    };
+    assert_eq!(at.since(machine.now().instant), Duration::from_secs(1));
+    machine.connection.write_closed();
+    machine.pass(Duration::from_secs(1));
+    assert!(matches!(machine.poll(), Event::Abort | Event::Closed(CloseReason::Cut)));
+}
+
+#[test]
+fn what_shows_that_it_is_broken_off_ends_as_usual() {
+    for length in [None, Some(20)] {
+        let mut machine = Machine::new(Config::default());
+        machine.open(GET);
+        let mut exchange = machine.exchange();
+        exchange.respond("200 OK", NO_FIELDS).unwrap();
+        length.into_iter().for_each(|length| exchange.announce_length(length));
+        let _ = exchange.send("half of it").unwrap();
+        exchange.abort();
+        machine.record();
+        machine.flush();
+        assert_eq!(machine.poll(), Event::ShutdownWrite);
+    }
+}
+
+#[test]
+fn a_response_is_given_in_one_call() {
+    let mut machine = Machine::new(Config::default());
+    machine.open(GET);
+    let mut exchange = machine.exchange();
+    assert_eq!(exchange.head().path(), b"/");
+    assert_eq!(exchange.config().max_http_version, Version::Http11);
+    assert_eq!(exchange.answer("2000", NO_FIELDS, "x"), Err(AnswerError::Start(StartError::Status)));
+    exchange.answer("200 OK", [("a", "b")], "hello").unwrap();
+    assert_eq!(exchange.answer("200 OK", NO_FIELDS, "x"), Err(AnswerError::Start(StartError::Over)));
+    let sent = machine.take_sent();
+    assert!(
+        sent.starts_with("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 5\r\n")
+            && sent.ends_with("\r\n\r\nhello")
+    );
+    machine.record();
+
+    machine.open(GET);
+    let mut exchange = machine.exchange();
+    let wrong = exchange.answer("200 OK", [("Content-Length", "7")], "hello");
+    assert_eq!(wrong, Err(AnswerError::Send(SendError::TooShort(2))));
+    assert!(machine.record().cut);
+
+    let mut machine = Machine::new(Config::default());
+    machine.open(GET);
+    machine.exchange().respond("200 OK", NO_FIELDS).unwrap();
+    let started = machine.exchange().answer("200 OK", NO_FIELDS, "x");
+    assert_eq!(started, Err(AnswerError::Start(StartError::AlreadyStarted)));
+    machine.exchange().finish().unwrap();
+}
+
+#[test]
+fn a_head_that_is_kept_starts_any_number_of_responses_of_any_connection() {
+    let kept = ResponseHead::new(&Config::default(), "200 OK", [("x-kept", "1")]).unwrap();
+    for version in [Version::Http11, Version::Http10] {
+        let mut machine = Machine::new(Arc::new(Config { max_http_version: version, ..Config::default() }));
+        for _ in 0..if version == Version::Http11 { 3 } else { 1 } {
+            machine.open(GET);
+            machine.exchange().answer_with(kept.clone(), "hello").unwrap();
+            let sent = machine.take_sent();
+            let wanted = format!("{} 200 OK\r\nX-Kept: 1\r\nContent-Length: 5\r\n", version.as_str());
+            assert!(sent.starts_with(&wanted) && sent.ends_with("\r\n\r\nhello"), "{sent}");
+            machine.record();
+        }
+    }
+    assert_eq!(
+        ResponseHead::new(&Config::default(), "100 Continue", NO_FIELDS).unwrap_err(),
+        StartError::Status
+    );
+}
+
+#[test]
+fn the_application_has_something_to_learn_when_its_wait_may_be_over() {
+    let limits = wsgi_proto::Limits { outbox: 300, ..Default::default() };
+    let mut machine = Machine::new(Config { limits, ..Config::default() });
+    machine.open("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
+    let now = machine.now();
+    assert!(!machine.connection.take_notice(), "it has the request, and nothing else came");
+    let _ = machine.exchange().body(now);
+    assert!(!machine.connection.take_notice());
+    machine.receive(b"he");
+    assert!(machine.connection.take_notice() && !machine.connection.take_notice(), "bytes, told once");
+    machine.exchange().respond("200 OK", NO_FIELDS).unwrap();
+    let _ = machine.exchange().send(&[b'x'; 500]).unwrap();
+    machine.transmit(10);
+    assert!(!machine.connection.take_notice(), "there is no room yet");
+    machine.transmit(500);
+    assert!(machine.connection.take_notice(), "room");
+    machine.flush();
+    assert!(machine.connection.take_notice(), "all of it is flushed");
+    machine.connection.recv_eof();
+    assert!(machine.connection.take_notice(), "the peer's end");
+    machine.connection.lost(wsgi_proto::Lost::Reset);
+    assert!(machine.connection.take_notice(), "the loss");
+}
+
+/// A peer's bytes have no place in a log that somebody prints a machine into.
+#[test]
+fn debug_shows_no_bytes_of_a_peer_or_of_a_response() {
+    const SECRET: &str = "S3CRET";
+    let mut machine = Machine::new(Config::default());
+    let mut shown = Vec::new();
+    let request = format!(
+        "POST /{SECRET}?{SECRET} HTTP/1.1\r\nHost: {SECRET}\r\nX: {SECRET}\r\nTransfer-Encoding: chunked\r\n\r\n\
+         6\r\n{SECRET}\r\n0\r\nT: {SECRET}\r\n\r\nGET /{SECRET}"
+    );
+    shown.push(format!("{:?}", machine.connection));
+    let head = machine.open(request.as_bytes());
+    shown.push(format!("{:?} {head:?}", machine.connection));
+    let now = machine.now();
+    shown.push(format!("{:?}", machine.exchange().body(now)));
+    machine.exchange().consume(6);
+    shown.push(format!("{:?}", machine.exchange().body(now)));
+    let peer = *machine.connection.peer();
+    let config = Arc::clone(machine.connection.config());
+    shown.push(format!("{:?}", wsgi_proto::Variables::new(&head, &peer, &config)));
+    let mut exchange = machine.exchange();
+    exchange.continue_headers([("x", SECRET)]).unwrap();
+    let draft = exchange.draft();
+    shown.push(format!("{draft:?}"));
+    let written = draft.write("200 OK", [("x", SECRET)]).unwrap();
+    shown.push(format!("{written:?}"));
+    exchange.respond_with(written).unwrap();
+    exchange.set_trailers([("x-t", SECRET)]).unwrap();
+    exchange.set_minimum_chunk_size(20);
+    let _ = exchange.send(SECRET).unwrap();
+    shown.push(format!("{exchange:?} {:?} {:?}", exchange.trailers(), wsgi_proto::Piece::from(SECRET)));
+    exchange.finish().unwrap();
+    shown.push(format!("{:?} {:?}", machine.connection, machine.connection.transmit()));
+    let record = machine.record();
+    shown.push(format!("{record:?} {:?}", wsgi_proto::Buffers::new()));
+    machine.flush();
+    machine.connection.recv_eof();
+    machine.poll();
+    let record = machine.record();
+    shown.push(format!("{:?} {record:?}", machine.connection));
+    let numbers = SECRET.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
+    for text in shown {
+        assert!(!text.contains(SECRET) && !text.contains(&numbers), "{text}");
+    }
+}

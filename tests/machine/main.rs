@@ -1,0 +1,15 @@
+//! The machine of `wsgi-proto`: bytes and calls in, bytes and events out. Time is an argument; nothing here opens a
+//! socket or sleeps.
+//!
+//! `allocations.rs` is a binary of its own, see `Cargo.toml`.
+
+mod deadlines;
+mod endings;
+mod exchanges;
+mod fuzzed;
+mod last_read;
+mod limits;
+mod memory;
+mod misuse;
+mod shutdown;
+mod split_invariance;

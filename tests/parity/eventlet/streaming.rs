@@ -1,0 +1,167 @@
+//! Bodies that come bit by bit: what goes out when, and what becomes of those that break off.
+
+use std::future::Future;
+use std::io::{ErrorKind, Read};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wsgi_tests::live::{Kind, PATIENCE, Site};
+use wsgi_tokio::{Application, Body, Bytes, Environ, Options, Result, StartResponse};
+
+use super::talk::{PLAIN, hello, quiet, until_end};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// How long nothing may come of a block that waits. It would come at once.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// `one`, and then `two` as soon as there is a permit.
+struct Gated {
+    first: bool,
+    gate: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Stream for Gated {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if std::mem::take(&mut self.first) {
+            return Poll::Ready(Some(Ok("one".into())));
+        }
+        if let Some(gate) = &mut self.gate {
+            ready!(gate.as_mut().poll(context));
+        }
+        Poll::Ready(self.gate.take().map(|_| Ok("two".into())))
+    }
+}
+
+/// Two blocks, the second of which waits for a permit; on the path `/each` the request wants each block as it comes.
+fn two_blocks() -> (impl Application, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = Arc::clone(&gate);
+    let application = move |environ: Environ, start: StartResponse| {
+        let gate = Arc::clone(&closed);
+        async move {
+            if environ.path() == "/each" {
+                environ.set_minimum_write_chunk_size(1);
+            }
+            start.send("200 OK", PLAIN)?;
+            let permit = async move { gate.acquire().await.map_or((), SemaphorePermit::forget) };
+            Ok(Body::stream(Gated { first: true, gate: Some(Box::pin(permit)) }))
+        }
+    };
+    (application, gate)
+}
+
+/// Whether the first block comes before the second is there; then the whole answer is checked.
+fn comes_at_once(options: Options, path: &str) -> bool {
+    let (application, gate) = two_blocks();
+    let site = Site::with(options, application);
+    let mut client = site.connect();
+    client.send(GET.replace("/ ", &format!("{path} ")));
+    client.stream().set_read_timeout(Some(SILENCE)).expect("a socket");
+    let mut came = [0; 512];
+    let at_once = match client.stream().peek(&mut came) {
+        Ok(count) => {
+            let text = String::from_utf8_lossy(&came[..count]);
+            assert!(
+                text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\n3\r\none\r\n"),
+                "{text}"
+            );
+            true
+        }
+        Err(error) => {
+            assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+            false
+        }
+    };
+    gate.add_permits(1);
+    client.stream().set_read_timeout(Some(PATIENCE)).expect("a socket");
+    assert_eq!(client.answer().text(), "onetwo");
+    at_once
+}
+
+#[test]
+pub(crate) fn test_chunked_readline_wsgi_override_minimum_chunk_size() {
+    assert!(comes_at_once(quiet().minimum_chunk_size(4096), "/each"));
+}
+
+#[test]
+pub(crate) fn test_chunked_readline_wsgi_not_override_minimum_chunk_size() {
+    assert!(!comes_at_once(quiet().minimum_chunk_size(4096), "/"));
+    assert!(comes_at_once(quiet(), "/"));
+}
+
+/// The option of one server changes nothing for another in the same process.
+#[test]
+pub(crate) fn test_minimum_chunk_size_parameter_leaves_httpprotocol_class_member_intact() {
+    let joining = Site::with(quiet().minimum_chunk_size(4096), hello);
+    assert!(comes_at_once(quiet(), "/"));
+    assert_eq!(joining.connect().get("/").text(), "hello world");
+}
+
+/// `exc_info` after the head: the error comes back, and the response ends without its last chunk.
+#[test]
+pub(crate) fn test_error_in_chunked_closes_connection() {
+    let site = Site::new(|_: Environ, start: StartResponse| async move {
+        let write = start.send("200 OK", PLAIN)?;
+        for block in ["a", "b", "c"] {
+            write.write(block).await?;
+        }
+        start.send_error("500 Internal Server Error", PLAIN, "exception in the body")?;
+        Ok(Body::empty())
+    });
+    let text = until_end(&site, GET);
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.ends_with("\r\n\r\n1\r\na\r\n1\r\nb\r\n1\r\nc\r\n"), "{text}");
+    site.journal().error("exception in the body");
+}
+
+/// One block of five bytes, then an error.
+fn breaking_off(headers: &'static [(&'static str, &'static str)]) -> impl Application {
+    move |_: Environ, start: StartResponse| async move {
+        start.send("200 OK", headers.iter().copied())?;
+        Ok(Body::iterator([Ok(Bytes::from("chunk")), Err("timed out in the application".into())]))
+    }
+}
+
+#[test]
+pub(crate) fn test_timeouts_in_app_call() {
+    let site = Site::with(quiet().minimum_chunk_size(4096), breaking_off(&PLAIN));
+    let text = until_end(&site, GET);
+    assert!(text.starts_with("HTTP/1.1 500 ") && text.contains("\r\nContent-Length: 0\r\n"), "{text}");
+    assert!(text.contains("\r\nConnection: close\r\n") && text.ends_with("\r\n\r\n"), "{text}");
+    site.journal().error("timed out in the application");
+
+    let text = until_end(&Site::new(breaking_off(&PLAIN)), GET);
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\n5\r\nchunk\r\n"), "{text}");
+}
+
+#[test]
+pub(crate) fn test_timeouts_in_app_iter() {
+    let site = Site::new(breaking_off(&[("Content-Length", "13")]));
+    let text = until_end(&site, GET);
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\nContent-Length: 13\r\n"), "{text}");
+    assert!(!text.contains("Connection") && text.ends_with("\r\n\r\nchunk"), "{text}");
+    assert!(site.journal().accesses(1)[0].cut);
+}
+
+#[test]
+pub(crate) fn test_client_disconnect() {
+    let site = Site::new(|_: Environ, start: StartResponse| async move {
+        start.send("200 OK", PLAIN)?;
+        Ok(Body::iterator((0..1024).map(|_| Ok(Bytes::from_static(&[b'x'; 65536])))))
+    });
+    let mut client = site.connect();
+    client.send(GET);
+    client.stream().read_exact(&mut [0; 16]).expect("the response begins");
+    drop(client);
+    let record = &site.journal().accesses(1)[0];
+    assert!(record.cut && record.lost.is_some() && record.body_length < 1024 * 65536, "{record:?}");
+    assert_eq!(site.journal().texts(Kind::Error), [""; 0], "it is nobody's fault");
+    assert_eq!(site.connect().get("/").status, 200);
+}

@@ -1,0 +1,118 @@
+//! Options that say how many connections there are, and how long one is used.
+
+use std::time::Duration;
+
+use super::site::{ECHO, HELLO, Serve as _, Site, busy, on_each, quiet};
+
+/// Short enough to wait for.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Asks twice on one connection. Whether it was kept between; if not, the first answer has to say so.
+fn is_kept(site: &Site) -> bool {
+    let mut client = site.connect();
+    let first = client.get("/");
+    if first.closes() {
+        assert!(client.ends(), "it says that it closes");
+        return false;
+    }
+    assert_eq!(client.get("/").text(), "hello");
+    true
+}
+
+#[test]
+fn max_size_has_an_idle_connection_leave_for_a_new_one() {
+    on_each("max_size", |runtime| {
+        let [with, without] = runtime.pair(|options| options.max_size(1), HELLO);
+        let mut clients = [&with, &without].map(Site::connect);
+        for client in &mut clients {
+            assert_eq!(client.get("/").text(), "hello");
+        }
+        let mut new = [&with, &without].map(Site::connect);
+        for client in &mut new {
+            assert_eq!(client.get("/").text(), "hello");
+        }
+        let [leaves, stays] = &mut clients;
+        assert!(leaves.ends(), "there is room for one");
+        assert_eq!(stays.get("/").text(), "hello");
+        assert_eq!((with.handle().connections(), without.handle().connections()), (1, 2));
+    });
+}
+
+#[test]
+fn max_size_has_a_new_connection_wait_while_all_are_busy() {
+    on_each("max_size", |runtime| {
+        let [with, without] = runtime.pair(|options| options.max_size(1), ECHO);
+        let mut busy = [&with, &without].map(|site| busy(site, 2));
+        let mut new = [&with, &without].map(Site::connect);
+        for client in &mut new {
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        let [waits, comes] = &mut new;
+        assert_eq!(comes.answer().status, 200);
+        assert_eq!(without.handle().connections(), 2);
+        // It was sent before the other one, which is answered.
+        waits.stream().set_nonblocking(true).expect("a socket");
+        waits.stream().peek(&mut [0]).expect_err("there is no room for it yet");
+        waits.stream().set_nonblocking(false).expect("a socket");
+        assert_eq!((with.handle().connections(), with.handle().requests()), (1, 1));
+        let [with, _] = &mut busy;
+        with.send("hi");
+        assert_eq!((with.answer().text(), waits.answer().status), ("hi".into(), 200));
+    });
+}
+
+#[test]
+fn keepalive_off_closes_after_one_response() {
+    on_each("keepalive", |runtime| {
+        let [with, without] = runtime.pair(|options| options.keepalive(false), HELLO);
+        assert_eq!((is_kept(&with), is_kept(&without)), (false, true));
+        let zero = runtime.serve(quiet().keepalive(Duration::ZERO), HELLO);
+        assert!(!is_kept(&zero), "no time at all is off");
+    });
+}
+
+#[test]
+fn keepalive_on_keeps_connections() {
+    on_each("keepalive", |runtime| {
+        // On is the default; so that it is seen to do something, it is off before.
+        let options = || quiet().keepalive(false);
+        let (off, on) = (runtime.serve(options(), HELLO), runtime.serve(options().keepalive(true), HELLO));
+        assert_eq!((is_kept(&off), is_kept(&on)), (false, true));
+    });
+}
+
+#[test]
+fn keepalive_with_a_time_is_told_to_a_client_that_asks() {
+    on_each("keepalive", |runtime| {
+        let change = |seconds| move |options: wsgi_tokio::Options| options.keepalive(seconds);
+        let [with, without] = runtime.pair(change(Duration::from_secs(7)), HELLO);
+        for version in ["1.0", "1.1"] {
+            let asks = format!("GET / HTTP/{version}\r\nHost: h\r\nConnection: keep-alive\r\n\r\n");
+            let (answer, usual) = (with.ask(&asks), without.ask(&asks));
+            assert_eq!(answer.field("Keep-Alive"), Some("timeout=7"), "{answer:?}");
+            assert_eq!(usual.field("Keep-Alive"), None, "{usual:?}");
+        }
+        let answer = with.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(answer.field("Keep-Alive"), None, "it did not ask: {answer:?}");
+        assert!(is_kept(&with));
+    });
+}
+
+#[test]
+fn keepalive_with_a_time_closes_idle_connections() {
+    on_each("keepalive", |runtime| {
+        let [with, without] = runtime.pair(|options| options.keepalive(SHORT), ECHO);
+        let mut usual = without.connect();
+        assert_eq!(usual.get("/").status, 200);
+        // Nothing within a request is idle.
+        let mut busy = busy(&with, 2);
+        let (mut used, answer) = with.open("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(!answer.closes(), "it is kept for some time");
+        assert!(used.ends(), "without a word");
+        assert!(with.connect().ends(), "also before the first request");
+        busy.send("hi");
+        assert_eq!(busy.answer().text(), "hi");
+        assert!(busy.ends());
+        assert_eq!(usual.get("/").status, 200, "as idle as the others, and open");
+    });
+}

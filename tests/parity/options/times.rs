@@ -1,0 +1,171 @@
+//! Options that are times.
+//!
+//! The server without the option, or with a long time, begins first and is asked last, when the other's time is over:
+//! if the option were ignored, both would do the same.
+
+use std::io::Read;
+use std::time::Duration;
+
+use wsgi_tests::live::{Entry, Journal, Kind, eventually};
+use wsgi_tokio::Report;
+
+use super::site::{ECHO, HELLO, MEBIBYTE, MUCH, Serve as _, Site, busy, on_each, quiet};
+
+/// Short enough to wait for.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Longer than any test waits.
+const LONG: Duration = Duration::from_secs(300);
+
+const HALF_A_HEAD: &str = "GET / HTTP/1.1\r\nHos";
+const OTHER_HALF: &str = "t: h\r\n\r\n";
+
+#[test]
+fn socket_timeout_answers_408_in_the_middle_of_a_body() {
+    on_each("socket_timeout", |runtime| {
+        let [with, without] = runtime.pair(|options| options.socket_timeout(SHORT), ECHO);
+        let mut usual = busy(&without, 10);
+        usual.send("hello");
+        let mut stalls = busy(&with, 10);
+        stalls.send("hello");
+        let answer = stalls.answer();
+        assert_eq!((answer.status, answer.closes()), (408, true), "{answer:?}");
+        usual.send("world");
+        assert_eq!(usual.answer().text(), "helloworld");
+    });
+}
+
+#[test]
+fn socket_timeout_answers_408_in_the_middle_of_a_head() {
+    on_each("socket_timeout", |runtime| {
+        let [with, without] = runtime.pair(|options| options.socket_timeout(SHORT), HELLO);
+        let mut usual = without.connect();
+        usual.send(HALF_A_HEAD);
+        assert_eq!(with.open(HALF_A_HEAD).1.status, 408);
+        usual.send(OTHER_HALF);
+        assert_eq!(usual.answer().status, 200);
+    });
+}
+
+#[test]
+fn socket_timeout_closes_an_idle_connection_without_a_word() {
+    on_each("socket_timeout", |runtime| {
+        let [with, without] = runtime.pair(|options| options.socket_timeout(SHORT), HELLO);
+        let none = runtime.serve(quiet().socket_timeout(SHORT).socket_timeout(None), HELLO);
+        let mut usual = [&without, &none].map(Site::connect);
+        for client in &mut usual {
+            assert_eq!(client.get("/").text(), "hello");
+        }
+        let (mut used, answer) = with.open("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(!answer.closes());
+        assert!(used.ends());
+        assert!(with.connect().ends(), "also before the first request");
+        for client in &mut usual {
+            assert_eq!(client.get("/").text(), "hello");
+        }
+    });
+}
+
+#[test]
+fn socket_timeout_leaves_a_client_that_does_not_read() {
+    on_each("socket_timeout", |runtime| {
+        // The body of the request has to come in time.
+        let [with, without] = [Some(5 * SHORT), None].map(|timeout| {
+            let (options, entries) = Journal::keep(quiet().log_output(true).socket_timeout(timeout));
+            (runtime.serve(options, MUCH), entries)
+        });
+        let mut clients = [&without, &with].map(|(site, _)| {
+            let mut client = site.connect_narrowly();
+            client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {MEBIBYTE}\r\n\r\n"));
+            client.send(vec![b'x'; MEBIBYTE]);
+            client
+        });
+        let (site, entries) = &with;
+        let timed_out = |entry: &Entry| entry.text.contains(" timed out 127.0.0.1");
+        eventually("the client is left", || entries.of(Kind::Debug).iter().any(timed_out));
+        site.comes_down_to(0);
+        let [usual, left] = &mut clients;
+        // Its end is an error, as far as the client sees it at all.
+        let mut rest = Vec::new();
+        let _ = left.stream().read_to_end(&mut rest);
+        assert!(rest.len() < 16 * MEBIBYTE, "all of it came");
+        let answer = usual.answer();
+        assert_eq!((answer.status, answer.body.len()), (200, 16 * MEBIBYTE));
+        let (_, entries) = &without;
+        assert!(!entries.of(Kind::Debug).iter().any(timed_out), "{entries:?}");
+    });
+}
+
+#[test]
+fn header_timeout_answers_408() {
+    on_each("header_timeout", |runtime| {
+        let [with, without] = runtime.pair(|options| options.header_timeout(SHORT), HELLO);
+        let none = runtime.serve(quiet().header_timeout(SHORT).header_timeout(None), HELLO);
+        // It is the time from the first byte of a head: who is idle has as much as before.
+        let mut idle = with.connect();
+        assert_eq!(idle.get("/").status, 200);
+        let mut clients = [&without, &none, &with].map(Site::connect);
+        for client in &mut clients {
+            client.send(HALF_A_HEAD);
+        }
+        let [usual, unbounded, late] = &mut clients;
+        let answer = late.answer();
+        assert_eq!((answer.status, answer.closes()), (408, true), "{answer:?}");
+        for client in [usual, unbounded] {
+            client.send(OTHER_HALF);
+            assert_eq!(client.answer().status, 200);
+        }
+        assert_eq!(idle.get("/").status, 200);
+    });
+}
+
+#[test]
+fn linger_timeout_bounds_the_wait_for_a_body_that_nobody_reads() {
+    on_each("linger_timeout", |runtime| {
+        let [long, short] = [LONG, SHORT].map(|time| runtime.serve(quiet().linger_timeout(time), HELLO));
+        let mut clients = [&long, &short].map(Site::connect);
+        for client in &mut clients {
+            client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhello");
+            let answer = client.answer();
+            assert_eq!((answer.text(), answer.closes()), ("hello".into(), false));
+        }
+        let [waits, gives_up] = &mut clients;
+        assert!(gives_up.ends());
+        waits.send("worldGET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(waits.answer().text(), "hello", "the rest was dropped, and the connection kept");
+    });
+}
+
+#[test]
+fn linger_timeout_bounds_the_wait_after_the_last_answer() {
+    on_each("linger_timeout", |runtime| {
+        let [long, short] = [LONG, SHORT].map(|time| runtime.serve(quiet().linger_timeout(time), HELLO));
+        let mut clients = [&long, &short].map(Site::connect);
+        for client in &mut clients {
+            client.send("GET / HTTP/3.0\r\nHost: h\r\n\r\n");
+            assert_eq!(client.answer().status, 505);
+            assert!(client.ends(), "our half is closed");
+        }
+        // The clients could still send.
+        short.comes_down_to(0);
+        assert_eq!(long.handle().connections(), 1);
+    });
+}
+
+#[test]
+fn graceful_timeout_cuts_what_is_not_finished() {
+    on_each("graceful_timeout", |runtime| {
+        let [with, without] = runtime.pair(|options| options.graceful_timeout(SHORT), ECHO);
+        let (mut usual, mut late) = (busy(&without, 2), busy(&with, 2));
+        for site in [&without, &with] {
+            site.handle().shutdown();
+        }
+        assert_eq!(with.report(), Report { finished: 0, cut: 1 });
+        late.try_answer().expect_err("it was cut");
+        usual.send("hi");
+        assert_eq!(usual.answer().text(), "hi", "it has more time");
+        assert!(usual.ends());
+        drop(usual);
+        assert_eq!(without.report(), Report { finished: 1, cut: 0 });
+    });
+}

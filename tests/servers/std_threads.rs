@@ -1,0 +1,175 @@
+//! What `wsgi-std` spends threads on.
+#![cfg(unix)]
+
+use std::io::{Read, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wsgi_std::{Body, Environ, Report, Result, Server, ServerHandle, StartResponse};
+use wsgi_tests::caller::Caller;
+use wsgi_tests::live::PATIENCE;
+
+const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
+
+struct Site {
+    address: SocketAddr,
+    handle: ServerHandle,
+    serving: thread::JoinHandle<std::io::Result<Report>>,
+}
+
+fn serve(application: impl wsgi_std::Application) -> Site {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let server = Server::new(listener, application).debug(false).log_output(false).max_size(5000);
+    let handle = server.handle();
+    let serving = thread::spawn(move || server.serve());
+    Site { address, handle, serving }
+}
+
+impl Site {
+    fn stop(self) -> Report {
+        self.handle.shutdown();
+        self.serving.join().expect("no panic").expect("the listener is sound")
+    }
+}
+
+fn connect(address: SocketAddr, bytes: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("the server accepts");
+    stream.write_all(bytes.as_bytes()).expect("there is room");
+    stream
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the application blocks its thread: that is what is looked at")]
+fn applications_that_block_run_side_by_side() {
+    let site = serve(|_: Environ, start: StartResponse| -> Result<Body> {
+        thread::sleep(Duration::from_millis(100));
+        start.send("200 OK", PLAIN)?;
+        Ok("slept".into())
+    });
+    let began = Instant::now();
+    let clients: Vec<_> = (0..64)
+        .map(|_| {
+            let address = site.address;
+            thread::spawn(move || Caller::connect(address).get("/").text())
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(client.join().expect("it is answered"), "slept");
+    }
+    // One after the other they would take 6.4 s.
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    site.stop();
+}
+
+#[test]
+fn reading_and_writing_from_two_threads_wait_for_each_other_never() {
+    const SIZE: usize = 4 << 20;
+    // What is read is written back by another thread, more than any buffer on the way can hold.
+    let site = serve(|environ: Environ, start: StartResponse| -> Result<Body> {
+        let write = start.send("200 OK", [("Content-Length", SIZE.to_string())])?;
+        let (send, receive) = std::sync::mpsc::sync_channel::<Vec<u8>>(1);
+        let writer = thread::spawn(move || {
+            receive.iter().try_for_each(|block| write.write(block)).map_err(|error| error.to_string())
+        });
+        let input = environ.input();
+        loop {
+            let block = input.read_some(10_000)?;
+            if block.is_empty() {
+                break;
+            }
+            send.send(block.to_vec())?;
+        }
+        drop(send);
+        writer.join().map_err(|_| "the writer panicked")??;
+        Ok(Body::empty())
+    });
+    let mut stream = connect(site.address, "");
+    let mut sending = stream.try_clone().expect("there are descriptors");
+    let sender = thread::spawn(move || {
+        write!(sending, "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {SIZE}\r\n\r\n")?;
+        sending.write_all(&vec![b'x'; SIZE])
+    });
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the whole answer");
+    sender.join().expect("no panic").expect("everything was taken");
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    assert!(answer.len() > SIZE && answer.ends_with(b"xxxx"), "{} bytes", answer.len());
+    site.stop();
+}
+
+#[test]
+fn another_thread_may_flush_what_waits_to_be_joined() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let (received, wait) = channel();
+    let wait = Mutex::new(Some(wait));
+    let application = move |_: Environ, start: StartResponse| {
+        let (write, wait) = (start.send("200 OK", PLAIN)?, wait.lock().expect("no panic").take());
+        let second = std::iter::once_with(move || {
+            // The first block waits for more. Somebody who knows that there is none for a while sends it on.
+            thread::spawn(move || write.flush());
+            let wait = wait.expect("there is one request");
+            wait.recv_timeout(PATIENCE).expect("the client has the first block before it gets the second");
+            Ok("cd".into())
+        });
+        Ok(Body::iterator(std::iter::once(Ok("ab".into())).chain(second)))
+    };
+    let server = Server::new(listener, application).log_output(false).minimum_chunk_size(100);
+    let handle = server.handle();
+    let serving = thread::spawn(move || server.serve());
+    let mut client = Caller::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(client.bytes(1));
+    }
+    assert_eq!(client.bytes(7), b"2\r\nab\r\n");
+    received.send(()).expect("it waits");
+    assert_eq!(client.bytes(12), b"2\r\ncd\r\n0\r\n\r\n"[..12]);
+    handle.shutdown();
+    serving.join().expect("no panic").expect("the listener is sound");
+}
+
+/// Another thread looks at the body, again and again, while the application returns and the next request comes: what it
+/// is shown is never missing from, or added to, a body that it does not belong to.
+#[test]
+fn what_another_thread_looks_at_stays_in_its_own_request() {
+    use std::io::BufRead as _;
+    const REQUESTS: usize = 4000;
+    let (look, looks) = channel::<wsgi_std::Input>();
+    let looking = thread::spawn(move || {
+        for mut input in looks {
+            // It ends with an error when the exchange does.
+            while input.fill_buf().is_ok_and(|shown| !shown.is_empty()) {}
+        }
+    });
+    let look = Mutex::new(look);
+    let site = serve(move |environ: Environ, start: StartResponse| -> Result<Body> {
+        let answer = match &*environ.path() {
+            "/look" => {
+                let look = look.lock().expect("no panic").clone();
+                look.send(environ.input()).expect("it looks");
+                "looked at".into()
+            }
+            _ => String::from_utf8_lossy(&environ.input().read_to_end()?).into_owned(),
+        };
+        start.send("200 OK", PLAIN)?;
+        Ok(answer.into())
+    });
+    let (wrong, right) = ("x".repeat(3000), "right");
+    let mut client = Caller::connect(site.address);
+    for _ in 0..REQUESTS {
+        client.send(format!("POST /look HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n{wrong}"));
+        client.send("POST /read HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nright");
+        assert_eq!(client.answer().text(), "looked at");
+        assert_eq!(client.answer().text(), right);
+    }
+    drop(client);
+    site.stop();
+    looking.join().expect("no panic");
+}
