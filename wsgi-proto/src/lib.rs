@@ -90,12 +90,14 @@ mod outbox;
 mod parse;
 mod peer;
 mod record;
+mod request_line;
 mod response;
 mod scan;
 mod state;
 mod target;
 mod time;
 mod token;
+mod word;
 
 pub use body::Trailers;
 pub use buffers::Buffers;

@@ -66,7 +66,7 @@ impl Connection {
             Some(head) => head,
             None => Arc::get_mut(self.head.insert(Arc::default())).ok_or(RequestError::RequestLine)?,
         };
-        head.read(bytes, section.fields, &config.limits)?;
+        head.read(bytes, &section, &config.limits)?;
         let (length, expects) = (head.body_length(), head.expects_continue());
         self.inbox.consume(section.end);
         self.scan = Scan::default();
@@ -144,8 +144,7 @@ impl Connection {
         let is_head = if self.state.ours() == OurHalf::Idle {
             // There is no valid head; what is known of the request line is for the log.
             self.ledger.begin(self.now.instant, false);
-            self.ledger.request_line =
-                self.scan.request_line(self.inbox.bytes()).map(Vec::from).unwrap_or_default();
+            self.ledger.request_line = Vec::from(self.scan.request_line(self.inbox.bytes()));
             self.ledger.request_line.starts_with(b"HEAD ")
         } else {
             self.head.as_ref().is_some_and(|head| head.facts.is_head)
