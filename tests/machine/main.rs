@@ -11,5 +11,6 @@ mod last_read;
 mod limits;
 mod memory;
 mod misuse;
+mod request_line;
 mod shutdown;
 mod split_invariance;

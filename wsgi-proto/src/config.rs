@@ -123,7 +123,7 @@ impl From<Duration> for KeepAlive {
 pub struct Limits {
     /// Request target (`url_length_limit`), else 414.
     pub target: usize,
-    /// Method, else 501.
+    /// Method, else 501, even if no target follows.
     pub method: usize,
     /// One field line with its CRLF, else 431; in trailers 400.
     pub field_line: usize,

@@ -22,15 +22,17 @@ pub enum RequestError {
     EmptyLines,
     /// The request line is not `method SP target SP version` (RFC 9112, 3).
     RequestLine,
-    /// The version is well formed but not HTTP/1.0 or HTTP/1.1 (RFC 9110, 15.6.6).
+    /// The version is well formed, but its major version is not 1 (RFC 9110, 15.6.6). HTTP/1.2 to HTTP/1.9 are served as
+    /// HTTP/1.1 (RFC 9110, 2.5).
     Version,
-    /// The method is longer than the limit.
+    /// The method is longer than the limit (RFC 9112, 3).
     MethodTooLong(usize),
     /// `CONNECT` asks for a tunnel, and this is an origin server (RFC 9110, 9.3.6).
     Connect,
     /// The request target is longer than the limit (RFC 9110, 15.5.15).
     TargetTooLong(usize),
-    /// The request target has none of the four forms, or an invalid authority (RFC 9112, 3.2).
+    /// The request target has none of the four forms, an invalid authority, a fragment, or bytes that are not ASCII
+    /// (RFC 9112, 3.2; RFC 3986, 2).
     Target,
     /// A field line is not `name: value`, or has characters that are not allowed (RFC 9112, 5).
     Field,
@@ -94,16 +96,15 @@ impl fmt::Display for RequestError {
             Self::BareCarriageReturn => f.write_str("carriage return without line feed, lines end in CRLF"),
             Self::BareLineFeed => f.write_str("line feed without carriage return, lines end in CRLF"),
             Self::EmptyLines => f.write_str("too many empty lines before the request line"),
-            Self::RequestLine => {
-                f.write_str("malformed request line, allowed is: method SP target SP HTTP/1.1")
-            }
-            Self::Version => f.write_str("unsupported version, allowed are HTTP/1.0 and HTTP/1.1"),
-            Self::MethodTooLong(limit) => write!(f, "method too long, allowed are {limit} bytes"),
+            Self::RequestLine => f.write_str("malformed request line (expected `METHOD target HTTP/1.1`)"),
+            Self::Version => f.write_str("unsupported HTTP version (expected HTTP/1.0 or HTTP/1.1)"),
+            Self::MethodTooLong(limit) => write!(f, "method too long (limit: {limit} bytes)"),
             Self::Connect => f.write_str("CONNECT is not supported"),
-            Self::TargetTooLong(limit) => write!(f, "request target too long, allowed are {limit} bytes"),
-            Self::Target => {
-                f.write_str("malformed request target, allowed are /path, http://host/path and OPTIONS *")
-            }
+            Self::TargetTooLong(limit) => write!(f, "request target too long (limit: {limit} bytes)"),
+            Self::Target => f.write_str(
+                "malformed request target (expected `/path`, `http://host/path` or `OPTIONS *`, in ASCII and \
+                 without `#`)",
+            ),
             Self::Field => {
                 f.write_str("malformed header field, allowed is: token, colon, visible characters")
             }

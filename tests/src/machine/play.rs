@@ -26,7 +26,8 @@ pub fn play(scenario: &Scenario, schedule: &mut dyn Schedule) -> Outcome {
         over: false,
         outcome: Outcome::default(),
     };
-    let (mut ticks, bound) = (0, 20_000 + 100 * scenario.input.0.len());
+    // Answers of some hundred kilobytes may have to leave byte by byte.
+    let (mut ticks, bound) = (0, 300_000 + 100 * scenario.input.0.len());
     for _ in 0..bound {
         match schedule.action() {
             Action::Round => {

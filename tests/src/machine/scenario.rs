@@ -161,6 +161,8 @@ pub struct Outcome {
 
 impl Outcome {
     /// Where `other`, of the same scenario, differs; `None` when it does not.
+    ///
+    /// What had arrived together with a first byte that cannot begin a request is shown in its record, and may differ.
     pub fn difference(&self, other: &Self) -> Option<String> {
         let parts = |outcome: &Self| {
             let Self { output, events, records, seen, reason } = outcome;
@@ -172,10 +174,16 @@ impl Outcome {
                 ("reason", format!("{reason:?}")),
             ]
         };
-        if self == other {
+        let mut other = other.clone();
+        for (mine, theirs) in self.records.iter().zip(&mut other.records) {
+            if mine.shows_the_same_stray_bytes(theirs) {
+                theirs.partial_request_line = mine.partial_request_line.clone();
+            }
+        }
+        if *self == other {
             return None;
         }
-        let both = parts(self).into_iter().zip(parts(other)).filter(|(mine, theirs)| mine != theirs);
+        let both = parts(self).into_iter().zip(parts(&other)).filter(|(mine, theirs)| mine != theirs);
         Some(both.map(|((name, mine), (_, theirs))| format!("{name}:\n{mine}\nor\n{theirs}\n")).collect())
     }
 }
@@ -220,6 +228,20 @@ pub struct Account {
     pub cut: bool,
 }
 
+impl Account {
+    /// Whether both requests were refused for their first byte, and one shows more of what followed it.
+    fn shows_the_same_stray_bytes(&self, other: &Self) -> bool {
+        let refused = Some(RequestError::StrayByte);
+        let (mine, theirs) = (&self.partial_request_line.0, &other.partial_request_line.0);
+        let (less, more) = if mine.len() < theirs.len() { (mine, theirs) } else { (theirs, mine) };
+        let shown = 1..=32;
+        (self.refused, other.refused) == (refused, refused)
+            && shown.contains(&less.len())
+            && shown.contains(&more.len())
+            && more.starts_with(less)
+    }
+}
+
 impl From<Record> for Account {
     fn from(record: Record) -> Self {
         Self {
@@ -232,5 +254,45 @@ impl From<Record> for Account {
             lost: record.lost,
             cut: record.cut,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(refused: RequestError, shown: &[u8], status: u16) -> Outcome {
+        let account = Account {
+            request_line: None,
+            partial_request_line: Text(shown.to_vec()),
+            status,
+            body_length: 0,
+            response_length: 0,
+            refused: Some(refused),
+            lost: None,
+            cut: false,
+        };
+        Outcome { records: vec![account], ..Outcome::default() }
+    }
+
+    #[test]
+    fn only_what_is_shown_behind_a_stray_byte_may_differ() {
+        use RequestError::{RequestLine, StrayByte};
+        let whole = outcome(StrayByte, b"\x16\x03\x01", 400);
+        for (other, agrees) in [
+            (outcome(StrayByte, b"\x16\x03\x01", 400), true),
+            (outcome(StrayByte, b"\x16", 400), true),
+            (outcome(StrayByte, b"\x16\x03\x01\x02", 400), true),
+            (outcome(StrayByte, b"", 400), false),
+            (outcome(StrayByte, b"\x16\x04", 400), false),
+            (outcome(StrayByte, &[b"\x16\x03\x01".as_slice(), &[0; 30]].concat(), 400), false),
+            (outcome(StrayByte, b"\x16", 501), false),
+            (outcome(RequestLine, b"\x16", 400), false),
+        ] {
+            assert_eq!(whole.difference(&other).is_none(), agrees, "{other:?}");
+            assert_eq!(other.difference(&whole).is_none(), agrees, "{other:?}");
+        }
+        let refused = outcome(RequestLine, b"GET", 400);
+        assert!(refused.difference(&outcome(RequestLine, b"GE", 400)).is_some());
     }
 }

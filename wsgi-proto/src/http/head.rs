@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::http::request_line::RequestLine;
 use crate::version::Version;
 
 /// How the end of a request body is found (RFC 9112, 6.3).
@@ -35,26 +36,17 @@ impl Span {
     pub(crate) fn get(self, whole: &[u8]) -> &[u8] {
         whole.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.start == self.end
-    }
 }
 
 /// One whole, valid request head.
 ///
 /// Invariant: every span lies in `bytes`; method and field names are tokens, values have no control characters but
 /// HTAB, and are without white space at both ends.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Head {
     pub(crate) bytes: Vec<u8>,
     pub(crate) fields: Vec<(Span, Span)>,
-    pub(crate) method: Span,
-    pub(crate) target: Span,
-    pub(crate) path: Span,
-    pub(crate) query: Option<Span>,
-    pub(crate) authority: Option<Span>,
-    pub(crate) version: Version,
+    pub(crate) line: RequestLine,
     pub(crate) facts: Facts,
 }
 
@@ -82,60 +74,48 @@ impl Default for Facts {
     }
 }
 
-impl Default for Head {
-    fn default() -> Self {
-        Self {
-            bytes: Vec::new(),
-            fields: Vec::new(),
-            method: Span::default(),
-            target: Span::default(),
-            path: Span::default(),
-            query: None,
-            authority: None,
-            version: Version::Http11,
-            facts: Facts::default(),
-        }
-    }
-}
-
 impl Head {
     /// The method as sent; case matters (RFC 9110, 9.1).
     pub fn method(&self) -> &str {
         // A method is a token, so it is ASCII.
-        core::str::from_utf8(self.method.get(&self.bytes)).unwrap_or_default()
+        core::str::from_utf8(self.line.method(&self.bytes)).unwrap_or_default()
     }
 
     /// The request target as sent.
     pub fn target(&self) -> &[u8] {
-        self.target.get(&self.bytes)
+        self.line.target(&self.bytes)
     }
 
     /// The path of the target, not decoded: `/` when an absolute form has none, `*` for `OPTIONS *`.
     pub fn path(&self) -> &[u8] {
-        if self.path.is_empty() { b"/" } else { self.path.get(&self.bytes) }
+        match self.line.path(&self.bytes) {
+            // RFC 9112, 3.2.4: this is how a proxy is asked for `OPTIONS *`.
+            [] if self.method() == "OPTIONS" && self.query().is_none() => b"*",
+            [] => b"/",
+            path => path,
+        }
     }
 
     /// What follows the first `?` of the target, not decoded.
     pub fn query(&self) -> Option<&[u8]> {
-        self.query.map(|span| span.get(&self.bytes))
+        self.line.query(&self.bytes)
     }
 
-    /// The version of the request.
+    /// The version of the request: HTTP/1.1 for a higher minor version too (RFC 9110, 2.5).
     pub fn version(&self) -> Version {
-        self.version
+        self.line.version()
     }
 
     /// The request line as sent, without its CRLF.
     pub fn request_line(&self) -> &[u8] {
-        let end = self.target.end as usize + " HTTP/1.1".len();
-        self.bytes.get(..end).unwrap_or_default()
+        self.bytes.get(..self.line.length()).unwrap_or_default()
     }
 
     /// The host asked for, with its port if one was sent: the authority of an absolute target, else the `Host` field
     /// (RFC 9112, 3.2.2).
     pub fn host(&self) -> Option<&[u8]> {
-        match self.authority {
-            Some(authority) => Some(authority.get(&self.bytes)),
+        match self.line.authority(&self.bytes) {
+            Some(authority) => Some(authority),
             None => {
                 let (_, value) = self.fields.get(self.facts.host? as usize)?;
                 Some(value.get(&self.bytes))
@@ -185,8 +165,7 @@ impl Head {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.fields.clear();
-        self.query = None;
-        self.authority = None;
+        self.line = RequestLine::default();
         self.facts = Facts::default();
     }
 }
@@ -194,7 +173,7 @@ impl Head {
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Head")
-            .field("version", &self.version)
+            .field("version", &self.version())
             .field("fields", &self.fields.len())
             .field("body", &self.facts.body)
             .finish_non_exhaustive()

@@ -1,19 +1,21 @@
-//! From a finished head section to a [`Head`]: `httparse` reads it, the rules of RFC 9110 and 9112 judge it.
+//! From a finished head section, whose request line has been read, to a [`Head`]: `httparse` reads the fields, the rules
+//! of RFC 9110 and 9112 judge them.
 
 use alloc::vec;
-use core::mem::MaybeUninit;
+
+use httparse::{EMPTY_HEADER, Header};
 
 use crate::config::Limits;
 use crate::error::RequestError;
-use crate::http::head::BodyLength;
-use crate::http::head::Head;
-use crate::http::head::{Facts, Span};
-use crate::http::scan::Scan;
-use crate::http::target::{Target, is_host};
+use crate::http::head::{BodyLength, Facts, Head, Span};
+use crate::http::scan::{Scan, Section};
+use crate::http::target::is_host;
 use crate::http::token::{decimal, list, trim};
 use crate::version::Version;
 
-/// Up to this many fields are read without allocating.
+/// How many fields are read into the smaller arrays, which have to be initialised, and how many without allocating.
+const FEW_FIELDS: usize = 8;
+const SOME_FIELDS: usize = 24;
 const USUAL_FIELDS: usize = 100;
 
 impl Head {
@@ -30,77 +32,55 @@ impl Head {
             return Err(RequestError::Incomplete);
         }
         let mut head = Self::default();
-        head.read(&bytes[section.start..section.end], section.fields, limits)?;
+        head.read(&bytes[section.start..section.end], &section, limits)?;
         Ok(head)
     }
 
-    /// Replaces this head by the one in `section`, which has `count` field lines and passed the scan.
-    pub(crate) fn read(&mut self, section: &[u8], count: usize, limits: &Limits) -> Result<(), RequestError> {
-        self.clear();
-        self.bytes.extend_from_slice(section);
-        if count <= USUAL_FIELDS {
-            let mut fields = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
-            let mut request = httparse::Request::new(&mut []);
-            let parsed = request.parse_with_uninit_headers(section, &mut fields[..count]);
-            self.accept(section, parsed, &request, limits)
-        } else {
-            let mut fields = vec![httparse::EMPTY_HEADER; count];
-            let mut request = httparse::Request::new(&mut fields);
-            let parsed = request.parse(section);
-            self.accept(section, parsed, &request, limits)
-        }
-    }
-
-    fn accept(
+    /// Replaces this head by the one in `bytes`, the whole `section` that the scan found.
+    pub(crate) fn read(
         &mut self,
-        section: &[u8],
-        parsed: httparse::Result<usize>,
-        request: &httparse::Request<'_, '_>,
+        bytes: &[u8],
+        section: &Section,
         limits: &Limits,
     ) -> Result<(), RequestError> {
-        match parsed {
-            // The scan found the end; the parser has to agree.
-            Ok(httparse::Status::Complete(used)) if used == section.len() => {}
-            Ok(_) => return Err(RequestError::Field),
-            Err(error) => return Err(fault(error, section, limits)),
+        self.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.line = section.line;
+        self.facts.is_head = section.line.method(bytes) == b"HEAD";
+        match section.fields {
+            count @ ..=FEW_FIELDS => {
+                self.read_fields(bytes, &mut [EMPTY_HEADER; FEW_FIELDS][..count], limits)
+            }
+            count @ ..=SOME_FIELDS => {
+                self.read_fields(bytes, &mut [EMPTY_HEADER; SOME_FIELDS][..count], limits)
+            }
+            count @ ..=USUAL_FIELDS => {
+                self.read_fields(bytes, &mut [EMPTY_HEADER; USUAL_FIELDS][..count], limits)
+            }
+            count => self.read_fields(bytes, &mut vec![EMPTY_HEADER; count], limits),
         }
-        let (Some(method), Some(target)) = (request.method, request.path) else {
-            return Err(RequestError::RequestLine);
-        };
-        self.version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
-        self.method = Span::of(method.as_bytes(), section);
-        self.target = Span::of(target.as_bytes(), section);
-        if method.len() > limits.method {
-            return Err(RequestError::MethodTooLong(limits.method));
-        }
-        if target.len() > limits.target {
-            return Err(RequestError::TargetTooLong(limits.target));
-        }
-        if method == "CONNECT" {
-            return Err(RequestError::Connect);
-        }
-        let parts = Target::parse(method.as_bytes(), target.as_bytes())?;
-        // The asterisk that an absolute target stands for is not among the bytes.
-        self.path =
-            if parts.path == b"*" && target != "*" { self.asterisk() } else { Span::of(parts.path, section) };
-        self.query = parts.query.map(|query| Span::of(query, section));
-        self.authority = parts.authority.map(|authority| Span::of(authority, section));
-        self.facts = Facts { is_head: method == "HEAD", ..Facts::default() };
-        let mut fields = FieldReader::default();
-        for (index, field) in request.headers.iter().enumerate() {
-            let value = trim(field.value);
-            self.fields.push((Span::of(field.name.as_bytes(), section), Span::of(value, section)));
-            fields.read(&mut self.facts, field.name.as_bytes(), value, index as u32)?;
-        }
-        fields.finish(&mut self.facts, self.version)?;
-        limit_body(self.facts.body, limits)
     }
 
-    /// Appends `*` to the bytes, behind the head itself.
-    fn asterisk(&mut self) -> Span {
-        let start = self.bytes.len() as u32;
-        self.bytes.push(b'*');
-        Span { start, end: start + 1 }
+    fn read_fields<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        memory: &mut [Header<'b>],
+        limits: &Limits,
+    ) -> Result<(), RequestError> {
+        let section = bytes.get(self.line.length() + "\r\n".len()..).unwrap_or_default();
+        let headers = match httparse::parse_headers(section, memory) {
+            // The scan found the end and counted the lines; the parser has to agree.
+            Ok(httparse::Status::Complete((used, headers))) if used == section.len() => headers,
+            Ok(_) | Err(_) => return Err(RequestError::Field),
+        };
+        let mut fields = FieldReader::default();
+        for (index, field) in headers.iter().enumerate() {
+            let value = trim(field.value);
+            self.fields.push((Span::of(field.name.as_bytes(), bytes), Span::of(value, bytes)));
+            fields.read(&mut self.facts, field.name.as_bytes(), value, index as u32)?;
+        }
+        fields.finish(&mut self.facts, self.line.version())?;
+        limit_body(self.facts.body, limits)
     }
 }
 
@@ -109,30 +89,6 @@ fn limit_body(body: BodyLength, limits: &Limits) -> Result<(), RequestError> {
         (BodyLength::Known(length), Some(limit)) if length > limit => Err(RequestError::BodyTooLarge(limit)),
         _ => Ok(()),
     }
-}
-
-/// Which rule a head breaks that `httparse` does not accept.
-fn fault(error: httparse::Error, section: &[u8], limits: &Limits) -> RequestError {
-    let line = &section[..memchr::memchr(b'\r', section).unwrap_or(section.len())];
-    let mut words = line.split(|&byte| byte == b' ');
-    let words = (words.next(), words.next(), words.next(), words.next());
-    match (error, words) {
-        (httparse::Error::HeaderName | httparse::Error::HeaderValue, _) => RequestError::Field,
-        (httparse::Error::TooManyHeaders, _) => RequestError::TooManyFields(limits.fields),
-        // RFC 9110, 15.6.6: only a well-formed request line of another version is answered with 505.
-        (httparse::Error::Version, (Some(_), Some(_), Some(version), None)) if is_version(version) => {
-            RequestError::Version
-        }
-        (httparse::Error::NewLine, (Some(_), Some(_), Some(b"HTTP/1.1" | b"HTTP/1.0"), None)) => {
-            RequestError::Field
-        }
-        _ => RequestError::RequestLine,
-    }
-}
-
-/// RFC 9112, 2.3: `HTTP/DIGIT.DIGIT`, and case matters.
-fn is_version(word: &[u8]) -> bool {
-    matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 /// Reads the fields that frame the message or speak about the connection.
@@ -264,7 +220,6 @@ mod tests {
     fn a_bad_request_line_is_refused() {
         for (line, error) in [
             ("GET /a", RequestError::RequestLine),
-            ("GET /a HTTP/1.2", RequestError::Version),
             ("GET /a HTTP/2.0", RequestError::Version),
             ("GET /a HTTP/1.10", RequestError::RequestLine),
             ("GET  /a HTTP/1.1", RequestError::RequestLine),
@@ -302,6 +257,24 @@ mod tests {
             ("Transfer-Encoding: xchunked\r\n", Err(RequestError::TransferCoding)),
         ] {
             assert_eq!(with(fields).map(|head| head.body_length()), wanted, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_higher_minor_version_is_http_11_and_shown_as_it_came() {
+        let head = parse("GET /a HTTP/1.9\r\nHost: h\r\n\r\n").unwrap();
+        assert_eq!((head.version(), head.request_line()), (Version::Http11, &b"GET /a HTTP/1.9"[..]));
+        assert_eq!(parse("GET /a HTTP/1.2\r\n\r\n").unwrap_err(), RequestError::Host);
+        let body = parse("POST / HTTP/1.2\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        assert_eq!(body.body_length(), BodyLength::Chunked);
+    }
+
+    #[test]
+    fn fields_are_read_whatever_their_number() {
+        for count in [0, 1, 7, 8, 9, 23, 24, 25, 99, 100] {
+            let head = parse(&format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(count))).unwrap();
+            assert_eq!(head.fields().len(), count);
+            assert!(head.fields().all(|field| field == ("A", b"b")));
         }
     }
 

@@ -2,54 +2,38 @@
 
 use crate::error::RequestError;
 
-/// The parts of a target, as slices of it.
+/// The parts of a target before its query, as slices of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
-    /// Empty when an absolute form has no path.
+    /// Directly before the path, and empty except in absolute form.
+    pub(crate) authority: &'a [u8],
+    /// Empty if an absolute form has none.
     pub(crate) path: &'a [u8],
-    pub(crate) query: Option<&'a [u8]>,
-    /// Only of an absolute form.
-    pub(crate) authority: Option<&'a [u8]>,
 }
 
 impl<'a> Target<'a> {
-    /// Takes `target` apart; `method` decides whether `*` is allowed.
-    pub(crate) fn parse(method: &[u8], target: &'a [u8]) -> Result<Self, RequestError> {
+    /// Takes apart what stands before the query of a target. The method and whether a query follows decide whether `*`
+    /// is allowed.
+    pub(crate) fn parse(method: &[u8], target: &'a [u8], has_query: bool) -> Result<Self, RequestError> {
         match target {
-            [b'/', ..] => Ok(Self::with_path(None, target)),
+            [b'/', ..] => Ok(Self { authority: &[], path: target }),
             // RFC 9112, 3.2.4: the asterisk form is for OPTIONS alone.
-            b"*" if method == b"OPTIONS" => Ok(Self { path: target, query: None, authority: None }),
-            _ => Self::absolute(method, target),
+            b"*" if method == b"OPTIONS" && !has_query => Ok(Self { authority: &[], path: target }),
+            _ => Self::absolute(target),
         }
     }
 
     /// RFC 9112, 3.2.2: a server has to accept the absolute form.
-    fn absolute(method: &[u8], target: &'a [u8]) -> Result<Self, RequestError> {
+    fn absolute(target: &'a [u8]) -> Result<Self, RequestError> {
         let rest = strip_scheme(target).ok_or(RequestError::Target)?;
-        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+        let end = memchr::memchr(b'/', rest).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         // RFC 9110, 4.2.1: an http URI with an empty host is invalid; 4.2.4: so is one with user information here.
         if !is_host(authority) || authority.is_empty() || authority[0] == b':' {
             return Err(RequestError::Target);
         }
-        if path.is_empty() && method == b"OPTIONS" {
-            // RFC 9112, 3.2.4: this is how a proxy is asked for `OPTIONS *`.
-            return Ok(Self { path: b"*", query: None, authority: Some(authority) });
-        }
-        Ok(Self::with_path(Some(authority), path))
+        Ok(Self { authority, path })
     }
-
-    fn with_path(authority: Option<&'a [u8]>, path: &'a [u8]) -> Self {
-        match find(b'?', path) {
-            Some(at) => Self { path: &path[..at], query: Some(&path[at + 1..]), authority },
-            None => Self { path, query: None, authority },
-        }
-    }
-}
-
-/// As `memchr`, which is not worth its call for a few bytes.
-fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
-    if bytes.len() < 24 { bytes.iter().position(|&other| other == byte) } else { memchr::memchr(byte, bytes) }
 }
 
 fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
@@ -118,35 +102,35 @@ mod tests {
 
     #[test]
     fn each_form_is_taken_apart() {
-        let parse = |method: &str, target: &'static str| Target::parse(method.as_bytes(), target.as_bytes());
-        let parts = |path: &'static str, query: Option<&'static str>, authority: Option<&'static str>| {
-            Ok(Target {
-                path: path.as_bytes(),
-                query: query.map(str::as_bytes),
-                authority: authority.map(str::as_bytes),
-            })
-        };
-        assert_eq!(parse("GET", "/a?b?c"), parts("/a", Some("b?c"), None));
-        assert_eq!(parse("GET", "//a/b"), parts("//a/b", None, None));
-        assert_eq!(parse("OPTIONS", "*"), parts("*", None, None));
-        assert_eq!(parse("GET", "*"), Err(RequestError::Target));
-        assert_eq!(parse("GET", "http://h:80/a?b"), parts("/a", Some("b"), Some("h:80")));
-        assert_eq!(parse("GET", "HTTPS://h"), parts("", None, Some("h")));
-        assert_eq!(parse("GET", "http://h?q"), parts("", Some("q"), Some("h")));
-        assert_eq!(parse("OPTIONS", "http://h"), parts("*", None, Some("h")));
-        for bad in [
-            "a",
-            "h:80",
-            "://h/a",
-            "#a",
-            "*/a",
-            "http://",
-            "http:///a",
-            "http://:80/",
-            "http://u@h/",
-            "ftp://h/",
+        for (method, target, has_query, authority, path) in [
+            ("GET", "/a", true, "", "/a"),
+            ("GET", "//a/b", false, "", "//a/b"),
+            ("OPTIONS", "*", false, "", "*"),
+            ("GET", "http://h:80/a", true, "h:80", "/a"),
+            ("GET", "HTTPS://h", false, "h", ""),
+            ("GET", "http://h", true, "h", ""),
+            ("OPTIONS", "http://h", false, "h", ""),
         ] {
-            assert_eq!(parse("GET", bad), Err(RequestError::Target), "{bad}");
+            let parts = Target { authority: authority.as_bytes(), path: path.as_bytes() };
+            assert_eq!(Target::parse(method.as_bytes(), target.as_bytes(), has_query), Ok(parts), "{target}");
+        }
+        for (method, bad, has_query) in [
+            ("GET", "*", false),
+            ("OPTIONS", "*", true),
+            ("OPTIONS", "*/a", false),
+            ("GET", "", true),
+            ("GET", "a", false),
+            ("GET", "h:80", false),
+            ("GET", "://h/a", false),
+            ("GET", "http://", false),
+            ("GET", "http://", true),
+            ("GET", "http:///a", false),
+            ("GET", "http://:80/", false),
+            ("GET", "http://u@h/", false),
+            ("GET", "ftp://h/", false),
+        ] {
+            let parsed = Target::parse(method.as_bytes(), bad.as_bytes(), has_query);
+            assert_eq!(parsed, Err(RequestError::Target), "{bad}");
         }
     }
 

@@ -33,6 +33,11 @@ const TOKEN: [bool; 256] = {
     table
 };
 
+/// How many bytes of a token `bytes` begin with.
+pub(crate) fn token_length(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(bytes.len())
+}
+
 /// Appends the token `name` to `out`, `Like-This` if told (eventlet: 6.2). False, and nothing of use in `out`, when
 /// it is no token.
 pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: bool) -> bool {

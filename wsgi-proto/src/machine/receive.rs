@@ -120,7 +120,7 @@ impl Machine {
             Some(head) => head,
             None => Arc::get_mut(self.head.insert(Arc::default())).ok_or(RequestError::RequestLine)?,
         };
-        head.read(bytes, section.fields, &config.limits)?;
+        head.read(bytes, &section, &config.limits)?;
         let (length, expects) = (head.body_length(), head.expects_continue());
         self.inbox.consume(section.end);
         self.scan = Scan::default();

@@ -176,8 +176,7 @@ impl Machine {
             // There is no valid head; what is known of the request line is for the log.
             self.account.begin(self.now.instant, false);
             self.progress.begin();
-            self.account.request_line =
-                self.scan.request_line(self.inbox.bytes()).map(Vec::from).unwrap_or_default();
+            self.account.request_line = Vec::from(self.scan.request_line(self.inbox.bytes()));
             self.account.request_line.starts_with(b"HEAD ")
         } else {
             self.head.as_ref().is_some_and(|head| head.facts.is_head)

@@ -81,7 +81,7 @@ const FIXED: [&str; 20] = [
 /// | `QUERY_STRING` | what follows the first `?`, as sent |
 /// | `CONTENT_TYPE` | the first such field |
 /// | `CONTENT_LENGTH` | as sent; absent without the field, since a configured one would lie |
-/// | `SERVER_PROTOCOL` | the version of the request |
+/// | `SERVER_PROTOCOL` | the version of the request; `HTTP/1.1` for a higher minor version |
 /// | `SERVER_NAME`, `SERVER_PORT` | where the connection was accepted |
 /// | `REMOTE_ADDR`, `REMOTE_PORT` | where it came from; `unix` and empty on a transport without addresses |
 /// | `GATEWAY_INTERFACE` | `CGI/1.1` |

@@ -18,7 +18,11 @@ use crate::error::RequestError;
 pub struct Record {
     /// The request; `None` when no valid head arrived.
     pub head: Option<Arc<Head>>,
-    /// What arrived of the request line when there is no head, without its line end.
+    /// What arrived of the request line when there is no head, without its line end: the whole line, but at most 32 bytes
+    /// if it is malformed ([`RequestError::RequestLine`]) or if its end did not arrive or was not waited for.
+    ///
+    /// After a first byte that cannot begin a request ([`RequestError::StrayByte`]) these are the bytes that arrived
+    /// together with it. Nothing else in a record depends on how the bytes were cut.
     pub partial_request_line: Vec<u8>,
     /// Who asked.
     pub peer: Peer,

@@ -26,7 +26,7 @@ use crate::wsgi::record::Record;
 /// | `client_ip` | `s` | address of the peer, or `unix`; what the first `X-Forwarded-For` says before it, if wanted |
 /// | `client_port` | `s d f` | port of the peer; empty for `unix` |
 /// | `date_time` | `s` | local time at the end of the exchange: `06/Nov/1994 08:49:37` |
-/// | `request_line` | `s` | the request line, or what arrived of it |
+/// | `request_line` | `s` | the request line; up to 32 bytes of what arrived if it is malformed or incomplete |
 /// | `status_code` | `s d f` | of the final response; 0 if none was sent |
 /// | `body_length` | `s d f` | body bytes sent, without head and framing |
 /// | `response_length` | `s d f` | all bytes of the response, with head and framing |

@@ -234,6 +234,8 @@ mod tests {
             (b"GET /\"a\\ HTTP/1.1", "GET /\\\"a\\\\ HTTP/1.1"),
             (b"\x00\t\r\n\x1b\x1f ~\x7f", "\\x00\\x09\\x0d\\x0a\\x1b\\x1f ~\\x7f"),
             (b"\x80\x85\x9f\xa0\xe9\xff", "\\x80\\x85\\x9f\u{a0}éÿ"),
+            // The hello of a TLS client.
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01", "\\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01"),
         ] {
             assert_eq!(line("%(request_line)s", &partial(sent)), expected);
         }

@@ -1,0 +1,62 @@
+//! Eight bytes at a time.
+//!
+//! A search marks the bytes that it looks for by their highest bit. Only the lowest mark of a word is certain: the
+//! subtraction that finds it may borrow from the bytes above.
+
+/// How many bytes a word has.
+pub(crate) const SIZE: usize = size_of::<u64>();
+
+const ONES: u64 = repeat(1);
+const HIGH: u64 = repeat(0x80);
+
+/// The word that `bytes`, of which there have to be eight, are.
+pub(crate) fn of(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_le_bytes)
+}
+
+/// Marks the bytes of `word` that are `byte`.
+pub(crate) const fn equal(word: u64, byte: u8) -> u64 {
+    below(word ^ repeat(byte), 1)
+}
+
+/// Marks the bytes of `word` that are less than `byte`, which is at most 0x80.
+pub(crate) const fn below(word: u64, byte: u8) -> u64 {
+    word.wrapping_sub(repeat(byte)) & !word & HIGH
+}
+
+/// Marks the bytes of `word` that are 0x7f or more.
+pub(crate) const fn from_delete(word: u64) -> u64 {
+    (word.wrapping_add(ONES) | word) & HIGH
+}
+
+/// Where the first marked byte is; the size of a word if none is.
+pub(crate) const fn first(marks: u64) -> usize {
+    marks.trailing_zeros() as usize / 8
+}
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; SIZE])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_mark_is_right_for_every_byte_at_every_place() {
+        for at in 0..SIZE {
+            for after in [0, 1, b' ', b'!', b'#', b'~', 0x7f, 0x80, 0xff] {
+                for byte in 0..=255_u8 {
+                    let mut bytes = [b'a'; SIZE];
+                    bytes[at..].fill(after);
+                    bytes[at] = byte;
+                    let word = of(&bytes);
+                    let place = |is: fn(u8) -> bool| bytes.iter().position(|&byte| is(byte)).unwrap_or(SIZE);
+                    assert_eq!(first(equal(word, b'#')), place(|byte| byte == b'#'), "{bytes:?}");
+                    assert_eq!(first(below(word, b'!')), place(|byte| byte < b'!'), "{bytes:?}");
+                    assert_eq!(first(from_delete(word)), place(|byte| byte >= 0x7f), "{bytes:?}");
+                }
+            }
+        }
+    }
+}
