@@ -124,8 +124,10 @@ impl Machine {
 
     /// Sends blocks that did not reach the minimum size.
     pub(crate) fn emit_joined(&mut self) {
-        let joined = core::mem::take(&mut self.reply.joined);
-        self.emit(Piece::Borrowed(&joined));
+        if !self.reply.joined.is_empty() {
+            let joined = core::mem::take(&mut self.reply.joined);
+            self.emit(Piece::Borrowed(&joined));
+        }
     }
 
     pub(crate) fn emit(&mut self, piece: Piece<'_>) {

@@ -393,24 +393,41 @@ impl State {
 
     /// What is next. `flushed`: nothing waits in the outbox.
     pub(crate) const fn turn(&self, flushed: bool) -> Turn {
-        match (self.ours, self.peer, self.phase, self.record) {
-            (OurHalf::Open | OurHalf::Sending, ..) => Turn::Exchange,
-            (OurHalf::Idle, PeerHalf::Body | PeerHalf::Done, Phase::Open, _) => Turn::Request,
-            (OurHalf::Idle, _, Phase::Open, _) => Turn::AwaitRequest,
-            (OurHalf::Done, PeerHalf::Body, ..) => Turn::Drain,
-            (OurHalf::TakenOver, _, Phase::Open, _) if flushed => Turn::TakenOver,
-            (OurHalf::TakenOver, _, Phase::Open, _) => Turn::Flush,
-            (OurHalf::Done | OurHalf::Cut, _, _, RecordState::Skipped) => Turn::PassRecord,
-            (OurHalf::Done | OurHalf::Cut | OurHalf::TakenOver, _, _, record) if record.is_due(flushed) => {
-                Turn::Record
+        match self.ours {
+            OurHalf::Open | OurHalf::Sending => Turn::Exchange,
+            OurHalf::Idle => match (self.phase, self.peer) {
+                (Phase::Open, PeerHalf::Body | PeerHalf::Done) => Turn::Request,
+                (Phase::Open, _) => Turn::AwaitRequest,
+                _ => self.ending_turn(flushed),
+            },
+            OurHalf::TakenOver if matches!(self.phase, Phase::Open) => {
+                if flushed {
+                    Turn::TakenOver
+                } else {
+                    Turn::Flush
+                }
             }
-            (OurHalf::Done | OurHalf::Cut | OurHalf::TakenOver, _, _, RecordState::AfterFlush) => Turn::Flush,
-            (_, _, Phase::Open, _) => Turn::Flush,
-            (_, _, Phase::Flushing | Phase::Leaving | Phase::Breaking, _) if !flushed => Turn::Flush,
-            (_, _, Phase::Flushing | Phase::Leaving, _) => Turn::CloseWrite,
-            (_, _, Phase::Breaking, _) => Turn::Abort,
-            (_, _, Phase::Lingering, _) => Turn::Linger,
-            (_, _, Phase::Closed, _) => Turn::Closed,
+            OurHalf::Done if matches!(self.peer, PeerHalf::Body) => Turn::Drain,
+            OurHalf::Done | OurHalf::Cut | OurHalf::TakenOver => match self.record {
+                RecordState::Wanted => Turn::Record,
+                RecordState::AfterFlush if flushed => Turn::Record,
+                RecordState::AfterFlush => Turn::Flush,
+                RecordState::Skipped => Turn::PassRecord,
+                RecordState::Taken => self.ending_turn(flushed),
+            },
+        }
+    }
+
+    /// What is next when no exchange is left to see to.
+    const fn ending_turn(&self, flushed: bool) -> Turn {
+        match self.phase {
+            // The record was taken and nothing came of it: that is never reached.
+            Phase::Open => Turn::Flush,
+            Phase::Flushing | Phase::Leaving | Phase::Breaking if !flushed => Turn::Flush,
+            Phase::Flushing | Phase::Leaving => Turn::CloseWrite,
+            Phase::Breaking => Turn::Abort,
+            Phase::Lingering => Turn::Linger,
+            Phase::Closed => Turn::Closed,
         }
     }
 
