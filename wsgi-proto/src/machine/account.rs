@@ -4,16 +4,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::RequestError;
-use crate::machine::Machine;
-use crate::machine::state::OurHalf;
 use crate::time::Instant;
-use crate::wsgi::record::Record;
 
 /// The figures of the current exchange.
 #[derive(Default)]
 pub(crate) struct Account {
-    began: Instant,
-    has_head: bool,
+    pub(crate) began: Instant,
+    pub(crate) has_head: bool,
     /// What is known of the request line when there is no head.
     pub(crate) request_line: Vec<u8>,
     pub(crate) refused: Option<RequestError>,
@@ -43,36 +40,6 @@ impl Account {
     /// Gives back memory that only an open exchange needs.
     pub(crate) fn forget(&mut self) {
         self.request_line = Vec::new();
-    }
-}
-
-impl Machine {
-    pub(crate) fn record(&self) -> Record {
-        let account = &self.account;
-        let queued = match account.head_length {
-            0 => 0,
-            // What was lost with the connection may not even have reached this response.
-            _ => self.outbox.total().saturating_sub(account.response_from),
-        };
-        let (mut response_length, mut body_length) = (queued, account.body_length);
-        if let Some(transmitted) = account.transmitted {
-            response_length = transmitted.saturating_sub(account.response_from);
-            body_length = body_length.min(response_length.saturating_sub(account.head_length));
-        }
-        Record {
-            head: self.head.clone().filter(|_| account.has_head),
-            partial_request_line: account.request_line.clone(),
-            peer: self.peer,
-            status: account.status,
-            body_length,
-            response_length,
-            elapsed: self.now.instant.since(account.began),
-            unix: self.now.unix,
-            zone_offset: self.now.zone_offset,
-            refused: account.refused,
-            lost: self.state.lost(),
-            cut: self.state.ours() == OurHalf::Cut,
-        }
     }
 }
 

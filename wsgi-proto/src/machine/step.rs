@@ -56,6 +56,35 @@ impl Machine {
         Some(record)
     }
 
+    /// The account of the current exchange, for the log and the post hooks.
+    fn record(&self) -> Record {
+        let account = &self.account;
+        let queued = match account.head_length {
+            0 => 0,
+            // What was lost with the connection may not even have reached this response.
+            _ => self.outbox.total().saturating_sub(account.response_from),
+        };
+        let (mut response_length, mut body_length) = (queued, account.body_length);
+        if let Some(transmitted) = account.transmitted {
+            response_length = transmitted.saturating_sub(account.response_from);
+            body_length = body_length.min(response_length.saturating_sub(account.head_length));
+        }
+        Record {
+            head: self.head.clone().filter(|_| account.has_head),
+            partial_request_line: account.request_line.clone(),
+            peer: self.peer,
+            status: account.status,
+            body_length,
+            response_length,
+            elapsed: self.now.instant.since(account.began),
+            unix: self.now.unix,
+            zone_offset: self.now.zone_offset,
+            refused: account.refused,
+            lost: self.state.lost(),
+            cut: self.state.ours() == OurHalf::Cut,
+        }
+    }
+
     /// What follows the record of an exchange.
     fn pass_record(&mut self) {
         self.timers.drain = None;

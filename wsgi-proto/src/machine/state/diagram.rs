@@ -41,19 +41,19 @@ fn table<S: Copy + Debug, E: Copy + Debug>(
 
 fn tables() -> [Table; 7] {
     [
-        table("peer's half", "the request", &PEER, &PEER_EVENTS, PeerHalf::after),
-        table("our half", "the response", &OURS, &OUR_EVENTS, OurHalf::after),
-        table("record", "its account", &RECORDS, &RECORD_EVENTS, RecordState::after),
-        table("ending", "whether another exchange may follow", &ENDINGS, &ENDING_EVENTS, Ending::after),
+        table("Peer's half", "the request", &PEER, &PEER_EVENTS, PeerHalf::after),
+        table("Our half", "the response", &OURS, &OUR_EVENTS, OurHalf::after),
+        table("Record", "its account", &RECORDS, &RECORD_EVENTS, RecordState::after),
+        table("Ending", "whether another exchange may follow", &ENDINGS, &ENDING_EVENTS, Ending::after),
         table(
-            "last read",
+            "Last read",
             "the one more before a wait for the peer is given up",
             &LAST_READS,
             &LAST_READ_EVENTS,
             LastRead::after,
         ),
-        table("transport", "what still can be carried", &TRANSPORTS, &TRANSPORT_EVENTS, Transport::after),
-        table("phase", "the connection itself", &PHASES, &PHASE_EVENTS, Phase::after),
+        table("Transport", "what still can be carried", &TRANSPORTS, &TRANSPORT_EVENTS, Transport::after),
+        table("Phase", "the connection itself", &PHASES, &PHASE_EVENTS, Phase::after),
     ]
 }
 
@@ -89,7 +89,7 @@ fn text() -> String {
 fn mermaid() -> String {
     let mut text = String::new();
     for Table { name, about, ways } in tables() {
-        text += &format!("The {name} ({about}):\n\n```mermaid\nstateDiagram-v2\n    direction LR\n");
+        text += &format!("{name} ({about}):\n\n```mermaid\nstateDiagram-v2\n    direction LR\n");
         text += &format!("    [*] --> {}\n", ways[0].0);
         for (state, event, next) in ways.iter().filter(|(state, _, next)| state != next) {
             text += &format!("    {state} --> {next}: {event}\n");
