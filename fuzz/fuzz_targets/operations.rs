@@ -226,7 +226,7 @@ fn look(connection: &mut Connection) {
     let _ =
         (connection.awaits_request(), connection.is_busy(), connection.is_lost(), connection.has_buffers());
     let _ = format!("{connection:?}");
-    let (peer, config) = (*connection.peer(), connection.config().clone());
+    let (peer, config) = (*connection.endpoints(), connection.config().clone());
     if let Some(record) = connection.take_record() {
         let mut line = String::new();
         let _ = LogFormat::default().write(&record, true, &mut line);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use wsgi_proto::{Address, Buffers, Config, Connection, Event, Io, Now, Peer};
+use wsgi_proto::{Address, Buffers, Config, Connection, Endpoints, Event, Io, Now};
 
 const REQUEST: &[u8] = b"GET /hello?name=world HTTP/1.1\r\nHost: localhost:8090\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
 
@@ -33,7 +33,8 @@ fn exchange(connection: &mut Connection, pool: &mut Option<Buffers>, now: Now) {
 
 #[test]
 fn a_small_request_allocates_nothing_once_warm() {
-    let mut connection = Connection::new(Config::default().into(), Peer::new(Address::Unix, Address::Unix));
+    let mut connection =
+        Connection::new(Config::default().into(), Endpoints::new(Address::Unix, Address::Unix));
     let mut pool = Some(Buffers::new());
     // A new second each time, so that the date is made anew too.
     let mut now = Now::default();

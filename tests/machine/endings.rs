@@ -205,7 +205,7 @@ fn debug_shows_no_bytes_of_a_peer_or_of_a_response() {
     shown.push(format!("{:?}", machine.exchange().body(now)));
     machine.exchange().consume(6);
     shown.push(format!("{:?}", machine.exchange().body(now)));
-    let peer = *machine.connection.peer();
+    let peer = *machine.connection.endpoints();
     let config = Arc::clone(machine.connection.config());
     shown.push(format!("{:?}", wsgi_proto::Variables::new(&head, &peer, &config)));
     let mut exchange = machine.exchange();

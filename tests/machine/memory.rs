@@ -30,7 +30,8 @@ fn a_fresh_connection_holds_no_buffer() {
 
 #[test]
 fn a_machine_that_was_lent_nothing_has_a_buffer_while_it_is_busy_and_none_while_it_waits() {
-    let mut connection = Connection::new(Arc::default(), *Machine::new(Config::default()).connection.peer());
+    let mut connection =
+        Connection::new(Arc::default(), *Machine::new(Config::default()).connection.endpoints());
     let now = Machine::new(Config::default()).now();
     for _ in 0..3 {
         let space = connection.recv_space().expect("there is room");

@@ -363,7 +363,8 @@ fn more_than_there_was_room_for_counts_as_all_of_it() {
         machine.connection.recv_commit(count);
         machine.poll();
     }
-    let mut connection = Connection::new(Arc::default(), *Machine::new(Config::default()).connection.peer());
+    let mut connection =
+        Connection::new(Arc::default(), *Machine::new(Config::default()).connection.endpoints());
     connection.recv_commit(1);
     assert!(!connection.is_busy(), "there was no buffer");
 }

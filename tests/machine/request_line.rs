@@ -145,7 +145,7 @@ fn a_higher_minor_version_is_http_11_to_the_application_and_to_the_client() {
             "POST /a HTTP/1.{minor}\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
         ));
         assert_eq!(head.version(), Version::Http11);
-        let variables = Variables::new(&head, machine.connection.peer(), machine.connection.config());
+        let variables = Variables::new(&head, machine.connection.endpoints(), machine.connection.config());
         assert_eq!(variables.get("SERVER_PROTOCOL").as_deref(), Some("HTTP/1.1"));
         let now = machine.now();
         let _ = machine.exchange().body(now);

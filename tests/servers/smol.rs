@@ -15,13 +15,13 @@ use smol::io::{AsyncRead, AsyncWrite};
 use smol::stream;
 use smol::{Async, Executor};
 use wsgi_smol::{
-    Address, Application, Body, Duplex, Environ, Listener, Options, Peer, Report, Result, Server,
+    Address, Application, Body, Duplex, Endpoints, Environ, Listener, Options, Report, Result, Server,
     StartResponse,
 };
 use wsgi_tests::live::PATIENCE;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-const ELSEWHERE: Peer = Peer::new(Address::Unix, Address::Unix);
+const ELSEWHERE: Endpoints = Endpoints::new(Address::Unix, Address::Unix);
 
 async fn hello(_: Environ, start_response: StartResponse) -> Result<Body> {
     start_response.send("200 OK", [("Content-Type", "text/plain")])?;

@@ -1,7 +1,7 @@
 //! Plays an exchange of the [`table`](crate::table) on the machine: no socket, no clock.
 
 use wsgi_proto::{
-    Address, BodyError, BodyEvent, Buffers, Connection, Event, Flow, Instant, Now, Peer, RequestError,
+    Address, BodyError, BodyEvent, Buffers, Connection, Endpoints, Event, Flow, Instant, Now, RequestError,
 };
 
 use crate::script::{Op, Seen};
@@ -57,11 +57,11 @@ struct Drive<'t> {
 
 impl<'t> Drive<'t> {
     fn new(exchange: &'t Exchange, pieces: Vec<&'t [u8]>, in_turns: bool) -> Result<Self, String> {
-        let peer = Peer::new(Address::Unix, Address::Unix);
+        let endpoints = Endpoints::new(Address::Unix, Address::Unix);
         let mut pieces = pieces.into_iter();
         Ok(Self {
             exchange,
-            connection: Connection::new(exchange.config()?.into(), peer),
+            connection: Connection::new(exchange.config()?.into(), endpoints),
             now: Now::new(Instant::from_nanos(0), UNIX),
             pool: vec![Buffers::new()],
             piece: pieces.next().unwrap_or_default(),

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use wsgi_app::{
-    Address, Body, Environ, LogEntry, Options, Peer, Result, Server, ServerHandle, StartResponse, Transport,
-    serve_connection,
+    Address, Body, Endpoints, Environ, LogEntry, Options, Result, Server, ServerHandle, StartResponse,
+    Transport, serve_connection,
 };
 
 /// What is freed with whoever holds it.
@@ -91,7 +91,7 @@ impl Freeing {
         });
         let handle = ServerHandle::new();
         let server = Server::new(options, &handle, application).expect("defaults");
-        let guard = server.admit(Peer::new(Address::Unix, Address::Unix));
+        let guard = server.admit(Endpoints::new(Address::Unix, Address::Unix));
         let client =
             Client { sent: b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", closes, answer: 0, _token: transport };
         let mut connection: Connection = Box::pin(serve_connection(Arc::clone(&server), guard, client));

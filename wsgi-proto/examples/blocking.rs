@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
-use wsgi_proto::{BodyError, BodyEvent, Config, Connection, Event, Instant, Io, Lost, Now, Peer};
+use wsgi_proto::{BodyError, BodyEvent, Config, Connection, Endpoints, Event, Instant, Io, Lost, Now};
 
 const NOT_YET: [ErrorKind; 3] = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
 type Failure = Box<dyn std::error::Error>;
@@ -25,7 +25,7 @@ fn main() -> io::Result<()> {
 fn serve(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let config = Config { socket_timeout: Some(Duration::from_secs(60)), ..Config::default() };
-    let peer = Peer::new(stream.peer_addr()?.into(), stream.local_addr()?.into());
+    let peer = Endpoints::new(stream.peer_addr()?.into(), stream.local_addr()?.into());
     let (mut connection, start) = (Connection::new(config.into(), peer), Clock::now());
     loop {
         match connection.poll(now(start)) {

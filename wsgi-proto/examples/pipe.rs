@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::sync::Arc;
 use wsgi_proto::{
-    Address, BodyError, BodyEvent, Buffers, Config, Connection, Event, Exchange, Instant, Io, Now, Peer,
+    Address, BodyError, BodyEvent, Buffers, Config, Connection, Endpoints, Event, Exchange, Instant, Io, Now,
 };
 
 const CLIENT: &[u8] = b"GET /hello HTTP/1.1\r\nHost: pipe\r\n\r\n\
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A real driver reads both clocks whenever something wakes it. Here time moves on when nothing else does.
     let mut now = Now::new(Instant::from_nanos(0), 784_111_777);
     let mut connection =
-        Connection::new(Arc::new(Config::default()), Peer::new(Address::Unix, Address::Unix));
+        Connection::new(Arc::new(Config::default()), Endpoints::new(Address::Unix, Address::Unix));
     let mut pool = vec![Buffers::new()];
     let (mut incoming, mut outgoing) = (CLIENT, Vec::new());
     let mut body = Vec::new();

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::config::Config;
+use crate::endpoints::Endpoints;
 use crate::error::{CloseReason, LastExchange, Lost};
 use crate::event::Event;
 use crate::exchange::Exchange;
@@ -11,7 +12,6 @@ use crate::machine::Machine;
 use crate::machine::buffers::Buffers;
 use crate::machine::outbox::Transmit;
 use crate::machine::state::PeerHalf;
-use crate::peer::Peer;
 use crate::time::Now;
 use crate::wsgi::record::Record;
 
@@ -24,8 +24,8 @@ pub struct Connection(Machine);
 
 impl Connection {
     /// A connection that was just accepted. It holds no buffer until one is [lent](Self::lend).
-    pub fn new(config: Arc<Config>, peer: Peer) -> Self {
-        Self(Machine::new(config, peer))
+    pub fn new(config: Arc<Config>, endpoints: Endpoints) -> Self {
+        Self(Machine::new(config, endpoints))
     }
 
     /// What now? `now` is compared with the deadlines, and kept for what is dated until the next call.
@@ -156,8 +156,8 @@ impl Connection {
     }
 
     /// Addresses and scheme.
-    pub fn peer(&self) -> &Peer {
-        &self.0.peer
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.0.endpoints
     }
 
     /// The settings.

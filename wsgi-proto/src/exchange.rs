@@ -6,9 +6,9 @@ mod output;
 use alloc::sync::Arc;
 
 use crate::config::Config;
+use crate::endpoints::Endpoints;
 use crate::http::head::Head;
 use crate::machine::Machine;
-use crate::peer::Peer;
 
 /// One open request. [`Connection::exchange`](crate::Connection::exchange) gives it exactly while there is one, so that "no request" is never an
 /// error code. Reading the body and sending the response interleave freely.
@@ -17,7 +17,7 @@ use crate::peer::Peer;
 /// # use std::sync::Arc;
 /// # use wsgi_proto::*;
 /// # let now = Now::default();
-/// # let mut connection = Connection::new(Arc::default(), Peer::new(Address::Unix, Address::Unix));
+/// # let mut connection = Connection::new(Arc::default(), Endpoints::new(Address::Unix, Address::Unix));
 /// # let request = b"GET / HTTP/1.0\r\n\r\n";
 /// # connection.recv_space().expect("there is room")[..request.len()].copy_from_slice(request);
 /// # connection.recv_commit(request.len());
@@ -40,8 +40,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// Addresses and scheme of the connection.
-    pub fn endpoints(&self) -> &Peer {
-        &self.0.peer
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.0.endpoints
     }
 
     /// The settings of the connection.

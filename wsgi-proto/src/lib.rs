@@ -6,7 +6,7 @@
 //! ```
 //! use std::io;
 //! use std::sync::Arc;
-//! use wsgi_proto::{Address, Connection, Event, Instant, Lost, Now, Peer};
+//! use wsgi_proto::{Address, Connection, Event, Instant, Lost, Now, Endpoints};
 //!
 //! /// What a driver needs. Both calls wait until `until` at most, and then give `None`.
 //! trait Transport {
@@ -17,7 +17,7 @@
 //! }
 //!
 //! fn serve(transport: &mut impl Transport, mut clock: impl FnMut() -> Now) {
-//!     let mut connection = Connection::new(Arc::default(), Peer::new(Address::Unix, Address::Unix));
+//!     let mut connection = Connection::new(Arc::default(), Endpoints::new(Address::Unix, Address::Unix));
 //!     loop {
 //!         match connection.poll(clock()) {
 //!             Event::Request => {
@@ -98,18 +98,19 @@ extern crate std;
 
 mod config;
 mod connection;
+mod endpoints;
 mod error;
 mod event;
 mod exchange;
 mod http;
 mod machine;
-mod peer;
 mod time;
 mod version;
 mod wsgi;
 
 pub use config::{Config, ConfigError, KeepAlive, Limits};
 pub use connection::Connection;
+pub use endpoints::{Address, Endpoints, Scheme};
 pub use error::{
     AnswerError, BodyError, CloseReason, LastExchange, Lost, RequestError, SendError, StartError,
 };
@@ -121,7 +122,6 @@ pub use http::response::{Draft, ResponseHead};
 pub use http::trailers::Trailers;
 pub use machine::buffers::Buffers;
 pub use machine::outbox::{Piece, Transmit};
-pub use peer::{Address, Peer, Scheme};
 pub use time::{Instant, Now};
 pub use version::Version;
 pub use wsgi::environ::Variables;

@@ -13,7 +13,7 @@ use std::time::Instant;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Async, Timer};
 use wsgi_app::{
-    Body, BoundAddr, Environ, Options, Peer, Result, Server, ServerHandle, StartResponse, Transport,
+    Body, BoundAddr, Endpoints, Environ, Options, Result, Server, ServerHandle, StartResponse, Transport,
 };
 
 struct Socket {
@@ -55,12 +55,12 @@ async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result
 fn accept(
     listener: &mut Async<TcpListener>,
     context: &mut Context<'_>,
-) -> Poll<io::Result<(TcpStream, Peer)>> {
+) -> Poll<io::Result<(TcpStream, Endpoints)>> {
     loop {
         match listener.get_ref().accept() {
             Ok((stream, remote)) => {
                 let local = stream.local_addr()?;
-                return Poll::Ready(Ok((stream, Peer::new(remote.into(), local.into()))));
+                return Poll::Ready(Ok((stream, Endpoints::new(remote.into(), local.into()))));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 ready!(listener.poll_readable(context))?

@@ -11,7 +11,9 @@ use std::task::{Context, Poll, ready};
 use smol::future::Boxed;
 use smol::stream::{self, Stream, StreamExt};
 use smol::{Async, Executor, Timer};
-use wsgi_app::{Address, Application, BoundAddr, Peer, Scheme, Server, Transport, serve_after_handshake};
+use wsgi_app::{
+    Address, Application, BoundAddr, Endpoints, Scheme, Server, Transport, serve_after_handshake,
+};
 
 use crate::socket::Duplex;
 use crate::tls::{Acceptor, open};
@@ -19,13 +21,13 @@ use crate::tls::{Acceptor, open};
 /// A listener that is bound and listening already: one of smol, of [`Async`], with the feature `async-std` one of
 /// async-std; or whatever else [brings connections](Self::incoming). With the feature `tls` each can speak HTTPS.
 pub struct Listener {
-    connections: stream::Boxed<io::Result<(Opening, Peer)>>,
+    connections: stream::Boxed<io::Result<(Opening, Endpoints)>>,
     pub(crate) bound_addr: BoundAddr,
     way: Way,
 }
 
 /// A connection that was just accepted.
-pub(crate) struct Accepted(Opening, Peer, Way);
+pub(crate) struct Accepted(Opening, Endpoints, Way);
 
 /// How connections of one listener are served.
 #[derive(Clone)]
@@ -42,12 +44,12 @@ impl Listener {
     /// Takes connections from a stream of them: pipes in memory, TLS of your own, anything that reads and writes by
     /// `futures-io`. Its errors are understood as those of `accept(2)`.
     pub fn incoming<S: Duplex>(
-        connections: impl Stream<Item = io::Result<(S, Peer)>> + Send + 'static,
+        connections: impl Stream<Item = io::Result<(S, Endpoints)>> + Send + 'static,
     ) -> Self {
-        let opening = |accepted: io::Result<(S, Peer)>| {
-            let (stream, peer) = accepted?;
+        let opening = |accepted: io::Result<(S, Endpoints)>| {
+            let (stream, endpoints) = accepted?;
             let opening: Opening = Box::new(|tls| Box::pin(open(stream, tls)));
-            Ok((opening, peer))
+            Ok((opening, endpoints))
         };
         let connections = Box::pin(connections.map(opening).chain(stream::pending()));
         Self { connections, bound_addr: BoundAddr::local(None), way: Way { tls: None, on_async_std: false } }
@@ -64,8 +66,8 @@ impl Listener {
 
     pub(crate) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let accepted = ready!(self.connections.poll_next(context));
-        let (opening, peer) = accepted.expect("a stream that is pending in the end does not end")?;
-        Poll::Ready(Ok(Accepted(opening, peer, self.way.clone())))
+        let (opening, endpoints) = accepted.expect("a stream that is pending in the end does not end")?;
+        Poll::Ready(Ok(Accepted(opening, endpoints, self.way.clone())))
     }
 }
 
@@ -77,7 +79,7 @@ impl From<Arc<Async<TcpListener>>> for Listener {
                 // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
                 let _ = stream.get_ref().set_nodelay(true);
                 let local = stream.get_ref().local_addr().map_or(Address::Unix, Address::from);
-                (stream, Peer::new(remote.into(), local))
+                (stream, Endpoints::new(remote.into(), local))
             });
             Some((accepted, listener))
         });
@@ -91,8 +93,8 @@ impl From<Arc<Async<UnixListener>>> for Listener {
         let address = listener.get_ref().local_addr().ok();
         let bound_addr = BoundAddr::local(address.as_ref().and_then(|address| address.as_pathname()));
         let connections = stream::unfold(listener, |listener| async {
-            let peer = Peer::new(Address::Unix, Address::Unix);
-            Some((listener.accept().await.map(|(stream, _)| (stream, peer)), listener))
+            let endpoints = Endpoints::new(Address::Unix, Address::Unix);
+            Some((listener.accept().await.map(|(stream, _)| (stream, endpoints)), listener))
         });
         Self { bound_addr, ..Self::incoming(connections) }
     }
@@ -149,9 +151,9 @@ impl From<async_std::os::unix::net::UnixListener> for Listener {
 impl Accepted {
     /// Serves the connection in a task of its own, on `pool` if there is one.
     pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>, pool: Option<&Executor<'static>>) {
-        let Self(opening, peer, Way { tls, on_async_std }) = self;
-        let scheme = if tls.is_some() { Scheme::Https } else { peer.scheme };
-        let guard = server.admit(Peer { scheme, ..peer });
+        let Self(opening, endpoints, Way { tls, on_async_std }) = self;
+        let scheme = if tls.is_some() { Scheme::Https } else { endpoints.scheme };
+        let guard = server.admit(Endpoints { scheme, ..endpoints });
         let connection = serve_after_handshake(Arc::clone(server), guard, opening(tls), Timer::after);
         match (pool, on_async_std) {
             (Some(pool), _) => pool.spawn(connection).detach(),

@@ -28,8 +28,8 @@ struct Connection {
 
 /// Serves a connection that was just accepted.
 pub(crate) fn begin<A: Application>(engine: &Arc<Engine>, server: &Serving<A>, accepted: Accepted) {
-    let Accepted { socket, peer, tls } = accepted;
-    let guard = server.admit(peer);
+    let Accepted { socket, endpoints, tls } = accepted;
+    let guard = server.admit(endpoints);
     match engine.watch(&socket) {
         Ok(task) => {
             let connection = Connection { socket, task: Arc::clone(&task) };

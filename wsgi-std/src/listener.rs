@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use socket2::{SockAddr, Socket};
-use wsgi_app::{Address, BoundAddr, Peer, Scheme};
+use wsgi_app::{Address, BoundAddr, Endpoints, Scheme};
 
 use crate::sync::{AtomicBool, Ordering};
 use crate::tls::Tls;
@@ -29,7 +29,7 @@ pub struct Listener {
 /// A connection that was just accepted.
 pub(crate) struct Accepted {
     pub(crate) socket: Socket,
-    pub(crate) peer: Peer,
+    pub(crate) endpoints: Endpoints,
     pub(crate) tls: Tls,
 }
 
@@ -52,8 +52,8 @@ impl Listener {
             let address = |address: &SockAddr| address.as_socket().map_or(Address::Unix, Address::from);
             let local = socket.local_addr().as_ref().map_or(Address::Unix, address);
             let scheme = if self.tls.is_on() { Scheme::Https } else { Scheme::Http };
-            let peer = Peer { scheme, ..Peer::new(address(&remote), local) };
-            Ok(Accepted { socket, peer, tls: self.tls.clone() })
+            let endpoints = Endpoints { scheme, ..Endpoints::new(address(&remote), local) };
+            Ok(Accepted { socket, endpoints, tls: self.tls.clone() })
         });
         match accepted {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

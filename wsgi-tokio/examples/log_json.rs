@@ -24,7 +24,7 @@ fn log(entry: &LogEntry<'_>) {
 fn json(record: &Record) -> String {
     // Without a head the request was refused; then this is what arrived of its first line.
     let line = record.head.as_ref().map_or(&*record.partial_request_line, |head| head.request_line());
-    let client = match record.peer.remote {
+    let client = match record.endpoints.remote {
         Address::Ip(address) => address.to_string(),
         Address::Unix => "unix".into(),
     };

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
-use wsgi_app::{Address, Application, BoundAddr, Peer, Server};
+use wsgi_app::{Address, Application, BoundAddr, Endpoints, Server};
 
 use crate::tls::Tls;
 
@@ -56,7 +56,7 @@ impl Listener {
     pub(crate) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let stream = match &self.socket {
             Listening::Tcp(listener) => {
-                ready!(listener.poll_accept(context)).map(|(stream, peer)| Socket::Tcp(stream, peer))
+                ready!(listener.poll_accept(context)).map(|(stream, remote)| Socket::Tcp(stream, remote))
             }
             #[cfg(unix)]
             Listening::Unix(listener) => {
@@ -87,11 +87,11 @@ impl Accepted {
                 // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
                 let _ = stream.set_nodelay(true);
                 let local = stream.local_addr().map_or(Address::Unix, Address::from);
-                self.tls.serve(server, pool, Peer::new(remote.into(), local), stream);
+                self.tls.serve(server, pool, Endpoints::new(remote.into(), local), stream);
             }
             #[cfg(unix)]
             Socket::Unix(stream) => {
-                self.tls.serve(server, pool, Peer::new(Address::Unix, Address::Unix), stream);
+                self.tls.serve(server, pool, Endpoints::new(Address::Unix, Address::Unix), stream);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use wsgi_app::{Application, Peer, Server, serve_connection};
+use wsgi_app::{Application, Endpoints, Server, serve_connection};
 
 use crate::socket::{Socket, Stream};
 
@@ -35,18 +35,18 @@ impl Tls {
         self,
         server: &Arc<Server<A>>,
         pool: Option<&Handle>,
-        peer: Peer,
+        endpoints: Endpoints,
         stream: impl Stream,
     ) {
         let server = Arc::clone(server);
         #[cfg(feature = "tls")]
         if let Some(acceptor) = self.acceptor {
-            let guard = server.admit(Peer { scheme: wsgi_app::Scheme::Https, ..peer });
+            let guard = server.admit(Endpoints { scheme: wsgi_app::Scheme::Https, ..endpoints });
             let handshake = async move { Ok(Socket::new(acceptor.accept(stream).await?)) };
             spawn(pool, wsgi_app::serve_after_handshake(server, guard, handshake, tokio::time::sleep));
             return;
         }
-        let guard = server.admit(peer);
+        let guard = server.admit(endpoints);
         spawn(pool, serve_connection(server, guard, Socket::new(stream)));
     }
 }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wsgi_app::blocking::{Blocking, BlockingTransport};
-use wsgi_app::{Address, Peer, Scheme, Server, ServerHandle};
+use wsgi_app::{Address, Endpoints, Scheme, Server, ServerHandle};
 use wsgi_std::internals::{TaskState, Tls};
 use wsgi_std::{Environ, Options, Result, StartResponse};
 use wsgi_tests::live::PATIENCE;
@@ -150,7 +150,7 @@ impl Played {
             Ok(pattern(0, environ.path()[1..].parse().unwrap_or(1)).into())
         });
         let server = Server::new(options.log_output(false), &handle, application).expect("options are fine");
-        let peer = Peer { scheme: Scheme::Https, ..Peer::new(Address::Unix, Address::Unix) };
+        let peer = Endpoints { scheme: Scheme::Https, ..Endpoints::new(Address::Unix, Address::Unix) };
         let guard = server.admit(peer);
         let ends = Ends { room: usize::MAX / 2, ..Ends::default() };
         let memory = Arc::new(Memory { state: TaskState::new(), ends: Mutex::new(ends) });

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wsgi_proto::{
-    Address, Buffers, CloseReason, Config, Connection, Event, Exchange, Head, Instant, Io, Now, Peer, Reason,
-    Record,
+    Address, Buffers, CloseReason, Config, Connection, Endpoints, Event, Exchange, Head, Instant, Io, Now,
+    Reason, Record,
 };
 
 /// What the wall clock shows all the time: `Sun, 06 Nov 1994 08:49:37 GMT`, the example of RFC 9110, 5.6.7.
@@ -33,7 +33,7 @@ impl Machine {
     /// A connection that was just accepted, at second 1 of its clock.
     pub fn new(config: impl Into<Arc<Config>>) -> Self {
         Self {
-            connection: Connection::new(config.into(), Peer::new(Address::Unix, Address::Unix)),
+            connection: Connection::new(config.into(), Endpoints::new(Address::Unix, Address::Unix)),
             now: Now::new(Instant::from_nanos(1_000_000_000), UNIX),
             sent: Vec::new(),
             pool: None,

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use wsgi_proto::{Head, Peer, Record, Variables, latin1};
+use wsgi_proto::{Endpoints, Head, Record, Variables, latin1};
 
 use crate::application::input::Input;
 use crate::exchange::handle::Handle;
@@ -24,7 +24,7 @@ pub struct Environ(Arc<Request>);
 
 pub(crate) struct Request {
     head: Arc<Head>,
-    peer: Peer,
+    endpoints: Endpoints,
     handle: Handle,
     changes: Mutex<Changes>,
 }
@@ -40,14 +40,14 @@ struct Changes {
 
 impl Environ {
     /// The environ of one request; `spare` is used again if nobody kept it.
-    pub(crate) fn new(spare: Option<Self>, head: Arc<Head>, peer: Peer, handle: Handle) -> Self {
+    pub(crate) fn new(spare: Option<Self>, head: Arc<Head>, endpoints: Endpoints, handle: Handle) -> Self {
         if let Some(Self(mut request)) = spare
             && let Some(again) = Arc::get_mut(&mut request)
         {
             (again.head, again.handle) = (head, handle);
             return Self(request);
         }
-        Self(Arc::new(Request { head, peer, handle, changes: Mutex::default() }))
+        Self(Arc::new(Request { head, endpoints, handle, changes: Mutex::default() }))
     }
 
     /// What can be used again for the next request of this connection, if nobody else holds it. It lets go of the head, so that the machine can use that again, too.
@@ -133,8 +133,8 @@ impl Environ {
     }
 
     /// Addresses and scheme of the connection.
-    pub fn peer(&self) -> &Peer {
-        &self.0.peer
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.0.endpoints
     }
 
     /// `wsgi.input`: the request body.
@@ -195,7 +195,7 @@ impl Environ {
     }
 
     fn variables(&self) -> Variables<'_> {
-        Variables::new(&self.0.head, &self.0.peer, &self.0.handle.server_context().config)
+        Variables::new(&self.0.head, &self.0.endpoints, &self.0.handle.server_context().config)
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {

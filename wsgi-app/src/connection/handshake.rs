@@ -61,8 +61,8 @@ impl<A> Server<A> {
         match done.await? {
             Ok(transport) => Some(transport),
             Err(error) => {
-                let peer = *guard.shared.lock().machine.peer();
-                self.context.handshake_failed(&peer, &error);
+                let endpoints = *guard.shared.lock().machine.endpoints();
+                self.context.handshake_failed(&endpoints, &error);
                 None
             }
         }

@@ -70,8 +70,8 @@ pub async fn serve_connection<A: Application>(
             }
             Event::Closed(reason) => {
                 driver.rest();
-                let peer = *driver.guard.shared.lock().machine.peer();
-                server.context.closed(&peer, reason);
+                let endpoints = *driver.guard.shared.lock().machine.endpoints();
+                server.context.closed(&endpoints, reason);
                 return;
             }
             Event::Io(_) => {}
@@ -225,7 +225,7 @@ impl<T: Transport> Driver<T> {
         }
         self.transfer.spend(0);
         let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
-        let environ = Environ::new(self.spare.take(), head, *inner.machine.peer(), handle.clone());
+        let environ = Environ::new(self.spare.take(), head, *inner.machine.endpoints(), handle.clone());
         drop(inner);
         if stays {
             // Busy again: another one has to leave.

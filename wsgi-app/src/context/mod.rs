@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use wsgi_proto::{Address, CloseReason, Config, Head, LogFormat, Lost, Peer, Record};
+use wsgi_proto::{Address, CloseReason, Config, Endpoints, Head, LogFormat, Lost, Record};
 
 use crate::context::buffers::BufferPool;
 use crate::context::catch_panic::catch;
@@ -62,21 +62,25 @@ impl ServerContext {
     }
 
     /// One client's trouble with TLS is nothing to bother the operator with.
-    pub(crate) fn handshake_failed(&self, peer: &Peer, error: &io::Error) {
-        self.debug(|| format!("({}) handshake failed {}: {error}", std::process::id(), Remote(&peer.remote)));
+    pub(crate) fn handshake_failed(&self, endpoints: &Endpoints, error: &io::Error) {
+        self.debug(|| {
+            format!("({}) handshake failed {}: {error}", std::process::id(), Remote(&endpoints.remote))
+        });
     }
 
     /// Tells why a connection ended, where that is not the ordinary course.
-    pub(crate) fn closed(&self, peer: &Peer, reason: CloseReason) {
+    pub(crate) fn closed(&self, endpoints: &Endpoints, reason: CloseReason) {
         match reason {
             CloseReason::IdleTimeout | CloseReason::Lost(Lost::TimedOut) => {
-                self.debug(|| format!("({}) timed out {}", std::process::id(), Remote(&peer.remote)));
+                self.debug(|| format!("({}) timed out {}", std::process::id(), Remote(&endpoints.remote)));
             }
             CloseReason::Lost(lost) => {
-                self.debug(|| format!("({}) {lost} {}", std::process::id(), Remote(&peer.remote)));
+                self.debug(|| format!("({}) {lost} {}", std::process::id(), Remote(&endpoints.remote)));
             }
             CloseReason::Refused(error) => {
-                self.debug(|| format!("({}) refused {}: {error}", std::process::id(), Remote(&peer.remote)));
+                self.debug(|| {
+                    format!("({}) refused {}: {error}", std::process::id(), Remote(&endpoints.remote))
+                });
             }
             _ => {}
         }

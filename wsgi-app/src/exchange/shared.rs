@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use wsgi_proto::{BodyEvent, Connection, Exchange, Instant, Lost, Now, Peer};
+use wsgi_proto::{BodyEvent, Connection, Endpoints, Exchange, Instant, Lost, Now};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
@@ -67,9 +67,9 @@ pub(crate) struct Inner {
 }
 
 impl ConnShared {
-    pub(crate) fn new(server_context: Arc<ServerContext>, peer: Peer) -> Self {
+    pub(crate) fn new(server_context: Arc<ServerContext>, endpoints: Endpoints) -> Self {
         let inner = Inner {
-            machine: Connection::new(Arc::clone(&server_context.config), peer),
+            machine: Connection::new(Arc::clone(&server_context.config), endpoints),
             serial: 0,
             directive: Directive::Serve,
             waits_since: Some(server_context.clock.now().instant),

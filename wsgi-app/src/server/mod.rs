@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use wsgi_proto::Peer;
+use wsgi_proto::Endpoints;
 
 use crate::context::buffers::BufferPool;
 use crate::context::catch_panic;
@@ -156,9 +156,9 @@ impl<A> Server<A> {
     }
 
     /// Takes a connection into the registry.
-    pub fn admit(&self, peer: Peer) -> ConnectionGuard {
-        let shared = Arc::new(ConnShared::new(Arc::clone(&self.context), peer));
-        self.context.debug(|| format!("({}) accepted {}", std::process::id(), Remote(&peer.remote)));
+    pub fn admit(&self, endpoints: Endpoints) -> ConnectionGuard {
+        let shared = Arc::new(ConnShared::new(Arc::clone(&self.context), endpoints));
+        self.context.debug(|| format!("({}) accepted {}", std::process::id(), Remote(&endpoints.remote)));
         ConnectionGuard::new(shared, &self.registry)
     }
 

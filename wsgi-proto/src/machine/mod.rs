@@ -19,6 +19,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use crate::config::Config;
+use crate::endpoints::Endpoints;
 use crate::http::date::DateCache;
 use crate::http::head::Head;
 use crate::http::inbox::Inbox;
@@ -31,14 +32,13 @@ use crate::machine::outbox::Outbox;
 use crate::machine::progress::Progress;
 use crate::machine::state::{OurHalf, PeerHalf, Phase, State};
 use crate::machine::timers::Timers;
-use crate::peer::Peer;
 use crate::time::Now;
 
 /// One HTTP/1.x connection of a server.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) config: Arc<Config>,
-    pub(crate) peer: Peer,
+    pub(crate) endpoints: Endpoints,
     pub(crate) state: State,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
@@ -59,10 +59,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(config: Arc<Config>, peer: Peer) -> Self {
+    pub(crate) fn new(config: Arc<Config>, endpoints: Endpoints) -> Self {
         Self {
             config,
-            peer,
+            endpoints,
             state: State::new(),
             inbox: Inbox::default(),
             outbox: Outbox::default(),

@@ -72,7 +72,7 @@ impl Machine {
         Record {
             head: self.head.clone().filter(|_| account.has_head),
             partial_request_line: account.request_line.clone(),
-            peer: self.peer,
+            endpoints: self.endpoints,
             status: account.status,
             body_length,
             response_length,

@@ -17,15 +17,15 @@ use core::net::IpAddr;
 
 use memchr::memchr;
 
-use crate::peer::Address;
+use crate::endpoints::Address;
 
 use crate::config::Config;
 
 use crate::http::head::Head;
 
-use crate::peer::Peer;
+use crate::endpoints::Endpoints;
 
-use crate::peer::Scheme;
+use crate::endpoints::Scheme;
 use crate::wsgi::text::{decode_path, latin1, push_latin1};
 
 /// The variables that may be there whatever fields a request has, in the order of [`Variables::iter`].
@@ -94,10 +94,10 @@ const FIXED: [&str; 20] = [
 /// If the configuration has a name twice, the last one counts.
 ///
 /// ```
-/// # use wsgi_proto::{Address, Config, Head, Peer, Variables};
+/// # use wsgi_proto::{Address, Config, Head, Endpoints, Variables};
 /// let head = Head::parse(b"GET /a%20b?c HTTP/1.1\r\nHost: a\r\nX-B: 1\r\n\r\n", &Default::default())?;
-/// let (peer, config) = (Peer::new(Address::Unix, Address::Unix), Config::default());
-/// let variables = Variables::new(&head, &peer, &config);
+/// let (endpoints, config) = (Endpoints::new(Address::Unix, Address::Unix), Config::default());
+/// let variables = Variables::new(&head, &endpoints, &config);
 /// assert_eq!(variables.get("PATH_INFO").as_deref(), Some("/a b"));
 /// assert_eq!(variables.get("HTTP_X_B").as_deref(), Some("1"));
 /// assert!(!variables.contains("HTTP_X_C"));
@@ -106,14 +106,14 @@ const FIXED: [&str; 20] = [
 #[derive(Clone, Copy, Debug)]
 pub struct Variables<'a> {
     head: &'a Head,
-    peer: &'a Peer,
+    endpoints: &'a Endpoints,
     config: &'a Config,
 }
 
 impl<'a> Variables<'a> {
-    /// The variables of the request `head` on the connection with `peer`, with the additions of `config`.
-    pub fn new(head: &'a Head, peer: &'a Peer, config: &'a Config) -> Self {
-        Self { head, peer, config }
+    /// The variables of the request `head` on the connection between `endpoints`, with the additions of `config`.
+    pub fn new(head: &'a Head, endpoints: &'a Endpoints, config: &'a Config) -> Self {
+        Self { head, endpoints, config }
     }
 
     /// The value of the variable called exactly `name`; `None` if the request has no such variable.
@@ -166,28 +166,28 @@ impl<'a> Variables<'a> {
             },
             "CONTENT_LENGTH" => Source::Bytes(self.head.value("Content-Length")?),
             "SERVER_PROTOCOL" => Source::Text(self.head.version().as_str()),
-            "SERVER_NAME" => match self.peer.local {
+            "SERVER_NAME" => match self.endpoints.local {
                 Address::Ip(address) => Source::Ip(address.ip()),
                 Address::Unix => self.configured(name).unwrap_or(Source::Text("unix")),
             },
-            "SERVER_PORT" => match self.peer.local {
+            "SERVER_PORT" => match self.endpoints.local {
                 Address::Ip(address) => Source::Port(address.port()),
                 Address::Unix => self.configured(name).unwrap_or(Source::Text("")),
             },
-            "REMOTE_ADDR" => match self.peer.remote {
+            "REMOTE_ADDR" => match self.endpoints.remote {
                 Address::Ip(address) => Source::Ip(address.ip()),
                 Address::Unix => Source::Text("unix"),
             },
-            "REMOTE_PORT" => match self.peer.remote {
+            "REMOTE_PORT" => match self.endpoints.remote {
                 Address::Ip(address) => Source::Port(address.port()),
                 Address::Unix => Source::Text(""),
             },
             "GATEWAY_INTERFACE" => Source::Text("CGI/1.1"),
-            "wsgi.url_scheme" => self.configured(name).unwrap_or(Source::Text(match self.peer.scheme {
+            "wsgi.url_scheme" => self.configured(name).unwrap_or(Source::Text(match self.endpoints.scheme {
                 Scheme::Http => "http",
                 Scheme::Https => "https",
             })),
-            "HTTPS" => match self.peer.scheme {
+            "HTTPS" => match self.endpoints.scheme {
                 Scheme::Http => return self.configured(name),
                 Scheme::Https => self.configured(name).unwrap_or(Source::Text("on")),
             },

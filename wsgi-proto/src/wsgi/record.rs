@@ -9,7 +9,7 @@ use crate::http::head::Head;
 
 use crate::error::Lost;
 
-use crate::peer::Peer;
+use crate::endpoints::Endpoints;
 
 use crate::error::RequestError;
 
@@ -25,7 +25,7 @@ pub struct Record {
     /// together with it. Nothing else in a record depends on how the bytes were cut.
     pub partial_request_line: Vec<u8>,
     /// Who asked.
-    pub peer: Peer,
+    pub endpoints: Endpoints,
     /// Status of the response; 0 when none was sent.
     pub status: u16,
     /// Body bytes sent, without framing.

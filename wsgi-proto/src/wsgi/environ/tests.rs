@@ -12,7 +12,7 @@ const REMOTE: &str = "192.0.2.7:1234";
 
 struct Request {
     head: Head,
-    peer: Peer,
+    endpoints: Endpoints,
     config: Config,
 }
 
@@ -22,7 +22,7 @@ impl Request {
         let local: SocketAddr = "[::1]:80".parse().unwrap();
         Self {
             head: Head::parse(head, &Limits::default()).unwrap(),
-            peer: Peer::new(remote.into(), local.into()),
+            endpoints: Endpoints::new(remote.into(), local.into()),
             config: Config::default(),
         }
     }
@@ -38,7 +38,7 @@ impl Request {
     }
 
     fn variables(&self) -> Variables<'_> {
-        Variables::new(&self.head, &self.peer, &self.config)
+        Variables::new(&self.head, &self.endpoints, &self.config)
     }
 
     /// Checks that the ways to look at a variable agree.
@@ -100,7 +100,7 @@ fn only_the_query_is_there_without_being_sent() {
 #[test]
 fn transports_without_addresses_are_called_unix() {
     let mut request = Request::with_fields("");
-    request.peer = Peer::new(Address::Unix, Address::Unix);
+    request.endpoints = Endpoints::new(Address::Unix, Address::Unix);
     for (name, expected) in
         [("SERVER_NAME", "unix"), ("SERVER_PORT", ""), ("REMOTE_ADDR", "unix"), ("REMOTE_PORT", "")]
     {
@@ -116,7 +116,7 @@ fn transports_without_addresses_are_called_unix() {
 #[test]
 fn tls_is_shown_by_two_variables() {
     let mut request = Request::with_fields("");
-    request.peer.scheme = Scheme::Https;
+    request.endpoints.scheme = Scheme::Https;
     request.has("wsgi.url_scheme", "https");
     request.has("HTTPS", "on");
 }

@@ -6,8 +6,8 @@ use alloc::string::String;
 use core::fmt;
 use core::fmt::Write;
 
+use crate::endpoints::Address;
 use crate::http::date;
-use crate::peer::Address;
 use crate::wsgi::environ::write_ip;
 use crate::wsgi::log_format::python::{ascii, cut, integer, pad, seconds};
 use crate::wsgi::log_format::spec::{Field, Spec};
@@ -24,7 +24,7 @@ impl Line<'_> {
     pub(super) fn write(self, field: Field, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
         match field {
             Field::ClientIp | Field::DateTime | Field::RequestLine => self.text(field, spec, out),
-            Field::ClientPort => match self.record.peer.remote {
+            Field::ClientPort => match self.record.endpoints.remote {
                 Address::Ip(address) => integer(address.port().into(), spec, out),
                 // Not a number, whatever the conversion.
                 Address::Unix => pad("", spec, out),
@@ -58,7 +58,7 @@ impl Line<'_> {
             }
             _ => {
                 self.forwarded_for(out)?;
-                match record.peer.remote {
+                match record.endpoints.remote {
                     Address::Ip(address) => write_ip(address.ip(), out),
                     Address::Unix => out.write_str("unix"),
                 }
@@ -111,7 +111,7 @@ mod tests {
     use core::net::SocketAddr;
     use core::time::Duration;
 
-    use crate::peer::Address;
+    use crate::endpoints::Address;
 
     use crate::http::head::Head;
 
@@ -119,7 +119,7 @@ mod tests {
 
     use crate::wsgi::log_format::LogFormat;
 
-    use crate::peer::Peer;
+    use crate::endpoints::Endpoints;
 
     use crate::wsgi::record::Record;
 
@@ -128,7 +128,7 @@ mod tests {
         Record {
             head: (!head.is_empty()).then(|| Arc::new(Head::parse(head, &Limits::default()).unwrap())),
             partial_request_line: Vec::new(),
-            peer: Peer::new(remote.into(), Address::Unix),
+            endpoints: Endpoints::new(remote.into(), Address::Unix),
             status: 200,
             body_length: 11,
             response_length: 113,
@@ -183,16 +183,16 @@ mod tests {
     #[test]
     fn transports_without_addresses_are_called_unix() {
         let mut record = with_fields("X-Forwarded-For: 192.0.2.1\r\n");
-        record.peer = Peer::new(Address::Unix, Address::Unix);
+        record.endpoints = Endpoints::new(Address::Unix, Address::Unix);
         assert_eq!(line("%(client_ip)s:%(client_port)s %(client_port)3d", &record), "192.0.2.1,unix:    ");
     }
 
     #[test]
     fn addresses_are_written_without_brackets() {
         let mut record = with_fields("");
-        record.peer.remote = Address::Ip("[2001:db8::1]:80".parse().unwrap());
+        record.endpoints.remote = Address::Ip("[2001:db8::1]:80".parse().unwrap());
         assert_eq!(line("%(client_ip)s %(client_port)d", &record), "2001:db8::1 80");
-        record.peer.remote = Address::Ip("255.0.10.1:0".parse().unwrap());
+        record.endpoints.remote = Address::Ip("255.0.10.1:0".parse().unwrap());
         assert_eq!(line("%(client_ip)s %(client_port)d", &record), "255.0.10.1 0");
     }
 

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 /// Addresses and scheme of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct Endpoints {
     /// Where the peer is (`REMOTE_ADDR`, `REMOTE_PORT`).
     pub remote: Address,
     /// Where it reached us (`SERVER_NAME`, `SERVER_PORT`).
@@ -13,7 +13,7 @@ pub struct Peer {
     pub scheme: Scheme,
 }
 
-impl Peer {
+impl Endpoints {
     /// A connection without TLS.
     pub const fn new(remote: Address, local: Address) -> Self {
         Self { remote, local, scheme: Scheme::Http }
