@@ -34,7 +34,7 @@ fn exchange(connection: &mut Connection, pool: &mut Option<Buffers>, now: Now) {
 #[test]
 fn a_small_request_allocates_nothing_once_warm() {
     let mut connection =
-        Connection::new(Config::default().into(), Endpoints::new(Address::Unix, Address::Unix));
+        Connection::new(Config::default().into(), Endpoints::new(Address::Local, Address::Local));
     let mut pool = Some(Buffers::new());
     // A new second each time, so that the date is made anew too.
     let mut now = Now::default();

@@ -189,7 +189,7 @@ fn a_unix_socket_is_served_like_any_other() {
     }
     assert!(site.handle().addresses().is_empty());
     let record = site.journal().accesses(2).remove(0);
-    assert_eq!(record.endpoints.remote, wsgi_tokio::Address::Unix);
+    assert_eq!(record.endpoints.remote, wsgi_tokio::Address::Local);
     site.stop();
     // Its file is not the server's to remove.
     std::fs::remove_file(&path).expect("the file is there");

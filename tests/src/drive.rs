@@ -57,7 +57,7 @@ struct Drive<'t> {
 
 impl<'t> Drive<'t> {
     fn new(exchange: &'t Exchange, pieces: Vec<&'t [u8]>, in_turns: bool) -> Result<Self, String> {
-        let endpoints = Endpoints::new(Address::Unix, Address::Unix);
+        let endpoints = Endpoints::new(Address::Local, Address::Local);
         let mut pieces = pieces.into_iter();
         Ok(Self {
             exchange,

@@ -91,7 +91,7 @@ impl Freeing {
         });
         let handle = ServerHandle::new();
         let server = Server::new(options, &handle, application).expect("defaults");
-        let guard = server.admit(Endpoints::new(Address::Unix, Address::Unix));
+        let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
         let client =
             Client { sent: b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", closes, answer: 0, _token: transport };
         let mut connection: Connection = Box::pin(serve_connection(Arc::clone(&server), guard, client));

@@ -113,7 +113,7 @@ fn a_task_that_runs_inside_wake_may_use_the_handles_at_once() {
         let server =
             Server::new(Options::default().log_output(false), &handle, application).expect("defaults");
         let pipe = Pipe::default();
-        let guard = server.admit(Endpoints::new(Address::Unix, Address::Unix));
+        let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
         let mut connection = Box::pin(serve_connection(Arc::clone(&server), guard, pipe.clone()));
         let mut poll = || connection.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         pipe.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab");
@@ -132,7 +132,7 @@ fn a_stop_wakes_everybody_who_accepts_and_everybody_who_waits_for_the_end() {
         let handle = ServerHandle::new();
         // Nobody asks it for anything.
         let server = Server::new(Options::default().log_output(false), &handle, ()).expect("defaults");
-        let guard = server.admit(Endpoints::new(Address::Unix, Address::Unix));
+        let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
         let (tell, told) = channel();
         for _ in 0..2 {
             let (server, tell) = (Arc::clone(&server), tell.clone());
@@ -164,7 +164,7 @@ fn a_stream_is_there_for_who_takes_over_whenever_the_connections_task_runs() {
         let server =
             Server::new(Options::default().log_output(false), &handle, application).expect("defaults");
         let pipe = Pipe::default();
-        let guard = server.admit(Endpoints::new(Address::Unix, Address::Unix));
+        let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
         pipe.send("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n");
         Eager::start(serve_connection(Arc::clone(&server), guard, pipe));
         let (environ, start): (Environ, StartResponse) = given.recv().expect("it is called");
@@ -194,7 +194,7 @@ fn who_waits_for_a_connection_whose_task_was_dropped_is_told() {
         let server =
             Server::new(Options::default().log_output(false), &handle, application).expect("defaults");
         let pipe = Pipe::default();
-        let guard = server.admit(Endpoints::new(Address::Unix, Address::Unix));
+        let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
         let mut connection = Box::pin(serve_connection(Arc::clone(&server), guard, pipe.clone()));
         pipe.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab");
         assert!(connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());

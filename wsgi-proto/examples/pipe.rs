@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A real driver reads both clocks whenever something wakes it. Here time moves on when nothing else does.
     let mut now = Now::new(Instant::from_nanos(0), 784_111_777);
     let mut connection =
-        Connection::new(Arc::new(Config::default()), Endpoints::new(Address::Unix, Address::Unix));
+        Connection::new(Arc::new(Config::default()), Endpoints::new(Address::Local, Address::Local));
     let mut pool = vec![Buffers::new()];
     let (mut incoming, mut outgoing) = (CLIENT, Vec::new());
     let mut body = Vec::new();

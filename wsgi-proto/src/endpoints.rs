@@ -26,7 +26,7 @@ pub enum Address {
     /// An internet address with its port.
     Ip(SocketAddr),
     /// A unix socket, or any transport without addresses; shown as `unix` with an empty port.
-    Unix,
+    Local,
 }
 
 impl From<SocketAddr> for Address {

@@ -17,7 +17,7 @@ use crate::machine::Machine;
 /// # use std::sync::Arc;
 /// # use wsgi_proto::*;
 /// # let now = Now::default();
-/// # let mut connection = Connection::new(Arc::default(), Endpoints::new(Address::Unix, Address::Unix));
+/// # let mut connection = Connection::new(Arc::default(), Endpoints::new(Address::Local, Address::Local));
 /// # let request = b"GET / HTTP/1.0\r\n\r\n";
 /// # connection.recv_space().expect("there is room")[..request.len()].copy_from_slice(request);
 /// # connection.recv_commit(request.len());

@@ -17,7 +17,7 @@
 //! }
 //!
 //! fn serve(transport: &mut impl Transport, mut clock: impl FnMut() -> Now) {
-//!     let mut connection = Connection::new(Arc::default(), Endpoints::new(Address::Unix, Address::Unix));
+//!     let mut connection = Connection::new(Arc::default(), Endpoints::new(Address::Local, Address::Local));
 //!     loop {
 //!         match connection.poll(clock()) {
 //!             Event::Request => {

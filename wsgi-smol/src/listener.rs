@@ -78,7 +78,7 @@ impl From<Arc<Async<TcpListener>>> for Listener {
             let accepted = listener.accept().await.map(|(stream, remote)| {
                 // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
                 let _ = stream.get_ref().set_nodelay(true);
-                let local = stream.get_ref().local_addr().map_or(Address::Unix, Address::from);
+                let local = stream.get_ref().local_addr().map_or(Address::Local, Address::from);
                 (stream, Endpoints::new(remote.into(), local))
             });
             Some((accepted, listener))
@@ -93,7 +93,7 @@ impl From<Arc<Async<UnixListener>>> for Listener {
         let address = listener.get_ref().local_addr().ok();
         let bound_addr = BoundAddr::local(address.as_ref().and_then(|address| address.as_pathname()));
         let connections = stream::unfold(listener, |listener| async {
-            let endpoints = Endpoints::new(Address::Unix, Address::Unix);
+            let endpoints = Endpoints::new(Address::Local, Address::Local);
             Some((listener.accept().await.map(|(stream, _)| (stream, endpoints)), listener))
         });
         Self { bound_addr, ..Self::incoming(connections) }

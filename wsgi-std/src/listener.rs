@@ -49,8 +49,8 @@ impl Listener {
                 // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
                 let _ = socket.set_tcp_nodelay(true);
             }
-            let address = |address: &SockAddr| address.as_socket().map_or(Address::Unix, Address::from);
-            let local = socket.local_addr().as_ref().map_or(Address::Unix, address);
+            let address = |address: &SockAddr| address.as_socket().map_or(Address::Local, Address::from);
+            let local = socket.local_addr().as_ref().map_or(Address::Local, address);
             let scheme = if self.tls.is_on() { Scheme::Https } else { Scheme::Http };
             let endpoints = Endpoints { scheme, ..Endpoints::new(address(&remote), local) };
             Ok(Accepted { socket, endpoints, tls: self.tls.clone() })

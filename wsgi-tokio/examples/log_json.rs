@@ -26,7 +26,7 @@ fn json(record: &Record) -> String {
     let line = record.head.as_ref().map_or(&*record.partial_request_line, |head| head.request_line());
     let client = match record.endpoints.remote {
         Address::Ip(address) => address.to_string(),
-        Address::Unix => "unix".into(),
+        Address::Local => "unix".into(),
     };
     format!(
         "{{\"time\":{},\"client\":{},\"request\":{},\"status\":{},\"bytes\":{},\"seconds\":{:.6},\"whole\":{}}}",

@@ -86,12 +86,12 @@ impl Accepted {
             Socket::Tcp(stream, remote) => {
                 // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
                 let _ = stream.set_nodelay(true);
-                let local = stream.local_addr().map_or(Address::Unix, Address::from);
+                let local = stream.local_addr().map_or(Address::Local, Address::from);
                 self.tls.serve(server, pool, Endpoints::new(remote.into(), local), stream);
             }
             #[cfg(unix)]
             Socket::Unix(stream) => {
-                self.tls.serve(server, pool, Endpoints::new(Address::Unix, Address::Unix), stream);
+                self.tls.serve(server, pool, Endpoints::new(Address::Local, Address::Local), stream);
             }
         }
     }

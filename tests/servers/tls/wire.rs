@@ -150,7 +150,7 @@ impl Played {
             Ok(pattern(0, environ.path()[1..].parse().unwrap_or(1)).into())
         });
         let server = Server::new(options.log_output(false), &handle, application).expect("options are fine");
-        let peer = Endpoints { scheme: Scheme::Https, ..Endpoints::new(Address::Unix, Address::Unix) };
+        let peer = Endpoints { scheme: Scheme::Https, ..Endpoints::new(Address::Local, Address::Local) };
         let guard = server.admit(peer);
         let ends = Ends { room: usize::MAX / 2, ..Ends::default() };
         let memory = Arc::new(Memory { state: TaskState::new(), ends: Mutex::new(ends) });

@@ -33,7 +33,7 @@ impl Machine {
     /// A connection that was just accepted, at second 1 of its clock.
     pub fn new(config: impl Into<Arc<Config>>) -> Self {
         Self {
-            connection: Connection::new(config.into(), Endpoints::new(Address::Unix, Address::Unix)),
+            connection: Connection::new(config.into(), Endpoints::new(Address::Local, Address::Local)),
             now: Now::new(Instant::from_nanos(1_000_000_000), UNIX),
             sent: Vec::new(),
             pool: None,

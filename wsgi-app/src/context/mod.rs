@@ -105,7 +105,7 @@ impl fmt::Display for Remote<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Address::Ip(address) => address.fmt(f),
-            Address::Unix => f.write_str("unix"),
+            Address::Local => f.write_str("unix"),
         }
     }
 }

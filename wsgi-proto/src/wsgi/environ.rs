@@ -96,7 +96,7 @@ const FIXED: [&str; 20] = [
 /// ```
 /// # use wsgi_proto::{Address, Config, Head, Endpoints, Variables};
 /// let head = Head::parse(b"GET /a%20b?c HTTP/1.1\r\nHost: a\r\nX-B: 1\r\n\r\n", &Default::default())?;
-/// let (endpoints, config) = (Endpoints::new(Address::Unix, Address::Unix), Config::default());
+/// let (endpoints, config) = (Endpoints::new(Address::Local, Address::Local), Config::default());
 /// let variables = Variables::new(&head, &endpoints, &config);
 /// assert_eq!(variables.get("PATH_INFO").as_deref(), Some("/a b"));
 /// assert_eq!(variables.get("HTTP_X_B").as_deref(), Some("1"));
@@ -168,19 +168,19 @@ impl<'a> Variables<'a> {
             "SERVER_PROTOCOL" => Source::Text(self.head.version().as_str()),
             "SERVER_NAME" => match self.endpoints.local {
                 Address::Ip(address) => Source::Ip(address.ip()),
-                Address::Unix => self.configured(name).unwrap_or(Source::Text("unix")),
+                Address::Local => self.configured(name).unwrap_or(Source::Text("unix")),
             },
             "SERVER_PORT" => match self.endpoints.local {
                 Address::Ip(address) => Source::Port(address.port()),
-                Address::Unix => self.configured(name).unwrap_or(Source::Text("")),
+                Address::Local => self.configured(name).unwrap_or(Source::Text("")),
             },
             "REMOTE_ADDR" => match self.endpoints.remote {
                 Address::Ip(address) => Source::Ip(address.ip()),
-                Address::Unix => Source::Text("unix"),
+                Address::Local => Source::Text("unix"),
             },
             "REMOTE_PORT" => match self.endpoints.remote {
                 Address::Ip(address) => Source::Port(address.port()),
-                Address::Unix => Source::Text(""),
+                Address::Local => Source::Text(""),
             },
             "GATEWAY_INTERFACE" => Source::Text("CGI/1.1"),
             "wsgi.url_scheme" => self.configured(name).unwrap_or(Source::Text(match self.endpoints.scheme {

@@ -100,7 +100,7 @@ fn only_the_query_is_there_without_being_sent() {
 #[test]
 fn transports_without_addresses_are_called_unix() {
     let mut request = Request::with_fields("");
-    request.endpoints = Endpoints::new(Address::Unix, Address::Unix);
+    request.endpoints = Endpoints::new(Address::Local, Address::Local);
     for (name, expected) in
         [("SERVER_NAME", "unix"), ("SERVER_PORT", ""), ("REMOTE_ADDR", "unix"), ("REMOTE_PORT", "")]
     {

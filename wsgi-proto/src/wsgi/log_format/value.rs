@@ -27,7 +27,7 @@ impl Line<'_> {
             Field::ClientPort => match self.record.endpoints.remote {
                 Address::Ip(address) => integer(address.port().into(), spec, out),
                 // Not a number, whatever the conversion.
-                Address::Unix => pad("", spec, out),
+                Address::Local => pad("", spec, out),
             },
             Field::StatusCode => integer(self.record.status.into(), spec, out),
             Field::BodyLength => integer(self.record.body_length, spec, out),
@@ -60,7 +60,7 @@ impl Line<'_> {
                 self.forwarded_for(out)?;
                 match record.endpoints.remote {
                     Address::Ip(address) => write_ip(address.ip(), out),
-                    Address::Unix => out.write_str("unix"),
+                    Address::Local => out.write_str("unix"),
                 }
             }
         }
@@ -128,7 +128,7 @@ mod tests {
         Record {
             head: (!head.is_empty()).then(|| Arc::new(Head::parse(head, &Limits::default()).unwrap())),
             partial_request_line: Vec::new(),
-            endpoints: Endpoints::new(remote.into(), Address::Unix),
+            endpoints: Endpoints::new(remote.into(), Address::Local),
             status: 200,
             body_length: 11,
             response_length: 113,
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn transports_without_addresses_are_called_unix() {
         let mut record = with_fields("X-Forwarded-For: 192.0.2.1\r\n");
-        record.endpoints = Endpoints::new(Address::Unix, Address::Unix);
+        record.endpoints = Endpoints::new(Address::Local, Address::Local);
         assert_eq!(line("%(client_ip)s:%(client_port)s %(client_port)3d", &record), "192.0.2.1,unix:    ");
     }
 
