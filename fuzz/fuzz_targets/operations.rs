@@ -180,8 +180,8 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
         9 => machine.advance(Duration::from_millis(1 << choices.below(16))),
         10 => machine.connection.write_closed(),
         11 => machine.connection.recv_eof(),
-        12 => drop(machine.rest()),
-        13 => machine.connection.lend(Buffers::new()),
+        12 => drop(machine.take_buffers()),
+        13 => machine.connection.provide_buffers(Buffers::new()),
         14 => match choices.below(4) {
             0 => machine.connection.shutdown(),
             1 => machine.connection.lost(

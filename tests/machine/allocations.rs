@@ -11,7 +11,7 @@ const REQUEST: &[u8] = b"GET /hello?name=world HTTP/1.1\r\nHost: localhost:8090\
 
 /// One request and its answer as a driver does it that rests between requests.
 fn exchange(connection: &mut Connection, pool: &mut Option<Buffers>, now: Now) {
-    connection.lend(pool.take().expect("they come back after each request"));
+    connection.provide_buffers(pool.take().expect("they come back after each request"));
     connection.recv_space().expect("there is room")[..REQUEST.len()].copy_from_slice(REQUEST);
     connection.recv_commit(REQUEST.len());
     assert_eq!(connection.poll(now), Event::Request);
@@ -28,7 +28,7 @@ fn exchange(connection: &mut Connection, pool: &mut Option<Buffers>, now: Now) {
     let Event::Io(Io { read: true, write: true, .. }) = connection.poll(now) else { panic!("it waits") };
     let count = connection.transmit().slices().iter().map(|slice| slice.len()).sum();
     connection.transmitted(count);
-    *pool = connection.rest();
+    *pool = connection.take_buffers();
 }
 
 #[test]

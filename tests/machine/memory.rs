@@ -25,7 +25,7 @@ fn a_fresh_connection_holds_no_buffer() {
     let mut machine = Machine::new(Config::default());
     machine.io();
     assert!(!machine.connection.has_buffers());
-    assert!(machine.connection.rest().is_none(), "there is nothing to give back");
+    assert!(machine.connection.take_buffers().is_none(), "there is nothing to give back");
 }
 
 #[test]
@@ -58,14 +58,14 @@ fn an_idle_connection_gives_its_buffer_back_after_requests() {
     let mut machine = Machine::new(Config::default());
     for _ in 0..3 {
         let head = machine.open(GET);
-        assert!(!machine.rest());
+        assert!(!machine.take_buffers());
         machine.answer("hello");
-        assert!(!machine.rest(), "the answer is in it");
+        assert!(!machine.take_buffers(), "the answer is in it");
         machine.flush();
-        assert!(!machine.rest(), "the record was not taken");
+        assert!(!machine.take_buffers(), "the record was not taken");
         machine.record();
         drop(head);
-        assert!(machine.rest());
+        assert!(machine.take_buffers());
         assert!(!machine.connection.has_buffers());
         assert!(matches!(machine.io(), Io { read: true, write: false, .. }), "it waits without one");
     }
@@ -79,7 +79,7 @@ fn an_idle_connection_gives_its_buffer_back_after_empty_lines() {
             machine.receive(line.as_bytes());
             machine.io();
         }
-        assert!(machine.rest(), "{lines:?}");
+        assert!(machine.take_buffers(), "{lines:?}");
         machine.open(GET);
     }
 }
@@ -93,7 +93,7 @@ fn bytes_of_a_next_request_keep_the_buffer() {
     machine.flush();
     machine.record();
     machine.io();
-    assert!(!machine.rest());
+    assert!(!machine.take_buffers());
 }
 
 #[test]
@@ -101,20 +101,20 @@ fn a_closed_connection_gives_its_buffer_back() {
     let mut machine = Machine::new(Config::default());
     machine.receive(b"\0\0\0");
     machine.end();
-    assert!(machine.rest(), "after an error answer");
+    assert!(machine.take_buffers(), "after an error answer");
     let mut machine = Machine::new(Config::default());
     machine.open(GET);
     machine.answer("x");
     machine.record();
     machine.connection.lost(Lost::Reset);
     machine.poll();
-    assert!(machine.rest(), "after a loss");
+    assert!(machine.take_buffers(), "after a loss");
     let mut machine = Machine::new(Config::default());
     machine.receive(b"GET / HT");
     machine.poll();
     machine.connection.lost(Lost::Reset);
     machine.poll();
-    assert!(machine.rest(), "what a lost peer sent is of no use");
+    assert!(machine.take_buffers(), "what a lost peer sent is of no use");
 }
 
 #[test]

@@ -383,17 +383,17 @@ fn no_more_is_transmitted_than_there_is() {
 fn buffers_that_are_lent_twice_replace_nothing() {
     let mut machine = Machine::new(Config::default());
     machine.receive(b"GET / HT");
-    machine.connection.lend(Buffers::new());
+    machine.connection.provide_buffers(Buffers::new());
     machine.receive(b"TP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(machine.poll(), Event::Request);
-    assert!(machine.connection.rest().is_none(), "the request is in them");
+    assert!(machine.connection.take_buffers().is_none(), "the request is in them");
 }
 
 #[test]
 fn an_empty_loan_keeps_no_real_one_out() {
     let mut machine = Machine::new(Config::default());
-    machine.connection.lend(Buffers::default());
-    machine.connection.lend(Buffers::new());
+    machine.connection.provide_buffers(Buffers::default());
+    machine.connection.provide_buffers(Buffers::new());
     assert!(machine.connection.recv_space().is_some());
 }
 

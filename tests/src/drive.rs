@@ -159,11 +159,12 @@ impl<'t> Drive<'t> {
     }
 
     fn feed(&mut self) -> Result<(), String> {
-        // What an idle connection gives back is lent to it again, as a pool would.
-        self.pool.extend(self.connection.rest());
+        // What an idle connection gives back is provided again, as a pool would.
+        self.pool.extend(self.connection.take_buffers());
         if !self.connection.has_buffers() {
-            self.connection
-                .lend(self.pool.pop().ok_or("the only buffers were given out and not given back")?);
+            self.connection.provide_buffers(
+                self.pool.pop().ok_or("the only buffers were given out and not given back")?,
+            );
         }
         let space = self.connection.recv_space().ok_or("the machine wants to read and has no room")?;
         let count = space.len().min(self.piece.len());

@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             Event::Io(io) if io.read => {
                 // While it waits for its next request, the connection can do without buffers.
-                pool.extend(connection.rest());
+                pool.extend(connection.take_buffers());
                 if incoming.is_empty() {
                     match io.deadline {
                         // Nothing comes any more: time passes, and what was waited for is given up.
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     continue;
                 }
                 if !connection.has_buffers() {
-                    connection.lend(pool.pop().unwrap_or_default());
+                    connection.provide_buffers(pool.pop().unwrap_or_default());
                 }
                 // As little as a network may bring at once.
                 let space = connection.recv_space().ok_or("no room, although it wants to read")?;

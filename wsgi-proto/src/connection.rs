@@ -23,7 +23,7 @@ use crate::wsgi::record::Record;
 pub struct Connection(Machine);
 
 impl Connection {
-    /// A connection that was just accepted. It holds no buffer until one is [lent](Self::lend).
+    /// A connection that was just accepted. It holds no buffer until one is provided with one.
     pub fn new(config: Arc<Config>, endpoints: Endpoints) -> Self {
         Self(Machine::new(config, endpoints))
     }
@@ -35,7 +35,7 @@ impl Connection {
 
     /// Initialised room to read into, never empty. `None`: the machine wants no more bytes now.
     ///
-    /// A machine that was [lent](Self::lend) no buffer makes one, which it frees when it waits for a request.
+    /// A machine that was provided with one no buffer makes one, which it frees when it waits for a request.
     pub fn recv_space(&mut self) -> Option<&mut [u8]> {
         self.0.recv_space()
     }
@@ -139,10 +139,10 @@ impl Connection {
         self.0.state.flush_before_record();
     }
 
-    /// Gives the machine memory to work with, for instance of a pool. It keeps it until [`rest`](Self::rest). No effect
+    /// Gives the machine memory to work with, for instance of a pool. It keeps it until [`take_buffers`](Self::take_buffers). No effect
     /// when it has some.
-    pub fn lend(&mut self, buffers: Buffers) {
-        self.0.lend(buffers);
+    pub fn provide_buffers(&mut self, buffers: Buffers) {
+        self.0.provide_buffers(buffers);
     }
 
     /// Whether the machine holds buffers.
@@ -151,8 +151,8 @@ impl Connection {
     }
 
     /// The buffers, when the connection is idle and nothing is in them, or when it is closed.
-    pub fn rest(&mut self) -> Option<Buffers> {
-        self.0.rest()
+    pub fn take_buffers(&mut self) -> Option<Buffers> {
+        self.0.take_buffers()
     }
 
     /// Addresses and scheme.

@@ -79,7 +79,7 @@
 //! # What it costs
 //!
 //! A connection that waits for a request holds no buffer once the driver has taken it back with
-//! [`Connection::rest`]. With buffers that were used before, a small GET and its answer allocate nothing here. What
+//! [`Connection::take_buffers`]. With buffers that were used before, a small GET and its answer allocate nothing here. What
 //! does allocate: a head that the application kept while the next one arrives, more than 100 fields, trailers,
 //! answers that the machine writes itself, and buffers that have to grow.
 //!

@@ -101,7 +101,7 @@ impl Machine {
     /// Gives the machine as much of `bytes` as it has room for in one read, and tells how much that was.
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         if !self.connection.has_buffers() {
-            self.connection.lend(self.pool.take().unwrap_or_default());
+            self.connection.provide_buffers(self.pool.take().unwrap_or_default());
         }
         let Some(space) = self.connection.recv_space() else { return 0 };
         let count = bytes.len().min(space.len());
@@ -112,9 +112,9 @@ impl Machine {
         count
     }
 
-    /// Takes the buffers back if the machine gives them, and lends the same again at the next read.
-    pub fn rest(&mut self) -> bool {
-        let buffers = self.connection.rest();
+    /// Takes the buffers back if the machine gives them, and provides the same again at the next read.
+    pub fn take_buffers(&mut self) -> bool {
+        let buffers = self.connection.take_buffers();
         let rested = buffers.is_some();
         self.pool = buffers.or(self.pool.take());
         rested

@@ -81,7 +81,7 @@ impl Player<'_> {
                 moved |= self.machine.transmit(schedule.write(most)) > 0;
             }
             if io.read {
-                self.machine.rest();
+                self.machine.take_buffers();
                 let read = self.read(schedule);
                 if io.last_read && !read {
                     self.machine.connection.recv_nothing();
@@ -129,7 +129,7 @@ impl Player<'_> {
             return ends;
         }
         if !self.machine.connection.has_buffers() {
-            self.machine.connection.lend(Buffers::new());
+            self.machine.connection.provide_buffers(Buffers::new());
         }
         let Some(space) = self.machine.connection.recv_space() else { return false };
         let most = space.len().min(rest.len());

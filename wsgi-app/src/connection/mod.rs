@@ -65,11 +65,11 @@ pub async fn serve_connection<A: Application>(
             Event::Abort => poll_fn(|context| driver.poll_abort(context)).await,
             Event::TakenOver => {
                 driver.settle(current.take());
-                driver.rest();
+                driver.release_buffers();
                 return;
             }
             Event::Closed(reason) => {
-                driver.rest();
+                driver.release_buffers();
                 let endpoints = *driver.guard.shared.lock().machine.endpoints();
                 server.context.closed(&endpoints, reason);
                 return;
@@ -149,8 +149,8 @@ impl<T: Transport> Driver<T> {
         } else {
             inner.waits_since = None;
         }
-        if let Some(buffers) = inner.machine.rest() {
-            guard.shared.server_context.buffers.give_back(buffers);
+        if let Some(buffers) = inner.machine.take_buffers() {
+            guard.shared.server_context.buffers.put(buffers);
         }
         transfer.sleep(&mut inner, context);
         (*woken, *stale) = (true, true);
@@ -235,9 +235,9 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Gives the buffers back, if nothing is in them.
-    fn rest(&self) {
-        let buffers = self.guard.shared.lock().machine.rest();
-        buffers.into_iter().for_each(|buffers| self.guard.shared.server_context.buffers.give_back(buffers));
+    fn release_buffers(&self) {
+        let buffers = self.guard.shared.lock().machine.take_buffers();
+        buffers.into_iter().for_each(|buffers| self.guard.shared.server_context.buffers.put(buffers));
     }
 
     /// What follows a response: the post hooks, and the access line.

@@ -190,7 +190,7 @@ fn read<T: Transport>(
 
 fn space<'c>(server_context: &ServerContext, inner: &'c mut Inner) -> Option<&'c mut [u8]> {
     if !inner.machine.has_buffers() {
-        inner.machine.lend(server_context.buffers.lend());
+        inner.machine.provide_buffers(server_context.buffers.take());
     }
     inner.machine.recv_space()
 }

@@ -12,12 +12,14 @@ const POOLED: usize = 64;
 pub(crate) struct BufferPool(Mutex<Vec<Buffers>>);
 
 impl BufferPool {
-    pub(crate) fn lend(&self) -> Buffers {
+    /// A set of buffers, used before if there is one.
+    pub(crate) fn take(&self) -> Buffers {
         let pooled = lock(&self.0).pop();
         pooled.unwrap_or_default()
     }
 
-    pub(crate) fn give_back(&self, buffers: Buffers) {
+    /// Keeps a set for the next connection, unless there are enough.
+    pub(crate) fn put(&self, buffers: Buffers) {
         let mut pool = lock(&self.0);
         if pool.len() < POOLED {
             pool.push(buffers.trimmed());

@@ -13,8 +13,8 @@ const RECEIVE: usize = 16 * 1024;
 
 /// Memory for one busy connection, initialised once and pooled by the driver.
 ///
-/// A connection that waits for its next request holds none: the driver takes it back with `Connection::rest` before
-/// it waits, and lends it with `Connection::lend` when there is something to read.
+/// A connection that waits for its next request holds none: the driver takes it back with `Connection::take_buffers` before
+/// it waits, and provides it again with `Connection::provide_buffers` when there is something to read.
 #[derive(Debug)]
 pub struct Buffers(pub(crate) Box<Memory>);
 

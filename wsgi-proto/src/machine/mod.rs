@@ -81,7 +81,7 @@ impl Machine {
     }
 
     /// Takes memory to work with. No effect when there is some.
-    pub(crate) fn lend(&mut self, mut buffers: Buffers) {
+    pub(crate) fn provide_buffers(&mut self, mut buffers: Buffers) {
         if self.has_buffers() {
             return;
         }
@@ -92,7 +92,7 @@ impl Machine {
     /// Makes memory to work with if nobody provided any.
     pub(crate) fn make_buffers(&mut self) {
         if !self.has_buffers() {
-            self.lend(Buffers::new());
+            self.provide_buffers(Buffers::new());
             self.owns_memory = true;
         }
     }
@@ -109,7 +109,7 @@ impl Machine {
     }
 
     /// The memory, when nothing is in it and nothing is going to be before the next read.
-    pub(crate) fn rest(&mut self) -> Option<Buffers> {
+    pub(crate) fn take_buffers(&mut self) -> Option<Buffers> {
         let idle = matches!((self.state.peer(), self.state.ours()), (PeerHalf::Idle, OurHalf::Idle))
             && self.inbox.is_empty();
         let closed = self.state.phase() == Phase::Closed && !self.state.exchange_is_open();
@@ -130,7 +130,7 @@ impl Machine {
     /// Frees memory of the machine's own; a provided one stays until it is asked for.
     pub(crate) fn free_own_buffers(&mut self) {
         if self.owns_memory {
-            drop(self.rest());
+            drop(self.take_buffers());
         }
     }
 }
