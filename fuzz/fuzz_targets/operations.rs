@@ -192,7 +192,7 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
             _ => machine.connection.recv_commit(SIZES[choices.below(8)]),
         },
         15 => match choices.below(7) {
-            0 => machine.connection.leave(),
+            0 => machine.connection.make_room(),
             1 => machine.connection.skip_records(),
             2 => machine.connection.flush_before_record(),
             3 => machine.connection.recv_nothing(),

@@ -145,7 +145,7 @@ fn a_connection_that_makes_room_is_read_once_more_and_served_if_its_request_is_t
             let mut machine = machine();
             machine.receive(head.as_bytes());
             machine.io();
-            machine.connection.leave();
+            machine.connection.make_room();
             asked(&mut machine, Reason::Room);
             if arrives {
                 machine.open(&GET[head.len()..]);
@@ -170,7 +170,7 @@ fn a_connection_that_makes_room_is_read_once_more_and_served_if_its_request_is_t
 fn a_head_that_begins_at_the_last_read_does_not_keep_the_place() {
     let mut machine = machine();
     machine.io();
-    machine.connection.leave();
+    machine.connection.make_room();
     asked(&mut machine, Reason::Room);
     machine.receive(b"GET /");
     asked(&mut machine, Reason::Room);

@@ -167,7 +167,7 @@ impl Registry {
         }
         let longest_waiting = state.longest_waiting(now);
         drop(state);
-        longest_waiting.into_iter().for_each(|connection| connection.direct(Directive::Leave));
+        longest_waiting.into_iter().for_each(|connection| connection.direct(Directive::MakeRoom));
         Poll::Pending
     }
 
@@ -262,7 +262,7 @@ impl State {
         for shared in self.slots.iter().flatten() {
             // One that is being used just now does not wait.
             let Some(inner) = shared.try_lock() else { continue };
-            if inner.directive == Directive::Leave && inner.waits_since.is_some() {
+            if inner.directive == Directive::MakeRoom && inner.waits_since.is_some() {
                 // It is on its way out, and one is enough.
                 return None;
             }

@@ -112,7 +112,7 @@ impl Connection {
     /// Somebody waits for the place of this connection. If it [awaits a request](Self::awaits_request), it ends after one
     /// [last read](crate::Io::last_read): without a word when none has begun, else with 408. A request that is complete
     /// then is served as any other. No effect in other states.
-    pub fn leave(&mut self) {
+    pub fn make_room(&mut self) {
         self.0.make_room();
     }
 

@@ -219,7 +219,7 @@ impl<T: Transport> Driver<T> {
         let head = inner.machine.take_request()?;
         inner.begin_exchange();
         inner.waits_since = None;
-        let stays = inner.directive == Directive::Leave;
+        let stays = inner.directive == Directive::MakeRoom;
         if stays {
             inner.directive = Directive::Serve;
         }

@@ -51,8 +51,8 @@ pub(crate) fn apply(inner: &mut Inner) {
     match inner.directive {
         Directive::Serve => {}
         // It is busy, or on its way out.
-        Directive::Leave if !inner.machine.awaits_request() => inner.directive = Directive::Serve,
-        Directive::Leave => inner.machine.leave(),
+        Directive::MakeRoom if !inner.machine.awaits_request() => inner.directive = Directive::Serve,
+        Directive::MakeRoom => inner.machine.make_room(),
         Directive::Finish => inner.machine.shutdown(),
         Directive::Abort => inner.machine.lost(Lost::Aborted),
     }

@@ -25,7 +25,7 @@ pub(crate) enum Directive {
     /// Nothing.
     Serve,
     /// Make room: close if no request is with the application.
-    Leave,
+    MakeRoom,
     /// Read once more, finish what has begun, close.
     Finish,
     /// Stop at once.
