@@ -292,7 +292,7 @@ fn a_body_that_the_end_of_input_cuts_off_is_the_readers_error() {
     machine.receive(b"hel");
     machine.connection.recv_eof();
     let now = machine.now();
-    assert!(machine.exchange().peer_is_gone());
+    assert!(machine.exchange().client_gone());
     assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Data(b"hel"))));
     machine.exchange().consume(3);
     assert_eq!(machine.exchange().body(now).unwrap_err(), BodyError::Request(RequestError::Incomplete));
@@ -310,7 +310,7 @@ fn a_loss_closes_at_once_and_an_open_exchange_ends_first() {
         assert!(machine.connection.transmit().slices().is_empty());
         if let Some(exchange) = machine.connection.exchange() {
             assert!(matches!(state, State::Open | State::Reading | State::Sending));
-            assert!(exchange.peer_is_gone());
+            assert!(exchange.client_gone());
             assert_eq!(machine.io(), Io::default(), "{state:?}: a lost transport is not read");
             assert_eq!(machine.exchange().finish(), Err(SendError::Lost(Lost::Reset)));
         }

@@ -156,7 +156,7 @@ impl Input {
     /// Waits until the client closes its side or the connection is lost. A client that half-closed may still read.
     pub async fn client_gone(&self) {
         self.handle.with(|mut exchange| exchange.watch_peer());
-        poll_fn(|context| self.handle.poll_until(context, |exchange| exchange.peer_is_gone())).await;
+        poll_fn(|context| self.handle.poll_until(context, |exchange| exchange.client_gone())).await;
     }
 
     /// Ends HTTP on this connection after `101 Switching Protocols` was started, and gives the bare stream, which

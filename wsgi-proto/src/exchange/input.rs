@@ -114,7 +114,7 @@ impl Exchange<'_> {
 
     /// Whether the peer closed its sending half, or the connection is lost. Known while bytes are read: of the body,
     /// or because of [`watch_peer`](Self::watch_peer).
-    pub fn peer_is_gone(&self) -> bool {
+    pub fn client_gone(&self) -> bool {
         self.0.state.has_ended_input()
     }
 
