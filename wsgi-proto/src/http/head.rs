@@ -47,12 +47,12 @@ pub struct Head {
     pub(crate) bytes: Vec<u8>,
     pub(crate) fields: Vec<(Span, Span)>,
     pub(crate) line: RequestLine,
-    pub(crate) facts: Facts,
+    pub(crate) info: HeadInfo,
 }
 
 /// What the fields say about the connection, read once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct HeadInfo {
     pub(crate) body: BodyLength,
     pub(crate) host: Option<u32>,
     pub(crate) is_head: bool,
@@ -61,7 +61,7 @@ pub(crate) struct Facts {
     pub(crate) expects_continue: bool,
 }
 
-impl Default for Facts {
+impl Default for HeadInfo {
     fn default() -> Self {
         Self {
             body: BodyLength::Known(0),
@@ -117,7 +117,7 @@ impl Head {
         match self.line.authority(&self.bytes) {
             Some(authority) => Some(authority),
             None => {
-                let (_, value) = self.fields.get(self.facts.host? as usize)?;
+                let (_, value) = self.fields.get(self.info.host? as usize)?;
                 Some(value.get(&self.bytes))
             }
         }
@@ -125,12 +125,12 @@ impl Head {
 
     /// How the body ends.
     pub fn body_length(&self) -> BodyLength {
-        self.facts.body
+        self.info.body
     }
 
     /// Whether the client waits for a 100 before it sends the body.
     pub fn expects_continue(&self) -> bool {
-        self.facts.expects_continue
+        self.info.expects_continue
     }
 
     /// All fields in the order sent: name in its original case, value without white space at its ends.
@@ -166,7 +166,7 @@ impl Head {
         self.bytes.clear();
         self.fields.clear();
         self.line = RequestLine::default();
-        self.facts = Facts::default();
+        self.info = HeadInfo::default();
     }
 }
 
@@ -175,7 +175,7 @@ impl fmt::Debug for Head {
         f.debug_struct("Head")
             .field("version", &self.version())
             .field("fields", &self.fields.len())
-            .field("body", &self.facts.body)
+            .field("body", &self.info.body)
             .finish_non_exhaustive()
     }
 }

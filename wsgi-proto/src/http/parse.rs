@@ -7,7 +7,7 @@ use httparse::{EMPTY_HEADER, Header};
 
 use crate::config::Limits;
 use crate::error::RequestError;
-use crate::http::head::{BodyLength, Facts, Head, Span};
+use crate::http::head::{BodyLength, Head, HeadInfo, Span};
 use crate::http::scan::{Scan, Section};
 use crate::http::target::is_host;
 use crate::http::token::{decimal, list, trim};
@@ -46,7 +46,7 @@ impl Head {
         self.clear();
         self.bytes.extend_from_slice(bytes);
         self.line = section.line;
-        self.facts.is_head = section.line.method(bytes) == b"HEAD";
+        self.info.is_head = section.line.method(bytes) == b"HEAD";
         match section.fields {
             count @ ..=FEW_FIELDS => {
                 self.read_fields(bytes, &mut [EMPTY_HEADER; FEW_FIELDS][..count], limits)
@@ -77,10 +77,10 @@ impl Head {
         for (index, field) in headers.iter().enumerate() {
             let value = trim(field.value);
             self.fields.push((Span::of(field.name.as_bytes(), bytes), Span::of(value, bytes)));
-            fields.read(&mut self.facts, field.name.as_bytes(), value, index as u32)?;
+            fields.read(&mut self.info, field.name.as_bytes(), value, index as u32)?;
         }
-        fields.finish(&mut self.facts, self.line.version())?;
-        limit_body(self.facts.body, limits)
+        fields.finish(&mut self.info, self.line.version())?;
+        limit_body(self.info.body, limits)
     }
 }
 
@@ -108,23 +108,29 @@ struct Codings {
 }
 
 impl FieldReader {
-    fn read(&mut self, facts: &mut Facts, name: &[u8], value: &[u8], index: u32) -> Result<(), RequestError> {
+    fn read(
+        &mut self,
+        info: &mut HeadInfo,
+        name: &[u8],
+        value: &[u8],
+        index: u32,
+    ) -> Result<(), RequestError> {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
-                facts.host = Some(index);
+                info.host = Some(index);
                 if self.hosts > 1 || !is_host(value) {
                     return Err(RequestError::Host);
                 }
             }
             6 if name.eq_ignore_ascii_case(b"expect") => {
-                facts.expects_continue |=
+                info.expects_continue |=
                     list(value).any(|element| element.eq_ignore_ascii_case(b"100-continue"));
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 for option in list(value) {
-                    facts.close |= option.eq_ignore_ascii_case(b"close");
-                    facts.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                    info.close |= option.eq_ignore_ascii_case(b"close");
+                    info.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
@@ -141,7 +147,7 @@ impl FieldReader {
     }
 
     /// RFC 9112, 6.3: how the body ends.
-    fn finish(self, facts: &mut Facts, version: Version) -> Result<(), RequestError> {
+    fn finish(self, info: &mut HeadInfo, version: Version) -> Result<(), RequestError> {
         // RFC 9112, 3.2.
         if version == Version::Http11 && self.hosts != 1 {
             return Err(RequestError::Host);
@@ -154,12 +160,12 @@ impl FieldReader {
                 return Err(RequestError::CodingInHttp10);
             }
             self.codings.judge()?;
-            facts.body = BodyLength::Chunked;
+            info.body = BodyLength::Chunked;
         } else {
-            facts.body = BodyLength::Known(self.content_length.unwrap_or(0));
+            info.body = BodyLength::Known(self.content_length.unwrap_or(0));
         }
         // RFC 9110, 10.1.1: not to HTTP/1.0, and only where a body will follow.
-        facts.expects_continue &= version == Version::Http11 && facts.body != BodyLength::Known(0);
+        info.expects_continue &= version == Version::Http11 && info.body != BodyLength::Known(0);
         Ok(())
     }
 }
@@ -311,6 +317,6 @@ mod tests {
     #[test]
     fn the_connection_options_are_a_list_over_all_fields() {
         let head = with("Connection: foo\r\nConnection: a, CLOSE ,b\r\n").unwrap();
-        assert!(head.facts.close && !head.facts.keep_alive);
+        assert!(head.info.close && !head.info.keep_alive);
     }
 }

@@ -67,12 +67,12 @@ pub struct Draft {
 pub struct ResponseHead {
     text: Vec<u8>,
     status: u16,
-    facts: ReplyFacts,
+    info: ResponseInfo,
     version: Version,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct ReplyFacts {
+struct ResponseInfo {
     content_length: Option<u64>,
     date: bool,
     close: bool,
@@ -81,7 +81,7 @@ struct ReplyFacts {
 
 /// What the machine knows about the exchange when a head goes out.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Circumstances<'a> {
+pub(crate) struct FramingContext<'a> {
     pub(crate) is_head_request: bool,
     /// Whether the peer understands chunked coding, and we may use it.
     pub(crate) may_chunk: bool,
@@ -101,7 +101,7 @@ impl Default for Reply {
             head: ResponseHead {
                 text: Vec::new(),
                 status: 0,
-                facts: ReplyFacts::default(),
+                info: ResponseInfo::default(),
                 version: Version::Http11,
             },
             framing: Framing::Undecided,
@@ -130,7 +130,7 @@ impl Reply {
     pub(crate) fn forget(&mut self) {
         self.head.text.clear();
         self.head.status = 0;
-        self.head.facts = ReplyFacts::default();
+        self.head.info = ResponseInfo::default();
     }
 
     pub(crate) fn is_started(&self) -> bool {
@@ -172,9 +172,9 @@ impl Reply {
 
     /// Completes the head, decides the framing, and tells whether the connection persists. The head is then in
     /// [`head`](Self::head_bytes).
-    pub(crate) fn seal(&mut self, given: Circumstances<'_>) -> bool {
+    pub(crate) fn seal(&mut self, given: FramingContext<'_>) -> bool {
         let bodyless = self.is_bodyless(given.is_head_request);
-        self.framing = match (self.head.facts.content_length, self.total) {
+        self.framing = match (self.head.info.content_length, self.total) {
             _ if bodyless => Framing::Bodyless,
             (Some(length), _) | (None, Some(length)) => Framing::Length(length),
             (None, None) if given.may_chunk => Framing::Chunked,
@@ -183,9 +183,9 @@ impl Reply {
         if let Framing::Length(length) = self.framing {
             self.length = length;
         }
-        let ResponseHead { text: head, status, facts, .. } = &mut self.head;
+        let ResponseHead { text: head, status, info, .. } = &mut self.head;
         // A HEAD is told the length that a GET would be told; other answers without a body have none to tell.
-        let told = match (*status, facts.content_length) {
+        let told = match (*status, info.content_length) {
             (205, _) => Some(0),
             (101 | 204 | 304, _) | (_, Some(_)) => None,
             (_, None) => self.total.filter(|&length| !bodyless || given.is_head_request && length > 0),
@@ -197,7 +197,7 @@ impl Reply {
             digits.format(length).bytes().for_each(|digit| head.push(digit));
             head.extend_from_slice(b"\r\n");
         }
-        if !facts.date {
+        if !info.date {
             head.extend_from_slice(given.date_line);
         }
         if self.framing == Framing::Chunked {
@@ -208,8 +208,8 @@ impl Reply {
             head.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
             return false;
         }
-        let persist = given.persist && !facts.close && self.framing != Framing::UntilClose;
-        match (persist, facts.upgrade) {
+        let persist = given.persist && !info.close && self.framing != Framing::UntilClose;
+        match (persist, info.upgrade) {
             (false, false) => head.extend_from_slice(b"Connection: close\r\n"),
             (false, true) => head.extend_from_slice(b"Connection: upgrade, close\r\n"),
             (true, true) => head.extend_from_slice(b"Connection: upgrade\r\n"),
@@ -271,7 +271,7 @@ impl Draft {
     ) -> Result<ResponseHead, StartError> {
         let Self { mut text, version, capitalize } = self;
         text.clear();
-        let mut head = ResponseHead { text, status: 0, facts: ReplyFacts::default(), version };
+        let mut head = ResponseHead { text, status: 0, info: ResponseInfo::default(), version };
         head.status_line(version, status)?;
         for (name, value) in headers {
             head.field(capitalize, name.as_ref(), value.as_ref())?;
@@ -314,19 +314,19 @@ impl ResponseHead {
         let before = self.text.len();
         write_field(&mut self.text, capitalize, name, value)?;
         match name.len() {
-            4 => self.facts.date |= name.eq_ignore_ascii_case(b"date"),
+            4 => self.info.date |= name.eq_ignore_ascii_case(b"date"),
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 // The connection is ours; what the application wants of it is taken into account.
                 for option in list(value) {
-                    self.facts.close |= option.eq_ignore_ascii_case(b"close");
-                    self.facts.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+                    self.info.close |= option.eq_ignore_ascii_case(b"close");
+                    self.info.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
                 }
                 self.text.truncate(before);
             }
             10 if name.eq_ignore_ascii_case(b"keep-alive") => self.text.truncate(before),
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = decimal(value).ok_or(StartError::ContentLength)?;
-                if self.facts.content_length.replace(length).is_some() {
+                if self.info.content_length.replace(length).is_some() {
                     return Err(StartError::ContentLength);
                 }
                 // RFC 9110, 8.6: not in a 204 or an interim response; that of a 205 is known.
@@ -349,7 +349,7 @@ mod tests {
     use crate::http::response_lines::interim;
     use alloc::string::String;
 
-    const GIVEN: Circumstances<'_> = Circumstances {
+    const GIVEN: FramingContext<'_> = FramingContext {
         is_head_request: false,
         may_chunk: true,
         persist: true,
@@ -362,7 +362,7 @@ mod tests {
         status: &str,
         headers: &[(&str, &str)],
         total: Option<u64>,
-        given: Circumstances<'_>,
+        given: FramingContext<'_>,
     ) -> Result<(String, Framing, bool), StartError> {
         let mut reply = Reply { total, ..Reply::default() };
         let head = reply.draft(Version::Http11, true).write(status, headers.iter().copied())?;
@@ -375,8 +375,8 @@ mod tests {
 
     #[test]
     fn framing_follows_from_status_length_and_version() {
-        let old = Circumstances { may_chunk: false, ..GIVEN };
-        let head = Circumstances { is_head_request: true, ..GIVEN };
+        let old = FramingContext { may_chunk: false, ..GIVEN };
+        let head = FramingContext { is_head_request: true, ..GIVEN };
         for (status, headers, total, given, wanted) in [
             (
                 "200 OK",

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::config::KeepAlive;
 use crate::error::{Lost, RequestError, SendError, StartError};
 use crate::event::Flow;
-use crate::http::response::{Circumstances, Framing};
+use crate::http::response::{Framing, FramingContext};
 use crate::http::response_lines;
 use crate::machine::Machine;
 use crate::machine::outbox::Piece;
@@ -58,7 +58,7 @@ impl Machine {
     }
 
     pub(crate) fn is_head_request(&self) -> bool {
-        self.head.as_ref().is_some_and(|head| head.facts.is_head)
+        self.head.as_ref().is_some_and(|head| head.info.is_head)
     }
 
     /// Whether interim responses and chunks may be sent.
@@ -71,9 +71,9 @@ impl Machine {
     pub(crate) fn seal(&mut self, ended: bool) -> Result<(), SendError> {
         let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
         let machine = &mut *self;
-        let facts = machine.head.as_ref().map(|head| head.facts).unwrap_or_default();
+        let info = machine.head.as_ref().map(|head| head.info).unwrap_or_default();
         // RFC 9112, 9.3.
-        let asked = if may_chunk { !facts.close } else { facts.keep_alive && !facts.close };
+        let asked = if may_chunk { !info.close } else { info.keep_alive && !info.close };
         // Unread input that will not be drained ends the connection; said when it is known in time.
         let unread = ended
             && machine.state.peer() == PeerHalf::Body
@@ -81,11 +81,11 @@ impl Machine {
                 || machine.body.declared_remaining() > machine.config.limits.drain);
         let keepalive = machine.config.keepalive;
         let persist = machine.state.persists() && machine.config.reuses_connections() && asked && !unread;
-        let persist = machine.reply.seal(Circumstances {
+        let persist = machine.reply.seal(FramingContext {
             is_head_request,
             may_chunk,
             persist,
-            announce_keep_alive: facts.keep_alive,
+            announce_keep_alive: info.keep_alive,
             keep_alive_timeout: match keepalive {
                 KeepAlive::For(time) if time.as_secs() >= 1 => Some(time.as_secs()),
                 _ => None,
@@ -181,7 +181,7 @@ impl Machine {
             self.account.request_line = Vec::from(self.scan.request_line(self.inbox.bytes()));
             self.account.request_line.starts_with(b"HEAD ")
         } else {
-            self.head.as_ref().is_some_and(|head| head.facts.is_head)
+            self.head.as_ref().is_some_and(|head| head.info.is_head)
         };
         self.account.refused = Some(error);
         if self.state.peer() != PeerHalf::Failed {
