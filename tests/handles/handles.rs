@@ -39,13 +39,13 @@ fn blocking<T>(wait: impl Future<Output = T>) -> T {
 #[test]
 fn a_response_is_started_once_unless_an_error_says_why() {
     let site = Site::new(|_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
-        assert_eq!(start.send("201 Created", PLAIN).expect_err("again"), StartError::AlreadyStarted);
-        let write = start.send_error("503 Busy", [("X-Why", "too much")], "too much")?;
-        assert_eq!(start.clone().send("201 Created", PLAIN).expect_err("again"), StartError::AlreadyStarted);
+        start.start("200 OK", PLAIN)?;
+        assert_eq!(start.start("201 Created", PLAIN).expect_err("again"), StartError::AlreadyStarted);
+        let write = start.restart("503 Busy", [("X-Why", "too much")], "too much")?;
+        assert_eq!(start.clone().start("201 Created", PLAIN).expect_err("again"), StartError::AlreadyStarted);
         write.write("come back").await?;
         // What was meant for an answer comes too late now, and is given back.
-        let error = start.send_error("500 Late", NOTHING, SendError::BodyUnread).expect_err("it is too late");
+        let error = start.restart("500 Late", NOTHING, SendError::BodyUnread).expect_err("it is too late");
         assert_eq!(error.downcast_ref(), Some(&SendError::BodyUnread));
         Ok(" later".into())
     });
@@ -69,13 +69,13 @@ fn a_head_that_http_does_not_allow_starts_nothing() {
             ("200 OK", "Content-Length", "-1", StartError::ContentLength),
             ("200 OK", "Transfer-Encoding", "chunked", StartError::TransferEncoding),
         ] {
-            assert_eq!(start.send(status, [(name, value)]).expect_err("it is malformed"), error);
-            let error_again = start.send_error(status, [(name, value)], "why").expect_err("as before");
+            assert_eq!(start.start(status, [(name, value)]).expect_err("it is malformed"), error);
+            let error_again = start.restart(status, [(name, value)], "why").expect_err("as before");
             assert_eq!(error_again.downcast_ref(), Some(&error));
         }
         assert_eq!(start.inform("200 OK", PLAIN), Err(StartError::NotInterim));
         assert_eq!(start.inform("103 Early Hints", [("Link", "\n")]), Err(StartError::FieldValue));
-        let write = start.send("200 OK", PLAIN)?;
+        let write = start.start("200 OK", PLAIN)?;
         assert_eq!(write.set_trailers([("Content-Length", "1")]), Err(SendError::Trailer));
         write.write("fine").await?;
         assert_eq!(start.inform("103 Early Hints", PLAIN), Ok(()), "it is too late to be sent");
@@ -100,8 +100,8 @@ async fn misuse((environ, start, write): Handles) {
     assert!(!input.should_send_hundred_continue() && input.trailers().is_none());
     assert_eq!(input.take_over().await.expect_err("there is nothing to take"), SendError::Finished);
     in_time("client_gone", input.client_gone()).await;
-    assert_eq!(start.send("200 OK", PLAIN).expect_err("it is over"), StartError::Over);
-    let error = start.send_error("500 Late", PLAIN, "late").expect_err("it is over");
+    assert_eq!(start.start("200 OK", PLAIN).expect_err("it is over"), StartError::Over);
+    let error = start.restart("500 Late", PLAIN, "late").expect_err("it is over");
     assert_eq!(error.downcast_ref(), Some(&StartError::Over));
     assert_eq!(start.inform("103 Early Hints", PLAIN), Err(StartError::Over));
     assert_eq!(write.write("late").await, Err(SendError::Finished));
@@ -122,7 +122,7 @@ fn handles_that_are_kept_find_their_exchange_over_while_the_next_one_runs() {
     let site = Site::new(move |environ: Environ, start: StartResponse| {
         let kept = Arc::clone(&keeper);
         async move {
-            let write = start.send("200 OK", PLAIN)?;
+            let write = start.start("200 OK", PLAIN)?;
             if environ.path() == "/kept" {
                 *kept.lock().expect("no panic") = Some((environ, start, write));
                 return Ok("kept".into());
@@ -178,7 +178,7 @@ fn whoever_waits_when_the_exchange_ends_is_woken() {
     let site = Site::new(move |environ: Environ, start: StartResponse| {
         let ended = tell.clone();
         async move {
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             let (waits, mut waiting) = unbounded_channel();
             let (one, two, three) = (environ.input(), environ.input(), environ.input());
             spawn(&waits, &ended, async move { one.read(1).await });
@@ -205,7 +205,7 @@ fn whoever_waits_when_the_exchange_ends_is_woken() {
 #[test]
 fn several_tasks_may_wait_for_the_same_thing() {
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
-        let write = start.send("200 OK", PLAIN)?;
+        let write = start.start("200 OK", PLAIN)?;
         write.write("").await?;
         let (one, two, three) = (environ.input(), environ.input(), environ.input());
         let readers = [one, two].map(|input| tokio::spawn(async move { input.read(3).await }));
@@ -231,7 +231,7 @@ fn several_tasks_may_wait_for_the_same_thing() {
 
 /// Sends back what it reads: read in one task, written in another, at the same time.
 async fn echo(environ: Environ, start: StartResponse) -> Result<Body> {
-    let write = start.send("200 OK", PLAIN)?;
+    let write = start.start("200 OK", PLAIN)?;
     let (tell, mut told) = channel::<Bytes>(2);
     let input = environ.input();
     let reader = tokio::spawn(async move {
@@ -286,7 +286,7 @@ fn a_body_that_was_read_stays_at_its_end() {
             assert_eq!(input.lines().next().await?, None);
         }
         let trailers = input.trailers().map(|trailers| trailers.fields().len());
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(format!("{body:?} {trailers:?}").into())
     });
     let mut client = site.connect();
@@ -301,7 +301,7 @@ fn a_body_that_was_read_stays_at_its_end() {
 fn an_application_learns_that_its_client_has_gone_and_may_answer_still() {
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
         in_time("client_gone", environ.input().client_gone()).await;
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok("goodbye".into())
     });
     let mut client = site.connect();
@@ -317,7 +317,7 @@ fn after_a_reset_the_calls_fail_and_the_application_runs_on() {
     let site = Site::new(move |environ: Environ, start: StartResponse| {
         let tell = tell.clone();
         async move {
-            let write = start.send("200 OK", PLAIN)?;
+            let write = start.start("200 OK", PLAIN)?;
             write.write("begun").await?;
             write.flush().await;
             let read = environ.input().read_to_end().await;
@@ -351,7 +351,7 @@ fn a_task_that_outlives_the_application_may_not_write_into_the_next_response() {
     let site = Site::new(move |_: Environ, start: StartResponse| {
         let (gone, tell) = (gate.lock().expect("no panic").take(), tell.clone());
         async move {
-            let write = start.send("200 OK", PLAIN)?;
+            let write = start.start("200 OK", PLAIN)?;
             if let Some(gone) = gone {
                 tokio::spawn(async move {
                     let _ = gone.await;

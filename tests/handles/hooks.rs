@@ -48,7 +48,7 @@ fn hooks_run_in_order_and_see_the_changes_of_all_before_them() {
                 let variables = ["by.hook", "HTTP_REMOVED", "PATH_INFO"].map(|name| environ.get(name));
                 note(&two, format!("{variables:?}"));
             });
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             Ok("hooked".into())
         }
     });
@@ -74,7 +74,7 @@ fn hooks_that_were_cleared_do_not_run() {
         let hooks = Arc::clone(&hooks);
         environ.add_post_hook(move |_, _| note(&hooks, "third"));
         async move {
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             Ok("hooked".into())
         }
     });
@@ -106,7 +106,7 @@ fn quiet() -> Options {
 fn the_record_counts_what_the_client_received() {
     let application = |environ: Environ, start: StartResponse| async move {
         start.inform("103 Early Hints", [("Link", "</a>")])?;
-        start.send("201 Created", PLAIN)?;
+        start.start("201 Created", PLAIN)?;
         Ok(match &*environ.path() {
             "/length" => "12345".into(),
             "/chunks" => Body::iterator(["123", "45"].map(|block| Ok(block.into()))),
@@ -137,7 +137,7 @@ fn hooks_wait_until_the_response_was_sent() {
     static RAN: AtomicBool = AtomicBool::new(false);
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
         environ.add_post_hook(|_, _| RAN.store(true, Ordering::SeqCst));
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(vec![b'x'; LENGTH].into())
     });
     let mut client = site.connect();
@@ -158,7 +158,7 @@ fn hooks_run_before_the_next_request_of_the_connection() {
         async move {
             note(&hooks, "request");
             environ.add_post_hook(move |_, _| note(&hooks, "hook"));
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             Ok("x".into())
         }
     });
@@ -196,7 +196,7 @@ fn a_client_that_leaves_in_the_middle_is_in_the_record() {
     ];
     for (name, make) in bodies {
         let (site, notes) = recording(quiet(), move |_: Environ, start: StartResponse| async move {
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             Ok(make())
         });
         leave_after(&site, READ as usize);
@@ -215,7 +215,7 @@ fn a_client_that_leaves_in_the_middle_is_in_the_record() {
 fn a_client_that_leaves_before_the_answer_is_in_the_record() {
     let (site, notes) = recording(quiet(), |environ: Environ, start: StartResponse| async move {
         environ.input().client_gone().await;
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok("nobody reads this".into())
     });
     let mut client = site.connect();
@@ -242,7 +242,7 @@ fn hooks_run_when_the_application_fails() {
 fn hooks_run_when_the_request_is_refused_in_its_body() {
     let (site, notes) = recording(quiet(), |environ: Environ, start: StartResponse| async move {
         let body = environ.input().read_to_end().await?;
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(body.into())
     });
     let mut client = site.connect();

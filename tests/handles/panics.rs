@@ -135,7 +135,7 @@ async fn answer(path: String, environ: Environ, start: StartResponse) -> Result<
         fail(panics)?;
     }
     let _bomb = (place == "drop-of-future").then(|| DropBomb(None));
-    let write = start.send("200 OK", [("Content-Type", "text/plain")])?;
+    let write = start.start("200 OK", [("Content-Type", "text/plain")])?;
     if place == "started" || place == "drop-of-future" {
         // The bomb goes off when what is local here is dropped; a second panic meanwhile would end any program.
         fail(panics && place == "started")
@@ -283,7 +283,7 @@ fn an_application_that_starts_no_response_is_at_fault() {
 #[test]
 fn more_or_less_than_the_content_length_is_logged_and_never_sent() {
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
-        start.send("200 OK", [("Content-Length", "5")])?;
+        start.start("200 OK", [("Content-Length", "5")])?;
         let blocks: &[&str] = if environ.path() == "/long" { &["123", "45", "67"] } else { &["123"] };
         Ok(Body::iterator(blocks.iter().map(|block| Ok(Bytes::from(*block)))))
     });

@@ -51,12 +51,12 @@ fn converse(client: &mut Caller, unread: &str) {
 #[test]
 fn the_stream_begins_with_what_was_sent_early_and_goes_both_ways() {
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
-        start.send(SWITCHING, SWITCHES)?;
+        start.start(SWITCHING, SWITCHES)?;
         let input = environ.input();
         let stream = in_time("the stream", input.take_over()).await?;
         assert_eq!(input.read(1).await, Err(InputError::Over), "it is read from the stream");
         assert_eq!(input.take_over().await.expect_err("it is taken"), SendError::Finished);
-        assert_eq!(start.send("200 OK", PLAIN).expect_err("it is taken"), StartError::Over);
+        assert_eq!(start.start("200 OK", PLAIN).expect_err("it is taken"), StartError::Over);
         echo(stream).await?;
         Ok("nobody sends this".into())
     });
@@ -75,7 +75,7 @@ fn the_stream_begins_with_what_was_sent_early_and_goes_both_ways() {
 #[test]
 fn another_task_may_take_over_and_outlive_the_application() {
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
-        start.send(SWITCHING, SWITCHES)?;
+        start.start(SWITCHING, SWITCHES)?;
         let input = environ.input();
         let taken = input.clone();
         let task =
@@ -103,7 +103,7 @@ fn another_task_may_take_over_and_outlive_the_application() {
 #[test]
 fn a_stream_that_is_dropped_closes_the_connection() {
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
-        start.send(SWITCHING, SWITCHES)?;
+        start.start(SWITCHING, SWITCHES)?;
         match &*environ.path() {
             "/dropped" => drop(environ.input().take_over().await?),
             "/cancelled" => {
@@ -133,9 +133,9 @@ fn nothing_is_taken_over_without_a_fresh_101() {
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
         let input = environ.input();
         assert_eq!(input.take_over().await.expect_err("nothing was started"), SendError::NotStarted);
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         assert_eq!(input.take_over().await.expect_err("no 101"), SendError::NotSwitching);
-        let write = start.send_error("200 OK", PLAIN, "no upgrade")?;
+        let write = start.restart("200 OK", PLAIN, "no upgrade")?;
         write.write("still ").await?;
         assert_eq!(input.take_over().await.expect_err("it has begun"), SendError::NotSwitching);
         Ok("HTTP".into())
@@ -151,7 +151,7 @@ fn nothing_is_taken_over_without_a_fresh_101() {
 #[test]
 fn the_request_body_has_to_be_read_before() {
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
-        start.send(SWITCHING, SWITCHES)?;
+        start.start(SWITCHING, SWITCHES)?;
         let input = environ.input();
         assert_eq!(input.take_over().await.expect_err("a body is to come"), SendError::BodyUnread);
         assert_eq!(input.read_to_end().await?, "body");
@@ -166,8 +166,8 @@ fn the_request_body_has_to_be_read_before() {
 #[test]
 fn http_1_0_switches_to_nothing() {
     let site = Site::new(|_: Environ, start: StartResponse| async move {
-        assert_eq!(start.send(SWITCHING, SWITCHES).expect_err("not in HTTP/1.0"), StartError::Status);
-        start.send("200 OK", PLAIN)?;
+        assert_eq!(start.start(SWITCHING, SWITCHES).expect_err("not in HTTP/1.0"), StartError::Status);
+        start.start("200 OK", PLAIN)?;
         Ok("plain".into())
     });
     let mut client = site.connect();
@@ -182,7 +182,7 @@ fn a_client_that_resets_ends_the_streams_calls() {
     let site = Site::new(move |environ: Environ, start: StartResponse| {
         let tell = tell.clone();
         async move {
-            start.send(SWITCHING, SWITCHES)?;
+            start.start(SWITCHING, SWITCHES)?;
             let _ = tell.send(echo(environ.input().take_over().await?).await);
             Ok(Body::empty()) as Result<Body>
         }
@@ -202,7 +202,7 @@ fn a_client_that_resets_ends_the_streams_calls() {
 fn a_graceful_stop_cuts_a_stream_at_its_deadline() {
     let options = wsgi_tokio::Options::default().graceful_timeout(Duration::from_millis(100));
     let site = Site::with(options, |environ: Environ, start: StartResponse| async move {
-        start.send(SWITCHING, SWITCHES)?;
+        start.start(SWITCHING, SWITCHES)?;
         echo(environ.input().take_over().await?).await?;
         Ok(Body::empty())
     });

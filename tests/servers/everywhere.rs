@@ -60,14 +60,14 @@ fn telling(runtime: Runtime, body: Make) -> (Running, Receiver<Record>, Receiver
         let tell = hook();
         environ.add_post_hook(move |_, record| drop(tell.send(record.clone())));
         async move {
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             Ok(body())
         }
     };
     let blocking = move |environ: wsgi_std::Environ, start: wsgi_std::StartResponse| {
         let tell = blocking_hook();
         environ.add_post_hook(move |_, record| drop(tell.send(record.clone())));
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(body())
     };
     let running = runtime.begin(None, Options::default().debug(false).log(log), application, blocking);
@@ -115,11 +115,11 @@ fn post_hooks_learn_that_all_went_to_a_client_that_stayed() {
 /// Serves a greeting on this listener.
 fn greeting(runtime: Runtime, bound: Bound, options: Options) -> Running {
     let application = |_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok("served".into())
     };
     let blocking = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok("served".into())
     };
     runtime.begin_on(bound, None, options, application, blocking)

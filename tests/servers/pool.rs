@@ -19,7 +19,7 @@ const NAME: &str = "the pool";
 
 /// Answers with the name of its thread.
 async fn whereabouts(_: Environ, start: StartResponse) -> Result<Body> {
-    start.send("200 OK", PLAIN)?;
+    start.start("200 OK", PLAIN)?;
     Ok(thread::current().name().unwrap_or_default().to_owned().into())
 }
 
@@ -123,7 +123,7 @@ fn at_a_time(limit: impl Fn(StdServer) -> StdServer) -> usize {
         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         thread::park_timeout(Duration::from_millis(40));
         now.fetch_sub(1, Ordering::SeqCst);
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok("done".into())
     });
     let listener = listener();
@@ -161,7 +161,7 @@ fn on_std_there_are_as_many_threads_as_were_given() {
 #[test]
 fn on_std_max_size_is_ignored_with_a_custom_pool_alone() {
     let whereabouts = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok("here".into())
     };
     for custom in [false, true] {

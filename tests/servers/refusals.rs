@@ -116,7 +116,7 @@ impl std::error::Error for NoForm {
 }
 
 async fn reads(environ: Environ, start: StartResponse, reading: Reading) -> Result<Body> {
-    start.send("200 OK", [("Content-Type", "text/plain")])?;
+    start.start("200 OK", [("Content-Type", "text/plain")])?;
     let input = environ.input();
     match reading {
         Reading::Never | Reading::All => drop(input.read_to_end().await?),
@@ -281,7 +281,7 @@ fn an_application_may_answer_a_bad_body_itself() {
         let error = environ.input().read_to_end().await.expect_err("the body is malformed");
         let again = environ.input().read_some(1).await.expect_err("it stays malformed");
         assert_eq!(error, again);
-        start.send("422 Unprocessable Content", [("Content-Type", "text/plain")])?;
+        start.start("422 Unprocessable Content", [("Content-Type", "text/plain")])?;
         Ok(format!("{:?}", error.request_error()).into())
     });
     let mut client = site.connect();
@@ -295,7 +295,7 @@ fn an_application_may_answer_a_bad_body_itself() {
 #[test]
 fn an_error_in_the_body_after_the_head_was_sent_cuts_the_response() {
     let site = Site::with(options(), |environ: Environ, start: StartResponse| async move {
-        let write = start.send("200 OK", [("Content-Type", "text/plain")])?;
+        let write = start.start("200 OK", [("Content-Type", "text/plain")])?;
         write.write("begun").await?;
         environ.input().read_to_end().await?;
         Ok(Body::empty())
@@ -312,7 +312,7 @@ fn an_error_in_the_body_after_the_head_was_sent_cuts_the_response() {
 #[test]
 fn an_answer_to_a_body_that_nobody_reads_arrives_while_it_is_sent() {
     let site = Site::with(options(), |_: Environ, start: StartResponse| async move {
-        start.send("200 OK", [("Content-Type", "text/plain")])?;
+        start.start("200 OK", [("Content-Type", "text/plain")])?;
         Ok("no, thanks".into())
     });
     let mut client = site.connect();

@@ -33,7 +33,7 @@ fn a_read_that_waits_in_another_task_ends_at_the_socket_timeout() {
         let input = environ.input();
         let read = tokio::spawn(async move { input.read(10).await });
         let error = read.await?.expect_err("the body does not come");
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(Body::from(error.to_string()))
     });
     let mut client = site.connect();
@@ -56,7 +56,7 @@ impl Stream for Endless {
 #[test]
 fn an_endless_body_is_not_asked_for_when_there_is_none() {
     let site = Site::new(|_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(Body::stream(Endless))
     });
     let mut client = site.connect();
@@ -71,7 +71,7 @@ fn headers_that_look_into_their_own_request_lock_nothing() {
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
         let input = environ.input();
         let looks = std::iter::once_with(|| ("X-Waits", input.should_send_hundred_continue().to_string()));
-        start.send("200 OK", looks)?;
+        start.start("200 OK", looks)?;
         Ok("fine".into())
     });
     let answer = site.connect().get("/");
@@ -82,7 +82,7 @@ fn headers_that_look_into_their_own_request_lock_nothing() {
 fn what_was_written_counts_in_the_length_of_a_joined_body() {
     let options = quiet().minimum_chunk_size(4096);
     let site = Site::with(options, |environ: Environ, start: StartResponse| async move {
-        let write = start.send("200 OK", PLAIN)?;
+        let write = start.start("200 OK", PLAIN)?;
         if environ.path() == "/write" {
             write.write("hello ").await?;
         }
@@ -97,7 +97,7 @@ fn what_was_written_counts_in_the_length_of_a_joined_body() {
 fn a_written_block_is_sent_though_blocks_are_joined() {
     let options = quiet().minimum_chunk_size(4096);
     let site = Site::with(options, |_: Environ, start: StartResponse| async move {
-        let write = start.send("200 OK", PLAIN)?;
+        let write = start.start("200 OK", PLAIN)?;
         write.write("event").await?;
         write.flush().await;
         poll_fn(|_| Poll::<Infallible>::Pending).await;
@@ -118,7 +118,7 @@ fn a_log_that_panics_takes_nothing_along() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let application = |_: Environ, start: StartResponse| async move {
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             Ok("fine".into())
         };
         let server = Server::new(listener, application).log(|_: &LogEntry<'_>| panic!("no log today"));
@@ -137,7 +137,7 @@ fn reading_nothing_waits_for_nobody() {
         let nothing = (input.read(0).await?, input.read_line(0).await?, input.read_some(0).await?);
         assert!(nothing.0.is_empty() && nothing.1.is_empty() && nothing.2.is_empty());
         assert!(input.should_send_hundred_continue(), "the client still waits");
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok("fine".into())
     });
     let mut client = site.connect();
@@ -150,7 +150,7 @@ fn middleware_can_move_an_application_to_another_path() {
     let site = Site::new(|environ: Environ, start: StartResponse| async move {
         environ.set("PATH_INFO", "/inner");
         environ.set("REQUEST_METHOD", "PUT");
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(Body::from(format!("{} {}", environ.method(), environ.path())))
     });
     assert_eq!(site.connect().get("/outer").text(), "PUT /inner");
@@ -160,7 +160,7 @@ fn middleware_can_move_an_application_to_another_path() {
 fn a_connection_that_was_taken_over_and_cut_still_has_its_access_line() {
     let options = Options::default().debug(false).graceful_timeout(Duration::from_millis(200));
     let site = Site::with(options, |environ: Environ, start: StartResponse| async move {
-        start.send("101 Switching Protocols", [("Upgrade", "x")])?;
+        start.start("101 Switching Protocols", [("Upgrade", "x")])?;
         let _stream = environ.input().take_over().await?;
         poll_fn(|_| Poll::<Infallible>::Pending).await;
         Ok(Body::empty())
@@ -177,7 +177,7 @@ fn a_connection_that_was_taken_over_and_cut_still_has_its_access_line() {
 fn slow_heads_make_room_one_after_the_other_without_lingering() {
     let options = quiet().max_size(4);
     let site = Site::with(options, |_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok("fine".into())
     });
     let mut slow: Vec<_> = (0..4).map(|_| site.connect()).collect();

@@ -18,7 +18,7 @@ use wsgi_tokio::{Application, Body, Bytes, Environ, OptionError, Options, Result
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
 async fn hello(environ: Environ, start: StartResponse) -> Result<Body> {
-    start.send("200 OK", PLAIN)?;
+    start.start("200 OK", PLAIN)?;
     Ok(environ.path().into_owned().into())
 }
 
@@ -177,7 +177,7 @@ fn a_unix_socket_is_served_like_any_other() {
     let bound = path.clone();
     let site = Site::run(Threads::Several, quiet(), move || async move {
         let application = |environ: Environ, start: StartResponse| async move {
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             let variables = ["SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT", "wsgi.url_scheme"];
             Ok(format!("{:?}", variables.map(|name| environ.get(name).unwrap_or_default())).into())
         };
@@ -266,7 +266,7 @@ fn a_client_that_does_not_read_holds_its_application_back() {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         SockRef::from(&listener).set_send_buffer_size(32 * 1024)?;
         Ok(Server::new(listener, |environ: Environ, start: StartResponse| async move {
-            let write = start.send("200 OK", PLAIN)?;
+            let write = start.start("200 OK", PLAIN)?;
             let blocks = (0..BLOCKS).map(|_| {
                 TAKEN.fetch_add(BLOCK, Ordering::SeqCst);
                 Bytes::from(vec![b'x'; BLOCK])

@@ -24,7 +24,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 const ELSEWHERE: Endpoints = Endpoints::new(Address::Local, Address::Local);
 
 async fn hello(_: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok("hello".into())
 }
 

@@ -48,7 +48,7 @@ impl Site {
 }
 
 fn fine(start: &StartResponse, body: impl Into<Body>) -> Result<Body> {
-    start.send("200 OK", PLAIN)?;
+    start.start("200 OK", PLAIN)?;
     Ok(body.into())
 }
 
@@ -115,13 +115,13 @@ fn each_block_is_with_the_client_before_the_next_is_made() {
     let site = Site::new(move |environ: Environ, start: StartResponse| {
         let gate = Arc::clone(&gate);
         if &*environ.path() == "/write" {
-            let mut write = start.send("200 OK", PLAIN)?;
+            let mut write = start.start("200 OK", PLAIN)?;
             write.write("one")?;
             gate.pass();
             write!(write, "two")?;
             return Ok(Body::empty());
         }
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         let second = std::iter::once_with(move || {
             gate.pass();
             Ok("two".into())
@@ -165,7 +165,7 @@ fn a_stream_is_polled_when_its_waker_is_woken_from_anywhere() {
     let mailbox: Arc<Mutex<(Option<Bytes>, Option<Waker>)>> = Arc::default();
     let sent = Arc::clone(&mailbox);
     let site = Site::new(move |_: Environ, start: StartResponse| {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(Body::stream(Mailbox(Arc::clone(&sent))))
     });
     let mut client = site.connect();
@@ -188,12 +188,12 @@ fn a_panic_stays_in_its_request() {
         Site::with(quiet().max_size(4), |environ: Environ, start: StartResponse| match &*environ.path() {
             "/before" => panic!("before the head"),
             "/after" => {
-                let write = start.send("200 OK", PLAIN)?;
+                let write = start.start("200 OK", PLAIN)?;
                 write.write("part")?;
                 panic!("after the head")
             }
             "/iterator" => {
-                start.send("200 OK", PLAIN)?;
+                start.start("200 OK", PLAIN)?;
                 Ok(Body::iterator(std::iter::once_with(|| panic!("in the body"))))
             }
             _ => fine(&start, "fine"),
@@ -337,7 +337,7 @@ fn a_read_that_waits_ends_at_the_socket_timeout() {
 #[test]
 fn a_connection_that_was_taken_over_serves_two_threads_and_closes_when_it_is_dropped() {
     let site = Site::new(|environ: Environ, start: StartResponse| {
-        start.send("101 Switching Protocols", [("Upgrade", "echo"), ("Connection", "upgrade")])?;
+        start.start("101 Switching Protocols", [("Upgrade", "echo"), ("Connection", "upgrade")])?;
         let stream = environ.input().take_over()?;
         thread::scope(|scope| {
             let (tell, told) = channel();

@@ -47,7 +47,7 @@ fn connect(address: SocketAddr, bytes: &str) -> TcpStream {
 fn applications_that_block_run_side_by_side() {
     let site = serve(|_: Environ, start: StartResponse| -> Result<Body> {
         thread::sleep(Duration::from_millis(100));
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok("slept".into())
     });
     let began = Instant::now();
@@ -70,7 +70,7 @@ fn reading_and_writing_from_two_threads_wait_for_each_other_never() {
     const SIZE: usize = 4 << 20;
     // What is read is written back by another thread, more than any buffer on the way can hold.
     let site = serve(|environ: Environ, start: StartResponse| -> Result<Body> {
-        let write = start.send("200 OK", [("Content-Length", SIZE.to_string())])?;
+        let write = start.start("200 OK", [("Content-Length", SIZE.to_string())])?;
         let (send, receive) = std::sync::mpsc::sync_channel::<Vec<u8>>(1);
         let writer = thread::spawn(move || {
             receive.iter().try_for_each(|block| write.write(block)).map_err(|error| error.to_string())
@@ -109,7 +109,7 @@ fn another_thread_may_flush_what_waits_to_be_joined() {
     let (received, wait) = channel();
     let wait = Mutex::new(Some(wait));
     let application = move |_: Environ, start: StartResponse| {
-        let (write, wait) = (start.send("200 OK", PLAIN)?, wait.lock().expect("no panic").take());
+        let (write, wait) = (start.start("200 OK", PLAIN)?, wait.lock().expect("no panic").take());
         let second = std::iter::once_with(move || {
             // The first block waits for more. Somebody who knows that there is none for a while sends it on.
             thread::spawn(move || write.flush());
@@ -158,7 +158,7 @@ fn what_another_thread_looks_at_stays_in_its_own_request() {
             }
             _ => String::from_utf8_lossy(&environ.input().read_to_end()?).into_owned(),
         };
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(answer.into())
     });
     let (wrong, right) = ("x".repeat(3000), "right");

@@ -31,7 +31,7 @@ fn gated() -> (impl Application, Arc<Semaphore>) {
         let gate = Arc::clone(&closed);
         async move {
             let body = environ.input().read_to_end().await?;
-            let write = start.send("200 OK", PLAIN)?;
+            let write = start.start("200 OK", PLAIN)?;
             match &*environ.path() {
                 "/wait" => gate.acquire().await?.forget(),
                 "/half" => {
@@ -159,7 +159,7 @@ fn what_does_not_end_is_cut_at_the_deadline_and_reported() {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
     let site = Site::with(options(TIMEOUT), |environ: Environ, start: StartResponse| async move {
         let _counted = Counted(&DROPPED);
-        let write = start.send("200 OK", PLAIN)?;
+        let write = start.start("200 OK", PLAIN)?;
         match &*environ.path() {
             "/stuck" => std::future::pending().await,
             "/read" => Ok(environ.input().read_to_end().await?.into()),

@@ -28,7 +28,7 @@ async fn slow(environ: Environ, start_response: StartResponse) -> Result<Body> {
         polled
     });
     let body = body.await?;
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok(body.into())
 }
 

@@ -29,9 +29,9 @@ pub fn play(
                     seen.error = error.request_error().ok_or(error)?.to_string().into();
                 }
             }
-            Op::Respond(status, fields) => write = Some(start_response.send(status, pairs(fields))?),
+            Op::Respond(status, fields) => write = Some(start_response.start(status, pairs(fields))?),
             Op::Replace(status, fields) => {
-                write = Some(start_response.send_error(status, pairs(fields), "it went wrong")?);
+                write = Some(start_response.restart(status, pairs(fields), "it went wrong")?);
             }
             Op::Body(text) => return Ok(text.render(&seen).into()),
             Op::Send(text) => match (blocks(&script.ops[index..], &seen), &write) {

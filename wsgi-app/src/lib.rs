@@ -9,10 +9,10 @@
 //!
 //! async fn hello_world(environ: Environ, start_response: StartResponse) -> Result<Body> {
 //!     if environ.path() != "/" {
-//!         start_response.send("404 Not Found", [("Content-Type", "text/plain")])?;
+//!         start_response.start("404 Not Found", [("Content-Type", "text/plain")])?;
 //!         return Ok("Not Found\r\n".into());
 //!     }
-//!     start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+//!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
 //!     Ok("Hello, World!\r\n".into())
 //! }
 //! # fn is_an_application(_: impl wsgi_app::Application) {}

@@ -82,7 +82,7 @@ impl Freeing {
             let (_token, keep) = (Arc::clone(&application), keep.clone());
             async move {
                 let _ = keep.send(environ);
-                start.send("200 OK", [("Content-Type", "text/plain")])?;
+                start.start("200 OK", [("Content-Type", "text/plain")])?;
                 Ok("Hello".into()) as Result<Body>
             }
         };

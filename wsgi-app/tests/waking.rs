@@ -102,7 +102,8 @@ fn a_task_that_runs_inside_wake_may_use_the_handles_at_once() {
             // Another task reads the body, and sends what it has read, from inside the wake of the connection's task.
             Eager::start(async move {
                 let body = environ.input().read_to_end().await;
-                let write = start.send("200 OK", [("Content-Type", "text/plain")]).expect("nothing was sent");
+                let write =
+                    start.start("200 OK", [("Content-Type", "text/plain")]).expect("nothing was sent");
                 let sent = write.write(body.unwrap_or_default()).await;
                 let _ = read.send(sent.is_ok());
             });
@@ -171,7 +172,7 @@ fn a_stream_is_there_for_who_takes_over_whenever_the_connections_task_runs() {
         let (take, taken) = channel();
         // The connection's task runs, and hands the transport over, from inside the call that ends HTTP.
         Eager::start(async move {
-            start.send("101 Switching Protocols", [("Upgrade", "x")]).expect("nothing was sent");
+            start.start("101 Switching Protocols", [("Upgrade", "x")]).expect("nothing was sent");
             let stream = environ.input().take_over().await;
             let _ = take.send(stream.map(drop));
         });

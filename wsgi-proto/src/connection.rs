@@ -23,7 +23,7 @@ use crate::wsgi::record::Record;
 pub struct Connection(Machine);
 
 impl Connection {
-    /// A connection that was just accepted. It holds no buffer until one is provided with one.
+    /// A connection that was just accepted. It holds no buffer until it [is given one](Self::provide_buffers) or makes one.
     pub fn new(config: Arc<Config>, endpoints: Endpoints) -> Self {
         Self(Machine::new(config, endpoints))
     }
@@ -35,7 +35,7 @@ impl Connection {
 
     /// Initialised room to read into, never empty. `None`: the machine wants no more bytes now.
     ///
-    /// A machine that was provided with one no buffer makes one, which it frees when it waits for a request.
+    /// A machine that was [given](Self::provide_buffers) no buffer makes one, which it frees when it waits for a request.
     pub fn recv_space(&mut self) -> Option<&mut [u8]> {
         self.0.recv_space()
     }

@@ -6,7 +6,7 @@ use async_std::stream::StreamExt;
 use wsgi_smol::{Body, Environ, Result, Server, StartResponse};
 
 async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok("Hello, World!\r\n".into())
 }
 

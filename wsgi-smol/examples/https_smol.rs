@@ -10,7 +10,7 @@ use wsgi_smol::rustls::pki_types::PrivateKeyDer;
 use wsgi_smol::{Body, Environ, Listener, Result, Server, StartResponse};
 
 async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     let scheme = environ.get("wsgi.url_scheme").unwrap_or_default();
     Ok(format!("Hello over {scheme}!\r\n").into())
 }

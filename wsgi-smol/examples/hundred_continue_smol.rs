@@ -19,7 +19,7 @@ async fn application(environ: Environ, start_response: StartResponse) -> Result<
     let length = environ.get("CONTENT_LENGTH").and_then(|length| length.parse().ok());
     if length.is_some_and(|length: u64| length > LARGEST) {
         // Nothing was read, so no 100 was sent, and the client keeps its body. The connection closes.
-        start_response.send("417 Expectation Failed", [("Content-Type", "text/plain")])?;
+        start_response.start("417 Expectation Failed", [("Content-Type", "text/plain")])?;
         return Ok("too large\r\n".into());
     }
     // These go out with the 100 that the first read sends.
@@ -35,7 +35,7 @@ async fn application(environ: Environ, start_response: StartResponse) -> Result<
         input.set_hundred_continue_response_headers([("X-Received", received.to_string())])?;
         input.send_hundred_continue_response()?;
     }
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok(format!("{received} bytes received\r\n").into())
 }
 

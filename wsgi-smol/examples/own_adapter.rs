@@ -48,7 +48,7 @@ impl Transport for Socket {
 }
 
 async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok("Hello from an adapter of my own!\r\n".into())
 }
 

@@ -11,7 +11,7 @@ use std::thread;
 use wsgi_std::{Body, Environ, Result, Server, StartResponse};
 
 fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok(format!("served from inside: {}\r\n", environ.path()).into())
 }
 

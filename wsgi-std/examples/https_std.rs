@@ -12,7 +12,7 @@ use wsgi_std::rustls::pki_types::PrivateKeyDer;
 use wsgi_std::{Body, Environ, Listener, Result, Server, StartResponse};
 
 fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     let scheme = environ.get("wsgi.url_scheme").unwrap_or_default();
     Ok(format!("Hello over {scheme}!\r\n").into())
 }

@@ -12,10 +12,10 @@ use wsgi_std::{Body, Environ, Result, Server, StartResponse};
 
 fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
     if environ.path() != "/" {
-        start_response.send("404 Not Found", [("Content-Type", "text/plain")])?;
+        start_response.start("404 Not Found", [("Content-Type", "text/plain")])?;
         return Ok("Not Found\r\n".into());
     }
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok("Hello, World!\r\n".into())
 }
 

@@ -34,7 +34,7 @@ fn application(environ: Environ, start_response: StartResponse) -> Result<Body> 
     let (customer, promised) = ("customer-7", BLOCKS * BLOCK.len());
     environ.add_post_hook(move |environ, record| bill(customer, promised, environ, record));
     let length = promised.to_string();
-    start_response.send("200 OK", [("Content-Type", "text/plain"), ("Content-Length", length.as_str())])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", length.as_str())])?;
     Ok(Body::iterator((0..BLOCKS).map(|_| Ok(Bytes::from_static(BLOCK)))))
 }
 

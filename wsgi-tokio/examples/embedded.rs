@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use wsgi_tokio::{Body, Environ, Result, Server, StartResponse};
 
 async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok(format!("served from inside: {}\r\n", environ.path()).into())
 }
 

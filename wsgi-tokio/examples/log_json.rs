@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use wsgi_tokio::{Address, Body, Environ, LogEntry, Record, Result, Server, StartResponse};
 
 async fn application(_environ: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok("Hello, World!\r\n".into())
 }
 

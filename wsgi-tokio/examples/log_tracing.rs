@@ -8,7 +8,7 @@ use tracing::{Level, debug, error, info};
 use wsgi_tokio::{Body, Environ, LogEntry, Result, Server, StartResponse};
 
 async fn application(_environ: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+    start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok("Hello, World!\r\n".into())
 }
 

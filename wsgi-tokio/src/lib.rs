@@ -4,7 +4,7 @@
 //! use wsgi_tokio::{Body, Environ, Result, StartResponse};
 //!
 //! async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result<Body> {
-//!     start_response.send("200 OK", [("Content-Type", "text/plain")])?;
+//!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
 //!     Ok("Hello, World!\r\n".into())
 //! }
 //!

@@ -38,7 +38,7 @@ async fn reading(environ: Environ, start_response: StartResponse) -> Result<Body
             }
         }
     }
-    start_response.send("200 OK", PLAIN)?;
+    start_response.start("200 OK", PLAIN)?;
     Ok(parts.join(&b"|"[..]).into())
 }
 
@@ -133,7 +133,7 @@ fn aborted(sent: &str, error: RequestError) {
             let as_io = read.map_err(std::io::Error::from).map_err(|error| error.kind());
             let again = environ.input().read(1).await.expect_err("it stays so");
             tell.send((as_io.expect_err("it breaks off"), again)).expect("the test waits");
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             Ok("gave up".into())
         }
     });

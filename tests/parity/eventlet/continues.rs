@@ -8,11 +8,11 @@ use super::talk::{END, PLAIN, converse};
 async fn choosy(environ: Environ, start_response: StartResponse) -> Result<Body> {
     let length: u64 = environ.get("CONTENT_LENGTH").unwrap_or_default().parse()?;
     if length > 1024 {
-        start_response.send("417 Expectation Failed", [("Content-Length", "7")])?;
+        start_response.start("417 Expectation Failed", [("Content-Length", "7")])?;
         return Ok("failure".into());
     }
     let body = environ.input().read_to_end().await?;
-    start_response.send("200 OK", [("Content-Length", body.len().to_string())])?;
+    start_response.start("200 OK", [("Content-Length", body.len().to_string())])?;
     Ok(body.into())
 }
 
@@ -60,7 +60,7 @@ async fn in_two_stages(environ: Environ, start_response: StartResponse, size: us
     input.set_hundred_continue_response_headers([("Hundred-Continue-Header-2", "H2")])?;
     input.send_hundred_continue_response()?;
     let second = input.read_to_end().await?;
-    start_response.send("200 OK", PLAIN)?;
+    start_response.start("200 OK", PLAIN)?;
     Ok([&first[..], b"|", &second[..]].concat().into())
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn test_024c_expect_100_continue_with_headers_multiple_nonchunked() {
 #[test]
 pub(crate) fn test_024d_expect_100_continue_with_eager_app_chunked() {
     let eager = |environ: Environ, start: StartResponse| async move {
-        let write = start.send("202 Accepted", PLAIN)?;
+        let write = start.start("202 Accepted", PLAIN)?;
         write.write("thanks").await?;
         let body = environ.input().read_to_end().await?;
         Ok(body.into())

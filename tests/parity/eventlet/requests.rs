@@ -45,7 +45,7 @@ pub(crate) fn test_007_get_arg() {
 pub(crate) fn test_008_correctresponse() {
     let application = |environ: Environ, start: StartResponse| async move {
         let status = if environ.path() == "/notexist" { "404 Not Found" } else { "200 OK" };
-        start.send(status, PLAIN)?;
+        start.start(status, PLAIN)?;
         Ok("hello world".into())
     };
     let other = "GET /notexist HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -86,7 +86,7 @@ pub(crate) fn test_021_environ_clobbering() {
             assert_eq!(environ.get(name), None);
         }
         environ.set("PATH_INFO", "clobbered");
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(environ.get("PATH_INFO").unwrap_or_default().into())
     };
     let request = "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc";
@@ -169,7 +169,7 @@ pub(crate) fn test_path_info_latin1() {
 
 /// Answers with the fields as they were sent.
 async fn raw_fields(environ: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", PLAIN)?;
+    start_response.start("200 OK", PLAIN)?;
     let fields = environ.head().fields();
     let lines: Vec<_> = fields.map(|(name, value)| format!("{name}={}\n", value.escape_ascii())).collect();
     Ok(lines.concat().into())
@@ -236,7 +236,7 @@ pub(crate) fn test_rfc9112_content_length_and_transfer_encoding_escape_hatch() {
 pub(crate) fn test_no_content_length_or_transfer_encoding() {
     let application = |environ: Environ, start: StartResponse| async move {
         let body = environ.input().read(1024).await?;
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(format!("read {}", body.len()).into())
     };
     let post = "POST / HTTP/1.1\r\nHost: localhost\r\n\r\n";

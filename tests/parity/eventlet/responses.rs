@@ -17,7 +17,7 @@ const GET_OLD_KEPT: &str = "GET / HTTP/1.0\r\nHost: localhost\r\nConnection: kee
 /// A body whose length is not known, in these blocks.
 fn blocks(blocks: &'static [&'static str]) -> impl wsgi_tokio::Application {
     move |_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(Body::iterator(blocks.iter().map(|block| Ok(Bytes::from_static(block.as_bytes())))))
     }
 }
@@ -41,7 +41,7 @@ pub(crate) fn test_010_no_chunked_http_1_0() {
 #[test]
 pub(crate) fn test_011_multiple_chunks() {
     let application = |_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(Body::iterator((0..10).map(|_| Ok(Bytes::from(vec![b'x'; 8192])))))
     };
     let text = until_end(&Site::new(application), GET_LAST);
@@ -62,7 +62,7 @@ pub(crate) fn test_partial_writes_are_handled() {
         listener.listen(16)?;
         listener.set_nonblocking(true)?;
         let application = |_: Environ, start: StartResponse| async move {
-            start.send("200 OK", [("Content-length", LENGTH.to_string())])?;
+            start.start("200 OK", [("Content-length", LENGTH.to_string())])?;
             Ok(ready_blocks((0..LENGTH / 1024).map(|index| Bytes::from(vec![index as u8; 1024]))))
         };
         Ok(Server::new(TcpListener::from_std(listener.into())?, application))
@@ -80,8 +80,8 @@ pub(crate) fn test_partial_writes_are_handled() {
 pub(crate) fn test_015_write() {
     let writing = |environ: Environ, start: StartResponse| async move {
         let write = match &*environ.path() {
-            "/a" => start.send("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "9")])?,
-            _ => start.send("200 OK", PLAIN)?,
+            "/a" => start.start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "9")])?,
+            _ => start.start("200 OK", PLAIN)?,
         };
         write.write("testing").await?;
         write.write("ab").await?;
@@ -100,7 +100,7 @@ pub(crate) fn test_015_write() {
 pub(crate) fn test_016_repeated_content_length() {
     for name in ["Content-Length", "content-length"] {
         let application = move |_: Environ, start: StartResponse| async move {
-            start.send("200 OK", [(name, "7")])?;
+            start.start("200 OK", [(name, "7")])?;
             Ok("testing".into())
         };
         let text = until_end(&Site::new(application), GET_LAST);
@@ -130,7 +130,7 @@ pub(crate) fn test_zero_length_chunked_response() {
 #[test]
 pub(crate) fn test_exceptions_close_connection() {
     let site = Site::new(|_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Err("intentional crash".into())
     });
     let text = until_end(&site, GET);
@@ -142,7 +142,7 @@ pub(crate) fn test_exceptions_close_connection() {
 #[test]
 pub(crate) fn test_unicode_with_only_ascii_characters_works() {
     let application = |_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(Body::blocks(["xxx", "yyy"]))
     };
     converse(application, &[(GET, &["200 OK", "Content-Length: 6", "\r\n\r\nxxxyyy"])]);
@@ -151,7 +151,7 @@ pub(crate) fn test_unicode_with_only_ascii_characters_works() {
 #[test]
 pub(crate) fn test_unicode_with_nonascii_characters_raises_error() {
     let application = |_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok("\u{4f60}\u{597d}".into())
     };
     converse(application, &[(GET, &["200 OK", "Content-Length: 6", "\r\n\r\n\u{4f60}\u{597d}"])]);
@@ -179,11 +179,11 @@ pub(crate) fn test_header_name_capitalization() {
         match &*environ.path() {
             "/latin1" => {
                 let refused =
-                    start.send("200 OK", [(&b"wiTH-\xdf-LATIN1"[..], "chars")]).expect_err("no token");
+                    start.start("200 OK", [(&b"wiTH-\xdf-LATIN1"[..], "chars")]).expect_err("no token");
                 assert_eq!(refused, StartError::FieldName);
-                start.send("200 oK", [("wiTH-LATIN1", &b"\xdf-\xff"[..])])?
+                start.start("200 oK", [("wiTH-LATIN1", &b"\xdf-\xff"[..])])?
             }
-            _ => start.send("200 oK", [("sOMe-WEirD", "cAsE"), ("x-FOO_bar", "1")])?,
+            _ => start.start("200 oK", [("sOMe-WEirD", "cAsE"), ("x-FOO_bar", "1")])?,
         };
         Ok(Body::empty())
     };
@@ -199,7 +199,7 @@ pub(crate) fn test_header_name_capitalization() {
 #[test]
 pub(crate) fn test_disable_header_name_capitalization() {
     let application = |_: Environ, start: StartResponse| async move {
-        start.send("200 oK", [("sOMe-WEirD", "cAsE"), ("content-length", "0")])?;
+        start.start("200 oK", [("sOMe-WEirD", "cAsE"), ("content-length", "0")])?;
         Ok(Body::empty())
     };
     let wanted = ["\r\nsOMe-WEirD: cAsE\r\n", "\r\ncontent-length: 0\r\n", "!Content-Length"];
@@ -210,8 +210,8 @@ pub(crate) fn test_disable_header_name_capitalization() {
 pub(crate) fn test_no_transfer_encoding_in_empty_response() {
     let application = |environ: Environ, start: StartResponse| async move {
         let write = match &*environ.path() {
-            "/304" => start.send("304 Not Modified", [("Etag", "\"x\"")])?,
-            _ => start.send("204 No Content", PLAIN)?,
+            "/304" => start.start("304 Not Modified", [("Etag", "\"x\"")])?,
+            _ => start.start("204 No Content", PLAIN)?,
         };
         write.write("").await?;
         Ok(Body::empty())
@@ -237,7 +237,7 @@ pub(crate) fn test_no_transfer_encoding_in_empty_response() {
 #[test]
 pub(crate) fn test_iterable_app_keeps_socket_open_unless_connection_close_sent() {
     let application = |_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(().into())
     };
     let empty = ["200 OK", "Content-Length: 0"];

@@ -48,7 +48,7 @@ pub(crate) fn test_022_custom_pool() {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let pool = builder.worker_threads(1).thread_name("the pool").enable_all().build().expect("a runtime");
     let application = |_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(std::thread::current().name().unwrap_or_default().to_owned().into())
     };
     let handle = pool.handle().clone();
@@ -96,7 +96,7 @@ pub(crate) fn test_029_posthooks() {
                 });
             }
             environ.set("spam", "ham");
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             Ok("hello world".into())
         }
     });

@@ -49,7 +49,7 @@ fn two_blocks() -> (impl Application, Arc<Semaphore>) {
             if environ.path() == "/each" {
                 environ.set_minimum_write_chunk_size(1);
             }
-            start.send("200 OK", PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             let permit = async move { gate.acquire().await.map_or((), SemaphorePermit::forget) };
             Ok(Body::stream(Gated { first: true, gate: Some(Box::pin(permit)) }))
         }
@@ -108,11 +108,11 @@ pub(crate) fn test_minimum_chunk_size_parameter_leaves_httpprotocol_class_member
 #[test]
 pub(crate) fn test_error_in_chunked_closes_connection() {
     let site = Site::new(|_: Environ, start: StartResponse| async move {
-        let write = start.send("200 OK", PLAIN)?;
+        let write = start.start("200 OK", PLAIN)?;
         for block in ["a", "b", "c"] {
             write.write(block).await?;
         }
-        start.send_error("500 Internal Server Error", PLAIN, "exception in the body")?;
+        start.restart("500 Internal Server Error", PLAIN, "exception in the body")?;
         Ok(Body::empty())
     });
     let text = until_end(&site, GET);
@@ -124,7 +124,7 @@ pub(crate) fn test_error_in_chunked_closes_connection() {
 /// One block of five bytes, then an error.
 fn breaking_off(headers: &'static [(&'static str, &'static str)]) -> impl Application {
     move |_: Environ, start: StartResponse| async move {
-        start.send("200 OK", headers.iter().copied())?;
+        start.start("200 OK", headers.iter().copied())?;
         Ok(Body::iterator([Ok(Bytes::from("chunk")), Err("timed out in the application".into())]))
     }
 }
@@ -153,7 +153,7 @@ pub(crate) fn test_timeouts_in_app_iter() {
 #[test]
 pub(crate) fn test_client_disconnect() {
     let site = Site::new(|_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(Body::iterator((0..1024).map(|_| Ok(Bytes::from_static(&[b'x'; 65536])))))
     });
     let mut client = site.connect();

@@ -17,21 +17,21 @@ pub(crate) type Turn<'a> = (&'a str, &'a [&'a str]);
 
 /// Answers `hello world`.
 pub(crate) async fn hello(_environ: Environ, start_response: StartResponse) -> Result<Body> {
-    start_response.send("200 OK", PLAIN)?;
+    start_response.start("200 OK", PLAIN)?;
     Ok("hello world".into())
 }
 
 /// Answers with the body of the request.
 pub(crate) async fn echo(environ: Environ, start_response: StartResponse) -> Result<Body> {
     let body = environ.input().read_to_end().await?;
-    start_response.send("200 OK", PLAIN)?;
+    start_response.start("200 OK", PLAIN)?;
     Ok(body.into())
 }
 
 /// Answers with the values of some variables, a line each.
 pub(crate) fn showing(names: &'static [&'static str]) -> impl Application {
     move |environ: Environ, start_response: StartResponse| async move {
-        start_response.send("200 OK", PLAIN)?;
+        start_response.start("200 OK", PLAIN)?;
         let lines: Vec<_> = names.iter().map(|name| format!("{name}={:?}\n", environ.get(name))).collect();
         Ok(lines.concat().into())
     }

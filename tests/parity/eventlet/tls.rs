@@ -27,7 +27,7 @@ pub(crate) fn test_012_ssl_server() {
     let application = |environ: Environ, start: StartResponse| async move {
         let scheme = environ.get("wsgi.url_scheme").unwrap_or_default();
         let body = environ.input().read_to_end().await?;
-        start.send("200 OK", [("", ""); 0])?;
+        start.start("200 OK", [("", ""); 0])?;
         Ok(Body::blocks([scheme.into(), environ.get("HTTPS").unwrap_or_default().into(), body]))
     };
     let site = secure(application);
@@ -38,7 +38,7 @@ pub(crate) fn test_012_ssl_server() {
 #[test]
 pub(crate) fn test_013_empty_return() {
     let site = secure(|_: Environ, start: StartResponse| async move {
-        start.send("200 OK", PLAIN)?;
+        start.start("200 OK", PLAIN)?;
         Ok(Body::blocks([""]))
     });
     let mut client = connect(&site);

@@ -84,7 +84,7 @@ impl Program {
                 .await
             }
             Self::Variable(name) => {
-                start_response.send("200 OK", PLAIN)?;
+                start_response.start("200 OK", PLAIN)?;
                 Ok(variable(&environ, name).into())
             }
             Self::LargestPart => {
@@ -95,7 +95,7 @@ impl Program {
                         size => largest = largest.max(size),
                     }
                 }
-                start_response.send("200 OK", PLAIN)?;
+                start_response.start("200 OK", PLAIN)?;
                 Ok(largest.to_string().into())
             }
         }
@@ -112,7 +112,7 @@ impl Program {
                 blocking::play(&parsed(lines)?, environ, start_response, || unreachable!("no script stops"))
             }
             Self::Variable(name) => {
-                start_response.send("200 OK", PLAIN)?;
+                start_response.start("200 OK", PLAIN)?;
                 Ok(variable(environ, name).into())
             }
             Self::LargestPart => {
@@ -123,7 +123,7 @@ impl Program {
                         size => largest = largest.max(size),
                     }
                 }
-                start_response.send("200 OK", PLAIN)?;
+                start_response.start("200 OK", PLAIN)?;
                 Ok(largest.to_string().into())
             }
         }

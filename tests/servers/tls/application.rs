@@ -84,18 +84,18 @@ macro_rules! answer {
         match asked(&path) {
             // What the environ says of the connection.
             ("scheme", _) => {
-                start.send("200 OK", PLAIN)?;
+                start.start("200 OK", PLAIN)?;
                 let named = ["wsgi.url_scheme", "HTTPS", "SERVER_PROTOCOL"].map(|name| environ.get(name));
                 Ok(format!("{named:?}").into())
             }
             ("error", _) => Err("it failed".into()),
             ("large", count) => {
-                start.send("200 OK", PLAIN)?;
+                start.start("200 OK", PLAIN)?;
                 Ok(large(count))
             }
             // Each part goes back as soon as it was read.
             ("back", count) => {
-                let write = start.send("200 OK", [("Content-Length", count.to_string())])?;
+                let write = start.start("200 OK", [("Content-Length", count.to_string())])?;
                 loop {
                     let part = input.read_some(BLOCK)$($wait)*?;
                     if part.is_empty() {
@@ -107,18 +107,18 @@ macro_rules! answer {
             }
             ("wait", _) => {
                 $pass$($wait)*?;
-                start.send("200 OK", PLAIN)?;
+                start.start("200 OK", PLAIN)?;
                 Ok("waited".into())
             }
             ("half", _) => {
-                let write = start.send("200 OK", PLAIN)?;
+                let write = start.start("200 OK", PLAIN)?;
                 write.write("half ")$($wait)*?;
                 $pass$($wait)*?;
                 write.write("whole")$($wait)*?;
                 Ok(Body::empty())
             }
             ("upgrade", _) => {
-                start.send("101 Switching Protocols", [("Upgrade", "echo"), ("Connection", "upgrade")])?;
+                start.start("101 Switching Protocols", [("Upgrade", "echo"), ("Connection", "upgrade")])?;
                 let mut stream = input.take_over()$($wait)*?;
                 let mut space = [0; 5000];
                 let end = loop {
@@ -138,7 +138,7 @@ macro_rules! answer {
             // The whole body.
             _ => {
                 let body = input.read_to_end()$($wait)*?;
-                start.send("200 OK", PLAIN)?;
+                start.start("200 OK", PLAIN)?;
                 Ok(Bytes::from(body).into())
             }
         }

@@ -97,7 +97,7 @@ fn two_threads_read_and_write_one_exchange_at_a_time() {
     const LENGTH: usize = 8_000_000;
     // What is read is written back by another thread, more than any buffer on the way can hold.
     let site = Site::blocking(|environ: Environ, start: StartResponse| -> Result<Body> {
-        let write = start.send("200 OK", [("Content-Length", LENGTH.to_string())])?;
+        let write = start.start("200 OK", [("Content-Length", LENGTH.to_string())])?;
         let (send, receive) = sync_channel::<Vec<u8>>(1);
         let writer = thread::spawn(move || {
             receive.iter().try_for_each(|block| write.write(block)).map_err(|error| error.to_string())

@@ -77,7 +77,7 @@ fn a_taken_stream_tells_of_a_client_that_vanishes(runtime: Runtime) {
 fn two_threads_may_write_to_one_taken_stream() {
     const LENGTH: usize = 2_000_000;
     let site = Site::blocking(|environ: Environ, start: StartResponse| -> Result<Body> {
-        start.send("101 Switching Protocols", SWITCHES)?;
+        start.start("101 Switching Protocols", SWITCHES)?;
         let stream = environ.input().take_over()?;
         let write = |letter: u8, size: usize| {
             let part = vec![letter; size];

@@ -146,7 +146,7 @@ impl Played {
     fn new(options: Options, version: &'static SupportedProtocolVersion) -> Self {
         let handle = ServerHandle::new();
         let application = Blocking(|environ: Environ, start: StartResponse| -> Result<wsgi_std::Body> {
-            start.send("200 OK", [("Content-Type", "text/plain")])?;
+            start.start("200 OK", [("Content-Type", "text/plain")])?;
             Ok(pattern(0, environ.path()[1..].parse().unwrap_or(1)).into())
         });
         let server = Server::new(options.log_output(false), &handle, application).expect("options are fine");

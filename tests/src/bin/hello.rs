@@ -40,11 +40,11 @@ struct Settings {
 async fn hello(environ: Environ, start_response: StartResponse) -> Result<Body> {
     let path = environ.head().path();
     let Some(body) = body(path) else {
-        start_response.send("404 Not Found", PLAIN)?;
+        start_response.start("404 Not Found", PLAIN)?;
         return Ok("Not Found\r\n".into());
     };
     if path != b"/upload" {
-        start_response.send("200 OK", PLAIN)?;
+        start_response.start("200 OK", PLAIN)?;
         return Ok(body);
     }
     let (input, mut length) = (environ.input(), 0);
@@ -54,7 +54,7 @@ async fn hello(environ: Environ, start_response: StartResponse) -> Result<Body> 
             more => length += more,
         }
     }
-    start_response.send("200 OK", PLAIN)?;
+    start_response.start("200 OK", PLAIN)?;
     Ok(format!("{length}\n").into())
 }
 
@@ -63,11 +63,11 @@ async fn hello(environ: Environ, start_response: StartResponse) -> Result<Body> 
 fn hello_blocking(environ: wsgi_std::Environ, start_response: wsgi_std::StartResponse) -> Result<Body> {
     let path = environ.head().path();
     let Some(body) = body(path) else {
-        start_response.send("404 Not Found", PLAIN)?;
+        start_response.start("404 Not Found", PLAIN)?;
         return Ok("Not Found\r\n".into());
     };
     if path != b"/upload" {
-        start_response.send("200 OK", PLAIN)?;
+        start_response.start("200 OK", PLAIN)?;
         return Ok(body);
     }
     let (input, mut length) = (environ.input(), 0);
@@ -77,7 +77,7 @@ fn hello_blocking(environ: wsgi_std::Environ, start_response: wsgi_std::StartRes
             more => length += more,
         }
     }
-    start_response.send("200 OK", PLAIN)?;
+    start_response.start("200 OK", PLAIN)?;
     Ok(format!("{length}\n").into())
 }
 

@@ -23,20 +23,20 @@ const SECRET: &str = "secret-detail-of-the-app";
 
 /// Starts a response: what `start_response` of every kind can.
 pub(super) trait Start {
-    fn start(&self, status: &str, headers: &[(&str, &str)]) -> Result<()>;
+    fn begin(&self, status: &str, headers: &[(&str, &str)]) -> Result<()>;
 }
 
 impl Start for wsgi_tokio::StartResponse {
-    fn start(&self, status: &str, headers: &[(&str, &str)]) -> Result<()> {
-        self.send(status, headers.iter().copied())?;
+    fn begin(&self, status: &str, headers: &[(&str, &str)]) -> Result<()> {
+        self.start(status, headers.iter().copied())?;
         Ok(())
     }
 }
 
 #[cfg(unix)]
 impl Start for wsgi_std::StartResponse {
-    fn start(&self, status: &str, headers: &[(&str, &str)]) -> Result<()> {
-        self.send(status, headers.iter().copied())?;
+    fn begin(&self, status: &str, headers: &[(&str, &str)]) -> Result<()> {
+        self.start(status, headers.iter().copied())?;
         Ok(())
     }
 }
@@ -56,7 +56,7 @@ impl Echo {
             return Some(status(start, code));
         }
         let started = |status: &str, headers: &[(&str, &str)], body: Body| {
-            start.start(status, headers)?;
+            start.begin(status, headers)?;
             Ok(body)
         };
         Some(match &*path {
@@ -99,7 +99,7 @@ impl Echo {
         start: &impl Start,
     ) -> Option<Result<Body>> {
         let started = |headers: &[(&str, &str)], body: Body| {
-            start.start("200 OK", headers)?;
+            start.begin("200 OK", headers)?;
             Ok(body)
         };
         Some(match path {
@@ -161,11 +161,11 @@ pub(super) fn echo(environ: &Environ, start: &impl Start, body: &[u8]) -> Result
 fn status(start: &impl Start, code: &str) -> Result<Body> {
     let line = format!("{code} Status");
     if matches!(code, "204" | "304") {
-        start.start(&line, &[])?;
+        start.begin(&line, &[])?;
         return Ok(Body::empty());
     }
     let body = format!("status {code}");
-    start.start(&line, &[("Content-Type", "text/plain"), ("Content-Length", &body.len().to_string())])?;
+    start.begin(&line, &[("Content-Type", "text/plain"), ("Content-Length", &body.len().to_string())])?;
     Ok(body.into())
 }
 
@@ -181,13 +181,13 @@ pub(super) fn plain(start: &impl Start, body: impl Into<Cow<'static, str>>) -> R
 }
 
 fn sized(start: &impl Start, length: u64, body: Body) -> Result<Body> {
-    start.start("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", &length.to_string())])?;
+    start.begin("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", &length.to_string())])?;
     Ok(body)
 }
 
 fn json(start: &impl Start, body: String) -> Result<Body> {
     let length = body.len().to_string();
-    start.start("200 OK", &[("Content-Type", "application/json"), ("Content-Length", &length)])?;
+    start.begin("200 OK", &[("Content-Type", "application/json"), ("Content-Length", &length)])?;
     Ok(body.into())
 }
 

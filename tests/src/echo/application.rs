@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use wsgi_tokio::{Application, Body, Environ, InputError, Result, StartResponse};
 
-use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, Start, echo, milliseconds, plain};
+use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, echo, milliseconds, plain};
 use super::stream::{self, Sleep};
 
 /// The application, for a runtime that sleeps like this.
@@ -32,7 +32,7 @@ async fn answer(site: &Arc<Echo>, sleep: Sleep, environ: Environ, start: StartRe
             plain(&start, "slept\n")
         }
         "/stream" => {
-            start.start("200 OK", &PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             Ok(stream::with_pause("first\n", sleep, milliseconds(&environ, 500), "second\n"))
         }
         // A body that is read and dropped, however large, and its length.

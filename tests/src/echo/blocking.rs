@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wsgi_std::{Application, Body, Environ, InputError, Result, StartResponse};
 
-use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, Start, echo, milliseconds, plain};
+use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, echo, milliseconds, plain};
 
 /// The application.
 pub fn application() -> impl Application {
@@ -29,7 +29,7 @@ fn answer(site: &Arc<Echo>, environ: Environ, start: StartResponse) -> Result<Bo
             plain(&start, "slept\n")
         }
         "/stream" => {
-            start.start("200 OK", &PLAIN)?;
+            start.start("200 OK", PLAIN)?;
             let pause = milliseconds(&environ, 500);
             let second = iter::once_with(move || {
                 sleep(pause);

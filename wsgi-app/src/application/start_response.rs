@@ -24,7 +24,7 @@ impl StartResponse {
     ///
     /// [`StartError::AlreadyStarted`] at the second call; the other variants when HTTP does not allow the head, and
     /// then nothing is started.
-    pub fn send<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn start<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = (N, V)>,
@@ -45,7 +45,7 @@ impl StartResponse {
     /// # Errors
     ///
     /// `error` itself when the head was sent already; a [`StartError`] when the new head is not allowed.
-    pub fn send_error<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn restart<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = (N, V)>,

@@ -25,12 +25,12 @@ impl StartResponse {
     ///
     /// [`StartError::AlreadyStarted`] at the second call; the other variants when HTTP does not allow the head, and
     /// then nothing is started.
-    pub fn send<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn start<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Write, StartError> {
-        self.0.send(status, headers).map(Write)
+        self.0.start(status, headers).map(Write)
     }
 
     /// Starts the response anew because `error` came up: WSGI's `exc_info`.
@@ -38,13 +38,13 @@ impl StartResponse {
     /// # Errors
     ///
     /// `error` itself when the head was sent already; a [`StartError`] when the new head is not allowed.
-    pub fn send_error<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn restart<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = (N, V)>,
         error: impl Into<Error>,
     ) -> Result<Write, Error> {
-        self.0.send_error(status, headers, error).map(Write)
+        self.0.restart(status, headers, error).map(Write)
     }
 
     /// Sends an interim response now: `103 Early Hints`, `102 Processing`. HTTP/1.0 clients are spared it.
