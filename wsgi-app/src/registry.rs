@@ -104,14 +104,14 @@ pub struct Report {
 
 #[derive(Default)]
 pub(crate) struct Registry {
-    state: Mutex<State>,
+    state: Mutex<Members>,
     requests: AtomicUsize,
     /// A new connection waits until one of those that are there may leave.
     crowded: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
+struct Members {
     slots: Vec<Option<Arc<ConnShared>>>,
     free: Vec<usize>,
     live: usize,
@@ -133,7 +133,7 @@ enum Stage {
 }
 
 impl Registry {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Members> {
         lock(&self.state)
     }
 
@@ -229,7 +229,7 @@ fn note(waiting: &mut Vec<Waker>, context: &Context<'_>) {
     }
 }
 
-impl State {
+impl Members {
     fn enter(&mut self, shared: &Arc<ConnShared>) -> usize {
         self.live += 1;
         let slot = self.free.pop().unwrap_or_else(|| {

@@ -20,21 +20,21 @@ pub(crate) enum Step {
 /// The decoder of one body.
 #[derive(Debug)]
 pub(crate) struct BodyReader {
-    state: State,
+    state: Decoding,
     /// Data bytes announced so far, for the limit of chunked bodies.
     announced: u64,
     extensions: usize,
 }
 
 #[derive(Debug)]
-enum State {
+enum Decoding {
     Length(u64),
     /// In a chunk-size line of which `seen` bytes are used up.
     Size {
         size: u64,
         digits: bool,
         seen: usize,
-        part: Part,
+        part: SizePart,
     },
     Chunk(u64),
     /// Behind the data of a chunk.
@@ -44,7 +44,7 @@ enum State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum SizePart {
     Size,
     /// White space that has to be followed by a semicolon (RFC 9112, 7.1.1: BWS).
     Space,
@@ -52,8 +52,8 @@ enum Part {
     LineFeed,
 }
 
-impl State {
-    const CHUNK_SIZE: Self = Self::Size { size: 0, digits: false, seen: 0, part: Part::Size };
+impl Decoding {
+    const CHUNK_SIZE: Self = Self::Size { size: 0, digits: false, seen: 0, part: SizePart::Size };
 }
 
 impl Default for BodyReader {
@@ -65,34 +65,34 @@ impl Default for BodyReader {
 impl BodyReader {
     pub(crate) fn new(length: BodyLength) -> Self {
         let state = match length {
-            BodyLength::Known(0) => State::Ended,
-            BodyLength::Known(length) => State::Length(length),
-            BodyLength::Chunked => State::CHUNK_SIZE,
+            BodyLength::Known(0) => Decoding::Ended,
+            BodyLength::Known(length) => Decoding::Length(length),
+            BodyLength::Chunked => Decoding::CHUNK_SIZE,
         };
         Self { state, announced: 0, extensions: 0 }
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.state, State::Ended)
+        matches!(self.state, Decoding::Ended)
     }
 
     /// How many bytes are certain to follow, framing not counted.
     pub(crate) fn remaining(&self) -> u64 {
         match self.state {
-            State::Length(left) | State::Chunk(left) => left,
+            Decoding::Length(left) | Decoding::Chunk(left) => left,
             _ => 0,
         }
     }
 
     /// How many bytes are to follow by what the head says; unknown, so 0, of a chunked body.
     pub(crate) fn declared_remaining(&self) -> u64 {
-        if let State::Length(left) = self.state { left } else { 0 }
+        if let Decoding::Length(left) = self.state { left } else { 0 }
     }
 
     /// How much the inbox may hold while this body is read.
     pub(crate) fn wanted_space(&self, limits: &Limits) -> usize {
         match self.state {
-            State::Trailers(_) => limits.inbox.max(limits.fields_size.saturating_add(2)),
+            Decoding::Trailers(_) => limits.inbox.max(limits.fields_size.saturating_add(2)),
             // Two, since a CR waits for its LF.
             _ => limits.inbox.max(2),
         }
@@ -102,25 +102,25 @@ impl BodyReader {
     pub(crate) fn step(&mut self, inbox: &mut Inbox, limits: &Limits) -> Result<Step, RequestError> {
         loop {
             match &mut self.state {
-                State::Length(left) | State::Chunk(left) => {
+                Decoding::Length(left) | Decoding::Chunk(left) => {
                     // A slice is never longer than `usize`.
                     let ready = inbox.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     return Ok(if ready == 0 { Step::More } else { Step::Data(ready) });
                 }
-                State::Size { .. } => {
+                Decoding::Size { .. } => {
                     if !self.size_line(inbox, limits)? {
                         return Ok(Step::More);
                     }
                 }
-                State::ChunkEnd => match inbox.bytes() {
+                Decoding::ChunkEnd => match inbox.bytes() {
                     [b'\r', b'\n', ..] => {
                         inbox.consume(2);
-                        self.state = State::CHUNK_SIZE;
+                        self.state = Decoding::CHUNK_SIZE;
                     }
                     [] | [b'\r'] => return Ok(Step::More),
                     _ => return Err(RequestError::ChunkData),
                 },
-                State::Trailers(scan) => {
+                Decoding::Trailers(scan) => {
                     let Some(section) =
                         scan.advance(inbox.bytes(), limits).map_err(|_| RequestError::Trailer)?
                     else {
@@ -128,10 +128,10 @@ impl BodyReader {
                     };
                     let trailers = Trailers::read(&inbox.bytes()[..section.end], section.fields)?;
                     inbox.consume(section.end);
-                    self.state = State::Ended;
+                    self.state = Decoding::Ended;
                     return Ok(Step::End(trailers));
                 }
-                State::Ended => return Ok(Step::End(Trailers::default())),
+                Decoding::Ended => return Ok(Step::End(Trailers::default())),
             }
         }
     }
@@ -139,16 +139,16 @@ impl BodyReader {
     /// Tells that `count` bytes of the data at the front were used up.
     pub(crate) fn consumed(&mut self, count: usize) {
         match &mut self.state {
-            State::Length(left) => {
+            Decoding::Length(left) => {
                 *left = left.saturating_sub(count as u64);
                 if *left == 0 {
-                    self.state = State::Ended;
+                    self.state = Decoding::Ended;
                 }
             }
-            State::Chunk(left) => {
+            Decoding::Chunk(left) => {
                 *left = left.saturating_sub(count as u64);
                 if *left == 0 {
-                    self.state = State::ChunkEnd;
+                    self.state = Decoding::ChunkEnd;
                 }
             }
             _ => debug_assert_eq!(count, 0, "no data was announced"),
@@ -158,7 +158,7 @@ impl BodyReader {
     /// Reads on in a chunk-size line, a byte at a time: it is short, and each byte has one meaning wherever the
     /// pieces are cut. True when the line is complete.
     fn size_line(&mut self, inbox: &mut Inbox, limits: &Limits) -> Result<bool, RequestError> {
-        let State::Size { mut size, mut digits, mut seen, mut part } = self.state else { return Ok(true) };
+        let Decoding::Size { mut size, mut digits, mut seen, mut part } = self.state else { return Ok(true) };
         let (mut used, mut complete) = (0, false);
         for &byte in inbox.bytes() {
             used += 1;
@@ -167,26 +167,26 @@ impl BodyReader {
                 return Err(RequestError::ChunkLine);
             }
             match (part, byte) {
-                (Part::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                (SizePart::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                     let digit = (byte as char).to_digit(16).unwrap_or_default();
                     // RFC 9112, 7.1: a size that does not fit must not wrap around.
                     size = size.checked_mul(16).ok_or(RequestError::ChunkSize)? + u64::from(digit);
                     digits = true;
                 }
-                (Part::Size, _) if !digits => return Err(RequestError::ChunkSize),
-                (Part::Size | Part::Space, b' ' | b'\t') => part = Part::Space,
-                (Part::Size | Part::Space, b';') => part = Part::Extension,
-                (Part::Size | Part::Extension, b'\r') => part = Part::LineFeed,
-                (Part::Size | Part::Space, _) => return Err(RequestError::ChunkSize),
-                (Part::Extension, b'\t' | b' '..=b'~' | 0x80..) => {}
-                (Part::Extension, _) => return Err(RequestError::ChunkExtension),
-                (Part::LineFeed, b'\n') => {
+                (SizePart::Size, _) if !digits => return Err(RequestError::ChunkSize),
+                (SizePart::Size | SizePart::Space, b' ' | b'\t') => part = SizePart::Space,
+                (SizePart::Size | SizePart::Space, b';') => part = SizePart::Extension,
+                (SizePart::Size | SizePart::Extension, b'\r') => part = SizePart::LineFeed,
+                (SizePart::Size | SizePart::Space, _) => return Err(RequestError::ChunkSize),
+                (SizePart::Extension, b'\t' | b' '..=b'~' | 0x80..) => {}
+                (SizePart::Extension, _) => return Err(RequestError::ChunkExtension),
+                (SizePart::LineFeed, b'\n') => {
                     complete = true;
                     break;
                 }
-                (Part::LineFeed, _) => return Err(RequestError::ChunkLine),
+                (SizePart::LineFeed, _) => return Err(RequestError::ChunkLine),
             }
-            if part == Part::Extension {
+            if part == SizePart::Extension {
                 self.extensions += 1;
                 if self.extensions > limits.chunk_extensions {
                     return Err(RequestError::ChunkExtension);
@@ -195,7 +195,7 @@ impl BodyReader {
         }
         inbox.consume(used);
         if !complete {
-            self.state = State::Size { size, digits, seen, part };
+            self.state = Decoding::Size { size, digits, seen, part };
             return Ok(false);
         }
         self.announced = self.announced.saturating_add(size);
@@ -203,7 +203,7 @@ impl BodyReader {
             Some(limit) if self.announced > limit => return Err(RequestError::BodyTooLarge(limit)),
             _ => {}
         }
-        self.state = if size == 0 { State::Trailers(Scan::trailers()) } else { State::Chunk(size) };
+        self.state = if size == 0 { Decoding::Trailers(Scan::trailers()) } else { Decoding::Chunk(size) };
         Ok(true)
     }
 }
