@@ -10,10 +10,10 @@ use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
 use wsgi_tests::live::{Kind, PATIENCE, Site, eventually};
-use wsgi_tokio::proto::{BodyError, Lost};
 use wsgi_tokio::{
     Body, Bytes, Environ, Error, InputError, Result, SendError, StartError, StartResponse, Write,
 };
+use wsgi_tokio::{BodyError, Lost};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 const NOTHING: [(&str, &str); 0] = [];

@@ -9,8 +9,8 @@ use socket2::SockRef;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::echo::stream::ready_blocks;
 use wsgi_tests::live::{Kind, Site, eventually};
-use wsgi_tokio::proto::{Lost, RequestError};
 use wsgi_tokio::{Body, Bytes, Environ, Options, Record, Result, StartResponse};
+use wsgi_tokio::{Lost, RequestError};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 

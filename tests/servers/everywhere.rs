@@ -16,7 +16,7 @@ use wsgi_tests::echo::listen::Bound;
 use wsgi_tests::echo::stream::ready_blocks;
 use wsgi_tests::live::{PATIENCE, eventually};
 use wsgi_tests::runtimes::{Runtime, on_each};
-use wsgi_tokio::proto::Lost;
+use wsgi_tokio::Lost;
 use wsgi_tokio::{Body, Environ, LogEntry, Options, Record, Result, StartResponse};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];

@@ -26,7 +26,7 @@ const LONG: usize = 1500;
 
 /// What the server is told: the settings of the table, in shorter times when the client waits for one to pass.
 fn options(exchange: &Exchange) -> Result<Options, String> {
-    let (mut options, mut config) = (Options::default(), exchange.config()?);
+    let mut config = exchange.config()?;
     if exchange.afterwards == Afterwards::FallsSilent {
         for time in [&mut config.socket_timeout, &mut config.header_timeout].into_iter().flatten() {
             *time /= 10;
@@ -36,10 +36,20 @@ fn options(exchange: &Exchange) -> Result<Options, String> {
             *time /= 10;
         }
     }
-    *options.protocol() = config;
-    options.set_debug(exchange.debug());
-    options.set_log_output(false);
-    Ok(options)
+    let mut options = Options::default().debug(exchange.debug()).log_output(false);
+    for (name, value) in config.environ {
+        options = options.environ(name, value);
+    }
+    Ok(options
+        .keepalive(config.keepalive)
+        .max_http_version(config.max_http_version)
+        .minimum_chunk_size(config.minimum_chunk_size)
+        .capitalize_response_headers(config.capitalize_response_headers)
+        .socket_timeout(config.socket_timeout)
+        .header_timeout(config.header_timeout)
+        .linger_timeout(config.linger_timeout)
+        .log_x_forwarded_for(config.log_x_forwarded_for)
+        .limits(|limits| *limits = config.limits))
 }
 
 /// The applications of one exchange, and what they stop.

@@ -34,10 +34,9 @@ const LIMITS: Limits = Limits {
 };
 
 fn options() -> Options {
-    let mut options = Options::default().debug(false).limits(|limits| *limits = LIMITS);
+    let options = Options::default().debug(false).limits(|limits| *limits = LIMITS);
     // A machine that is busy with other things is not what is tested here.
-    options.protocol().linger_timeout = Duration::from_secs(20);
-    options
+    options.linger_timeout(Duration::from_secs(20))
 }
 
 /// What the application does about the request body.

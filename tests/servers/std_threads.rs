@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wsgi_std::{Body, Environ, Report, Result, Server, ServerHandle, StartResponse};
+use wsgi_std::{Body, Environ, Options, Report, Result, Server, ServerHandle, StartResponse};
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::PATIENCE;
 
@@ -119,7 +119,8 @@ fn another_thread_may_flush_what_waits_to_be_joined() {
         });
         Ok(Body::iterator(std::iter::once(Ok("ab".into())).chain(second)))
     };
-    let server = Server::new(listener, application).log_output(false).minimum_chunk_size(100);
+    let options = Options::default().log_output(false).minimum_chunk_size(100);
+    let server = Server::new(listener, application).options(options);
     let handle = server.handle();
     let serving = thread::spawn(move || server.serve());
     let mut client = Caller::connect(address);

@@ -1,8 +1,8 @@
 //! What an application of a `wsgi-*` server sees, and how one request runs from its head to its end.
 //!
-//! The adapters (`wsgi-tokio` and its siblings) re-export this crate; an application never has to name it. It knows
-//! no runtime and no socket: an adapter brings a [`Transport`], and [`serve_connection`] runs the protocol and the
-//! application on it.
+//! The adapters (`wsgi-tokio` and its siblings) re-export what applications need, so an application never has to name this
+//! crate. It knows no runtime and no socket: an [`adapter`] brings a [`Transport`](adapter::Transport), and
+//! [`serve_connection`](adapter::serve_connection) runs the protocol and the application on it.
 //!
 //! ```
 //! use wsgi_app::{Body, Environ, Result, StartResponse};
@@ -37,18 +37,35 @@ pub use application::environ::{Environ, Errors};
 pub use application::input::{Input, Lines};
 pub use application::start_response::{StartResponse, Write};
 pub use application::upgrade::Stream;
-pub use connection::handshake::serve_after_handshake;
-pub use connection::serve_connection;
 pub use context::log::{Log, LogEntry};
-pub use context::runtime::{Clock, Runtime};
 pub use exchange::error::{Error, InputError, Result};
-pub use io::transport::Transport;
-pub use registry::{ConnectionGuard, Report, ServerHandle};
-pub use server::accept_error::{AcceptFailure, accept_failure};
+pub use registry::{Report, ServerHandle};
 pub use server::options::{OptionError, Options};
-pub use server::{BoundAddr, Server};
 
 pub use bytes::Bytes;
-pub use wsgi_proto as proto;
-pub use wsgi_proto::{Address, Endpoints, Head, Record, Scheme, SendError, StartError, Trailers, Version};
-pub use wsgi_proto::{DateError, format_date_time};
+pub use wsgi_proto::{
+    Address, BodyLength, Endpoints, Head, KeepAlive, Limits, Record, Scheme, Trailers, Version,
+};
+pub use wsgi_proto::{BodyError, Lost, RequestError, SendError, StartError};
+pub use wsgi_proto::{DateError, LogFormat, format_date_time};
+
+/// What an adapter is written with: a [`Transport`](adapter::Transport) for its connections, an
+/// [`Adapter`](adapter::Adapter) for its listeners, and the [`Server`](adapter::Server) that runs both. Applications need
+/// nothing of it.
+///
+/// `examples/own_adapter.rs` of `wsgi-smol` is a whole adapter in a hundred lines.
+pub mod adapter {
+    pub use crate::blocking::application::Blocking;
+    pub use crate::blocking::serve::{
+        serve as serve_blocking, serve_after_handshake as serve_blocking_after_handshake,
+    };
+    pub use crate::connection::handshake::serve_after_handshake;
+    pub use crate::connection::serve_connection;
+    pub use crate::context::runtime::{Clock, Runtime};
+    pub use crate::io::blocking::BlockingTransport;
+    pub use crate::io::transport::Transport;
+    pub use crate::registry::ConnectionGuard;
+    pub use crate::server::accept_error::{AcceptFailure, accept_failure};
+    pub use crate::server::accept_loop::Adapter;
+    pub use crate::server::{BoundAddr, Server};
+}

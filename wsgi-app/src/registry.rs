@@ -87,8 +87,7 @@ impl ServerHandle {
     }
 
     /// Notes where the server accepts connections.
-    #[doc(hidden)]
-    pub fn add_address(&self, address: SocketAddr) {
+    pub(crate) fn add_address(&self, address: SocketAddr) {
         self.registry.lock().addresses.push(address);
     }
 }

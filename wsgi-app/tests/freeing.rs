@@ -7,10 +7,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use wsgi_app::{
-    Address, Body, Endpoints, Environ, LogEntry, Options, Result, Server, ServerHandle, StartResponse,
-    Transport, serve_connection,
-};
+use wsgi_app::adapter::{Server, Transport, serve_connection};
+use wsgi_app::{Address, Body, Endpoints, Environ, LogEntry, Options, Result, ServerHandle, StartResponse};
 
 /// What is freed with whoever holds it.
 struct Token;

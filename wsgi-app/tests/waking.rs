@@ -9,10 +9,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wsgi_app::{
-    Address, Body, Endpoints, Environ, Options, Result, Server, ServerHandle, StartResponse, Transport,
-    serve_connection,
-};
+use wsgi_app::adapter::{Server, Transport, serve_connection};
+use wsgi_app::{Address, Body, Endpoints, Environ, Options, Result, ServerHandle, StartResponse};
 
 /// How long anything may take that has to happen.
 const PATIENCE: Duration = Duration::from_secs(20);

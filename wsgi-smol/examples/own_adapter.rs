@@ -8,13 +8,12 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Async, Timer};
-use wsgi_app::{
-    Body, BoundAddr, Endpoints, Environ, Options, Result, Server, ServerHandle, StartResponse, Transport,
-};
+use wsgi_app::adapter::{Adapter, BoundAddr, Server, Transport, serve_connection};
+use wsgi_app::{Application, Body, Endpoints, Environ, Options, Result, ServerHandle, StartResponse};
 
 struct Socket {
     stream: Async<TcpStream>,
@@ -52,40 +51,56 @@ async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result
     Ok("Hello from an adapter of my own!\r\n".into())
 }
 
-fn accept(
-    listener: &mut Async<TcpListener>,
-    context: &mut Context<'_>,
-) -> Poll<io::Result<(TcpStream, Endpoints)>> {
-    loop {
-        match listener.get_ref().accept() {
-            Ok((stream, remote)) => {
-                let local = stream.local_addr()?;
-                return Poll::Ready(Ok((stream, Endpoints::new(remote.into(), local.into()))));
+/// How listeners accept, where connections run, how to wait.
+struct MyAdapter<A>(Arc<Server<A>>);
+
+impl<A: Application> Adapter for MyAdapter<A> {
+    type Listener = Async<TcpListener>;
+    type Accepted = (TcpStream, Endpoints);
+
+    fn bound_addr(&self, listener: &Self::Listener) -> BoundAddr {
+        BoundAddr::tcp(listener.get_ref().local_addr())
+    }
+
+    fn poll_accept(
+        &self,
+        listener: &mut Self::Listener,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Self::Accepted>> {
+        loop {
+            match listener.get_ref().accept() {
+                Ok((stream, remote)) => {
+                    let local = stream.local_addr()?;
+                    return Poll::Ready(Ok((stream, Endpoints::new(remote.into(), local.into()))));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(listener.poll_readable(context))?
+                }
+                Err(error) => return Poll::Ready(Err(error)),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                ready!(listener.poll_readable(context))?
-            }
-            Err(error) => return Poll::Ready(Err(error)),
         }
+    }
+
+    fn start(&self, (stream, endpoints): Self::Accepted) {
+        // A socket that cannot be registered is closed; the server goes on.
+        let Ok(stream) = Async::new(stream) else { return };
+        let guard = self.0.admit(endpoints);
+        let socket = Socket { stream, timer: None };
+        smol::spawn(serve_connection(Arc::clone(&self.0), guard, socket)).detach();
+    }
+
+    fn sleep(&self, time: Duration) -> impl Future {
+        Timer::after(time)
     }
 }
 
 fn main() -> Result<()> {
     smol::block_on(async {
         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 8092))?;
-        let address = listener.get_ref().local_addr()?;
-        println!("serving http://{address}/");
+        println!("serving http://{}/", listener.get_ref().local_addr()?);
         let handle = ServerHandle::new();
         let server = Server::new(Options::default(), &handle, hello_world)?;
-        let start = |(stream, peer)| {
-            // A socket that cannot be registered is closed; the server goes on.
-            let Ok(stream) = Async::new(stream) else { return };
-            let guard = server.admit(peer);
-            let socket = Socket { stream, timer: None };
-            smol::spawn(wsgi_app::serve_connection(Arc::clone(&server), guard, socket)).detach();
-        };
-        let bound_addr = |_: &_| BoundAddr::tcp(Ok(address));
-        server.run(&handle, vec![listener], bound_addr, accept, start, Timer::after).await?;
+        server.run(&handle, vec![listener], &MyAdapter(Arc::clone(&server))).await?;
         Ok(())
     })
 }

@@ -11,9 +11,8 @@ use std::task::{Context, Poll, ready};
 use smol::future::Boxed;
 use smol::stream::{self, Stream, StreamExt};
 use smol::{Async, Executor, Timer};
-use wsgi_app::{
-    Address, Application, BoundAddr, Endpoints, Scheme, Server, Transport, serve_after_handshake,
-};
+use wsgi_app::adapter::{BoundAddr, Server, Transport, serve_after_handshake};
+use wsgi_app::{Address, Application, Endpoints, Scheme};
 
 use crate::socket::Duplex;
 use crate::tls::{Acceptor, open};

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Async, Timer};
-use wsgi_app::Transport;
+use wsgi_app::adapter::Transport;
 
 /// A stream in both directions, by the traits of `futures-io`, and what they leave out. Nothing has to be written for
 /// it: `impl Duplex for MyStream {}`, or the stream in a [`Box`] if its type is somebody else's.

@@ -4,7 +4,7 @@ use std::io;
 
 #[cfg(feature = "tls")]
 pub(crate) use futures_rustls::TlsAcceptor as Acceptor;
-use wsgi_app::Transport;
+use wsgi_app::adapter::Transport;
 
 use crate::socket::{Duplex, Socket};
 

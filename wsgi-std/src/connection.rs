@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use rustix::event::{PollFd, PollFlags};
 use socket2::Socket;
-use wsgi_app::Server;
-use wsgi_app::blocking::{Application, Blocking, BlockingTransport};
+use wsgi_app::adapter::Server;
+use wsgi_app::adapter::{Blocking, BlockingTransport};
+use wsgi_app::blocking::Application;
 
 use crate::engine::{Engine, Task};
 use crate::listener::Accepted;

@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use socket2::{SockAddr, Socket};
-use wsgi_app::{Address, BoundAddr, Endpoints, Scheme};
+use wsgi_app::adapter::BoundAddr;
+use wsgi_app::{Address, Endpoints, Scheme};
 
 use crate::sync::{AtomicBool, Ordering};
 use crate::tls::Tls;

@@ -24,14 +24,24 @@ mod listener;
 mod socket;
 mod tls;
 
+use std::future::Future;
 use std::io;
-use std::time::Instant;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use wsgi_app::adapter::{self, Adapter, BoundAddr, Clock, Runtime};
 
 use listener::Accepted;
 pub use listener::Listener;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
-pub use wsgi_app::*;
+pub use wsgi_app::{
+    Address, Body, BodyError, BodyLength, Bytes, DateError, Endpoints, Error, Errors, Head, InputError,
+    KeepAlive, Limits, Log, LogEntry, LogFormat, Lost, OptionError, Options, Record, Report, RequestError,
+    Result, Scheme, SendError, ServerHandle, StartError, Trailers, Version, format_date_time,
+};
+pub use wsgi_app::{Application, Environ, Input, Lines, StartResponse, Stream, Write};
 
 /// Serves `application` on a bound and listening `listener` with the default options, until the process ends.
 ///
@@ -42,13 +52,103 @@ pub async fn serve(listener: impl Into<Listener>, application: impl Application)
     Server::new(listener, application).serve().await
 }
 
-wsgi_app::server_builder! {
-    /// The runtime that the connections run on; it needs timers, and has to outlive the server. Default: the one that
-    /// [`serve`](Self::serve) is awaited on.
-    pool: tokio::runtime::Handle
+/// A server that is being set up: options first, then [`serve`](Self::serve).
+///
+/// The methods named like options are short cuts for those that are needed every day; all of them are in [`Options`].
+#[derive(Debug)]
+#[must_use = "nothing is served before `serve` is called"]
+pub struct Server<A> {
+    listeners: Vec<Listener>,
+    application: A,
+    options: Options,
+    handle: ServerHandle,
+    pool: Option<tokio::runtime::Handle>,
+    ignores_max_size: bool,
 }
 
 impl<A: Application> Server<A> {
+    /// A server of `application` on a bound and listening `listener`.
+    pub fn new(listener: impl Into<Listener>, application: A) -> Self {
+        Self {
+            listeners: vec![listener.into()],
+            application,
+            options: Options::default(),
+            handle: ServerHandle::new(),
+            pool: None,
+            ignores_max_size: false,
+        }
+    }
+
+    /// Accepts on one more listener.
+    pub fn listener(mut self, listener: impl Into<Listener>) -> Self {
+        self.listeners.push(listener.into());
+        self
+    }
+
+    /// Replaces all options.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// [`Options::debug`].
+    pub fn debug(self, on: bool) -> Self {
+        self.change(|options| options.debug(on))
+    }
+
+    /// [`Options::keepalive`].
+    pub fn keepalive(self, keepalive: impl Into<KeepAlive>) -> Self {
+        self.change(|options| options.keepalive(keepalive))
+    }
+
+    /// [`Options::log`].
+    pub fn log(self, log: impl Log) -> Self {
+        self.change(|options| options.log(log))
+    }
+
+    /// [`Options::log_output`].
+    pub fn log_output(self, on: bool) -> Self {
+        self.change(|options| options.log_output(on))
+    }
+
+    /// [`Options::max_body_size`].
+    pub fn max_body_size(self, bytes: impl Into<Option<u64>>) -> Self {
+        self.change(|options| options.max_body_size(bytes))
+    }
+
+    /// [`Options::max_size`].
+    pub fn max_size(self, connections: usize) -> Self {
+        self.change(|options| options.max_size(connections))
+    }
+
+    /// [`Options::socket_timeout`].
+    pub fn socket_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.change(|options| options.socket_timeout(timeout))
+    }
+
+    fn change(mut self, change: impl FnOnce(Options) -> Options) -> Self {
+        self.options = change(self.options);
+        self
+    }
+
+    /// The runtime that the connections run on; it needs timers, and has to outlive the server. Default: the one that
+    /// [`serve`](Self::serve) is awaited on.
+    pub fn pool(mut self, pool: tokio::runtime::Handle) -> Self {
+        (self.pool, self.ignores_max_size) = (Some(pool), false);
+        self
+    }
+
+    /// As [`pool`](Self::pool), but `max_size` is ignored, as in the manual: the pool alone bounds what runs.
+    pub fn custom_pool(mut self, pool: tokio::runtime::Handle) -> Self {
+        (self.pool, self.ignores_max_size) = (Some(pool), true);
+        self
+    }
+
+    /// Stops and watches the server from any thread. It can be taken before the server runs.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
     /// Serves until the handle is told to stop, or a listener becomes unusable. Then the listeners are closed, idle
     /// connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut.
     ///
@@ -57,13 +157,40 @@ impl<A: Application> Server<A> {
     /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
     /// listener.
     pub async fn serve(self) -> io::Result<Report> {
-        let (listeners, application, options, handle, pool) = self.settle();
-        let runtime = Runtime::default().clock(TokioClock).descriptor_limit(descriptor_limit());
-        let server = wsgi_app::Server::with_runtime(options, &handle, application, runtime)?;
-        let start = |accepted: Accepted| accepted.spawn(&server, pool.as_ref());
-        server
-            .run(&handle, listeners, Listener::bound_addr, Listener::poll_accept, start, tokio::time::sleep)
-            .await
+        let Self { listeners, application, options, handle, pool, ignores_max_size } = self;
+        let runtime = Runtime::default()
+            .clock(TokioClock)
+            .descriptor_limit(descriptor_limit())
+            .ignore_max_size(ignores_max_size);
+        let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
+        server.run(&handle, listeners, &Tokio { server: &server, pool }).await
+    }
+}
+
+/// How listeners of tokio accept, and where connections run.
+struct Tokio<'s, A> {
+    server: &'s Arc<adapter::Server<A>>,
+    pool: Option<tokio::runtime::Handle>,
+}
+
+impl<A: Application> Adapter for Tokio<'_, A> {
+    type Listener = Listener;
+    type Accepted = Accepted;
+
+    fn bound_addr(&self, listener: &Listener) -> BoundAddr {
+        listener.bound_addr()
+    }
+
+    fn poll_accept(&self, listener: &mut Listener, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        listener.poll_accept(context)
+    }
+
+    fn start(&self, accepted: Accepted) {
+        accepted.spawn(self.server, self.pool.as_ref());
+    }
+
+    fn sleep(&self, time: Duration) -> impl Future {
+        tokio::time::sleep(time)
     }
 }
 

@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
-use wsgi_app::{Address, Application, BoundAddr, Endpoints, Server};
+use wsgi_app::adapter::{BoundAddr, Server};
+use wsgi_app::{Address, Application, Endpoints};
 
 use crate::tls::Tls;
 

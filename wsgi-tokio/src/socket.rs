@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::time::{Sleep, sleep_until};
-use wsgi_app::Transport;
+use wsgi_app::adapter::Transport;
 
 /// A socket, and the one timer of its connection.
 pub(crate) struct Socket<S> {

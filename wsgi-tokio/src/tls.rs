@@ -5,7 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use wsgi_app::{Application, Endpoints, Server, serve_connection};
+use wsgi_app::adapter::{Server, serve_connection};
+use wsgi_app::{Application, Endpoints};
 
 use crate::socket::{Socket, Stream};
 
@@ -43,7 +44,10 @@ impl Tls {
         if let Some(acceptor) = self.acceptor {
             let guard = server.admit(Endpoints { scheme: wsgi_app::Scheme::Https, ..endpoints });
             let handshake = async move { Ok(Socket::new(acceptor.accept(stream).await?)) };
-            spawn(pool, wsgi_app::serve_after_handshake(server, guard, handshake, tokio::time::sleep));
+            spawn(
+                pool,
+                wsgi_app::adapter::serve_after_handshake(server, guard, handshake, tokio::time::sleep),
+            );
             return;
         }
         let guard = server.admit(endpoints);

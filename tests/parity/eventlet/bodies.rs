@@ -1,8 +1,8 @@
 //! Request bodies: with a length, in chunks, in lines, and those that break off.
 
 use wsgi_tests::live::Site;
-use wsgi_tokio::proto::{BodyError, RequestError};
 use wsgi_tokio::{Body, Environ, InputError, Result, StartResponse};
+use wsgi_tokio::{BodyError, RequestError};
 
 use super::talk::{PLAIN, converse, echo, has};
 

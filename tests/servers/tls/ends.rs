@@ -9,7 +9,7 @@ use socket2::SockRef;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Kind, eventually};
 use wsgi_tests::secure::{Stream, narrow, trust};
-use wsgi_tokio::proto::Lost;
+use wsgi_tokio::Lost;
 use wsgi_tokio::rustls::version::{TLS12, TLS13};
 
 use super::application::pattern;

@@ -10,9 +10,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wsgi_app::blocking::{Blocking, BlockingTransport};
-use wsgi_app::{Address, Endpoints, Scheme, Server, ServerHandle};
-use wsgi_std::internals::{TaskState, Tls};
+use wsgi_app::adapter::Server;
+use wsgi_app::adapter::{Blocking, BlockingTransport};
+use wsgi_app::{Address, Endpoints, Scheme, ServerHandle};
+use wsgi_std::adapter::{TaskState, Tls};
 use wsgi_std::{Environ, Options, Result, StartResponse};
 use wsgi_tests::live::PATIENCE;
 use wsgi_tests::secure::trust;

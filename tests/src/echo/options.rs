@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
-use wsgi_tokio::proto::{KeepAlive, Limits};
+use wsgi_tokio::{KeepAlive, Limits};
 use wsgi_tokio::{Options, Version};
 
 use super::tls::TlsSettings;
@@ -323,17 +323,22 @@ mod tests {
             settings.listen.iter().map(Place::to_string).collect::<Vec<_>>(),
             ["127.0.0.1:0", "[::1]:8090", "unix:/tmp/echo"]
         );
-        let mut options = settings.server.options();
-        let config = options.protocol();
-        assert_eq!(config.environ, [("A".into(), "b=c".into()), ("D".into(), String::new())]);
-        assert_eq!(config.max_http_version, Version::Http10);
-        assert_eq!(config.minimum_chunk_size, 7);
-        assert!(!config.log_x_forwarded_for && !config.capitalize_response_headers);
-        assert_eq!(config.keepalive, KeepAlive::For(Duration::from_millis(2500)));
-        assert_eq!(config.socket_timeout, Some(Duration::from_millis(500)));
-        assert_eq!(config.header_timeout, Some(Duration::from_secs(30)));
-        assert_eq!(config.linger_timeout, Duration::from_millis(1500));
-        assert_eq!((config.limits.target, config.limits.body, config.limits.fields), (99, None, 60));
+        let options = settings.server.options();
+        let wanted = Options::default()
+            .max_size(100)
+            .environ("A", "b=c")
+            .environ("D", "")
+            .max_http_version(Version::Http10)
+            .minimum_chunk_size(7)
+            .log_x_forwarded_for(false)
+            .capitalize_response_headers(false)
+            .keepalive(Duration::from_millis(2500))
+            .socket_timeout(Duration::from_millis(500))
+            .header_timeout(Duration::from_secs(30))
+            .linger_timeout(Duration::from_millis(1500))
+            .url_length_limit(99)
+            .limits(|limits| limits.fields = 60);
+        assert_eq!(format!("{options:?}"), format!("{wanted:?}"));
         assert!(format!("{options:?}").contains("max_size: 100"), "{options:?}");
     }
 

@@ -33,8 +33,8 @@ where
 
 /// A blocking application, for the one runner of requests: each call of it is a future that is ready at once.
 ///
-/// Its connections need a [`BlockingTransport`](crate::blocking::BlockingTransport); see
-/// [`serve`](crate::blocking::serve).
+/// Its connections need a [`BlockingTransport`](crate::adapter::BlockingTransport); see
+/// [`serve`](crate::adapter::serve_blocking).
 #[derive(Debug)]
 pub struct Blocking<A>(pub A);
 

@@ -29,7 +29,7 @@ pub fn serve<A: Application, T: BlockingTransport>(
 /// As [`serve`], after a handshake (of TLS), which `shake_hands` is called for until it does not block any more.
 ///
 /// A transport that could not be made is a handshake that failed. What becomes of one that fails, or takes too long, says
-/// [`wsgi_app::serve_after_handshake`](crate::serve_after_handshake).
+/// [`serve_after_handshake`](crate::adapter::serve_after_handshake).
 pub async fn serve_after_handshake<A: Application, T: BlockingTransport>(
     server: Arc<Server<Blocking<A>>>,
     guard: ConnectionGuard,

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 /// A clock that deadlines are compared with. A runtime whose time can be paused or simulated has its own.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The monotonic clock: what [`Transport::poll_deadline`](crate::Transport::poll_deadline) waits for.
+    /// The monotonic clock: what [`Transport::poll_deadline`](crate::adapter::Transport::poll_deadline) waits for.
     fn now(&self) -> Instant;
 
     /// The wall clock, for the `Date` field and the log.
@@ -18,7 +18,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 /// The clock that an adapter's timers run on, and how many descriptors its process may have open.
 ///
 /// ```
-/// # use wsgi_app::Runtime;
+/// # use wsgi_app::adapter::Runtime;
 /// let runtime = Runtime::default().descriptor_limit(1024);
 /// # let _ = runtime;
 /// ```
@@ -26,6 +26,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 pub struct Runtime {
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) descriptor_limit: Option<usize>,
+    pub(crate) ignores_max_size: bool,
 }
 
 impl Runtime {
@@ -41,6 +42,14 @@ impl Runtime {
     #[must_use]
     pub fn descriptor_limit(mut self, descriptors: impl Into<Option<usize>>) -> Self {
         self.descriptor_limit = descriptors.into();
+        self
+    }
+
+    /// Whether the option `max_size` is ignored, because a pool of the user's bounds what runs (`custom_pool`). Default:
+    /// false.
+    #[must_use]
+    pub fn ignore_max_size(mut self, ignore: bool) -> Self {
+        self.ignores_max_size = ignore;
         self
     }
 }

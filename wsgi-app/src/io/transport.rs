@@ -50,7 +50,7 @@ pub trait Transport: Send + 'static {
         Poll::Ready(())
     }
 
-    /// Ready at `deadline` or later, by the clock of the [`Runtime`](crate::Runtime) that the server was built with. The
+    /// Ready at `deadline` or later, by the clock of the [`Runtime`](crate::adapter::Runtime) that the server was built with. The
     /// last deadline counts; a runtime's timer need not be moved forward, since the clock is compared again.
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()>;
 }

@@ -19,35 +19,55 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long accepting pauses when descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What an adapter knows: how its listeners accept, how a connection is started, and how its runtime waits.
+pub trait Adapter {
+    /// A listener that is bound and listening.
+    type Listener;
+    /// A connection that was just accepted.
+    type Accepted;
+
+    /// Where `listener` accepts, for the log and the [`ServerHandle`].
+    fn bound_addr(&self, listener: &Self::Listener) -> BoundAddr;
+
+    /// Accepts one connection. An error is that of `accept(2)`.
+    fn poll_accept(
+        &self,
+        listener: &mut Self::Listener,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Self::Accepted>>;
+
+    /// Serves a connection in a task of its own.
+    fn start(&self, accepted: Self::Accepted);
+
+    /// Ready after `time`.
+    fn sleep(&self, time: Duration) -> impl Future;
+}
+
 impl<A> Server<A> {
-    /// Accepts on all `listeners` by `accept`, and calls `start` for each connection, until `handle` is told to stop or a listener
-    /// becomes unusable. Then the listeners are closed, idle connections too, and requests that have begun are
-    /// finished; at `graceful_timeout` what is left is cut. `sleep` is the runtime's.
+    /// Accepts on all `listeners` until `handle` is told to stop or a listener becomes unusable. Then the listeners are
+    /// closed, idle connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut.
     ///
     /// # Errors
     ///
     /// The failure of a listener; errors of single clients never end it.
-    pub async fn run<L, C, S: Future>(
+    pub async fn run<D: Adapter>(
         &self,
         handle: &ServerHandle,
-        mut listeners: Vec<L>,
-        bound_addr: impl Fn(&L) -> BoundAddr,
-        accept: impl Fn(&mut L, &mut Context<'_>) -> Poll<io::Result<C>>,
-        start: impl Fn(C),
-        sleep: impl Fn(Duration) -> S,
+        mut listeners: Vec<D::Listener>,
+        adapter: &D,
     ) -> io::Result<Report> {
         for listener in &listeners {
-            self.announce(handle, &bound_addr(listener));
+            self.announce(handle, &adapter.bound_addr(listener));
         }
         let mut guard = StopOnDrop { server: self, finished: false };
-        let accepted = self.accept(&mut listeners, accept, start, &sleep).await;
+        let accepted = self.accept(&mut listeners, adapter).await;
         // The descriptors are closed, never shut down: a duplicate of one stays usable.
         drop(listeners);
         handle.shutdown();
-        if !within(sleep(self.graceful_timeout()), self.drained()).await {
+        if !within(adapter.sleep(self.graceful_timeout()), self.drained()).await {
             self.abort();
             // An application that blocks its thread cannot be cut; it is not waited for.
-            within(sleep(CUT), self.drained()).await;
+            within(adapter.sleep(CUT), self.drained()).await;
         }
         guard.finished = true;
         let report = self.report();
@@ -55,7 +75,7 @@ impl<A> Server<A> {
     }
 
     /// Waits until there is room for another connection (`true`), or until the server stops (`false`).
-    async fn admission<S: Future>(&self, sleep: &impl Fn(Duration) -> S) -> bool {
+    async fn admission(&self, adapter: &impl Adapter) -> bool {
         let mut admitted = poll_fn(|context| Poll::Ready(self.poll_admission(context))).await;
         loop {
             if let Poll::Ready(admitted) = admitted {
@@ -66,17 +86,11 @@ impl<A> Server<A> {
                 admitted.map(drop)
             });
             // Who was too new to leave is not so for ever.
-            within(sleep(LOOK_AGAIN), asked).await;
+            within(adapter.sleep(LOOK_AGAIN), asked).await;
         }
     }
 
-    async fn accept<L, C, S: Future>(
-        &self,
-        listeners: &mut [L],
-        accept: impl Fn(&mut L, &mut Context<'_>) -> Poll<io::Result<C>>,
-        start: impl Fn(C),
-        sleep: &impl Fn(Duration) -> S,
-    ) -> io::Result<()> {
+    async fn accept<D: Adapter>(&self, listeners: &mut [D::Listener], adapter: &D) -> io::Result<()> {
         loop {
             let accepted = poll_fn(|context| {
                 if self.poll_stop(context).is_ready() {
@@ -85,7 +99,7 @@ impl<A> Server<A> {
                 // Another one is asked first each time, so that a busy one does not starve the others.
                 listeners.rotate_left(1.min(listeners.len()));
                 for listener in &mut *listeners {
-                    if let Poll::Ready(accepted) = accept(listener, context) {
+                    if let Poll::Ready(accepted) = adapter.poll_accept(listener, context) {
                         return Poll::Ready(Some(accepted));
                     }
                 }
@@ -94,14 +108,14 @@ impl<A> Server<A> {
             match accepted.await {
                 None => return Ok(()),
                 // Somebody has to leave for it, perhaps; not before it is really there.
-                Some(Ok(accepted)) => match self.admission(sleep).await {
-                    true => start(accepted),
+                Some(Ok(accepted)) => match self.admission(adapter).await {
+                    true => adapter.start(accepted),
                     false => return Ok(()),
                 },
                 Some(Err(error)) => match self.accept_failed(&error) {
                     AcceptFailure::Peer => {}
                     AcceptFailure::Exhausted => {
-                        within(sleep(PAUSE), poll_fn(|context| self.poll_stop(context))).await;
+                        within(adapter.sleep(PAUSE), poll_fn(|context| self.poll_stop(context))).await;
                     }
                     AcceptFailure::Listener => return Err(error),
                 },

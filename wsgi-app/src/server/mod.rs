@@ -1,8 +1,7 @@
 //! One running server: what an adapter asks it while it accepts connections.
 
 pub(crate) mod accept_error;
-mod accept_loop;
-mod builder;
+pub(crate) mod accept_loop;
 pub(crate) mod options;
 
 use std::future::poll_fn;
@@ -29,7 +28,7 @@ use crate::server::options::{OptionError, Options};
 const OTHER_DESCRIPTORS: usize = 32;
 
 /// One running server: the application and what its connections share. Made by an adapter, which accepts connections
-/// and runs [`serve_connection`](crate::serve_connection) for each.
+/// and runs [`serve_connection`](crate::adapter::serve_connection) for each.
 #[derive(Debug)]
 pub struct Server<A> {
     pub(crate) application: A,
@@ -100,9 +99,10 @@ impl<A> Server<A> {
             buffers: BufferPool::default(),
             config: Arc::new(options.config),
         };
+        let wanted = if runtime.ignores_max_size { usize::MAX } else { options.max_size };
         let room = runtime.descriptor_limit.map(|limit| limit.saturating_sub(OTHER_DESCRIPTORS).max(1));
-        let max_size = room.map_or(options.max_size, |room| room.min(options.max_size));
-        if max_size < options.max_size && options.max_size != usize::MAX {
+        let max_size = room.map_or(wanted, |room| room.min(wanted));
+        if max_size < wanted && wanted != usize::MAX {
             context.info(&format!(
                 "({}) max_size is {max_size} instead of {}: the process may have {} descriptors open (ulimit -n)",
                 std::process::id(),
@@ -121,7 +121,7 @@ impl<A> Server<A> {
     }
 
     /// Tells the log and the handle where the server accepts.
-    pub fn announce(&self, handle: &ServerHandle, bound_addr: &BoundAddr) {
+    pub(crate) fn announce(&self, handle: &ServerHandle, bound_addr: &BoundAddr) {
         let scheme = if bound_addr.encrypted { "https" } else { "http" };
         let text = match bound_addr.address {
             Some(address) => format!("{scheme}://{address}"),

@@ -5,11 +5,23 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wsgi_proto::{Config, ConfigError, LogFormat};
+use wsgi_proto::{Config, ConfigError, KeepAlive, Limits, LogFormat, Version};
 
 use crate::context::log::{Lines, Log};
 
-/// Everything that a server can be told. The adapters' `Server` has the same methods, documented here.
+/// Everything that a server can be told. Each adapter's `Server` takes them by `options`, and has short cuts for those that
+/// are needed every day.
+///
+/// ```
+/// use std::time::Duration;
+/// use wsgi_app::Options;
+///
+/// let options = Options::default()
+///     .debug(false)
+///     .socket_timeout(Duration::from_secs(30))
+///     .limits(|limits| limits.fields = 50);
+/// # let _ = options;
+/// ```
 ///
 /// Nothing is checked before the server is built; then [`OptionError`] names the option, its value and what is allowed.
 pub struct Options {
@@ -45,227 +57,163 @@ impl Default for Options {
     }
 }
 
-/// The setters, for [`Options`] and for each adapter's builder. The type has to have a method `options_mut`.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! option_methods {
-    () => {
-        /// Writes the log, a line an entry, to `writer`. Default: standard error.
-        #[must_use]
-        pub fn log_to(mut self, writer: impl std::io::Write + Send + 'static) -> Self {
-            self.options_mut().set_log_writer(writer);
-            self
-        }
-
-        /// Gives each log entry, with the record of an access, to `log`: any `Fn(&LogEntry<'_>)`. Debug entries
-        /// included. Default: lines on standard error.
-        #[must_use]
-        pub fn log(mut self, log: impl $crate::Log) -> Self {
-            self.options_mut().set_log(log);
-            self
-        }
-
-        /// A variable that every request's environ starts from; may be called again. What the request says wins.
-        /// Default: none. Allowed: a name that is not empty, and any value.
-        #[must_use]
-        pub fn environ(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-            self.options_mut().protocol().environ.push((name.into(), value.into()));
-            self
-        }
-
-        /// The largest number of connections at a time. When it is reached, the connection that has waited longest for
-        /// a request, or for the rest of a head (408), is closed for a new one, which for one that has just come is not
-        /// before half a second; if each is busy with a request, accepting waits. Default: 1024. Allowed: 1 or more.
-        #[must_use]
-        pub fn max_size(mut self, connections: usize) -> Self {
-            self.options_mut().set_max_size(connections);
-            self
-        }
-
-        /// The version that responses carry. With HTTP/1.0 nothing is chunked, no 100 is sent, and every connection
-        /// closes after one response. Default: HTTP/1.1.
-        #[must_use]
-        pub fn max_http_version(mut self, version: $crate::Version) -> Self {
-            self.options_mut().protocol().max_http_version = version;
-            self
-        }
-
-        /// Joins blocks of a response until they have so many bytes; an application may choose another number for its
-        /// request. Default: 0, each block is sent as it comes. Allowed: any.
-        #[must_use]
-        pub fn minimum_chunk_size(mut self, bytes: usize) -> Self {
-            self.options_mut().protocol().minimum_chunk_size = bytes;
-            self
-        }
-
-        /// Whether `%(client_ip)s` in the log begins with what `X-Forwarded-For` says. Default: true.
-        #[must_use]
-        pub fn log_x_forwarded_for(mut self, on: bool) -> Self {
-            self.options_mut().protocol().log_x_forwarded_for = on;
-            self
-        }
-
-        /// Whether connections are reused: `true`, `false`, or the time that they may be idle, which a client that
-        /// asks for keep-alive is told in whole seconds. Default: `true`, without a bound of its own. Allowed: any; no
-        /// time at all is `false`.
-        #[must_use]
-        pub fn keepalive(mut self, keepalive: impl Into<$crate::proto::KeepAlive>) -> Self {
-            self.options_mut().protocol().keepalive = keepalive.into();
-            self
-        }
-
-        /// Whether anything is logged. Default: true.
-        #[must_use]
-        pub fn log_output(mut self, on: bool) -> Self {
-            self.options_mut().set_log_output(on);
-            self
-        }
-
-        /// The template of access lines; see `LogFormat`. Default: eventlet's. Allowed: `%(name)` with the names that
-        /// `LogFormat` lists, and the conversions `s`, `d`, `f`.
-        #[must_use]
-        pub fn log_format(mut self, template: impl Into<String>) -> Self {
-            self.options_mut().set_log_format(template.into());
-            self
-        }
-
-        /// The largest request target in bytes; a longer one is answered with 414. Default: 8192. Allowed: 1 to
-        /// 16777216.
-        #[must_use]
-        pub fn url_length_limit(mut self, bytes: usize) -> Self {
-            self.options_mut().protocol().limits.target = bytes;
-            self
-        }
-
-        /// Whether the answer to a failed application shows the error, and a log that is written in lines has debug
-        /// entries. Default: true, as in the manual; a warning is logged when the server is not on a loopback address.
-        #[must_use]
-        pub fn debug(mut self, on: bool) -> Self {
-            self.options_mut().set_debug(on);
-            self
-        }
-
-        /// Bounds every single wait for the client, reading or writing. Default: `None`, no bound. Allowed: more than
-        /// zero.
-        #[must_use]
-        pub fn socket_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {
-            self.options_mut().protocol().socket_timeout = timeout.into();
-            self
-        }
-
-        /// Whether names of response headers are written `Like-This`. Default: true.
-        #[must_use]
-        pub fn capitalize_response_headers(mut self, on: bool) -> Self {
-            self.options_mut().protocol().capitalize_response_headers = on;
-            self
-        }
-
-        /// The largest request body in bytes; a larger one is answered with 413. Default: `None`, no bound. Allowed: any.
-        #[must_use]
-        pub fn max_body_size(mut self, bytes: impl Into<Option<u64>>) -> Self {
-            self.options_mut().protocol().limits.body = bytes.into();
-            self
-        }
-
-        /// Time for a whole head from its first byte; 408 answers one that takes longer. Default: 30 s. Allowed: more
-        /// than zero, or `None` for no bound.
-        #[must_use]
-        pub fn header_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {
-            self.options_mut().protocol().header_timeout = timeout.into();
-            self
-        }
-
-        /// Time that unread input is read and dropped: after a response that left some of the request's body, and after
-        /// our half of a connection was closed, so that the last answer is not lost to a reset. Default: 2 s. Allowed:
-        /// any; zero drops nothing.
-        #[must_use]
-        pub fn linger_timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.options_mut().protocol().linger_timeout = timeout;
-            self
-        }
-
-        /// Time for a TLS handshake, on listeners that speak TLS. Default: 30 s. Allowed: more than zero.
-        #[must_use]
-        pub fn handshake_timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.options_mut().set_handshake_timeout(timeout);
-            self
-        }
-
-        /// Time that a graceful stop gives to requests that have begun; what is not finished then is cut. Default: 30 s.
-        /// Allowed: any; zero cuts at once.
-        #[must_use]
-        pub fn graceful_timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.options_mut().set_graceful_timeout(timeout);
-            self
-        }
-
-        /// Changes the other limits: header sizes and number, chunk lines, what is drained, buffer sizes.
-        ///
-        /// Default: see `Limits`. Allowed: see there; sizes of heads up to 16777216.
-        #[must_use]
-        pub fn limits(mut self, change: impl FnOnce(&mut $crate::proto::Limits)) -> Self {
-            change(&mut self.options_mut().protocol().limits);
-            self
-        }
-    };
-}
-
 impl Options {
-    option_methods!();
-
-    fn options_mut(&mut self) -> &mut Self {
+    /// Writes the log, a line an entry, to `writer`. Default: standard error.
+    #[must_use]
+    pub fn log_to(mut self, writer: impl Write + Send + 'static) -> Self {
+        self.log = Sink::Writer(Box::new(writer));
         self
     }
 
-    /// The settings of the protocol itself.
-    #[doc(hidden)]
-    pub fn protocol(&mut self) -> &mut Config {
-        &mut self.config
-    }
-
-    #[doc(hidden)]
-    pub fn set_log_writer(&mut self, writer: impl Write + Send + 'static) {
-        self.log = Sink::Writer(Box::new(writer));
-    }
-
-    #[doc(hidden)]
-    pub fn set_log(&mut self, log: impl Log) {
+    /// Gives each log entry, with the record of an access, to `log`: any `Fn(&LogEntry<'_>)`. Debug entries
+    /// included. Default: lines on standard error.
+    #[must_use]
+    pub fn log(mut self, log: impl Log) -> Self {
         self.log = Sink::Log(Arc::new(log));
+        self
     }
 
-    #[doc(hidden)]
-    pub fn set_max_size(&mut self, connections: usize) {
+    /// A variable that every request's environ starts from; may be called again. What the request says wins.
+    /// Default: none. Allowed: a name that is not empty, and any value.
+    #[must_use]
+    pub fn environ(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.environ.push((name.into(), value.into()));
+        self
+    }
+
+    /// The largest number of connections at a time. When it is reached, the connection that has waited longest for
+    /// a request, or for the rest of a head (408), is closed for a new one, which for one that has just come is not
+    /// before half a second; if each is busy with a request, accepting waits. Default: 1024. Allowed: 1 or more.
+    #[must_use]
+    pub fn max_size(mut self, connections: usize) -> Self {
         self.max_size = connections;
+        self
     }
 
-    #[doc(hidden)]
-    pub fn max_size_is_allowed(&self) -> bool {
-        self.max_size > 0
+    /// The version that responses carry. With HTTP/1.0 nothing is chunked, no 100 is sent, and every connection
+    /// closes after one response. Default: HTTP/1.1.
+    #[must_use]
+    pub fn max_http_version(mut self, version: Version) -> Self {
+        self.config.max_http_version = version;
+        self
     }
 
-    #[doc(hidden)]
-    pub fn set_log_output(&mut self, on: bool) {
+    /// Joins blocks of a response until they have so many bytes; an application may choose another number for its
+    /// request. Default: 0, each block is sent as it comes. Allowed: any.
+    #[must_use]
+    pub fn minimum_chunk_size(mut self, bytes: usize) -> Self {
+        self.config.minimum_chunk_size = bytes;
+        self
+    }
+
+    /// Whether `%(client_ip)s` in the log begins with what `X-Forwarded-For` says. Default: true.
+    #[must_use]
+    pub fn log_x_forwarded_for(mut self, on: bool) -> Self {
+        self.config.log_x_forwarded_for = on;
+        self
+    }
+
+    /// Whether connections are reused: `true`, `false`, or the time that they may be idle, which a client that
+    /// asks for keep-alive is told in whole seconds. Default: `true`, without a bound of its own. Allowed: any; no
+    /// time at all is `false`.
+    #[must_use]
+    pub fn keepalive(mut self, keepalive: impl Into<KeepAlive>) -> Self {
+        self.config.keepalive = keepalive.into();
+        self
+    }
+
+    /// Whether anything is logged. Default: true.
+    #[must_use]
+    pub fn log_output(mut self, on: bool) -> Self {
         self.log_output = on;
+        self
     }
 
-    #[doc(hidden)]
-    pub fn set_log_format(&mut self, template: String) {
-        self.log_format = Some(template);
+    /// The template of access lines; see `LogFormat`. Default: eventlet's. Allowed: `%(name)` with the names that
+    /// `LogFormat` lists, and the conversions `s`, `d`, `f`.
+    #[must_use]
+    pub fn log_format(mut self, template: impl Into<String>) -> Self {
+        self.log_format = Some(template.into());
+        self
     }
 
-    #[doc(hidden)]
-    pub fn set_debug(&mut self, on: bool) {
+    /// The largest request target in bytes; a longer one is answered with 414. Default: 8192. Allowed: 1 to
+    /// 16777216.
+    #[must_use]
+    pub fn url_length_limit(mut self, bytes: usize) -> Self {
+        self.config.limits.target = bytes;
+        self
+    }
+
+    /// Whether the answer to a failed application shows the error, and a log that is written in lines has debug
+    /// entries. Default: true, as in the manual; a warning is logged when the server is not on a loopback address.
+    #[must_use]
+    pub fn debug(mut self, on: bool) -> Self {
         self.debug = on;
+        self
     }
 
-    #[doc(hidden)]
-    pub fn set_handshake_timeout(&mut self, timeout: Duration) {
+    /// Bounds every single wait for the client, reading or writing. Default: `None`, no bound. Allowed: more than
+    /// zero.
+    #[must_use]
+    pub fn socket_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.config.socket_timeout = timeout.into();
+        self
+    }
+
+    /// Whether names of response headers are written `Like-This`. Default: true.
+    #[must_use]
+    pub fn capitalize_response_headers(mut self, on: bool) -> Self {
+        self.config.capitalize_response_headers = on;
+        self
+    }
+
+    /// The largest request body in bytes; a larger one is answered with 413. Default: `None`, no bound. Allowed: any.
+    #[must_use]
+    pub fn max_body_size(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.config.limits.body = bytes.into();
+        self
+    }
+
+    /// Time for a whole head from its first byte; 408 answers one that takes longer. Default: 30 s. Allowed: more
+    /// than zero, or `None` for no bound.
+    #[must_use]
+    pub fn header_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.config.header_timeout = timeout.into();
+        self
+    }
+
+    /// Time that unread input is read and dropped: after a response that left some of the request's body, and after
+    /// our half of a connection was closed, so that the last answer is not lost to a reset. Default: 2 s. Allowed:
+    /// any; zero drops nothing.
+    #[must_use]
+    pub fn linger_timeout(mut self, timeout: Duration) -> Self {
+        self.config.linger_timeout = timeout;
+        self
+    }
+
+    /// Time for a TLS handshake, on listeners that speak TLS. Default: 30 s. Allowed: more than zero.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
+        self
     }
 
-    #[doc(hidden)]
-    pub fn set_graceful_timeout(&mut self, timeout: Duration) {
+    /// Time that a graceful stop gives to requests that have begun; what is not finished then is cut. Default: 30 s.
+    /// Allowed: any; zero cuts at once.
+    #[must_use]
+    pub fn graceful_timeout(mut self, timeout: Duration) -> Self {
         self.graceful_timeout = timeout;
+        self
+    }
+
+    /// Changes the other limits: header sizes and number, chunk lines, what is drained, buffer sizes.
+    ///
+    /// Default: see `Limits`. Allowed: see there; sizes of heads up to 16777216.
+    #[must_use]
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.config.limits);
+        self
     }
 
     /// Where the log goes; `None` when nothing is logged.

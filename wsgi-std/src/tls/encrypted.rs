@@ -7,8 +7,9 @@ use std::task::Waker;
 use std::time::Instant;
 
 use rustls::{ServerConfig, ServerConnection};
-use wsgi_app::blocking::{Application, Blocking, BlockingTransport, serve_after_handshake};
-use wsgi_app::{ConnectionGuard, Server};
+use wsgi_app::adapter::{Blocking, BlockingTransport, serve_blocking_after_handshake};
+use wsgi_app::adapter::{ConnectionGuard, Server};
+use wsgi_app::blocking::Application;
 
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -26,7 +27,7 @@ pub(crate) async fn serve_encrypted<A: Application>(
         Ok(tls) => Ok(Encrypted { transport, session: Mutex::new(Session { tls, taken: 0 }) }),
         Err(error) => Err(io::Error::other(error)),
     };
-    serve_after_handshake(server, guard, encrypted, Encrypted::shake_hands).await;
+    serve_blocking_after_handshake(server, guard, encrypted, Encrypted::shake_hands).await;
 }
 
 /// A [`BlockingTransport`] that carries TLS, over the one that carries its bytes.

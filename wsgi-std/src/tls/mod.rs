@@ -7,8 +7,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use wsgi_app::blocking::{Application, Blocking, BlockingTransport, serve};
-use wsgi_app::{ConnectionGuard, Server};
+use wsgi_app::adapter::{Blocking, BlockingTransport, serve_blocking};
+use wsgi_app::adapter::{ConnectionGuard, Server};
+use wsgi_app::blocking::Application;
 
 #[cfg(feature = "tls")]
 use crate::tls::encrypted::serve_encrypted;
@@ -46,6 +47,6 @@ impl Tls {
         if let Some(config) = self.config {
             return Box::pin(serve_encrypted(server, guard, transport, config));
         }
-        Box::pin(serve(server, guard, transport))
+        Box::pin(serve_blocking(server, guard, transport))
     }
 }
