@@ -91,9 +91,14 @@ fn earlier_answers_have_a_second_to_leave_before_a_reset() {
         panic!("it waits")
     };
     assert_eq!(at.since(machine.now().instant), Duration::from_secs(1));
+    // Nothing has asked for it yet.
     machine.connection.write_closed();
-    machine.pass(Duration::from_secs(1));
-    assert!(matches!(machine.poll(), Event::Abort | Event::Closed(CloseReason::Cut)));
+    machine.pass(Duration::from_millis(999));
+    assert!(matches!(machine.io().deadline, Some((_, Reason::Abort))));
+    machine.pass(Duration::from_millis(1));
+    assert_eq!(machine.poll(), Event::Abort);
+    machine.connection.write_closed();
+    assert_eq!(machine.poll(), Event::Closed(CloseReason::Cut));
 }
 
 #[test]
@@ -231,5 +236,23 @@ fn debug_shows_no_bytes_of_a_peer_or_of_a_response() {
     let numbers = SECRET.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
     for text in shown {
         assert!(!text.contains(SECRET) && !text.contains(&numbers), "{text}");
+    }
+}
+
+#[test]
+fn what_ends_a_connection_says_more_than_what_was_going_to() {
+    for (end, wanted) in [
+        (None, CloseReason::IdleTimeout),
+        (Some(wsgi_proto::Lost::Reset), CloseReason::Lost(wsgi_proto::Lost::Reset)),
+    ] {
+        let keepalive = wsgi_proto::KeepAlive::For(Duration::from_secs(5));
+        let mut machine = Machine::new(Config { keepalive, ..Config::default() });
+        machine.connection.last_exchange(LastExchange::Age);
+        machine.io();
+        match end {
+            Some(lost) => machine.connection.lost(lost),
+            None => machine.advance(Duration::from_secs(5)),
+        }
+        assert_eq!(machine.end(), wanted);
     }
 }

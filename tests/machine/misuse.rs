@@ -546,3 +546,39 @@ fn a_config_without_room_still_serves() {
     machine.connection.recv_eof();
     assert!(matches!(machine.poll(), Event::Closed(_)));
 }
+
+#[test]
+fn nothing_moved_moves_no_deadline() {
+    let timeout = std::time::Duration::from_secs(10);
+    let mut machine = Machine::new(Config { socket_timeout: Some(timeout), ..Config::default() });
+    machine.open(POST);
+    let now = machine.now();
+    let _ = machine.exchange().body(now);
+    let deadline = machine.io().deadline;
+    machine.pass(timeout / 2);
+    machine.connection.recv_commit(0);
+    machine.connection.transmitted(0);
+    assert_eq!(machine.io().deadline, deadline);
+    machine.pass(timeout / 2);
+    assert!(machine.io().last_read);
+    machine.connection.recv_commit(0);
+    assert!(machine.io().last_read, "it has not been answered");
+}
+
+#[test]
+fn bytes_of_an_earlier_connection_are_never_committed() {
+    let mut machine = Machine::new(Config::default());
+    machine.open(&(GET.to_owned() + "GET /secret HTTP/1.1\r\nHost: h\r\n\r\n"));
+    machine.connection.lost(Lost::Reset);
+    machine.exchange().abort();
+    machine.record();
+    let buffers = machine.connection.take_buffers().expect("it is closed");
+    let limits = Limits { inbox: 20, target: 1, method: 8, fields_size: 16, ..Limits::default() };
+    let mut connection =
+        Connection::new(Config { limits, ..Config::default() }.into(), *machine.connection.endpoints());
+    connection.provide_buffers(buffers);
+    let room = connection.recv_space().expect("there is room").len();
+    assert!(room < 200, "{room}");
+    connection.recv_commit(usize::MAX);
+    assert!(connection.recv_space().is_none(), "all of the room is used, and nothing behind it");
+}

@@ -76,20 +76,29 @@ fn application(connection: &mut Connection, stream: &mut TcpStream, start: Clock
 }
 
 /// Moves some bytes, or waits until the deadline. The machine is asked again in any case. For a last read the deadline has
-/// passed, so that it waits no longer than the shortest timeout that there is.
+/// passed, so that it waits no longer than the shortest timeout that there is; it goes before everything else.
 fn transfer(connection: &mut Connection, stream: &mut TcpStream, io: Io, start: Clock) {
     let timeout = io.deadline.map(|(at, _)| at.since(now(start).instant).max(Duration::from_millis(1)));
-    let moved = if io.write {
+    let writes = io.write && !io.last_read;
+    let moved = if writes {
         let slices: Vec<_> = connection.transmit().slices().iter().map(|slice| IoSlice::new(slice)).collect();
         stream.set_write_timeout(timeout).and_then(|()| stream.write_vectored(&slices))
-    } else {
+    } else if io.read {
         stream.set_read_timeout(timeout).and_then(|()| receive(connection, stream))
+    } else {
+        std::thread::park_timeout(timeout.unwrap_or_default());
+        return;
     };
     match moved {
-        Ok(count) if io.write => connection.transmitted(count),
+        Ok(count) if writes => connection.transmitted(count),
         Ok(0) => connection.recv_eof(),
         Ok(count) => connection.recv_commit(count),
-        Err(error) if NOT_YET.contains(&error.kind()) => connection.recv_nothing(),
+        Err(error) if NOT_YET.contains(&error.kind()) => {
+            // No effect but after a last read, when the deadline counts.
+            if !writes {
+                connection.recv_nothing();
+            }
+        }
         Err(_) => connection.lost(Lost::Transport),
     }
 }

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     println!("answered  {}, {} bytes", record.status, record.body_length);
                 }
             }
-            Event::Io(io) if io.write => {
+            Event::Io(io) if io.write && !io.last_read => {
                 let written = connection.transmit().slices().concat();
                 connection.transmitted(written.len());
                 outgoing.extend_from_slice(&written);

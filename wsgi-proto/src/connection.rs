@@ -58,7 +58,7 @@ impl Connection {
 
     /// Whether the application has something to learn since this was asked last: bytes or the peer's end arrived, room
     /// came in the outbox or it was flushed, a deadline of the request's body passed, the connection was lost. Whoever
-    /// waits in an [`Exchange`] has to be asked again then.
+    /// waits in an [`Exchange`] has to be asked again then. A new exchange begins without one.
     pub fn take_notice(&mut self) -> bool {
         core::mem::take(&mut self.0.progress.notice)
     }
@@ -92,9 +92,7 @@ impl Connection {
     /// Tells that the sending half was closed, as [`Event::ShutdownWrite`] asked for, or the connection reset, as
     /// [`Event::Abort`] did.
     pub fn write_closed(&mut self) {
-        if self.0.outbox.is_empty() {
-            self.0.state.on_write_closed();
-        }
+        self.0.write_closed();
     }
 
     /// No further request is begun, after one [last read](crate::Io::last_read) of an idle connection. One of which a byte

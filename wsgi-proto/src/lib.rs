@@ -8,12 +8,13 @@
 //! use std::sync::Arc;
 //! use wsgi_proto::{Address, Connection, Event, Instant, Lost, Now, Endpoints};
 //!
-//! /// What a driver needs. Both calls wait until `until` at most, and then give `None`.
+//! /// What a driver needs. Both calls try once, then wait until `until` at most, and then give `None`.
 //! trait Transport {
 //!     fn read(&mut self, space: &mut [u8], until: Option<Instant>) -> io::Result<Option<usize>>;
 //!     fn write(&mut self, bytes: &[u8], until: Option<Instant>) -> io::Result<Option<usize>>;
 //!     fn close_write(&mut self);
 //!     fn reset(&mut self);
+//!     fn sleep(&mut self, until: Option<Instant>);
 //! }
 //!
 //! fn serve(transport: &mut impl Transport, mut clock: impl FnMut() -> Now) {
@@ -27,20 +28,22 @@
 //!             }
 //!             Event::Io(io) => {
 //!                 let until = io.deadline.map(|(at, _)| at);
-//!                 let moved = match connection.transmit().slices().first() {
-//!                     Some(bytes) => transport.write(bytes, until),
-//!                     None => match connection.recv_space() {
-//!                         Some(space) => transport.read(space, until),
-//!                         None => Ok(None),
-//!                     },
-//!                 };
-//!                 match moved {
-//!                     Ok(Some(count)) if io.write => connection.transmitted(count),
-//!                     Ok(Some(0)) => connection.recv_eof(),
-//!                     Ok(Some(count)) => connection.recv_commit(count),
-//!                     // The deadline has passed; the next poll says what comes of it.
-//!                     Ok(None) => connection.recv_nothing(),
-//!                     Err(_) => connection.lost(Lost::Transport),
+//!                 // A last read goes before everything else: its deadline has passed already.
+//!                 if io.write && !io.last_read {
+//!                     match transport.write(connection.transmit().slices()[0], until) {
+//!                         Ok(count) => connection.transmitted(count.unwrap_or(0)),
+//!                         Err(_) => connection.lost(Lost::Transport),
+//!                     }
+//!                 } else if let (true, Some(space)) = (io.read, connection.recv_space()) {
+//!                     match transport.read(space, until) {
+//!                         Ok(Some(0)) => connection.recv_eof(),
+//!                         Ok(Some(count)) => connection.recv_commit(count),
+//!                         // No effect but after a last read, when the deadline counts.
+//!                         Ok(None) => connection.recv_nothing(),
+//!                         Err(_) => connection.lost(Lost::Transport),
+//!                     }
+//!                 } else {
+//!                     transport.sleep(until);
 //!                 }
 //!             }
 //!             Event::Done => drop(connection.take_record()),
@@ -68,6 +71,7 @@
 //! #     }
 //! #     fn close_write(&mut self) {}
 //! #     fn reset(&mut self) {}
+//! #     fn sleep(&mut self, _: Option<Instant>) {}
 //! # }
 //! # let mut memory = Memory(b"GET /a HTTP/1.0\r\n\r\n", Vec::new());
 //! # serve(&mut memory, || Now::new(Instant::from_nanos(0), 0));

@@ -37,6 +37,9 @@ impl Transport for Socket {
         Poll::Ready(self.stream.get_ref().shutdown(Shutdown::Write))
     }
 
+    // `poll_abort` is left out: a response that is broken off, and says neither its length nor its chunks, then ends as if
+    // it were complete. A real adapter sets the linger of its socket to zero there.
+
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let timer = match &mut self.timer {
             Some((at, timer)) if *at == deadline => timer,

@@ -55,7 +55,12 @@ impl Handle {
         }
         match pumped {
             Pumped::Waits(io) => Some(io),
-            Pumped::Event(_) => Some(Io::default()),
+            Pumped::Event(_) => {
+                // The exchange is over; what has come up since is for the connection's own task, which no event of the
+                // transport may wake any more.
+                inner.touch(&mut wake_list);
+                Some(Io::default())
+            }
             // A thread has its own turn.
             Pumped::Spent => None,
         }

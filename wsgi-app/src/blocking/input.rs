@@ -1,5 +1,6 @@
 //! WSGI's `wsgi.input` for blocking applications.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 
@@ -21,7 +22,7 @@ use crate::exchange::error::InputError;
 /// It is [`io::Read`] and [`io::BufRead`] as well, for whatever takes a reader. Where a method here has the name of one
 /// of theirs (`read`, `read_to_end`, `read_line`), this one is found first; theirs is `io::Read::read(&mut input, ..)`.
 /// Only `lines` is that of `BufRead` where it is imported; this one is `Input::lines(&input)` then.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Input {
     inner: AsyncInput,
     /// What `fill_buf` showed last and where it is in the body; it is still in the connection.
@@ -124,6 +125,12 @@ impl Input {
     /// [`SendError::NotSwitching`] without a started 101, or before the request body was read.
     pub fn take_over(&self) -> Result<Stream, SendError> {
         stream::take_over(&self.inner.handle)
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input").field("shown", &self.shown.len()).finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::blocking::application::{Application, Blocking};
 use crate::connection::handshake;
@@ -47,18 +47,18 @@ pub async fn serve_after_handshake<A: Application, T: BlockingTransport>(
         poll_fn(|_| unless_it_blocks(|| shake_hands(&transport))).await?;
         Ok(Polled(transport))
     };
-    handshake::serve_after_handshake(server, guard, shaken, |time| sleep(reminded, time)).await;
-}
-
-/// Ready after `time`, when the transport has been reminded of it.
-fn sleep(transport: Option<Arc<impl BlockingTransport>>, time: Duration) -> impl Future<Output = ()> {
-    let end = Instant::now().checked_add(time);
-    poll_fn(move |_| match end {
-        Some(end) if end <= Instant::now() => Poll::Ready(()),
-        Some(end) => {
-            transport.iter().for_each(|transport| transport.remind(end));
-            Poll::Pending
-        }
-        None => Poll::Pending,
-    })
+    let context = Arc::clone(&server.context);
+    let sleep = |time: Duration| {
+        let end = context.clock.monotonic().checked_add(time);
+        poll_fn(move |_| match end {
+            Some(end) if end <= context.clock.monotonic() => Poll::Ready(()),
+            Some(end) => {
+                // The transport has the connection looked at then.
+                reminded.iter().for_each(|transport| transport.remind(end));
+                Poll::Pending
+            }
+            None => Poll::Pending,
+        })
+    };
+    handshake::serve_after_handshake(server, guard, shaken, sleep).await;
 }

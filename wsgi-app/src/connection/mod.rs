@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use wsgi_proto::{Event, Io};
+use wsgi_proto::{CloseReason, Event, Io, Lost};
 
 use crate::application::Application;
 use crate::application::environ::Environ;
@@ -69,6 +69,10 @@ pub async fn serve_connection<A: Application>(
                 return;
             }
             Event::Closed(reason) => {
+                if let CloseReason::Lost(Lost::Aborted | Lost::TimedOut) = reason {
+                    // We gave it up: what was sent must not look complete, nor be sent on.
+                    poll_fn(|context| driver.poll_abort(context)).await;
+                }
                 driver.release_buffers();
                 let endpoints = *driver.guard.shared.lock().machine.endpoints();
                 server.context.closed(&endpoints, reason);
@@ -123,6 +127,7 @@ impl<T: Transport> Driver<T> {
         let mut inner = guard.shared.lock();
         let touched = inner.awake();
         // No exchange is open here: who waits for one elsewhere has to learn that it is over.
+        inner.forget_peeked();
         inner.wake_application(context, &mut wake_list);
         let rested = resting.take().filter(|_| !touched);
         if let Some(io) = rested {

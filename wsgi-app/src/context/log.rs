@@ -8,7 +8,7 @@ use wsgi_proto::Record;
 use crate::sync::{Mutex, lock};
 
 /// One entry of the log. Client-supplied text in it is escaped: one entry is one line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum LogEntry<'a> {
     /// A request is over. `line` is made by `log_format`.
@@ -33,6 +33,19 @@ impl LogEntry<'_> {
             Self::Access { line, .. } => line,
             Self::Info(text) | Self::Error(text) | Self::Debug(text) => text,
         }
+    }
+}
+
+/// Its kind and its length: what it says may be a client's.
+impl fmt::Debug for LogEntry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Access { .. } => "Access",
+            Self::Info(_) => "Info",
+            Self::Error(_) => "Error",
+            Self::Debug(_) => "Debug",
+        };
+        write!(f, "{kind}({} bytes)", self.text().len())
     }
 }
 

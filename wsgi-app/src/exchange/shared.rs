@@ -193,8 +193,16 @@ impl Inner {
     /// From now on handles belong to the next exchange.
     pub(crate) fn begin_exchange(&mut self) {
         self.serial += 1;
-        self.peeked.clear();
+        self.forget_peeked();
         self.read = 0;
+    }
+
+    /// What was shown of a body and not taken goes with its exchange.
+    #[inline]
+    pub(crate) fn forget_peeked(&mut self) {
+        if !self.peeked.is_empty() {
+            self.peeked = Bytes::new();
+        }
     }
 
     /// Whether the application has something to learn since this was asked last.

@@ -3,12 +3,14 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Invariant: `start <= end <= buffer.len()`; everything in `buffer` is initialised.
+/// Invariant: `start <= end <= buffer.len()`, and `end <= given` while there is room that was given; everything in `buffer` is initialised.
 #[derive(Default)]
 pub(crate) struct Inbox {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// How far the room reaches that was given last.
+    given: usize,
     /// Whether the last read used all the room that there was.
     filled: bool,
 }
@@ -45,12 +47,14 @@ impl Inbox {
         }
         self.filled = false;
         let room = limit.saturating_sub(self.len()).min(self.buffer.len() - self.end);
+        self.given = self.end + room;
         &mut self.buffer[self.end..self.end + room]
     }
 
     /// Takes `count` bytes that were written into [`space`](Self::space). More than there was room for is cut.
     pub(crate) fn commit(&mut self, count: usize) {
-        self.end = self.end.saturating_add(count).min(self.buffer.len());
+        // What is behind that room may be left of another connection.
+        self.end = self.end.saturating_add(count).min(self.given);
         self.filled = self.end == self.buffer.len();
     }
 
@@ -58,13 +62,13 @@ impl Inbox {
         debug_assert!(count <= self.len(), "more consumed than there is");
         self.start = (self.start + count).min(self.end);
         if self.start == self.end {
-            (self.start, self.end) = (0, 0);
+            (self.start, self.end, self.given) = (0, 0, 0);
         }
     }
 
     /// Exchanges the buffer for another one; what was in it is dropped.
     pub(crate) fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
-        (self.start, self.end, self.filled) = (0, 0, false);
+        (self.start, self.end, self.given, self.filled) = (0, 0, 0, false);
         core::mem::swap(&mut self.buffer, buffer);
     }
 }

@@ -38,13 +38,28 @@ impl Machine {
 
     /// What was sent must not look complete. Earlier answers may still be on their way, which a reset would destroy.
     pub(crate) fn abort(&mut self) -> Option<Event> {
-        let since = *self.timers.abort.get_or_insert(self.now.instant);
-        let at = if self.account.response_from > 0 { since.after(TIME_TO_LEAVE) } else { since };
+        self.timers.abort.get_or_insert(self.now.instant);
+        let at = self.abort_at()?;
         Some(if at <= self.now.instant {
             Event::Abort
         } else {
             Event::Io(Io { deadline: Some((at, Reason::Abort)), ..Io::default() })
         })
+    }
+
+    /// When the connection is to be reset; `None` as long as nothing asks for it.
+    fn abort_at(&self) -> Option<Instant> {
+        let since = self.timers.abort?;
+        Some(if self.account.response_from > 0 { since.after(TIME_TO_LEAVE) } else { since })
+    }
+
+    /// Our half was closed, or the connection reset. No effect when nothing asked for it.
+    pub(crate) fn write_closed(&mut self) {
+        let due = self.abort_at().is_none_or(|at| at <= self.now.instant);
+        let waits_for_abort = self.state.phase() == Phase::Breaking && (self.timers.abort.is_none() || !due);
+        if self.outbox.is_empty() && !waits_for_abort {
+            self.state.on_write_closed();
+        }
     }
 
     fn deadline(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
@@ -64,11 +79,8 @@ impl Machine {
         if !read {
             return earliest;
         }
-        if let Some(since) = timers.room
-            && self.state.phase() == Phase::Open
-            && self.state.awaits_request()
-        {
-            until(&mut Some(since), Some(Duration::ZERO), Reason::Room);
+        if self.state.makes_room() {
+            until(&mut Some(now), Some(Duration::ZERO), Reason::Room);
         }
         match (self.state.phase(), self.state.peer()) {
             (Phase::Lingering, _) => until(&mut timers.linger, Some(config.linger_timeout), Reason::Linger),

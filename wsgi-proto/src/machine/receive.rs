@@ -32,6 +32,10 @@ impl Machine {
     }
 
     pub(crate) fn recv_commit(&mut self, n: usize) {
+        // Nothing was received, so nothing is later than before: TLS records without content, for instance.
+        if n == 0 {
+            return;
+        }
         self.inbox.commit(n);
         self.received();
         self.timers.read = None;
@@ -50,8 +54,8 @@ impl Machine {
     }
 
     pub(crate) fn make_room(&mut self) {
-        if self.state.phase() == Phase::Open && self.state.awaits_request() && self.outbox.is_empty() {
-            self.timers.room.get_or_insert(self.now.instant);
+        if self.outbox.is_empty() {
+            self.state.make_room();
         }
     }
 

@@ -147,6 +147,9 @@ impl Machine {
     }
 
     pub(crate) fn transmitted(&mut self, n: usize) {
+        if n == 0 {
+            return;
+        }
         let was_full = self.is_full();
         self.outbox.transmitted(n);
         self.timers.write = None;

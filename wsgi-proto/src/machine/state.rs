@@ -249,6 +249,33 @@ impl LastRead {
     }
 }
 
+/// Whether somebody waits for the place of this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Room {
+    /// Nobody does.
+    Kept,
+    /// The connection ends unless a request is complete by its last read.
+    Wanted,
+}
+
+/// What happened about the place of this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoomEvent {
+    /// Somebody waits for it.
+    Ask,
+    /// A request was complete after all.
+    Busy,
+}
+
+impl Room {
+    const fn after(self, event: RoomEvent) -> Option<Self> {
+        Some(match (self, event) {
+            (Self::Kept | Self::Wanted, RoomEvent::Ask) => Self::Wanted,
+            (Self::Kept | Self::Wanted, RoomEvent::Busy) => Self::Kept,
+        })
+    }
+}
+
 /// What the transport still carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Transport {
@@ -370,6 +397,7 @@ pub(crate) struct State {
     fresh_record: RecordState,
     ending: Ending,
     last_read: LastRead,
+    room: Room,
     transport: Transport,
     phase: Phase,
     /// Why the connection ends, as far as it is known. It is reported and decides nothing.
@@ -385,6 +413,7 @@ impl State {
             fresh_record: RecordState::Wanted,
             ending: Ending::Open,
             last_read: LastRead::NotDue,
+            room: Room::Kept,
             transport: Transport::Open,
             phase: Phase::Open,
             reason: None,
@@ -540,8 +569,14 @@ impl State {
     pub(crate) fn on_peer(&mut self, event: PeerEvent) {
         if let Some(next) = way(self.peer.after(event), "the peer's half") {
             self.peer = next;
-            if next == PeerHalf::Failed {
-                self.on_ending(EndingEvent::Close);
+            match event {
+                PeerEvent::Failed => self.on_ending(EndingEvent::Close),
+                PeerEvent::HeadAlone | PeerEvent::HeadWithBody => {
+                    if let Some(next) = self.room.after(RoomEvent::Busy) {
+                        self.room = next;
+                    }
+                }
+                PeerEvent::Began | PeerEvent::BodyEnded | PeerEvent::NextExchange => {}
             }
         }
     }
@@ -617,7 +652,22 @@ impl State {
         }
     }
 
-    /// Somebody waits for the place of this connection.
+    /// Somebody waits for the place of this connection. No effect unless it awaits a request.
+    pub(crate) fn make_room(&mut self) {
+        if self.phase == Phase::Open
+            && self.awaits_request()
+            && let Some(next) = self.room.after(RoomEvent::Ask)
+        {
+            self.room = next;
+        }
+    }
+
+    /// Whether the connection ends after its last read unless a request is complete then.
+    pub(crate) const fn makes_room(&self) -> bool {
+        matches!((self.room, self.phase), (Room::Wanted, Phase::Open)) && self.awaits_request()
+    }
+
+    /// A head that did not become complete gives its place away.
     pub(crate) fn evict(&mut self) {
         self.on_ending(EndingEvent::Evict);
     }
@@ -642,7 +692,7 @@ impl State {
         if let Some(next) = self.transport.after(TransportEvent::Lost(cause)) {
             self.transport = next;
         }
-        if matches!(self.reason, None | Some(CloseReason::Shutdown)) {
+        if matches!(self.reason, None | Some(CloseReason::Shutdown | CloseReason::Limit(_))) {
             self.reason = Some(CloseReason::Lost(cause));
         }
         self.on_phase(PhaseEvent::Over);
@@ -654,6 +704,12 @@ impl State {
         match reason {
             // What was refused says more than what was asked of the server meanwhile.
             CloseReason::Refused(_) | CloseReason::Cut => self.reason = Some(reason),
+            // It was asked to end soon, and ended otherwise before that.
+            CloseReason::IdleTimeout | CloseReason::PeerClosed
+                if matches!(self.reason, Some(CloseReason::Limit(_))) =>
+            {
+                self.reason = Some(reason);
+            }
             _ => drop(self.reason.get_or_insert(reason)),
         }
         // An answer may still be on its way, and a reset would destroy it.

@@ -11,8 +11,6 @@ pub(crate) struct Timers {
     pub(crate) write: Option<Instant>,
     pub(crate) drain: Option<Instant>,
     pub(crate) linger: Option<Instant>,
-    /// Since when somebody waits for the place of this connection.
-    pub(crate) room: Option<Instant>,
     pub(crate) abort: Option<Instant>,
 }
 
@@ -22,8 +20,8 @@ impl Timers {
         *self = Self { write: self.write, ..Self::default() };
     }
 
-    /// A head begins to arrive: it has its own deadlines, and is in the way as the idle connection was.
+    /// A head begins to arrive, and has deadlines of its own.
     pub(crate) fn begin_head(&mut self, now: Instant) {
-        *self = Self { write: self.write, room: self.room, head: Some(now), ..Self::default() };
+        *self = Self { write: self.write, head: Some(now), ..Self::default() };
     }
 }

@@ -39,7 +39,7 @@ fn table<S: Copy + Debug, E: Copy + Debug>(
     Table { name, about, ways }
 }
 
-fn tables() -> [Table; 7] {
+fn tables() -> [Table; 8] {
     [
         table("Peer's half", "the request", &PEER, &PEER_EVENTS, PeerHalf::after),
         table("Our half", "the response", &OURS, &OUR_EVENTS, OurHalf::after),
@@ -52,6 +52,7 @@ fn tables() -> [Table; 7] {
             &LAST_READ_EVENTS,
             LastRead::after,
         ),
+        table("Room", "the place that others may wait for", &ROOMS, &ROOM_EVENTS, Room::after),
         table("Transport", "what still can be carried", &TRANSPORTS, &TRANSPORT_EVENTS, Transport::after),
         table("Phase", "the connection itself", &PHASES, &PHASE_EVENTS, Phase::after),
     ]

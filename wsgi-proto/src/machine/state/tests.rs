@@ -54,6 +54,8 @@ pub(super) const ENDING_EVENTS: [EndingEvent; 7] = [
 pub(super) const LAST_READS: [LastRead; 3] = [LastRead::NotDue, LastRead::Due, LastRead::Empty];
 pub(super) const LAST_READ_EVENTS: [LastReadEvent; 3] =
     [LastReadEvent::Ask, LastReadEvent::Nothing, LastReadEvent::Settled];
+pub(super) const ROOMS: [Room; 2] = [Room::Kept, Room::Wanted];
+pub(super) const ROOM_EVENTS: [RoomEvent; 2] = [RoomEvent::Ask, RoomEvent::Busy];
 pub(super) const TRANSPORTS: [Transport; 3] =
     [Transport::Open, Transport::HalfClosed, Transport::Lost(Lost::Reset)];
 pub(super) const TRANSPORT_EVENTS: [TransportEvent; 2] =
@@ -74,7 +76,8 @@ fn all_states() -> impl Iterator<Item = State> {
     halves.flat_map(|(peer, ours)| {
         RECORDS.into_iter().flat_map(move |record| {
             ENDINGS.into_iter().flat_map(move |ending| {
-                LAST_READS.into_iter().flat_map(move |last_read| {
+                let waits = LAST_READS.into_iter().flat_map(|last_read| ROOMS.map(|room| (last_read, room)));
+                waits.flat_map(move |(last_read, room)| {
                     TRANSPORTS.into_iter().flat_map(move |transport| {
                         PHASES.map(move |phase| State {
                             peer,
@@ -82,6 +85,7 @@ fn all_states() -> impl Iterator<Item = State> {
                             record,
                             ending,
                             last_read,
+                            room,
                             transport,
                             phase,
                             ..State::new()
@@ -117,6 +121,7 @@ fn the_tables_have_these_ways_and_no_others() {
         "LNEPEEO LNEPEEL LLEEEE- PPEPEEA AAAAEE- EEEEEE- EEEEEE-"
     );
     assert_eq!(row(&LAST_READS, &LAST_READ_EVENTS, LastRead::after), "D-N DEN --N");
+    assert_eq!(row(&ROOMS, &ROOM_EVENTS, Room::after), "WK WK");
     assert_eq!(row(&TRANSPORTS, &TRANSPORT_EVENTS, Transport::after), "HL HL LL");
     assert_eq!(row(&PHASES, &PHASE_EVENTS, Phase::after), "FLB-C ---LC ---CC ---CC ----C -----");
     // Two endings begin with the same letter.
@@ -175,7 +180,7 @@ fn each_combination_has_the_turn_that_its_parts_ask_for() {
 /// Something that the rest of the crate can tell the states, where it can.
 type Move = (&'static str, fn(&State) -> bool, fn(&mut State));
 
-const MOVES: [Move; 29] = [
+const MOVES: [Move; 30] = [
     (
         "a head begins",
         |s| s.turn(true) == Turn::AwaitRequest && s.peer == PeerHalf::Idle,
@@ -284,6 +289,7 @@ const MOVES: [Move; 29] = [
     ),
     ("nothing was there", |_| true, State::on_nothing),
     ("something was there", |_| true, State::settle_last_read),
+    ("a request for the place", |_| true, State::make_room),
     ("a stop", |_| true, State::stop),
     ("eof", |_| true, State::on_eof),
     ("a loss", |_| true, |s| s.on_lost(Lost::Reset)),
@@ -329,6 +335,7 @@ fn what_always_holds_does_in_every_state_that_can_be_reached() {
         assert!(!(state.ours == OurHalf::Cut || state.peer == PeerHalf::Failed) || !state.persists(), "{at}");
         assert!(!state.may_drain() || state.persists(), "{at}");
         assert!(!state.ends_when_idle() || !state.persists(), "{at}");
+        assert!(!state.makes_room() || state.turn(true) == Turn::AwaitRequest, "{at}");
         assert!(state.phase != Phase::Breaking || state.ours == OurHalf::Cut, "{at}");
         let stuck = state.turn(true) == Turn::Flush;
         assert!(!stuck, "nothing would come of it: {at}");

@@ -1,0 +1,133 @@
+//! A blocking call of another thread that outlives its exchange: what it reads for the next one is not lost.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Wake, Waker};
+use std::thread;
+use std::time::Instant;
+
+use wsgi_app::adapter::{Blocking, BlockingTransport, Clock, Runtime, Server, serve_blocking};
+use wsgi_app::blocking::{Environ, Input, StartResponse};
+use wsgi_app::{Address, Body, Endpoints, Options, Result, ServerHandle};
+
+/// The name of the thread that is held up.
+const SECOND: &str = "second";
+
+/// What the client has sent, and what it is sent.
+#[derive(Clone, Default)]
+struct Pipe(Arc<Mutex<(Vec<u8>, Vec<u8>)>>);
+
+impl Pipe {
+    fn lock(&self) -> MutexGuard<'_, (Vec<u8>, Vec<u8>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BlockingTransport for Pipe {
+    fn read(&self, space: &mut [u8]) -> io::Result<usize> {
+        let sent = &mut self.lock().0;
+        if sent.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = sent.len().min(space.len());
+        space[..count].copy_from_slice(&sent[..count]);
+        sent.drain(..count);
+        Ok(count)
+    }
+
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.lock().1.extend(&*slices[0]);
+        Ok(slices[0].len())
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn cut(&self) {}
+
+    fn leave(&self) {}
+
+    fn remind(&self, _: Instant) {}
+
+    fn wait(&self, _: bool, _: bool, _: Option<Instant>) -> io::Result<()> {
+        thread::yield_now();
+        Ok(())
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::noop().clone()
+    }
+}
+
+/// A clock that holds the second thread up when it asks for the first time: its call is under way then, and the
+/// connection is not locked.
+#[derive(Debug)]
+struct Hold(Mutex<Option<(Sender<()>, Receiver<()>)>>);
+
+impl Clock for Hold {
+    fn now(&self) -> Instant {
+        if thread::current().name() == Some(SECOND)
+            && let Some((asked, go)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            let _ = asked.send(());
+            let _ = go.recv();
+        }
+        Instant::now()
+    }
+}
+
+/// Counts how often a task is woken.
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn what_a_late_call_of_another_thread_reads_wakes_the_connections_own_task() {
+    for (next, log) in
+        [("GET /two HTTP/1.1\r\nHost: h\r\n\r\n", false), ("GET /two HTT", false), ("(\r\n", true)]
+    {
+        let (asked, wait) = channel();
+        let (go, held) = channel();
+        let (give, given) = channel::<Input>();
+        let second = thread::Builder::new().name(SECOND.into());
+        let second =
+            second.spawn(move || given.recv().expect("it is given").client_gone()).expect("a thread");
+        let first = Mutex::new(Some((give, wait)));
+        let application = move |environ: Environ, start: StartResponse| -> Result<Body> {
+            if let Some((give, wait)) = first.lock().expect("no panic").take() {
+                give.send(environ.input()).expect("it listens");
+                wait.recv().expect("it asks");
+            }
+            start.start("200 OK", [("Content-Type", "text/plain")])?;
+            Ok("answered".into())
+        };
+        let handle = ServerHandle::new();
+        let options = Options::default().log_output(log).log_to(io::sink());
+        let runtime = Runtime::default().clock(Hold(Mutex::new(Some((asked, held)))));
+        let server =
+            Server::with_runtime(options, &handle, Blocking(application), runtime).expect("defaults");
+        let pipe = Pipe::default();
+        let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
+        let mut connection = Box::pin(serve_blocking(Arc::clone(&server), guard, pipe.clone()));
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        pipe.lock().0.extend(b"GET /one HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(connection.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(pipe.lock().1.ends_with(b"answered"));
+        // The connection sleeps; the next request comes, and the second thread is the one to read it.
+        let before = count.0.load(Ordering::SeqCst);
+        pipe.lock().0.extend(next.as_bytes());
+        go.send(()).expect("it is held");
+        second.join().expect("no panic");
+        assert!(pipe.lock().0.is_empty(), "it has read {next:?}");
+        assert!(count.0.load(Ordering::SeqCst) > before, "and nobody is woken for {next:?}");
+    }
+}
