@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use wsgi_proto::{
-    BodyEvent, Buffers, Config, Connection, Event, Exchange, Instant, KeepAlive, LastExchange, Limits,
+    BodyEvent, Buffers, Config, Connection, Event, Exchange, Head, Instant, KeepAlive, LastExchange, Limits,
     LogFormat, Lost, Now, RequestError, ResponseHead, SendError, Variables, Version,
 };
 
@@ -181,7 +181,7 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
         10 => machine.connection.write_closed(),
         11 => machine.connection.recv_eof(),
         12 => drop(machine.take_buffers()),
-        13 => machine.connection.provide_buffers(Buffers::new()),
+        13 => machine.connection.provide_buffers(Buffers::new().trimmed()),
         14 => match choices.below(4) {
             0 => machine.connection.shutdown(),
             1 => machine.connection.lost(
@@ -236,7 +236,18 @@ fn look(connection: &mut Connection) {
             assert!(variables.iter().all(|(name, value)| variables.get(&name).as_ref() == Some(&value)));
             assert!(variables.contains("REQUEST_METHOD"));
             let _ = (head.target(), head.host(), head.query(), head.version(), head.value("x"));
-            let _ = (head.values("x").count(), head.request_line(), head.expects_continue());
+            let _ = (head.values("x").count(), head.expects_continue(), head.body_length(), head.method());
+            // What was accepted is accepted again.
+            let mut again = head.request_line().to_vec();
+            again.extend_from_slice(b"\r\n");
+            for (name, value) in head.fields() {
+                again.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+            }
+            again.extend_from_slice(b"\r\n");
+            let limits = Limits { body: None, ..Limits::default() };
+            if again.len() < 8000 && head.fields().len() < 100 && head.method().len() <= 32 {
+                assert!(Head::parse(&again, &limits).is_ok(), "{}", again.escape_ascii());
+            }
         }
     }
     if let Some(exchange) = connection.exchange() {

@@ -7,6 +7,7 @@ mod exchanges;
 mod hello_world;
 mod pool;
 mod refusals;
+mod resets;
 mod robustness;
 mod serving;
 mod smol;

@@ -174,3 +174,37 @@ fn what_another_thread_looks_at_stays_in_its_own_request() {
     site.stop();
     looking.join().expect("no panic");
 }
+
+/// Another thread takes the connection over while its own task flushes the 101 and hands the stream over: the stream
+/// comes, or an error, and nobody hangs. A stop at any moment ends the wait as well.
+#[test]
+fn a_take_over_from_another_thread_never_hangs() {
+    const ROUNDS: usize = 400;
+    let (take, takes) = channel::<(wsgi_std::Input, std::sync::mpsc::Sender<bool>)>();
+    let taking = thread::spawn(move || {
+        for (input, tell) in takes {
+            let _ = tell.send(input.take_over().is_ok());
+        }
+    });
+    let take = Mutex::new(take);
+    let site = serve(move |environ: Environ, start: StartResponse| -> Result<Body> {
+        start.start("101 Switching Protocols", [("Upgrade", "x")])?;
+        let (tell, told) = channel();
+        take.lock().expect("no panic").send((environ.input(), tell)).expect("it takes");
+        if &*environ.path() == "/wait" {
+            // The application stays until the other thread has the stream.
+            assert!(told.recv_timeout(PATIENCE).expect("it does not hang"), "there is a stream");
+        }
+        Ok(Body::empty())
+    });
+    for round in 0..ROUNDS {
+        let path = if round % 2 == 0 { "/wait" } else { "/return" };
+        let mut client = Caller::connect(site.address);
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"));
+        // Who returns may end the exchange before the other thread takes it over.
+        let answer = client.try_answer();
+        assert!(answer.is_ok() || path == "/return", "{answer:?}");
+    }
+    site.stop();
+    taking.join().expect("no panic");
+}

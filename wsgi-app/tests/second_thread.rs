@@ -1,4 +1,5 @@
-//! A blocking call of another thread that outlives its exchange: what it reads for the next one is not lost.
+//! A blocking call of another thread that outlives its exchange: what it reads for the next one is not lost. And what
+//! `Debug` says of the handles.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -130,4 +131,43 @@ fn what_a_late_call_of_another_thread_reads_wakes_the_connections_own_task() {
         assert!(pipe.lock().0.is_empty(), "it has read {next:?}");
         assert!(count.0.load(Ordering::SeqCst) > before, "and nobody is woken for {next:?}");
     }
+}
+
+/// A client's bytes have no place in a log that somebody prints a handle into.
+#[test]
+fn debug_shows_no_bytes_of_a_client() {
+    use std::io::BufRead as _;
+    const SECRET: &str = "S3CRET";
+    let (tell, told) = channel();
+    let application = move |environ: Environ, start: StartResponse| -> Result<Body> {
+        let mut input = environ.input();
+        let _ = input.fill_buf()?;
+        let mut shown =
+            format!("{environ:?} {input:?} {start:?} {:?} {:?}", Input::lines(&input), environ.errors());
+        let write = start.start("200 OK", [("x", SECRET)])?;
+        let body = Body::from(SECRET);
+        shown += &format!("{write:?} {body:?} {:?}", environ.head());
+        tell.send(shown).expect("it listens");
+        Ok(body)
+    };
+    let (print, printed) = channel();
+    let print = Mutex::new(print);
+    let log = move |entry: &wsgi_app::LogEntry<'_>| {
+        let _ = print.lock().expect("no panic").send(format!("{entry:?}"));
+    };
+    let handle = ServerHandle::new();
+    let server = Server::new(Options::default().log(log), &handle, Blocking(application)).expect("defaults");
+    let pipe = Pipe::default();
+    let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
+    let request = format!(
+        "POST /{SECRET}?{SECRET} HTTP/1.1\r\nHost: {SECRET}\r\nX: {SECRET}\r\nContent-Length: 6\r\n\r\n{SECRET}"
+    );
+    pipe.lock().0.extend(request.as_bytes());
+    let mut shown = format!("{guard:?} {handle:?}");
+    let mut connection = Box::pin(serve_blocking(Arc::clone(&server), guard, pipe));
+    assert!(connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    shown += &told.try_recv().expect("it was called");
+    shown += &printed.try_iter().collect::<String>();
+    let numbers = SECRET.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
+    assert!(shown.contains("Access(") && !shown.contains(SECRET) && !shown.contains(&numbers), "{shown}");
 }

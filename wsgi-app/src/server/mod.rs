@@ -102,12 +102,10 @@ impl<A> Server<A> {
         let wanted = if runtime.ignores_max_size { usize::MAX } else { options.max_size };
         let room = runtime.descriptor_limit.map(|limit| limit.saturating_sub(OTHER_DESCRIPTORS).max(1));
         let max_size = room.map_or(wanted, |room| room.min(wanted));
-        if max_size < wanted && wanted != usize::MAX {
+        if let Some(limit) = runtime.descriptor_limit.filter(|_| max_size < wanted) {
+            let pid = std::process::id();
             context.info(&format!(
-                "({}) max_size is {max_size} instead of {}: the process may have {} descriptors open (ulimit -n)",
-                std::process::id(),
-                options.max_size,
-                runtime.descriptor_limit.unwrap_or_default()
+                "({pid}) at most {max_size} connections at a time, since at most {limit} descriptors may be open (ulimit -n)"
             ));
         }
         Ok(Arc::new(Self {

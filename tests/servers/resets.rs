@@ -1,0 +1,186 @@
+//! What was sent and is not whole must not look whole, on every runtime: a response that ends with the connection ends with
+//! a reset when it is broken off, and over TLS without `close_notify`. And how connections are bounded by descriptors.
+#![cfg(unix)]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use wsgi_app::adapter::{Runtime as Offers, Server};
+use wsgi_tests::adapters::Running;
+use wsgi_tests::echo::listen::Bound;
+use wsgi_tests::live::{Journal, Kind, PATIENCE};
+use wsgi_tests::runtimes::{Runtime, on_each};
+use wsgi_tests::secure::{Stream, trust};
+use wsgi_tokio::{Body, Bytes, Environ, Options, Result, ServerHandle, StartResponse};
+
+const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
+const OLD: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
+
+fn quiet() -> Options {
+    Options::default().debug(false).log_output(false)
+}
+
+/// The second block is an error.
+fn broken_off() -> Body {
+    Body::iterator([Ok(Bytes::from("half of it")), Err("the rest is gone".into())])
+}
+
+/// A server whose responses break off.
+fn breaking(runtime: Runtime, bound: Option<Bound>, encrypted: bool) -> Running {
+    let application = |_: Environ, start: StartResponse| async move {
+        start.start("200 OK", PLAIN)?;
+        Ok(broken_off())
+    };
+    let blocking = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
+        start.start("200 OK", PLAIN)?;
+        Ok(broken_off())
+    };
+    let bound = bound.unwrap_or_else(|| wsgi_tests::adapters::bind().expect("there is a free port"));
+    let tls = encrypted.then(|| &trust().server);
+    runtime.begin_on(bound, tls, quiet(), application, blocking)
+}
+
+/// Reads until the stream ends, one way or the other.
+fn ending(mut stream: impl Read) -> (Vec<u8>, Option<ErrorKind>) {
+    let (mut all, mut space) = (Vec::new(), [0; 4096]);
+    loop {
+        match stream.read(&mut space) {
+            Ok(0) => return (all, None),
+            Ok(count) => all.extend_from_slice(&space[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return (all, Some(error.kind())),
+        }
+    }
+}
+
+fn connect(running: &Running) -> TcpStream {
+    let stream = TcpStream::connect(running.address).expect("it accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("it is more than zero");
+    stream
+}
+
+#[test]
+fn a_response_that_ends_with_the_connection_ends_with_a_reset_when_it_is_broken_off() {
+    on_each("a response that is broken off", |runtime| {
+        let running = breaking(runtime, None, false);
+        let mut client = connect(&running);
+        client.write_all(OLD).expect("there is room");
+        assert_eq!(ending(&client).1, Some(ErrorKind::ConnectionReset));
+        // Where the chunks show it, the connection ends as usual.
+        let mut client = connect(&running);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("there is room");
+        let (got, ended) = ending(&client);
+        assert_eq!(ended, None);
+        assert!(got.ends_with(b"half of it\r\n") && !got.ends_with(b"0\r\n\r\n"), "{}", got.escape_ascii());
+        running.handle.shutdown();
+    });
+}
+
+#[test]
+fn what_was_answered_before_still_arrives() {
+    on_each("an answer before one that is broken off", |runtime| {
+        let application = |environ: Environ, start: StartResponse| async move {
+            start.start("200 OK", PLAIN)?;
+            Ok(if environ.path() == "/whole" { "whole".into() } else { broken_off() })
+        };
+        let blocking = |environ: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
+            start.start("200 OK", PLAIN)?;
+            Ok(if environ.path() == "/whole" { "whole".into() } else { broken_off() })
+        };
+        let running = runtime.begin(None, quiet(), application, blocking);
+        let mut client = connect(&running);
+        client
+            .write_all(b"GET /whole HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.0\r\n\r\n")
+            .expect("there is room");
+        // The client reads late, but within the second that the answer has.
+        std::thread::park_timeout(Duration::from_millis(200));
+        let (got, ended) = ending(&client);
+        assert_eq!(ended, Some(ErrorKind::ConnectionReset));
+        let text = String::from_utf8_lossy(&got);
+        assert!(text.contains("\r\n\r\nwhole") && text.ends_with("half of it"), "{text}");
+        running.handle.shutdown();
+    });
+}
+
+#[test]
+fn over_tls_it_ends_without_close_notify() {
+    on_each("a response over TLS that is broken off", |runtime| {
+        let running = breaking(runtime, None, true);
+        let mut client = Stream::connect(running.address);
+        client.write_all(OLD).expect("there is room");
+        let ended = ending(client).1;
+        assert!(
+            matches!(ended, Some(ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof)),
+            "it looks complete: {ended:?}"
+        );
+        running.handle.shutdown();
+    });
+}
+
+#[test]
+fn what_a_stop_cuts_does_not_look_complete() {
+    on_each("a response that a stop cuts", |runtime| {
+        let application = |_: Environ, start: StartResponse| async move {
+            let write = start.start("200 OK", PLAIN)?;
+            write.write("half of it").await?;
+            std::future::pending::<Result<Body>>().await
+        };
+        let blocking = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
+            let write = start.start("200 OK", PLAIN)?;
+            write.write("half of it")?;
+            std::thread::park_timeout(PATIENCE);
+            Ok(Body::empty())
+        };
+        let options = quiet().graceful_timeout(Duration::from_millis(100));
+        let running = runtime.begin(None, options, application, blocking);
+        let mut client = connect(&running);
+        client.write_all(OLD).expect("there is room");
+        let mut space = [0; 4096];
+        let mut got = Vec::new();
+        while !got.ends_with(b"half of it") {
+            let count = client.read(&mut space).expect("it sends");
+            got.extend_from_slice(&space[..count]);
+        }
+        running.handle.shutdown();
+        assert_eq!(ending(&client).1, Some(ErrorKind::ConnectionReset));
+    });
+}
+
+#[test]
+fn on_a_unix_socket_it_ends_with_its_end() {
+    on_each("a response on a unix socket that is broken off", |runtime| {
+        let path = std::env::temp_dir().join(format!("wsgi-resets-{}-{runtime:?}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).expect("the folder can be written");
+        listener.set_nonblocking(true).expect("it is a socket");
+        let running = breaking(runtime, Some(Bound::Unix(listener)), false);
+        let mut client = UnixStream::connect(&path).expect("it accepts");
+        client.write_all(OLD).expect("there is room");
+        let (got, ended) = ending(&client);
+        assert!(got.ends_with(b"half of it") && ended.is_none(), "{ended:?}");
+        running.handle.shutdown();
+        let _ = std::fs::remove_file(&path);
+    });
+}
+
+#[test]
+fn connections_are_bounded_by_descriptors_as_by_max_size() {
+    for (limit, wanted, ignores, size, said) in [
+        (None, 1024, false, 1024, false),
+        (Some(2048), 1024, false, 1024, false),
+        (Some(132), 1024, false, 100, true),
+        (Some(132), 50, false, 50, false),
+        (Some(10), 1024, false, 1, true),
+        (Some(132), 50, true, 100, true),
+        (None, 50, true, usize::MAX, false),
+    ] {
+        let (options, journal) = Journal::keep(Options::default().max_size(wanted));
+        let offers = Offers::default().descriptor_limit(limit).ignore_max_size(ignores);
+        let server = Server::with_runtime(options, &ServerHandle::new(), (), offers).expect("it is allowed");
+        assert_eq!(server.max_size(), size, "{limit:?} {wanted}");
+        let told = journal.texts(Kind::Info).iter().any(|text| text.contains("ulimit -n"));
+        assert_eq!(told, said, "{limit:?} {wanted}: {:?}", journal.texts(Kind::Info));
+    }
+}
