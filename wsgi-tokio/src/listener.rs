@@ -45,7 +45,32 @@ impl Listener {
         Self { socket, tls: Tls::default() }
     }
 
-    /// Speaks HTTPS on this listener, with the certificates and everything else that `config` says.
+    /// Serves HTTPS on this listener, with the certificates and everything else that `config` sets.
+    ///
+    /// The program chooses the crypto provider: this crate enables none. Name the provider, since
+    /// `ServerConfig::builder()` panics unless the whole program enables exactly one:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// // Cargo.toml: rustls = { version = "0.23", default-features = false, features = ["ring", "std", "tls12"] }
+    /// use rustls::ServerConfig;
+    /// use rustls::crypto::ring;
+    /// # use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    /// # use wsgi_tokio::Listener;
+    ///
+    /// # fn encrypted(
+    /// #     listener: Listener,
+    /// #     certificates: Vec<CertificateDer<'static>>,
+    /// #     key: PrivateKeyDer<'static>,
+    /// # ) -> Result<Listener, rustls::Error> {
+    /// let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_no_client_auth()
+    ///     .with_single_cert(certificates, key)?;
+    /// let listener = listener.tls(Arc::new(config));
+    /// # Ok(listener) }
+    /// ```
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ServerConfig>) -> Self {
