@@ -48,10 +48,28 @@ pub fn trust() -> &'static Trust {
 }
 
 impl Trust {
+    /// For the same server, offering these protocols by ALPN.
+    pub fn server_offering(&self, protocols: &[&str]) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.server);
+        config.alpn_protocols = names(protocols);
+        Arc::new(config)
+    }
+
+    /// For a client that trusts this server alone and offers these protocols by ALPN.
+    pub fn client_offering(&self, protocols: &[&str]) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::clone(&self.client);
+        config.alpn_protocols = names(protocols);
+        Arc::new(config)
+    }
+
     /// For a client that speaks only these versions.
     pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
         trusting(&self.certificate, versions)
     }
+}
+
+fn names(protocols: &[&str]) -> Vec<Vec<u8>> {
+    protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect()
 }
 
 fn trusting(
@@ -121,6 +139,12 @@ impl Stream {
         }
         let session = Arc::new(Mutex::new(Session { tls, received: Vec::new() }));
         Ok(Self { socket: Arc::new(socket), session, writing: Arc::default(), piece })
+    }
+
+    /// What was negotiated by ALPN.
+    pub fn protocol(&self) -> Option<String> {
+        let session = self.lock();
+        session.tls.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned())
     }
 
     /// The socket below, to be written to or closed past the encryption.

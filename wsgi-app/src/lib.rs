@@ -45,6 +45,7 @@ pub use exchange::error::{Error, InputError, Result};
 pub use io::transport::Transport;
 pub use registry::{ConnectionGuard, Report, ServerHandle};
 pub use server::accept_error::{AcceptFailure, accept_failure};
+pub use server::alpn::check_alpn;
 pub use server::options::{OptionError, Options};
 pub use server::{BoundAddr, Server};
 

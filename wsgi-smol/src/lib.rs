@@ -63,10 +63,11 @@ impl<A: Application> Server<A> {
     ///
     /// # Errors
     ///
-    /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
-    /// listener.
+    /// An option that is not allowed, or `h2` in the ALPN of a listener ([`io::ErrorKind::InvalidInput`] with an
+    /// [`OptionError`]); the failure of a listener.
     pub async fn serve(self) -> io::Result<Report> {
         let (listeners, application, options, handle, pool) = self.settle();
+        listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
         let runtime = Runtime::default().descriptor_limit(descriptor_limit());
         let server = wsgi_app::Server::with_runtime(options, &handle, application, runtime)?;
         let start = |accepted: Accepted| accepted.spawn(&server, pool.as_deref());

@@ -16,7 +16,7 @@ use wsgi_app::{
 };
 
 use crate::socket::Duplex;
-use crate::tls::{Acceptor, open};
+use crate::tls::{Config, alpn_protocols, open};
 
 /// A listener that is bound and listening already: one of smol, of [`Async`], with the feature `async-std` one of
 /// async-std; or whatever else [brings connections](Self::incoming). With the feature `tls` each can speak HTTPS.
@@ -32,13 +32,13 @@ pub(crate) struct Accepted(Opening, Endpoints, Way);
 /// How connections of one listener are served.
 #[derive(Clone)]
 struct Way {
-    tls: Option<Acceptor>,
+    tls: Option<Config>,
     /// When no pool was given, they run on async-std, not on smol.
     on_async_std: bool,
 }
 
 /// What makes a transport of a stream, of whatever kind that is.
-type Opening = Box<dyn FnOnce(Option<Acceptor>) -> Boxed<io::Result<Box<dyn Transport>>> + Send>;
+type Opening = Box<dyn FnOnce(Option<Config>) -> Boxed<io::Result<Box<dyn Transport>>> + Send>;
 
 impl Listener {
     /// Takes connections from a stream of them: pipes in memory, TLS of your own, anything that reads and writes by
@@ -81,12 +81,22 @@ impl Listener {
     /// let listener = listener.tls(Arc::new(config));
     /// # Ok(listener) }
     /// ```
+    ///
+    /// ALPN (`alpn_protocols`) may offer `http/1.1`, `http/1.0` or nothing, the default. `h2`, `h2c` and `h3` make
+    /// `serve` return an [`OptionError`](wsgi_app::OptionError): only HTTP/1.x is served. Other protocols, such as
+    /// `acme-tls/1`, are allowed; offer `http/1.1` beside them, since rustls rejects a client whose ALPN has none of
+    /// the protocols offered.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<futures_rustls::rustls::ServerConfig>) -> Self {
         self.bound_addr.encrypted = true;
-        self.way.tls = Some(config.into());
+        self.way.tls = Some(config);
         self
+    }
+
+    /// What it offers by ALPN.
+    pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
+        self.way.tls.as_ref().map_or(&[], alpn_protocols)
     }
 
     pub(crate) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {

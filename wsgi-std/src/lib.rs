@@ -76,14 +76,15 @@ impl<A: Application> Server<A> {
     ///
     /// # Errors
     ///
-    /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
-    /// listener; a system that gives no poller or no thread.
+    /// An option that is not allowed, or `h2` in the ALPN of a listener ([`io::ErrorKind::InvalidInput`] with an
+    /// [`OptionError`]); the failure of a listener; a system that gives no poller or no thread.
     pub fn serve(self) -> io::Result<Report> {
         let option = if self.ignores_max_size { "custom_pool" } else { "pool" };
         let (listeners, application, options, handle, threads) = self.settle();
         if threads == Some(0) {
             return Err(OptionError::new(option, 0, "1 or more").into());
         }
+        listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
         let runtime = Runtime::default().descriptor_limit(descriptor_limit());
         let server = wsgi_app::Server::with_runtime(options, &handle, Blocking(application), runtime)?;
         listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;

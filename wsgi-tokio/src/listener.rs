@@ -71,10 +71,15 @@ impl Listener {
     /// let listener = listener.tls(Arc::new(config));
     /// # Ok(listener) }
     /// ```
+    ///
+    /// ALPN (`alpn_protocols`) may offer `http/1.1`, `http/1.0` or nothing, the default. `h2`, `h2c` and `h3` make
+    /// `serve` return an [`OptionError`](wsgi_app::OptionError): only HTTP/1.x is served. Other protocols, such as
+    /// `acme-tls/1`, are allowed; offer `http/1.1` beside them, since rustls rejects a client whose ALPN has none of
+    /// the protocols offered.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ServerConfig>) -> Self {
-        self.tls.acceptor = Some(config.into());
+        self.tls.config = Some(config);
         self
     }
 
@@ -89,6 +94,11 @@ impl Listener {
             }
         }?;
         Poll::Ready(Ok(Accepted { stream, tls: self.tls.clone() }))
+    }
+
+    /// What it offers by ALPN.
+    pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
+        self.tls.alpn_protocols()
     }
 
     pub(crate) fn bound_addr(&self) -> BoundAddr {

@@ -2,6 +2,7 @@
 
 pub(crate) mod accept_error;
 mod accept_loop;
+pub(crate) mod alpn;
 mod builder;
 pub(crate) mod options;
 
