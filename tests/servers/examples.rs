@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Once};
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::eventually;
-use wsgi_tokio::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use wsgi_tokio::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use wsgi_tokio::rustls::{self, ClientConfig, ClientConnection, StreamOwned};
-use wsgi_tokio::rustls::{DigitallySignedStruct, SignatureScheme};
+use wsgi_tests::secure::provider;
 
 /// A running example. It is killed when a test fails.
 struct Example {
@@ -160,7 +160,9 @@ fn https_speaks_tls_and_nothing_else() {
 
 /// A client that takes any certificate, since the example makes its own.
 fn trusting(socket: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
-    let config = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anything));
+    let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let config = config.expect("ring has their cipher suites").dangerous();
+    let config = config.with_custom_certificate_verifier(Arc::new(Anything));
     let name = ServerName::try_from("localhost").expect("a name");
     let session = ClientConnection::new(Arc::new(config.with_no_client_auth()), name).expect("a session");
     StreamOwned::new(session, socket)

@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use wsgi_tokio::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use wsgi_tokio::rustls::{
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
     ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedProtocolVersion,
 };
 
@@ -26,6 +27,11 @@ pub struct Trust {
     certificate: CertificateDer<'static>,
 }
 
+/// The crypto provider of every test. None is installed as the default of the process, as the crates need none.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
 /// A server and clients that trust each other; made once a process.
 pub fn trust() -> &'static Trust {
     static TRUST: OnceLock<Trust> = OnceLock::new();
@@ -33,7 +39,8 @@ pub fn trust() -> &'static Trust {
         let made = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate");
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
         let certificate = made.cert.der().clone();
-        let server = ServerConfig::builder().with_no_client_auth();
+        let server = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let server = server.expect("ring has their cipher suites").with_no_client_auth();
         let server = server.with_single_cert(vec![certificate.clone()], key).expect("they match");
         let client = trusting(&certificate, ALL_VERSIONS);
         Trust { server: Arc::new(server), client, certificate }
@@ -41,10 +48,28 @@ pub fn trust() -> &'static Trust {
 }
 
 impl Trust {
+    /// For the same server, offering these protocols by ALPN.
+    pub fn server_offering(&self, protocols: &[&str]) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.server);
+        config.alpn_protocols = names(protocols);
+        Arc::new(config)
+    }
+
+    /// For a client that trusts this server alone and offers these protocols by ALPN.
+    pub fn client_offering(&self, protocols: &[&str]) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::clone(&self.client);
+        config.alpn_protocols = names(protocols);
+        Arc::new(config)
+    }
+
     /// For a client that speaks only these versions.
     pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
         trusting(&self.certificate, versions)
     }
+}
+
+fn names(protocols: &[&str]) -> Vec<Vec<u8>> {
+    protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect()
 }
 
 fn trusting(
@@ -53,8 +78,9 @@ fn trusting(
 ) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).expect("a certificate");
-    let client = ClientConfig::builder_with_protocol_versions(versions);
-    Arc::new(client.with_root_certificates(roots).with_no_client_auth())
+    let client = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions);
+    let client = client.expect("ring has their cipher suites").with_root_certificates(roots);
+    Arc::new(client.with_no_client_auth())
 }
 
 /// A session that has not begun.
@@ -113,6 +139,12 @@ impl Stream {
         }
         let session = Arc::new(Mutex::new(Session { tls, received: Vec::new() }));
         Ok(Self { socket: Arc::new(socket), session, writing: Arc::default(), piece })
+    }
+
+    /// What was negotiated by ALPN.
+    pub fn protocol(&self) -> Option<String> {
+        let session = self.lock();
+        session.tls.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned())
     }
 
     /// The socket below, to be written to or closed past the encryption.

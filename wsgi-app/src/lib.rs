@@ -67,5 +67,6 @@ pub mod adapter {
     pub use crate::registry::ConnectionGuard;
     pub use crate::server::accept_error::{AcceptFailure, accept_failure};
     pub use crate::server::accept_loop::Adapter;
+    pub use crate::server::alpn::check_alpn;
     pub use crate::server::{BoundAddr, Server};
 }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use async_signal::{Signal, Signals};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
 use smol::stream::StreamExt;
-use wsgi_smol::rustls::ServerConfig;
-use wsgi_smol::rustls::pki_types::PrivateKeyDer;
 use wsgi_smol::{Body, Environ, Listener, Result, Server, StartResponse};
 
 async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
@@ -18,8 +19,11 @@ async fn application(environ: Environ, start_response: StartResponse) -> Result<
 fn main() -> Result<()> {
     let made = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
-    let config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.into()], key)?;
+    // Name the crypto provider: `ServerConfig::builder()` panics unless the whole program enables exactly one.
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.into()], key)?;
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8443".into());
     smol::block_on(async {

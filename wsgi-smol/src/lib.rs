@@ -34,7 +34,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use smol::Timer;
-use wsgi_app::adapter::{self, Adapter, BoundAddr, Runtime};
+use wsgi_app::adapter::{self, Adapter, BoundAddr, Runtime, check_alpn};
 
 #[cfg(feature = "tls")]
 pub use futures_rustls::rustls;
@@ -162,10 +162,11 @@ impl<A: Application> Server<A> {
     ///
     /// # Errors
     ///
-    /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
-    /// listener.
+    /// An option that is not allowed, or `h2` in the ALPN of a listener ([`io::ErrorKind::InvalidInput`] with an
+    /// [`OptionError`]); the failure of a listener.
     pub async fn serve(self) -> io::Result<Report> {
         let Self { listeners, application, options, handle, pool, ignores_max_size } = self;
+        listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
         let runtime =
             Runtime::default().descriptor_limit(descriptor_limit()).ignore_max_size(ignores_max_size);
         let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;

@@ -15,7 +15,7 @@ use wsgi_app::adapter::{BoundAddr, Server, Transport, serve_after_handshake};
 use wsgi_app::{Address, Application, Endpoints, Scheme};
 
 use crate::socket::Duplex;
-use crate::tls::{Acceptor, open};
+use crate::tls::{Config, alpn_protocols, open};
 
 /// A listener that is bound and listening already: one of smol, of [`Async`], with the feature `async-std` one of
 /// async-std; or whatever else [brings connections](Self::incoming). With the feature `tls` each can speak HTTPS.
@@ -31,13 +31,13 @@ pub(crate) struct Accepted(Opening, Endpoints, Way);
 /// How connections of one listener are served.
 #[derive(Clone)]
 struct Way {
-    tls: Option<Acceptor>,
+    tls: Option<Config>,
     /// When no pool was given, they run on async-std, not on smol.
     on_async_std: bool,
 }
 
 /// What makes a transport of a stream, of whatever kind that is.
-type Opening = Box<dyn FnOnce(Option<Acceptor>) -> Boxed<io::Result<Box<dyn Transport>>> + Send>;
+type Opening = Box<dyn FnOnce(Option<Config>) -> Boxed<io::Result<Box<dyn Transport>>> + Send>;
 
 impl Listener {
     /// Takes connections from a stream of them: pipes in memory, TLS of your own, anything that reads and writes by
@@ -54,13 +54,48 @@ impl Listener {
         Self { connections, bound_addr: BoundAddr::local(None), way: Way { tls: None, on_async_std: false } }
     }
 
-    /// Speaks HTTPS on this listener, with the certificates and everything else that `config` says.
+    /// Serves HTTPS on this listener, with the certificates and everything else that `config` sets.
+    ///
+    /// The program chooses the crypto provider: this crate enables none. Name the provider, since
+    /// `ServerConfig::builder()` panics unless the whole program enables exactly one:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// // Cargo.toml: rustls = { version = "0.23", default-features = false, features = ["ring", "std", "tls12"] }
+    /// use rustls::ServerConfig;
+    /// use rustls::crypto::ring;
+    /// # use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    /// # use wsgi_smol::Listener;
+    ///
+    /// # fn encrypted(
+    /// #     listener: Listener,
+    /// #     certificates: Vec<CertificateDer<'static>>,
+    /// #     key: PrivateKeyDer<'static>,
+    /// # ) -> Result<Listener, rustls::Error> {
+    /// let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_no_client_auth()
+    ///     .with_single_cert(certificates, key)?;
+    /// let listener = listener.tls(Arc::new(config));
+    /// # Ok(listener) }
+    /// ```
+    ///
+    /// ALPN (`alpn_protocols`) may offer `http/1.1`, `http/1.0` or nothing, the default. `h2`, `h2c` and `h3` make
+    /// `serve` return an [`OptionError`](wsgi_app::OptionError): only HTTP/1.x is served. Other protocols, such as
+    /// `acme-tls/1`, are allowed; offer `http/1.1` beside them, since rustls rejects a client whose ALPN has none of
+    /// the protocols offered.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<futures_rustls::rustls::ServerConfig>) -> Self {
         self.bound_addr.encrypted = true;
-        self.way.tls = Some(config.into());
+        self.way.tls = Some(config);
         self
+    }
+
+    /// What it offers by ALPN.
+    pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
+        self.way.tls.as_ref().map_or(&[], alpn_protocols)
     }
 
     pub(crate) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {

@@ -3,20 +3,33 @@
 use std::io;
 
 #[cfg(feature = "tls")]
-pub(crate) use futures_rustls::TlsAcceptor as Acceptor;
+use futures_rustls::TlsAcceptor;
 use wsgi_app::adapter::Transport;
 
 use crate::socket::{Duplex, Socket};
 
+#[cfg(feature = "tls")]
+pub(crate) type Config = std::sync::Arc<futures_rustls::rustls::ServerConfig>;
+
 /// Nobody has one.
 #[cfg(not(feature = "tls"))]
-pub(crate) type Acceptor = std::convert::Infallible;
+pub(crate) type Config = std::convert::Infallible;
 
-pub(crate) async fn open<S: Duplex>(stream: S, acceptor: Option<Acceptor>) -> io::Result<Box<dyn Transport>> {
-    match acceptor {
+#[cfg(feature = "tls")]
+pub(crate) fn alpn_protocols(config: &Config) -> &[Vec<u8>] {
+    &config.alpn_protocols
+}
+
+#[cfg(not(feature = "tls"))]
+pub(crate) fn alpn_protocols(config: &Config) -> &[Vec<u8>] {
+    match *config {}
+}
+
+pub(crate) async fn open<S: Duplex>(stream: S, config: Option<Config>) -> io::Result<Box<dyn Transport>> {
+    match config {
         None => Ok(Box::new(Socket::new(stream))),
         #[cfg(feature = "tls")]
-        Some(acceptor) => Ok(Box::new(Socket::new(acceptor.accept(stream).await?))),
+        Some(config) => Ok(Box::new(Socket::new(TlsAcceptor::from(config).accept(stream).await?))),
     }
 }
 

@@ -5,10 +5,11 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
 use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
-use wsgi_std::rustls::ServerConfig;
-use wsgi_std::rustls::pki_types::PrivateKeyDer;
 use wsgi_std::{Body, Environ, Listener, Result, Server, StartResponse};
 
 fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
@@ -20,8 +21,11 @@ fn application(environ: Environ, start_response: StartResponse) -> Result<Body> 
 fn main() -> Result<()> {
     let made = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
-    let config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.into()], key)?;
+    // Name the crypto provider: `ServerConfig::builder()` panics unless the whole program enables exactly one.
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.into()], key)?;
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8443".into());
     let listener = TcpListener::bind(address)?;

@@ -40,7 +40,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use wsgi_app::adapter::{self as app, Adapter, Blocking, BoundAddr, Runtime};
+use wsgi_app::adapter::{self as app, Adapter, Blocking, BoundAddr, Runtime, check_alpn};
 
 pub use listener::Listener;
 #[cfg(feature = "tls")]
@@ -174,14 +174,15 @@ impl<A: Application> Server<A> {
     ///
     /// # Errors
     ///
-    /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
-    /// listener; a system that gives no poller or no thread.
+    /// An option that is not allowed, or `h2` in the ALPN of a listener ([`io::ErrorKind::InvalidInput`] with an
+    /// [`OptionError`]); the failure of a listener; a system that gives no poller or no thread.
     pub fn serve(self) -> io::Result<Report> {
         let Self { listeners, application, options, handle, threads, ignores_max_size } = self;
         if threads == Some(0) {
             let option = if ignores_max_size { "custom_pool" } else { "pool" };
             return Err(OptionError::new(option, 0, "1 or more").into());
         }
+        listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
         let runtime =
             Runtime::default().descriptor_limit(descriptor_limit()).ignore_max_size(ignores_max_size);
         let server = app::Server::with_runtime(options, &handle, Blocking(application), runtime)?;

@@ -35,7 +35,37 @@ pub(crate) struct Accepted {
 }
 
 impl Listener {
-    /// Speaks HTTPS on this listener, with the certificates and everything else that `config` says.
+    /// Serves HTTPS on this listener, with the certificates and everything else that `config` sets.
+    ///
+    /// The program chooses the crypto provider: this crate enables none. Name the provider, since
+    /// `ServerConfig::builder()` panics unless the whole program enables exactly one:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// // Cargo.toml: rustls = { version = "0.23", default-features = false, features = ["ring", "std", "tls12"] }
+    /// use rustls::ServerConfig;
+    /// use rustls::crypto::ring;
+    /// # use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    /// # use wsgi_std::Listener;
+    ///
+    /// # fn encrypted(
+    /// #     listener: Listener,
+    /// #     certificates: Vec<CertificateDer<'static>>,
+    /// #     key: PrivateKeyDer<'static>,
+    /// # ) -> Result<Listener, rustls::Error> {
+    /// let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_no_client_auth()
+    ///     .with_single_cert(certificates, key)?;
+    /// let listener = listener.tls(Arc::new(config));
+    /// # Ok(listener) }
+    /// ```
+    ///
+    /// ALPN (`alpn_protocols`) may offer `http/1.1`, `http/1.0` or nothing, the default. `h2`, `h2c` and `h3` make
+    /// `serve` return an [`OptionError`](wsgi_app::OptionError): only HTTP/1.x is served. Other protocols, such as
+    /// `acme-tls/1`, are allowed; offer `http/1.1` beside them, since rustls rejects a client whose ALPN has none of
+    /// the protocols offered.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: std::sync::Arc<rustls::ServerConfig>) -> Self {
@@ -63,6 +93,11 @@ impl Listener {
             }
             accepted => Poll::Ready(accepted),
         }
+    }
+
+    /// What it offers by ALPN.
+    pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
+        self.tls.alpn_protocols()
     }
 
     pub(crate) fn bound_addr(&self) -> BoundAddr {

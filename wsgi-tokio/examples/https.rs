@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use wsgi_tokio::rustls::ServerConfig;
-use wsgi_tokio::rustls::pki_types::PrivateKeyDer;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
 use wsgi_tokio::{Body, Environ, Listener, Result, Server, StartResponse};
 
 async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
@@ -17,8 +18,11 @@ async fn application(environ: Environ, start_response: StartResponse) -> Result<
 async fn main() -> Result<()> {
     let made = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
-    let config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.into()], key)?;
+    // Name the crypto provider: `ServerConfig::builder()` panics unless the whole program enables exactly one.
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.into()], key)?;
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8443".into());
     let listener = tokio::net::TcpListener::bind(address).await?;

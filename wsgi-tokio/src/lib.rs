@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use wsgi_app::adapter::{self, Adapter, BoundAddr, Clock, Runtime};
+use wsgi_app::adapter::{self, Adapter, BoundAddr, Clock, Runtime, check_alpn};
 
 use listener::Accepted;
 pub use listener::Listener;
@@ -154,10 +154,11 @@ impl<A: Application> Server<A> {
     ///
     /// # Errors
     ///
-    /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
-    /// listener.
+    /// An option that is not allowed, or `h2` in the ALPN of a listener ([`io::ErrorKind::InvalidInput`] with an
+    /// [`OptionError`]); the failure of a listener.
     pub async fn serve(self) -> io::Result<Report> {
         let Self { listeners, application, options, handle, pool, ignores_max_size } = self;
+        listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
         let runtime = Runtime::default()
             .clock(TokioClock)
             .descriptor_limit(descriptor_limit())

@@ -14,7 +14,7 @@ use crate::socket::{Socket, Stream};
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     #[cfg(feature = "tls")]
-    pub(crate) acceptor: Option<tokio_rustls::TlsAcceptor>,
+    pub(crate) config: Option<Arc<tokio_rustls::rustls::ServerConfig>>,
 }
 
 impl fmt::Debug for Tls {
@@ -26,9 +26,16 @@ impl fmt::Debug for Tls {
 impl Tls {
     pub(crate) fn is_on(&self) -> bool {
         #[cfg(feature = "tls")]
-        return self.acceptor.is_some();
+        return self.config.is_some();
         #[cfg(not(feature = "tls"))]
         false
+    }
+
+    pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
+        #[cfg(feature = "tls")]
+        return self.config.as_ref().map_or(&[], |config| &config.alpn_protocols);
+        #[cfg(not(feature = "tls"))]
+        &[]
     }
 
     /// Serves a connection in a task of its own, on `pool` if there is one.
@@ -41,7 +48,8 @@ impl Tls {
     ) {
         let server = Arc::clone(server);
         #[cfg(feature = "tls")]
-        if let Some(acceptor) = self.acceptor {
+        if let Some(config) = self.config {
+            let acceptor = tokio_rustls::TlsAcceptor::from(config);
             let guard = server.admit(Endpoints { scheme: wsgi_app::Scheme::Https, ..endpoints });
             let handshake = async move { Ok(Socket::new(acceptor.accept(stream).await?)) };
             spawn(

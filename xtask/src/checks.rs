@@ -8,7 +8,7 @@ use crate::{Options, Outcome, PRIVATE, PUBLISHED};
 
 pub(crate) fn fmt(_: &Options) -> Outcome {
     Cmd::new("cargo fmt --all --check").run()?;
-    for excluded in ["fuzz/Cargo.toml", "tests/no-std-proof/Cargo.toml"] {
+    for excluded in ["fuzz/Cargo.toml", "tests/no-std-proof/Cargo.toml", "tests/tls-provider/Cargo.toml"] {
         Cmd::new("cargo fmt --check --manifest-path").arg(excluded).run()?;
     }
     Ok(String::new())

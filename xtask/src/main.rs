@@ -11,6 +11,7 @@ mod fuzz;
 mod layers;
 mod no_std;
 mod platforms;
+mod tls_provider;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -53,6 +54,11 @@ const CI: &[Step] = &[
     Step { name: "clippy", about: "lints, package by package, warnings as errors", run: checks::clippy },
     Step { name: "docs", about: "documentation without warnings", run: checks::docs },
     Step { name: "no-std", about: "wsgi-proto links no std, and the proof of it can fail", run: no_std::run },
+    Step {
+        name: "tls-provider",
+        about: "no adapter enables a crypto provider; TLS works with the one that a program chooses",
+        run: tls_provider::run,
+    },
     Step { name: "package", about: "the published crates build from their packages", run: checks::package },
     Step { name: "deny", about: "banned crates, licences, sources (deny.toml)", run: checks::deny },
     Step {

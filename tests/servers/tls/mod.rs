@@ -1,6 +1,7 @@
 //! TLS on every adapter: the same application, the same clients, the same answers.
 #![cfg(unix)]
 
+mod alpn;
 mod application;
 mod bodies;
 mod ends;

@@ -1,5 +1,6 @@
 //! A server that speaks TLS, on one of the four runtimes, for the length of a test.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use wsgi_tests::echo::listen::Bound;
 use wsgi_tests::live::{Journal, Kind, PATIENCE, eventually};
 pub(crate) use wsgi_tests::runtimes::Runtime;
 use wsgi_tests::secure::{Stream, trust};
+use wsgi_tokio::rustls::ServerConfig;
 use wsgi_tokio::{Options, Record, Report, ServerHandle};
 
 use super::application::{Common, blocking, futures};
@@ -38,9 +40,12 @@ impl Site {
     }
 
     pub(crate) fn with(runtime: Runtime, options: Options) -> Self {
+        Self::with_config(runtime, options, &trust().server)
+    }
+
+    pub(crate) fn with_config(runtime: Runtime, options: Options, config: &Arc<ServerConfig>) -> Self {
         Self::start(options, |options, common| {
-            let tls = Some(&trust().server);
-            runtime.begin(tls, options, futures(Arc::clone(&common)), blocking(common))
+            runtime.begin(Some(config), options, futures(Arc::clone(&common)), blocking(common))
         })
     }
 
@@ -119,8 +124,12 @@ impl Site {
 
     /// Waits until the server has ended.
     pub(crate) fn ended(&self) -> Report {
-        let ended = self.running.ended.recv_timeout(PATIENCE).expect("the server ends");
-        ended.expect("the listener is sound")
+        self.result().expect("the listener is sound")
+    }
+
+    /// Waits until the server has ended, or has not begun.
+    pub(crate) fn result(&self) -> io::Result<Report> {
+        self.running.ended.recv_timeout(PATIENCE).expect("the server ends")
     }
 
     pub(crate) fn stop(&self) -> Report {

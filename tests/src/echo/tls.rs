@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use wsgi_tokio::rustls::ServerConfig;
-use wsgi_tokio::rustls::pki_types::pem::{self, PemObject};
-use wsgi_tokio::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What `--listen` speaks: HTTPS with both files, HTTP without.
 #[derive(Debug, Default, Args)]
@@ -35,7 +36,9 @@ impl TlsSettings {
             chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
         let chain = chain.map_err(|error| in_file("--tls-cert", certificates, error))?;
         let private = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file("--tls-key", key, error))?;
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private);
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, private));
         config.map(|config| Some(Arc::new(config))).map_err(|error| {
             let (certificates, key) = (certificates.display(), key.display());
             let message = format!("--tls-cert {certificates} with --tls-key {key} cannot be used: {error}");

@@ -2,6 +2,7 @@
 
 pub(crate) mod accept_error;
 pub(crate) mod accept_loop;
+pub(crate) mod alpn;
 pub(crate) mod options;
 
 use std::future::poll_fn;

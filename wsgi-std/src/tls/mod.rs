@@ -36,6 +36,13 @@ impl Tls {
         false
     }
 
+    pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
+        #[cfg(feature = "tls")]
+        return self.config.as_ref().map_or(&[], |config| &config.alpn_protocols);
+        #[cfg(not(feature = "tls"))]
+        &[]
+    }
+
     /// Serves one connection until it ends, after the handshake if there is one.
     pub fn serve<A: Application>(
         self,

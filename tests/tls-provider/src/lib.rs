@@ -1,0 +1,113 @@
+//! A program that uses every adapter with TLS and the crypto provider that rustls enables by default.
+//!
+//! `ServerConfig::builder()` takes the one provider that the features of rustls enable, and panics if there are two. Features
+//! are unified over all crates of a program. So these tests fail as soon as an adapter enables a provider other than the
+//! program's. The feature `second-provider` shows that they do fail.
+
+#![cfg(all(test, unix))]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+
+/// After so long without an answer a test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn wsgi_tokio_serves_with_the_provider_of_the_program() {
+    use wsgi_tokio::{Body, Environ, Listener, Result, Server, StartResponse};
+
+    async fn hello(_: Environ, start_response: StartResponse) -> Result<Body> {
+        start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+        Ok("hello".into())
+    }
+
+    let (config, client) = configs();
+    let (listener, address) = bind();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _inside = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+    let server = Server::new(Listener::from(listener).tls(config), hello).log_output(false);
+    let handle = server.handle();
+    let serving = runtime.spawn(server.serve());
+    is_greeted(address, client);
+    handle.shutdown();
+    runtime.block_on(serving).expect("no panic").expect("a sound listener");
+}
+
+#[test]
+fn wsgi_smol_serves_with_the_provider_of_the_program() {
+    use wsgi_smol::{Body, Environ, Listener, Result, Server, StartResponse};
+
+    async fn hello(_: Environ, start_response: StartResponse) -> Result<Body> {
+        start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+        Ok("hello".into())
+    }
+
+    let (config, client) = configs();
+    let (listener, address) = bind();
+    let listener = smol::Async::new(listener).expect("a socket");
+    let server = Server::new(Listener::from(listener).tls(config), hello).log_output(false);
+    let handle = server.handle();
+    let serving = smol::spawn(server.serve());
+    is_greeted(address, client);
+    handle.shutdown();
+    smol::block_on(serving).expect("a sound listener");
+}
+
+#[test]
+fn wsgi_std_serves_with_the_provider_of_the_program() {
+    use wsgi_std::{Body, Environ, Listener, Result, Server, StartResponse};
+
+    fn hello(_: Environ, start_response: StartResponse) -> Result<Body> {
+        start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+        Ok("hello".into())
+    }
+
+    let (config, client) = configs();
+    let (listener, address) = bind();
+    let server = Server::new(Listener::from(listener).tls(config), hello).log_output(false);
+    let handle = server.handle();
+    let serving = thread::spawn(|| server.serve());
+    is_greeted(address, client);
+    handle.shutdown();
+    serving.join().expect("no panic").expect("a sound listener");
+}
+
+/// A server and a client that trust each other. Neither names a provider.
+fn configs() -> (Arc<ServerConfig>, ClientConfig) {
+    let made = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate");
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("a certificate");
+    let server = ServerConfig::builder().with_no_client_auth();
+    let server = server.with_single_cert(vec![made.cert.into()], key).expect("they match");
+    (Arc::new(server), ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+fn bind() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a socket");
+    let address = listener.local_addr().expect("it is bound");
+    (listener, address)
+}
+
+/// Asks once over HTTPS.
+fn is_greeted(address: SocketAddr, client: ClientConfig) {
+    let socket = TcpStream::connect(address).expect("the server accepts");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let session = ClientConnection::new(Arc::new(client), name).expect("a session");
+    let mut stream = StreamOwned::new(session, socket);
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("there is room");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello"), "{answer}");
+}
