@@ -13,8 +13,9 @@ use crate::exchange::shared::{ConnShared, Directive};
 use crate::io::blocking::BlockingTransport;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
-/// How long a new connection may take for its handshake and its first request before it has to make room for another.
-const FRESH: Duration = Duration::from_millis(500);
+/// How long a connection may wait for a request before it has to make room for another: a new one for its handshake and its
+/// first request, and one whose answer has promised to go on for the next.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A connection's place in the registry; it is left when this is dropped.
 #[derive(Debug)]
@@ -266,8 +267,8 @@ impl Members {
                 return None;
             }
             if let Some(since) = inner.waits_since
-                // Its handshake, or its first request, may be on the way.
-                && (inner.serial > 0 || now.since(since) >= FRESH)
+                // Its handshake, or its next request, may be on the way.
+                && now.since(since) >= PATIENCE
                 && longest.is_none_or(|(longest, _)| since < longest)
             {
                 longest = Some((since, shared));

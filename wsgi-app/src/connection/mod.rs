@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use wsgi_proto::{CloseReason, Event, Io, Lost};
+use wsgi_proto::{CloseReason, Event, Io, LastExchange, Lost};
 
 use crate::application::Application;
 use crate::application::environ::Environ;
@@ -227,6 +227,10 @@ impl<T: Transport> Driver<T> {
         let stays = inner.directive == Directive::MakeRoom;
         if stays {
             inner.directive = Directive::Serve;
+        }
+        if self.guard.registry.is_crowded() {
+            // Others wait for room: this client is told to come back on another connection.
+            inner.machine.last_exchange(LastExchange::Crowded);
         }
         self.transfer.spend(0);
         let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
