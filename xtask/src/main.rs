@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to the one who called is its work")]
 
+mod api;
 mod checks;
 mod command;
 mod conform;
@@ -52,6 +53,7 @@ const CI: &[Step] = &[
     },
     Step { name: "clippy", about: "lints, package by package, warnings as errors", run: checks::clippy },
     Step { name: "docs", about: "documentation without warnings", run: checks::docs },
+    Step { name: "api", about: "the public items of the published crates are those in api/", run: api::run },
     Step { name: "no-std", about: "wsgi-proto links no std, and the proof of it can fail", run: no_std::run },
     Step { name: "package", about: "the published crates build from their packages", run: checks::package },
     Step { name: "deny", about: "banned crates, licences, sources (deny.toml)", run: checks::deny },
