@@ -8,6 +8,7 @@ mod api;
 mod checks;
 mod command;
 mod conform;
+mod features;
 mod fuzz;
 mod layers;
 mod no_std;
@@ -52,6 +53,11 @@ const CI: &[Step] = &[
         run: layers::run,
     },
     Step { name: "clippy", about: "lints, package by package, warnings as errors", run: checks::clippy },
+    Step {
+        name: "features",
+        about: "lints of every combination of features of the published crates",
+        run: features::run,
+    },
     Step { name: "docs", about: "documentation without warnings", run: checks::docs },
     Step { name: "api", about: "the public items of the published crates are those in api/", run: api::run },
     Step { name: "no-std", about: "wsgi-proto links no std, and the proof of it can fail", run: no_std::run },
