@@ -11,6 +11,7 @@ mod conform;
 mod features;
 mod fuzz;
 mod layers;
+mod minimal_versions;
 mod no_std;
 mod platforms;
 
@@ -67,6 +68,11 @@ const CI: &[Step] = &[
         name: "check-platforms",
         about: "cargo check on the other platforms and the oldest Rust, where installed",
         run: platforms::run,
+    },
+    Step {
+        name: "minimal-versions",
+        about: "cargo check with the lowest versions that Cargo.toml allows",
+        run: minimal_versions::run,
     },
     Step { name: "test", about: "cargo test --workspace", run: checks::test },
     Step {
