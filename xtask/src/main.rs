@@ -49,6 +49,11 @@ struct Step {
 const CI: &[Step] = &[
     Step { name: "fmt", about: "the format of every crate, the fuzz crate too", run: checks::fmt },
     Step {
+        name: "spelling",
+        about: "known misspellings in prose and names (codespell)",
+        run: checks::spelling,
+    },
+    Step {
         name: "layers",
         about: "imports follow the layers of ARCHITECTURE.md, name the defining module, form no cycle",
         run: layers::run,
