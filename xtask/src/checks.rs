@@ -14,6 +14,17 @@ pub(crate) fn fmt(_: &Options) -> Outcome {
     Ok(String::new())
 }
 
+/// Which files, which words and which exceptions: see `.codespellrc`.
+pub(crate) fn spelling(_: &Options) -> Outcome {
+    if !Cmd::new("codespell --version").works() {
+        let ways = "`apt-get install codespell` or `pip install codespell`";
+        return Err(format!("codespell is missing; install it with {ways}"));
+    }
+    let checked = Cmd::new("codespell").run();
+    checked.map_err(|error| format!("{error}; words that are correct belong in .codespell-ignore"))?;
+    Ok(String::new())
+}
+
 /// One package at a time: cargo would otherwise switch on, for all, the features that any of them asks for.
 pub(crate) fn clippy(_: &Options) -> Outcome {
     let private = PRIVATE.iter().map(|package| (*package, &[""][..]));

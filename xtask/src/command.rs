@@ -84,6 +84,14 @@ pub(crate) fn require_subcommand(name: &str) -> Result<(), String> {
     Err(format!("cargo-{name} is missing; install it with `cargo install --locked cargo-{name}`"))
 }
 
+/// Fails with the way to install a nightly toolchain if there is none.
+pub(crate) fn require_nightly() -> Result<(), String> {
+    if Cmd::new("cargo +nightly --version").works() {
+        return Ok(());
+    }
+    Err("no nightly toolchain; install it with `rustup toolchain install nightly`".to_owned())
+}
+
 /// The lines that a successful command prints; none when it cannot run.
 pub(crate) fn lines_of(command: Cmd) -> Vec<String> {
     match command.output() {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use crate::command::{Cmd, require_subcommand, root};
+use crate::command::{Cmd, require_nightly, require_subcommand, root};
 use crate::{Options, Outcome};
 
 /// How much of the fuzzer's report is shown after a finding.
@@ -13,9 +13,7 @@ const REPORT_LINES: usize = 80;
 
 pub(crate) fn run(options: &Options) -> Outcome {
     require_subcommand("fuzz")?;
-    if !Cmd::new("cargo +nightly --version").works() {
-        return Err("no nightly toolchain; install it with `rustup toolchain install nightly`".to_owned());
-    }
+    require_nightly()?;
     let targets = targets()?;
     Cmd::new("cargo +nightly fuzz build --fuzz-dir fuzz").run()?;
     let mut notes = Vec::new();

@@ -4,11 +4,14 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to the one who called is its work")]
 
+mod api;
 mod checks;
 mod command;
 mod conform;
+mod features;
 mod fuzz;
 mod layers;
+mod minimal_versions;
 mod no_std;
 mod platforms;
 mod tls_provider;
@@ -47,12 +50,23 @@ struct Step {
 const CI: &[Step] = &[
     Step { name: "fmt", about: "the format of every crate, the fuzz crate too", run: checks::fmt },
     Step {
+        name: "spelling",
+        about: "known misspellings in prose and names (codespell)",
+        run: checks::spelling,
+    },
+    Step {
         name: "layers",
         about: "imports follow the layers of ARCHITECTURE.md, name the defining module, form no cycle",
         run: layers::run,
     },
     Step { name: "clippy", about: "lints, package by package, warnings as errors", run: checks::clippy },
+    Step {
+        name: "features",
+        about: "lints of every combination of features of the published crates",
+        run: features::run,
+    },
     Step { name: "docs", about: "documentation without warnings", run: checks::docs },
+    Step { name: "api", about: "the public items of the published crates are those in api/", run: api::run },
     Step { name: "no-std", about: "wsgi-proto links no std, and the proof of it can fail", run: no_std::run },
     Step {
         name: "tls-provider",
@@ -65,6 +79,11 @@ const CI: &[Step] = &[
         name: "check-platforms",
         about: "cargo check on the other platforms and the oldest Rust, where installed",
         run: platforms::run,
+    },
+    Step {
+        name: "minimal-versions",
+        about: "cargo check with the lowest versions that Cargo.toml allows",
+        run: minimal_versions::run,
     },
     Step { name: "test", about: "cargo test --workspace", run: checks::test },
     Step {

@@ -19,7 +19,7 @@ use crate::command::root;
 use crate::{Options, Outcome, PUBLISHED};
 
 /// The source files of a crate: the path below `src`, with `/` on every system, and the text.
-type Files = BTreeMap<String, String>;
+pub(crate) type Files = BTreeMap<String, String>;
 
 pub(crate) fn run(_: &Options) -> Outcome {
     let document = fs::read_to_string(root().join(table::DOCUMENT))
@@ -27,8 +27,7 @@ pub(crate) fn run(_: &Options) -> Outcome {
     let (tables, mut problems) = table::parse(&document);
     let mut count = 0;
     for (package, _) in PUBLISHED {
-        let mut files = Files::new();
-        read_sources(&root().join(package).join("src"), "", &mut files)?;
+        let files = sources(package)?;
         count += files.len();
         match tables.iter().find(|table| table.package == *package) {
             Some(table) => problems.extend(check::check(&files, table)),
@@ -45,6 +44,13 @@ pub(crate) fn run(_: &Options) -> Outcome {
         1 => String::from("1 problem"),
         several => format!("{several} problems"),
     })
+}
+
+/// Reads the source files of a package.
+pub(crate) fn sources(package: &str) -> Result<Files, String> {
+    let mut files = Files::new();
+    read_sources(&root().join(package).join("src"), "", &mut files)?;
+    Ok(files)
 }
 
 /// Reads every Rust file of `folder`; `prefix` is its path below `src`, empty or with a `/` at the end.
