@@ -86,6 +86,9 @@ impl Exchange<'_> {
     /// [`finish`](Self::finish). `Date`, `Connection`, the framing, and a `Content-Length` that is known otherwise
     /// are added then.
     ///
+    /// `Connection: close` among the fields closes the connection after the response. An `Upgrade` is listed in
+    /// `Connection`.
+    ///
     /// # Errors
     ///
     /// [`StartError::AlreadyStarted`] at the second call (PEP 3333; see [`replace`](Self::replace)); the other

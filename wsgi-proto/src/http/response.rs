@@ -76,6 +76,7 @@ struct ResponseInfo {
     content_length: Option<u64>,
     date: bool,
     close: bool,
+    /// Whether `Upgrade` was sent, or listed in `Connection`.
     upgrade: bool,
 }
 
@@ -212,6 +213,9 @@ impl Reply {
         match (persist, info.upgrade) {
             (false, false) => head.extend_from_slice(b"Connection: close\r\n"),
             (false, true) => head.extend_from_slice(b"Connection: upgrade, close\r\n"),
+            (true, true) if given.announce_keep_alive => {
+                head.extend_from_slice(b"Connection: upgrade, keep-alive\r\n");
+            }
             (true, true) => head.extend_from_slice(b"Connection: upgrade\r\n"),
             (true, false) if given.announce_keep_alive => {
                 head.extend_from_slice(b"Connection: keep-alive\r\n")
@@ -315,6 +319,8 @@ impl ResponseHead {
         write_field(&mut self.text, capitalize, name, value)?;
         match name.len() {
             4 => self.info.date |= name.eq_ignore_ascii_case(b"date"),
+            // RFC 9110, 7.8: the sender of Upgrade lists it in Connection.
+            7 => self.info.upgrade |= name.eq_ignore_ascii_case(b"upgrade"),
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 // The connection is ours; what the application wants of it is taken into account.
                 for option in list(value) {
@@ -440,6 +446,30 @@ mod tests {
         ] {
             let (text, framing, persist) = sealed(status, headers, total, given).unwrap();
             assert_eq!((text.as_str(), framing, persist), wanted, "{status} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_is_listed_in_connection_once() {
+        let told = FramingContext { announce_keep_alive: true, ..GIVEN };
+        let last = FramingContext { persist: false, ..told };
+        for (headers, given, options) in [
+            (&[][..], GIVEN, ""),
+            (&[("Upgrade", "a")], GIVEN, "|Connection: upgrade"),
+            (&[("Upgrade", "a")], told, "|Connection: upgrade, keep-alive"),
+            (&[("Upgrade", "a")], last, "|Connection: upgrade, close"),
+            (&[("upGRADE", "a"), ("Connection", "close")], told, "|Connection: upgrade, close"),
+            (
+                &[("Connection", "keep-alive, UPGRADE"), ("Upgrade", "a")],
+                told,
+                "|Connection: upgrade, keep-alive",
+            ),
+            (&[("Upgrade", "a"), ("Upgrade", "b"), ("Connection", "upgrade")], GIVEN, "|Connection: upgrade"),
+            (&[("Upgraded", "a"), ("Upgrades", "a")], GIVEN, ""),
+        ] {
+            let (text, ..) = sealed("426 Upgrade Required", headers, Some(0), given).unwrap();
+            let (_, after) = text.split_once("|Content-Length: 0").unwrap();
+            assert_eq!(after, options, "{headers:?}");
         }
     }
 
