@@ -20,7 +20,7 @@ impl StartResponse {
     ///
     /// `Date`, `Connection`, `Transfer-Encoding` and, where the length is known, `Content-Length` are added.
     /// `Connection: close` among the headers closes the connection after the response. An `Upgrade` is listed in
-    /// `Connection`.
+    /// `Connection`. Of several `Date` or `Content-Type` headers the last one counts.
     ///
     /// # Errors
     ///

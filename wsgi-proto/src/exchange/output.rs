@@ -87,7 +87,7 @@ impl Exchange<'_> {
     /// are added then.
     ///
     /// `Connection: close` among the fields closes the connection after the response. An `Upgrade` is listed in
-    /// `Connection`.
+    /// `Connection`. Of several `Date` or `Content-Type` fields the last one counts.
     ///
     /// # Errors
     ///

@@ -38,6 +38,13 @@ pub(crate) fn token_length(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(bytes.len())
 }
 
+/// Whether the token `name` is `lower` in any case. `lower` has only lower-case letters and hyphens, and its length is
+/// constant, so this compiles to a few comparisons without a loop.
+pub(crate) fn is_name<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+    // The bit 0x20 is the case of a letter; a hyphen without it is a control character, which a token does not have.
+    name.len() == N && name.iter().zip(lower).fold(0, |unequal, (&a, &b)| unequal | ((a | 0x20) ^ b)) == 0
+}
+
 /// Appends the token `name` to `out`, `Like-This` if told (eventlet: 6.2). False, and nothing of use in `out`, when
 /// it is no token.
 pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: bool) -> bool {
@@ -142,6 +149,20 @@ mod tests {
             ("0x5", None),
         ] {
             assert_eq!(decimal(text.as_bytes()), number, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_known_in_any_case_and_no_other_token_is_taken_for_it() {
+        for name in ["content-type", "Content-Type", "CONTENT-TYPE"] {
+            assert!(is_name(name.as_bytes(), b"content-type"), "{name}");
+        }
+        for name in ["", "content-typ", "content-types", "content_type"] {
+            assert!(!is_name(name.as_bytes(), b"content-type"), "{name}");
+        }
+        for byte in (0..=255).filter(|&byte| is_token_byte(byte)) {
+            assert_eq!(is_name(&[byte], b"z"), byte.eq_ignore_ascii_case(&b'z'), "{byte:#x}");
+            assert_eq!(is_name(&[byte], b"-"), byte == b'-', "{byte:#x}");
         }
     }
 
