@@ -1,5 +1,7 @@
 //! Character classes and small readers of field values (RFC 9110, 5.6).
 
+use crate::http::word;
+
 /// Whether `byte` may stand in a token (RFC 9110, 5.6.2).
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
@@ -90,7 +92,11 @@ const fn spelled(case: Case) -> [u8; 256] {
 
 /// Whether `bytes` may be a field value: no control characters but HTAB (RFC 9110, 5.5).
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| VALUE[byte as usize])
+    let allowed = |bytes: &[u8]| bytes.iter().all(|&byte| VALUE[byte as usize]);
+    let (words, rest) = bytes.as_chunks::<{ word::SIZE }>();
+    // Most values are visible ASCII and spaces.
+    let visible = |word| word::below(word, b' ') | word::from_delete(word) == 0;
+    words.iter().all(|bytes| visible(u64::from_le_bytes(*bytes)) || allowed(bytes)) && allowed(rest)
 }
 
 const VALUE: [bool; 256] = {
@@ -176,7 +182,10 @@ mod tests {
     fn control_characters_are_no_field_value() {
         for byte in 0..=255_u8 {
             let allowed = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
-            assert_eq!(is_field_value(&[b'a', byte]), allowed, "{byte:#x}");
+            for (before, after) in (0..20).flat_map(|before| [(before, 0), (before, 1), (before, 20)]) {
+                let value = [&[b'a'].repeat(before)[..], &[byte], &[0xff].repeat(after)].concat();
+                assert_eq!(is_field_value(&value), allowed, "{}", value.escape_ascii());
+            }
         }
     }
 }
