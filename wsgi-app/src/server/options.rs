@@ -153,7 +153,8 @@ macro_rules! option_methods {
             self
         }
 
-        /// Whether names of response headers are written `Like-This`. Default: true.
+        /// Whether names of response headers are written `Like-This`, or as they are registered: `ETag`, `WWW-Authenticate`,
+        /// `Sec-WebSocket-Accept`. Default: true.
         #[must_use]
         pub fn capitalize_response_headers(mut self, on: bool) -> Self {
             self.options_mut().protocol().capitalize_response_headers = on;
