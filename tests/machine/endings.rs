@@ -36,6 +36,27 @@ fn the_next_head_after_a_last_exchange_was_asked_for_says_close() {
 }
 
 #[test]
+fn a_failure_says_close_where_any_other_response_would() {
+    for asked in [false, true] {
+        let mut machine = Machine::new(Config::default());
+        machine.open(GET);
+        if asked {
+            machine.connection.last_exchange(LastExchange::Age);
+        }
+        machine.exchange().fail("oh");
+        assert_eq!(machine.take_sent().contains("Connection: close\r\n"), asked);
+        assert_eq!(machine.record().status, 500);
+        if asked {
+            assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
+        } else {
+            machine.open(GET);
+            machine.answer("x");
+            assert!(machine.take_sent().ends_with("\r\n\r\nx"));
+        }
+    }
+}
+
+#[test]
 fn a_head_that_has_promised_to_go_on_is_followed_by_one_exchange() {
     let mut machine = Machine::new(Config::default());
     machine.open(GET);

@@ -481,6 +481,27 @@ fn blocks_are_joined_within_the_limit_of_the_outbox() {
 }
 
 #[test]
+fn a_failure_is_answered_even_if_the_outbox_is_full() {
+    let limits = Limits { outbox: 1, ..Limits::default() };
+    let mut machine = Machine::new(Config { limits, minimum_chunk_size: 100, ..Config::default() });
+    machine.open(GET);
+    let mut exchange = machine.exchange();
+    exchange.inform("103 Early Hints", NO_FIELDS).unwrap();
+    assert!(exchange.is_full());
+    exchange.announce_length(7);
+    exchange.set_trailers([("a", "b")]).unwrap();
+    exchange.fail("oh");
+    let record = machine.record();
+    assert_eq!((record.status, record.body_length, record.cut), (500, 2, false));
+    let sent = machine.take_sent();
+    let (interim, failure) = sent.split_once("\r\n\r\n").unwrap();
+    assert_eq!(interim, "HTTP/1.1 103 Early Hints");
+    assert!(failure.starts_with("HTTP/1.1 500 ") && failure.ends_with("\r\n\r\noh"), "{failure}");
+    assert!(failure.contains("\r\nContent-Length: 2\r\n"), "{failure}");
+    assert_eq!(record.response_length, failure.len() as u64);
+}
+
+#[test]
 fn every_call_after_the_end_of_a_response_says_that_it_is_over() {
     let end: [fn(&mut wsgi_proto::Exchange<'_>); 4] = [
         |exchange| exchange.finish().expect("it was started"),

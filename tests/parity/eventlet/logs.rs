@@ -84,7 +84,7 @@ pub(crate) fn test_ipv6() {
         Ok(Server::new(TcpListener::bind("[::1]:0").await?, showing(&["SERVER_NAME", "REMOTE_ADDR"])))
     });
     let address = site.address();
-    assert_eq!(site.connect().get("/").text(), "SERVER_NAME=Some(\"::1\")\nREMOTE_ADDR=Some(\"::1\")\n");
+    assert_eq!(site.connect().get("/").text(), "SERVER_NAME=Some(\"[::1]\")\nREMOTE_ADDR=Some(\"::1\")\n");
     site.journal().accesses(1);
     let start = format!("wsgi starting up on http://[::1]:{}", address.port());
     assert!(site.journal().texts(Kind::Info)[0].ends_with(&start));

@@ -101,12 +101,13 @@ pub(crate) const ROWS: [Row; 89] = [
     row!(running::test_aborted_post_io_error),
     row!(
         responses::test_exceptions_close_connection,
-        "an error is a value and has no traceback: the log has it with its causes, or the panic with its place"
+        "the connection stays, since the request has no body; and an error is a value and has no traceback: the log has \
+         it with its causes, or the panic with its place"
     ),
     row!(
         streaming::test_timeouts_in_app_call,
         "without `minimum_chunk_size` a block is sent as it comes (PEP 3333), and then the response is cut; with it, \
-         the answer is the clean 500"
+         the answer is the clean 500, and the connection stays"
     ),
     row!(streaming::test_timeouts_in_app_iter),
     row!(responses::test_unicode_with_only_ascii_characters_works),

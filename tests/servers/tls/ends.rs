@@ -52,7 +52,8 @@ fn an_answer_that_closes_ends_with_close_notify(runtime: Runtime) {
         ("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 200),
         ("GET / HTTP/1.0\r\n\r\n", 200),
         ("GET /large/1000000 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 200),
-        ("GET /error HTTP/1.1\r\nHost: h\r\n\r\n", 500),
+        ("GET /error HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 500),
+        ("POST /error HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n", 500),
         ("no request\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", 400),
     ] {

@@ -19,6 +19,8 @@ impl StartResponse {
     /// Starts the response: status `"200 OK"` and header fields. Nothing is sent before the first block of the body.
     ///
     /// `Date`, `Connection`, `Transfer-Encoding` and, where the length is known, `Content-Length` are added.
+    /// `Connection: close` among the headers closes the connection after the response. An `Upgrade` is listed in
+    /// `Connection`. Of several `Date` or `Content-Type` headers the last one counts.
     ///
     /// # Errors
     ///

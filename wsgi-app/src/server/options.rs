@@ -161,7 +161,8 @@ impl Options {
         self
     }
 
-    /// Whether names of response headers are written `Like-This`. Default: true.
+    /// Whether names of response headers are written `Like-This`, or as they are registered: `ETag`, `WWW-Authenticate`,
+    /// `Sec-WebSocket-Accept`. Default: true.
     #[must_use]
     pub fn capitalize_response_headers(mut self, on: bool) -> Self {
         self.config.capitalize_response_headers = on;

@@ -86,6 +86,9 @@ impl Exchange<'_> {
     /// [`finish`](Self::finish). `Date`, `Connection`, the framing, and a `Content-Length` that is known otherwise
     /// are added then.
     ///
+    /// `Connection: close` among the fields closes the connection after the response. An `Upgrade` is listed in
+    /// `Connection`. Of several `Date` or `Content-Type` fields the last one counts.
+    ///
     /// # Errors
     ///
     /// [`StartError::AlreadyStarted`] at the second call (PEP 3333; see [`replace`](Self::replace)); the other
@@ -353,15 +356,31 @@ impl Exchange<'_> {
         self.0.state.on_ours(OurEvent::Cut);
     }
 
-    /// Answers 500 for an application that failed, with `text` as its body (empty unless `debug`); if the head has
-    /// gone out already, the response is cut, so that the client sees that it is not whole.
+    /// Answers 500 for an application that failed, with `text` as its body (empty unless `debug`), instead of what was
+    /// started before. The connection closes, unless the request has no body or its body was read to the end; then it
+    /// goes on as after any other response. If the head has gone out already, the response is cut, so that the client
+    /// sees that it is not whole.
     pub fn fail(&mut self, text: &str) {
-        if self.0.state.ours() == OurHalf::Open && self.0.state.lost().is_none() {
-            let is_head = self.0.is_head_request();
-            self.0.answer(500, text, is_head);
-        } else {
+        if self.0.state.ours() != OurHalf::Open
+            || self.0.state.lost().is_some()
+            || self.answer_failure(text).is_err()
+        {
             self.abort();
         }
+    }
+
+    /// Sends the 500, even if the outbox is full.
+    fn answer_failure(&mut self, text: &str) -> Result<(), AnswerError> {
+        if self.0.state.peer() != PeerHalf::Done {
+            // Nobody knows why the application left the rest of the body.
+            self.0.state.do_not_persist();
+        }
+        let mut length = itoa::Buffer::new();
+        let fields = [("Content-Type", "text/plain"), ("Content-Length", length.format(text.len()))];
+        self.replace(response_lines::own_status(500), fields)?;
+        self.0.seal(true)?;
+        self.0.accept(text.as_bytes().into())?;
+        Ok(self.complete()?)
     }
 
     /// Answers with the status of `error`: for an application that gives up on a body that it could not read. If

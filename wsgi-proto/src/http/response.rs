@@ -1,14 +1,14 @@
 //! The head of a response: the rules of `start_response`, and the choice of framing (RFC 9112, 6; PEP 3333).
 
 use alloc::vec::Vec;
-use core::fmt;
+use core::{fmt, mem};
 
 use crate::config::Config;
 
 use crate::http::response_lines::{parse_status, status_line, write_field};
 
 use crate::error::StartError;
-use crate::http::token::{decimal, list, trim};
+use crate::http::token::{decimal, is_name, list, trim};
 use crate::version::Version;
 
 /// How the end of a response body is shown.
@@ -74,8 +74,10 @@ pub struct ResponseHead {
 #[derive(Clone, Copy, Debug, Default)]
 struct ResponseInfo {
     content_length: Option<u64>,
+    content_type: bool,
     date: bool,
     close: bool,
+    /// Whether `Upgrade` was sent, or listed in `Connection`.
     upgrade: bool,
 }
 
@@ -143,7 +145,7 @@ impl Reply {
 
     /// A head to be written, with the memory of this one if it is not in use.
     pub(crate) fn draft(&mut self, version: Version, capitalize: bool) -> Draft {
-        let memory = if self.is_started() { Vec::new() } else { core::mem::take(&mut self.head.text) };
+        let memory = if self.is_started() { Vec::new() } else { mem::take(&mut self.head.text) };
         Draft { text: memory, version, capitalize }
     }
 
@@ -161,7 +163,7 @@ impl Reply {
     pub(crate) fn swap_memory(&mut self, memory: &mut Vec<u8>) {
         self.forget();
         (self.joined, self.trailers) = (Vec::new(), Vec::new());
-        core::mem::swap(&mut self.head.text, memory);
+        mem::swap(&mut self.head.text, memory);
     }
 
     /// Whether a response with this status and method has no body (RFC 9112, 6.3).
@@ -212,6 +214,9 @@ impl Reply {
         match (persist, info.upgrade) {
             (false, false) => head.extend_from_slice(b"Connection: close\r\n"),
             (false, true) => head.extend_from_slice(b"Connection: upgrade, close\r\n"),
+            (true, true) if given.announce_keep_alive => {
+                head.extend_from_slice(b"Connection: upgrade, keep-alive\r\n");
+            }
             (true, true) => head.extend_from_slice(b"Connection: upgrade\r\n"),
             (true, false) if given.announce_keep_alive => {
                 head.extend_from_slice(b"Connection: keep-alive\r\n")
@@ -314,8 +319,16 @@ impl ResponseHead {
         let before = self.text.len();
         write_field(&mut self.text, capitalize, name, value)?;
         match name.len() {
-            4 => self.info.date |= name.eq_ignore_ascii_case(b"date"),
-            10 if name.eq_ignore_ascii_case(b"connection") => {
+            // RFC 9110, 5.3: no field that is not a list is sent twice. Of these two the last one counts.
+            4 if is_name(name, b"date") => {
+                let again = mem::replace(&mut self.info.date, true);
+                if again {
+                    self.remove_first(name, before);
+                }
+            }
+            // RFC 9110, 7.8: the sender of Upgrade lists it in Connection.
+            7 => self.info.upgrade |= is_name(name, b"upgrade"),
+            10 if is_name(name, b"connection") => {
                 // The connection is ours; what the application wants of it is taken into account.
                 for option in list(value) {
                     self.info.close |= option.eq_ignore_ascii_case(b"close");
@@ -323,8 +336,14 @@ impl ResponseHead {
                 }
                 self.text.truncate(before);
             }
-            10 if name.eq_ignore_ascii_case(b"keep-alive") => self.text.truncate(before),
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            10 if is_name(name, b"keep-alive") => self.text.truncate(before),
+            12 if is_name(name, b"content-type") => {
+                let again = mem::replace(&mut self.info.content_type, true);
+                if again {
+                    self.remove_first(name, before);
+                }
+            }
+            14 if is_name(name, b"content-length") => {
                 let length = decimal(value).ok_or(StartError::ContentLength)?;
                 if self.info.content_length.replace(length).is_some() {
                     return Err(StartError::ContentLength);
@@ -334,12 +353,28 @@ impl ResponseHead {
                     self.text.truncate(before);
                 }
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            17 if is_name(name, b"transfer-encoding") => {
                 return Err(StartError::TransferEncoding);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Removes the first line of the field `name`. It ends before `end`, where the line that replaces it begins.
+    ///
+    /// Few responses have such a field twice, so the line is searched for and its place is not kept.
+    #[cold]
+    fn remove_first(&mut self, name: &[u8], end: usize) {
+        let mut start = 0;
+        for line in self.text[..end].split_inclusive(|&byte| byte == b'\n') {
+            let next = start + line.len();
+            if line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name) {
+                self.text.drain(start..next);
+                return;
+            }
+            start = next;
+        }
     }
 }
 
@@ -440,6 +475,62 @@ mod tests {
         ] {
             let (text, framing, persist) = sealed(status, headers, total, given).unwrap();
             assert_eq!((text.as_str(), framing, persist), wanted, "{status} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_date_and_the_last_content_type_count() {
+        for (headers, lines) in [
+            (&[("Date", "1"), ("Date", "2")][..], "|Date: 2"),
+            (&[("Date", "1"), ("X", "y"), ("dATE", "2"), ("date", "3")], "|X: y|Date: 3"),
+            (
+                &[("Content-Type", "a"), ("X", "Content-Type: b"), ("content-type", "c")],
+                "|X: Content-Type: b|Content-Type: c",
+            ),
+            (
+                &[("Date", "1"), ("Content-Type", "a"), ("Date", "2"), ("Content-Type", "b"), ("Date", "3")],
+                "|Content-Type: b|Date: 3",
+            ),
+            (
+                &[("Dates", "1"), ("Data", "2"), ("Content-Typo", "3"), ("X-Date", "4")],
+                "|Dates: 1|Data: 2|Content-Typo: 3|X-Date: 4",
+            ),
+            (&[("Date", ""), ("Date", "")], "|Date: "),
+        ] {
+            let head = ResponseHead::new(&Config::default(), "200 Date: 0", headers.iter().copied()).unwrap();
+            let text = String::from_utf8(head.text).unwrap().replace("\r\n", "|");
+            assert_eq!(
+                text.trim_end_matches('|'),
+                alloc::format!("HTTP/1.1 200 Date: 0{lines}"),
+                "{headers:?}"
+            );
+        }
+        let config = Config { capitalize_response_headers: false, ..Config::default() };
+        let head = ResponseHead::new(&config, "200 OK", [("date", "1"), ("DATE", "2")]).unwrap();
+        assert_eq!(head.text, b"HTTP/1.1 200 OK\r\nDATE: 2\r\n");
+    }
+
+    #[test]
+    fn an_upgrade_is_listed_in_connection_once() {
+        let told = FramingContext { announce_keep_alive: true, ..GIVEN };
+        let last = FramingContext { persist: false, ..told };
+        for (headers, given, options) in [
+            (&[][..], GIVEN, ""),
+            (&[("Upgrade", "a")], GIVEN, "|Connection: upgrade"),
+            (&[("Upgrade", "a")], told, "|Connection: upgrade, keep-alive"),
+            (&[("Upgrade", "a")], last, "|Connection: upgrade, close"),
+            (&[("upGRADE", "a"), ("Connection", "close")], told, "|Connection: upgrade, close"),
+            (
+                &[("Connection", "keep-alive, UPGRADE"), ("Upgrade", "a")],
+                told,
+                "|Connection: upgrade, keep-alive",
+            ),
+            (&[("Upgrade", "a"), ("Upgrade", "b"), ("Connection", "upgrade")], GIVEN, "|Connection: upgrade"),
+            (&[("Upgraded", "a"), ("Upgrades", "a")], GIVEN, ""),
+        ] {
+            let (text, ..) = sealed("426 Upgrade Required", headers, Some(0), given).unwrap();
+            let (_, after) = text.split_once("|Content-Length: 0").unwrap();
+            assert_eq!(after, options, "{headers:?}");
         }
     }
 

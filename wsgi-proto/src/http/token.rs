@@ -1,5 +1,7 @@
 //! Character classes and small readers of field values (RFC 9110, 5.6).
 
+use crate::http::word;
+
 /// Whether `byte` may stand in a token (RFC 9110, 5.6.2).
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
@@ -38,8 +40,18 @@ pub(crate) fn token_length(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(bytes.len())
 }
 
-/// Appends the token `name` to `out`, `Like-This` if told (eventlet: 6.2). False, and nothing of use in `out`, when
-/// it is no token.
+/// Whether the token `name` is `known`, which has only letters and hyphens, in any case. With a `known` of constant length
+/// this compiles to a few comparisons without a loop.
+#[inline]
+pub(crate) fn is_name(name: &[u8], known: &[u8]) -> bool {
+    // The bit 0x20 is the case of a letter; a hyphen without it is a control character, which a token does not have.
+    const CASE: u8 = 0x20;
+    let different = |different, (a, b): (&u8, &u8)| different | (a ^ b);
+    name.len() == known.len() && name.iter().zip(known).fold(0, different) & !CASE == 0
+}
+
+/// Appends the token `name` to `out`; if told, `Like-This` (eventlet: 6.2) or as it is registered. False, and nothing of
+/// use in `out`, when it is no token.
 pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: bool) -> bool {
     let start = out.len();
     out.extend_from_slice(name);
@@ -50,7 +62,58 @@ pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: 
         valid &= *byte != 0;
         spelling = if *byte == b'-' { first } else { later };
     }
+    if capitalize && let Some(registered) = registered(&out[start..]) {
+        out[start..].copy_from_slice(registered.as_bytes());
+    }
     valid
+}
+
+/// Names that are registered with another spelling than `Like-This` and still in use (IANA, HTTP Field Name Registry; DNT:
+/// W3C); the most frequent one first.
+const REGISTERED: [&str; 15] = [
+    "ETag",
+    "Accept-CH",
+    "CDN-Cache-Control",
+    "DAV",
+    "DNT",
+    "DPoP-Nonce",
+    "MIME-Version",
+    "NEL",
+    "Sec-WebSocket-Accept",
+    "Sec-WebSocket-Extensions",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Version",
+    "TE",
+    "WWW-Authenticate",
+];
+
+/// How the field `name` is registered, if that is not `Like-This`.
+fn registered(name: &[u8]) -> Option<&'static str> {
+    let letters = FIRST_LETTERS.get(name.len())?;
+    if letters & first_letter(*name.first()?) == 0 { None } else { look_up(name) }
+}
+
+#[cold]
+fn look_up(name: &[u8]) -> Option<&'static str> {
+    REGISTERED.iter().copied().find(|registered| is_name(name, registered.as_bytes()))
+}
+
+/// The first letters of the names above that have a given length: almost no other name has both.
+const FIRST_LETTERS: [u32; 25] = {
+    let mut letters = [0; 25];
+    let mut at = 0;
+    while at < REGISTERED.len() {
+        let name = REGISTERED[at].as_bytes();
+        letters[name.len()] |= first_letter(name[0]);
+        at += 1;
+    }
+    letters
+};
+
+/// A bit for each letter, in either case.
+const fn first_letter(byte: u8) -> u32 {
+    1 << (byte & 31)
 }
 
 /// How a token byte is written; zero for what is none.
@@ -83,7 +146,11 @@ const fn spelled(case: Case) -> [u8; 256] {
 
 /// Whether `bytes` may be a field value: no control characters but HTAB (RFC 9110, 5.5).
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| VALUE[byte as usize])
+    let allowed = |bytes: &[u8]| bytes.iter().all(|&byte| VALUE[byte as usize]);
+    let (words, rest) = bytes.as_chunks::<{ word::SIZE }>();
+    // Most values are visible ASCII and spaces.
+    let visible = |word| word::below(word, b' ') | word::from_delete(word) == 0;
+    words.iter().all(|bytes| visible(u64::from_le_bytes(*bytes)) || allowed(bytes)) && allowed(rest)
 }
 
 const VALUE: [bool; 256] = {
@@ -126,6 +193,7 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::String;
     use alloc::vec::Vec;
 
     #[test]
@@ -146,6 +214,58 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_known_in_any_case_and_no_other_token_is_taken_for_it() {
+        for name in ["content-type", "Content-Type", "CONTENT-TYPE"] {
+            assert!(is_name(name.as_bytes(), b"content-type"), "{name}");
+        }
+        for name in ["", "content-typ", "content-types", "content_type"] {
+            assert!(!is_name(name.as_bytes(), b"content-type"), "{name}");
+        }
+        for byte in (0..=255).filter(|&byte| is_token_byte(byte)) {
+            assert_eq!(is_name(&[byte], b"z"), byte.eq_ignore_ascii_case(&b'z'), "{byte:#x}");
+            assert_eq!(is_name(&[byte], b"-"), byte == b'-', "{byte:#x}");
+        }
+    }
+
+    fn pushed(name: &str, capitalize: bool) -> String {
+        let mut out = Vec::new();
+        assert!(push_name(&mut out, name.as_bytes(), capitalize), "{name}");
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_registered_spelling_comes_before_capitalisation() {
+        for name in REGISTERED {
+            for given in [name, &name.to_ascii_lowercase(), &name.to_ascii_uppercase()] {
+                assert_eq!(pushed(given, true), name, "{given}");
+                assert_eq!(pushed(given, false), given);
+            }
+        }
+        for (given, name) in [
+            ("content-md5s", "Content-Md5s"),
+            ("etags", "Etags"),
+            ("X-ETag", "X-Etag"),
+            ("exit", "Exit"),
+            ("eta", "Eta"),
+            ("sec-websocket", "Sec-Websocket"),
+            ("sec-websocket-kez", "Sec-Websocket-Kez"),
+            ("www_authenticate", "Www_authenticate"),
+            ("t", "T"),
+        ] {
+            assert_eq!(pushed(given, true), name);
+        }
+    }
+
+    #[test]
+    fn a_registered_spelling_differs_from_capitalisation() {
+        for name in REGISTERED {
+            let lower = name.to_ascii_lowercase();
+            let parts = lower.split('-').map(|part| part[..1].to_ascii_uppercase() + &part[1..]);
+            assert_ne!(parts.collect::<Vec<_>>().join("-"), name);
+        }
+    }
+
+    #[test]
     fn empty_list_elements_are_left_out() {
         let elements: Vec<_> = list(b" a ,, b\t,").collect();
         assert_eq!(elements, [&b"a"[..], b"b"]);
@@ -155,7 +275,10 @@ mod tests {
     fn control_characters_are_no_field_value() {
         for byte in 0..=255_u8 {
             let allowed = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
-            assert_eq!(is_field_value(&[b'a', byte]), allowed, "{byte:#x}");
+            for (before, after) in (0..20).flat_map(|before| [(before, 0), (before, 1), (before, 20)]) {
+                let value = [&[b'a'].repeat(before)[..], &[byte], &[0xff].repeat(after)].concat();
+                assert_eq!(is_field_value(&value), allowed, "{}", value.escape_ascii());
+            }
         }
     }
 }

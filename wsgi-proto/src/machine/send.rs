@@ -194,8 +194,8 @@ impl Machine {
         self.answer(error.status(), &text, is_head);
     }
 
-    /// The one writer of answers that are the machine's own.
-    pub(crate) fn answer(&mut self, status: u16, text: &str, is_head: bool) {
+    /// Writes the answer to a request that is refused.
+    fn answer(&mut self, status: u16, text: &str, is_head: bool) {
         let mut head = Vec::with_capacity(192);
         response_lines::status_line(
             &mut head,

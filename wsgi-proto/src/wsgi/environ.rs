@@ -10,6 +10,7 @@
 mod tests;
 
 use alloc::borrow::{Cow, ToOwned};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -82,8 +83,8 @@ const FIXED: [&str; 20] = [
 /// | `CONTENT_TYPE` | the first such field |
 /// | `CONTENT_LENGTH` | as sent; absent without the field, since a configured one would lie |
 /// | `SERVER_PROTOCOL` | the version of the request; `HTTP/1.1` for a higher minor version |
-/// | `SERVER_NAME`, `SERVER_PORT` | where the connection was accepted |
-/// | `REMOTE_ADDR`, `REMOTE_PORT` | where it came from; `unix` and empty on a transport without addresses |
+/// | `SERVER_NAME`, `SERVER_PORT` | where the connection was accepted; an IPv6 address in brackets (RFC 3875, 4.1.14) |
+/// | `REMOTE_ADDR`, `REMOTE_PORT` | where it came from, without brackets; `unix` and empty on a transport without addresses |
 /// | `GATEWAY_INTERFACE` | `CGI/1.1` |
 /// | `HTTP_HOST` | the authority of an absolute target, else the field (RFC 9112, 3.2.2) |
 /// | `HTTP_*` | the field: upper case, `_` for `-`; repeated ones joined in order by `,`, `Cookie` by `; ` |
@@ -167,7 +168,7 @@ impl<'a> Variables<'a> {
             "CONTENT_LENGTH" => Source::Bytes(self.head.value("Content-Length")?),
             "SERVER_PROTOCOL" => Source::Text(self.head.version().as_str()),
             "SERVER_NAME" => match self.endpoints.local {
-                Address::Ip(address) => Source::Ip(address.ip()),
+                Address::Ip(address) => Source::Host(address.ip()),
                 Address::Local => self.configured(name).unwrap_or(Source::Text("unix")),
             },
             "SERVER_PORT" => match self.endpoints.local {
@@ -221,7 +222,9 @@ impl<'a> Variables<'a> {
             Source::Text(text) => Cow::Borrowed(text),
             Source::Bytes(bytes) => latin1(bytes),
             Source::Path(path) => decode_path(path),
-            Source::Ip(address) => {
+            // RFC 3875, 4.1.14: a host name, an IPv4 address, or an IPv6 address in brackets, as a URL needs it.
+            Source::Host(IpAddr::V6(address)) => Cow::Owned(format!("[{address}]")),
+            Source::Host(address) | Source::Ip(address) => {
                 let mut text = String::with_capacity("255.255.255.255".len());
                 // A string takes everything.
                 let _ = write_ip(address, &mut text);
@@ -279,6 +282,8 @@ enum Source<'a> {
     Bytes(&'a [u8]),
     /// Latin-1 with percent escapes.
     Path(&'a [u8]),
+    /// In brackets if it is an IPv6 address.
+    Host(IpAddr),
     Ip(IpAddr),
     Port(u16),
     /// This field and all later ones of the same name.

@@ -70,7 +70,7 @@ fn the_request_line_and_the_connection_make_variables() {
         ("CONTENT_TYPE", "text/a"),
         ("CONTENT_LENGTH", "007"),
         ("SERVER_PROTOCOL", "HTTP/1.0"),
-        ("SERVER_NAME", "::1"),
+        ("SERVER_NAME", "[::1]"),
         ("SERVER_PORT", "80"),
         ("REMOTE_ADDR", "192.0.2.7"),
         ("REMOTE_PORT", "1234"),
@@ -111,6 +111,22 @@ fn transports_without_addresses_are_called_unix() {
     request.has("SERVER_NAME", "a.example");
     request.has("SERVER_PORT", "80");
     request.has("REMOTE_ADDR", "unix");
+}
+
+#[test]
+fn only_an_ipv6_address_of_the_server_is_in_brackets() {
+    let mut request = Request::with_fields("");
+    for (address, host) in [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "[2001:db8::7]"),
+        ("::", "[::]"),
+        ("::ffff:192.0.2.7", "[::ffff:192.0.2.7]"),
+    ] {
+        let endpoint = Address::Ip(SocketAddr::new(address.parse().unwrap(), 80));
+        request.endpoints = Endpoints::new(endpoint, endpoint);
+        request.has("SERVER_NAME", host);
+        request.has("REMOTE_ADDR", address);
+    }
 }
 
 #[test]
@@ -184,7 +200,7 @@ fn the_configuration_overrides_assumptions_and_not_the_request() {
         ("QUERY_STRING", "c"),
         ("CONTENT_TYPE", "c"),
         ("SERVER_PROTOCOL", "HTTP/1.1"),
-        ("SERVER_NAME", "::1"),
+        ("SERVER_NAME", "[::1]"),
         ("SERVER_PORT", "80"),
         ("REMOTE_ADDR", "192.0.2.7"),
         ("REMOTE_PORT", "1234"),
