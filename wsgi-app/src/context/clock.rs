@@ -14,15 +14,17 @@ const ZONE_STEP: i64 = 15 * 60;
 /// How long the two clocks are taken to run in step: a wall clock that is set is noticed after that.
 const IN_STEP: u64 = 500_000_000;
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
 #[derive(Debug)]
 pub(crate) struct Clocks {
     /// The system's if there is none.
     source: Option<Arc<dyn Clock>>,
     origin: Instant,
-    /// When the wall clock was read last, on the monotonic one, and what it said then: nanoseconds since 1970 less
-    /// nanoseconds since the origin.
-    read_at: AtomicU64,
-    offset: AtomicI64,
+    /// What the wall clock says, in seconds since 1970, and until when on the monotonic one, in nanoseconds since the origin:
+    /// to the end of that second, or until it is read again.
+    unix: AtomicI64,
+    valid_until: AtomicU64,
     /// The quarter of an hour for which the zone's offset was looked up, and the offset in its low 20 bits.
     zone: AtomicI64,
 }
@@ -33,8 +35,8 @@ impl Clocks {
         let clocks = Self {
             source,
             origin,
-            read_at: AtomicU64::new(0),
-            offset: AtomicI64::new(0),
+            unix: AtomicI64::new(0),
+            valid_until: AtomicU64::new(0),
             zone: AtomicI64::new(i64::MIN),
         };
         clocks.read_wall_clock(0);
@@ -51,16 +53,16 @@ impl Clocks {
     }
 
     /// Both clocks, in UTC.
+    #[inline]
     pub(crate) fn now(&self) -> Now {
         // 584 years fit.
         let elapsed = self.monotonic().saturating_duration_since(self.origin);
-        let nanos = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
-        if nanos.wrapping_sub(self.read_at.load(Ordering::Relaxed)) > IN_STEP {
+        let nanos = elapsed.as_secs() * NANOS_PER_SECOND + u64::from(elapsed.subsec_nanos());
+        // The second is stored before its end, so that it is never older than that.
+        if nanos >= self.valid_until.load(Ordering::Acquire) {
             self.read_wall_clock(nanos);
         }
-        let unix =
-            self.offset.load(Ordering::Relaxed).saturating_add_unsigned(nanos).div_euclid(1_000_000_000);
-        Now::new(wsgi_proto::Instant::from_nanos(nanos), unix)
+        Now::new(wsgi_proto::Instant::from_nanos(nanos), self.unix.load(Ordering::Relaxed))
     }
 
     #[cold]
@@ -70,8 +72,10 @@ impl Clocks {
             Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
             Err(before) => -i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX),
         };
-        self.offset.store(since_1970.saturating_sub_unsigned(nanos), Ordering::Relaxed);
-        self.read_at.store(nanos, Ordering::Relaxed);
+        let second = NANOS_PER_SECOND as i64;
+        let left = NANOS_PER_SECOND - since_1970.rem_euclid(second) as u64;
+        self.unix.store(since_1970.div_euclid(second), Ordering::Relaxed);
+        self.valid_until.store(nanos.saturating_add(left.min(IN_STEP)), Ordering::Release);
     }
 
     /// Both clocks, in local time.

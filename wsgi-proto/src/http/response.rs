@@ -162,7 +162,9 @@ impl Reply {
     /// Exchanges the memory of the head for another one.
     pub(crate) fn swap_memory(&mut self, memory: &mut Vec<u8>) {
         self.forget();
-        (self.joined, self.trailers) = (Vec::new(), Vec::new());
+        if self.joined.capacity() | self.trailers.capacity() > 0 {
+            (self.joined, self.trailers) = (Vec::new(), Vec::new());
+        }
         mem::swap(&mut self.head.text, memory);
     }
 

@@ -13,6 +13,7 @@ const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// A wait, unless its deadline has passed already.
+    #[inline]
     pub(crate) fn wait(&mut self, read: bool) -> Option<Event> {
         let write = !self.outbox.is_empty();
         let deadline = self.deadline(read, write);

@@ -231,7 +231,9 @@ impl Outbox {
     pub(crate) fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
         if self.copied.is_empty() && self.large.is_empty() {
             core::mem::swap(&mut self.copied, buffer);
-            self.large = VecDeque::new();
+            if self.large.capacity() > 0 {
+                self.large = VecDeque::new();
+            }
         }
     }
 }
