@@ -67,8 +67,8 @@ const CI: &[Step] = &[
     Step { name: "docs", about: "documentation without warnings", run: checks::docs },
     Step { name: "api", about: "the public items of the published crates are those in api/", run: api::run },
     Step { name: "no-std", about: "wsgi-proto links no std, and the proof of it can fail", run: no_std::run },
-    Step { name: "package", about: "the published crates build from their packages", run: checks::package },
     Step { name: "deny", about: "banned crates, licences, sources (deny.toml)", run: checks::deny },
+    Step { name: "package", about: "the published crates build from their packages", run: checks::package },
     Step {
         name: "check-platforms",
         about: "cargo check on the other platforms and the oldest Rust, where installed",
@@ -222,6 +222,14 @@ mod tests {
         {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn contributing_lists_the_steps_in_their_order() {
+        let text = std::fs::read_to_string(command::root().join("CONTRIBUTING.md")).unwrap();
+        let (_, table) = text.split_once("| step | checks |\n| --- | --- |\n").unwrap();
+        let rows = table.lines().map_while(|row| row.strip_prefix("| `")?.split('`').next());
+        assert!(rows.eq(CI.iter().map(|step| step.name)), "{table}");
     }
 
     #[test]
