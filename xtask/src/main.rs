@@ -73,8 +73,8 @@ const CI: &[Step] = &[
         about: "no adapter enables a crypto provider; TLS works with the one that a program chooses",
         run: tls_provider::run,
     },
-    Step { name: "package", about: "the published crates build from their packages", run: checks::package },
     Step { name: "deny", about: "banned crates, licences, sources (deny.toml)", run: checks::deny },
+    Step { name: "package", about: "the published crates build from their packages", run: checks::package },
     Step {
         name: "check-platforms",
         about: "cargo check on the other platforms and the oldest Rust, where installed",
@@ -228,6 +228,14 @@ mod tests {
         {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn contributing_lists_the_steps_in_their_order() {
+        let text = std::fs::read_to_string(command::root().join("CONTRIBUTING.md")).unwrap();
+        let (_, table) = text.split_once("| step | checks |\n| --- | --- |\n").unwrap();
+        let rows = table.lines().map_while(|row| row.strip_prefix("| `")?.split('`').next());
+        assert!(rows.eq(CI.iter().map(|step| step.name)), "{table}");
     }
 
     #[test]
