@@ -1,4 +1,4 @@
-//! The same bytes in give the same bytes out, however they are cut and whoever moves when.
+//! The same bytes in give the same bytes out, however they are cut and in whatever order the sides act.
 //!
 //! `PROPTEST_CASES=100000 cargo test -p wsgi-tests --test machine split_invariance` plays more cases than the usual
 //! ones; a failure is reported with the smallest case found, and with the seed that gives it again

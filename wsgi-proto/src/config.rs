@@ -18,7 +18,7 @@ pub struct Config {
     pub max_http_version: Version,
     /// Blocks are joined until they have this many bytes, at most [`Limits::outbox`]; 0 sends each block as it comes.
     pub minimum_chunk_size: usize,
-    /// Whether names of response fields are written `Like-This`, also in interim responses and trailers. Some are registered
+    /// Whether names of response fields are written `Like-This`, including in interim responses and trailers. Some are registered
     /// with another spelling and get that one: `ETag`, `WWW-Authenticate`, `Sec-WebSocket-Accept`.
     pub capitalize_response_headers: bool,
     /// Bounds every single wait for the peer, reading or writing. `None`: no bound.
