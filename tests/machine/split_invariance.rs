@@ -63,7 +63,7 @@ fn every_two_cuts_give_what_the_whole_input_gives() {
         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\n12345678901234567890123456\r\n0\r\n\r\nGET",
     ] {
         let scenario = Scenario {
-            config: wsgi_proto::Config { limits: SMALL, ..wsgi_proto::Config::default() }.into(),
+            config: wsgi_proto::Config::default().limits(SMALL).into(),
             input: Text(input.into()),
             eof: true,
             scripts: vec![echo.clone(), deaf.clone()],
