@@ -52,3 +52,4 @@ pub use bytes::Bytes;
 pub use wsgi_proto as proto;
 pub use wsgi_proto::{Address, Endpoints, Head, Record, Scheme, SendError, StartError, Trailers, Version};
 pub use wsgi_proto::{DateError, format_date_time};
+pub use wsgi_proto::{Field, FieldBytes, NO_HEADERS};

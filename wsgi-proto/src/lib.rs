@@ -117,6 +117,7 @@ pub use error::{
 pub use event::{BodyEvent, Event, Flow, Io, Reason};
 pub use exchange::Exchange;
 pub use http::date::{DateError, format_date_time};
+pub use http::field::{Field, FieldBytes, NO_HEADERS};
 pub use http::head::{BodyLength, Head};
 pub use http::response::{Draft, ResponseHead};
 pub use http::trailers::Trailers;

@@ -124,7 +124,7 @@ pub(crate) fn test_error_in_chunked_closes_connection() {
 /// One block of five bytes, then an error.
 fn breaking_off(headers: &'static [(&'static str, &'static str)]) -> impl Application {
     move |_: Environ, start: StartResponse| async move {
-        start.start("200 OK", headers.iter().copied())?;
+        start.start("200 OK", headers)?;
         Ok(Body::iterator([Ok(Bytes::from("chunk")), Err("timed out in the application".into())]))
     }
 }

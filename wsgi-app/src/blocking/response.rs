@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use wsgi_proto::{SendError, StartError};
+use wsgi_proto::{Field, SendError, StartError};
 
 use crate::application::start_response::StartResponse as AsyncStartResponse;
 use crate::application::start_response::Write as AsyncWrite;
@@ -19,16 +19,19 @@ pub struct StartResponse(pub(super) AsyncStartResponse);
 impl StartResponse {
     /// Starts the response: status `"200 OK"` and header fields. Nothing is sent before the first block of the body.
     ///
+    /// Header fields are pairs of a name and a value, of any type that is [`FieldBytes`](crate::FieldBytes): text
+    /// or bytes, borrowed or owned. For a response without header fields, write [`NO_HEADERS`](crate::NO_HEADERS).
+    ///
     /// `Date`, `Connection`, `Transfer-Encoding` and, where the length is known, `Content-Length` are added.
     ///
     /// # Errors
     ///
     /// [`StartError::AlreadyStarted`] at the second call; the other variants when HTTP does not allow the head, and
     /// then nothing is started.
-    pub fn start<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn start(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<Write, StartError> {
         self.0.start(status, headers).map(Write)
     }
@@ -38,10 +41,10 @@ impl StartResponse {
     /// # Errors
     ///
     /// `error` itself when the head was sent already; a [`StartError`] when the new head is not allowed.
-    pub fn restart<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn restart(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
         error: impl Into<Error>,
     ) -> Result<Write, Error> {
         self.0.restart(status, headers, error).map(Write)
@@ -52,10 +55,10 @@ impl StartResponse {
     /// # Errors
     ///
     /// A [`StartError`] when it is no interim status, or a field is malformed.
-    pub fn inform<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn inform(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<(), StartError> {
         self.0.inform(status, headers)?;
         self.0.0.flush();
@@ -86,10 +89,7 @@ impl Write {
     /// # Errors
     ///
     /// [`SendError::Trailer`] when one is malformed or may not be a trailer.
-    pub fn set_trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-        &self,
-        trailers: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<(), SendError> {
+    pub fn set_trailers(&self, trailers: impl IntoIterator<Item = impl Field>) -> Result<(), SendError> {
         self.0.set_trailers(trailers)
     }
 

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::http::response_lines::{parse_status, status_line, write_field};
 
 use crate::error::StartError;
+use crate::http::field::Field;
 use crate::http::token::{decimal, list, trim};
 use crate::version::Version;
 
@@ -264,17 +265,17 @@ impl Draft {
     /// # Errors
     ///
     /// What HTTP does not allow in them.
-    pub fn write<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn write(
         self,
         status: &str,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<ResponseHead, StartError> {
         let Self { mut text, version, capitalize } = self;
         text.clear();
         let mut head = ResponseHead { text, status: 0, info: ResponseInfo::default(), version };
         head.status_line(version, status)?;
-        for (name, value) in headers {
-            head.field(capitalize, name.as_ref(), value.as_ref())?;
+        for field in headers {
+            head.field(capitalize, field.name(), field.value())?;
         }
         Ok(head)
     }
@@ -286,10 +287,10 @@ impl ResponseHead {
     /// # Errors
     ///
     /// What HTTP does not allow in them.
-    pub fn new<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn new(
         config: &Config,
         status: &str,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<Self, StartError> {
         let (version, capitalize) = (config.max_http_version, config.capitalize_response_headers);
         Draft { text: Vec::new(), version, capitalize }.write(status, headers)
@@ -365,7 +366,7 @@ mod tests {
         given: FramingContext<'_>,
     ) -> Result<(String, Framing, bool), StartError> {
         let mut reply = Reply { total, ..Reply::default() };
-        let head = reply.draft(Version::Http11, true).write(status, headers.iter().copied())?;
+        let head = reply.draft(Version::Http11, true).write(status, headers)?;
         reply.start(head, Version::Http11);
         let persist = reply.seal(given);
         let text = String::from_utf8(reply.head_bytes().to_vec()).unwrap();

@@ -4,20 +4,17 @@ use alloc::vec::Vec;
 
 use crate::error::SendError;
 use crate::error::StartError;
+use crate::http::field::Field;
 use crate::http::token::{is_field_value, push_name, trim};
 use crate::version::Version;
 
 /// Writes an interim response, which has a status line and fields only (RFC 9110, 15.2).
-pub(crate) fn interim<N, V>(
+pub(crate) fn interim(
     out: &mut Vec<u8>,
     capitalize: bool,
     status: &str,
-    headers: impl IntoIterator<Item = (N, V)>,
-) -> Result<u16, StartError>
-where
-    N: AsRef<[u8]>,
-    V: AsRef<[u8]>,
-{
+    headers: impl IntoIterator<Item = impl Field>,
+) -> Result<u16, StartError> {
     let code = parse_status(status)?;
     if !matches!(code, 100 | 102..=199) {
         return Err(StartError::NotInterim);
@@ -29,18 +26,14 @@ where
 }
 
 /// Appends field lines of an interim response. After an error `out` is as it was.
-pub(crate) fn interim_fields<N, V>(
+pub(crate) fn interim_fields(
     out: &mut Vec<u8>,
     capitalize: bool,
-    headers: impl IntoIterator<Item = (N, V)>,
-) -> Result<(), StartError>
-where
-    N: AsRef<[u8]>,
-    V: AsRef<[u8]>,
-{
+    headers: impl IntoIterator<Item = impl Field>,
+) -> Result<(), StartError> {
     let before = out.len();
-    for (name, value) in headers {
-        let (name, value) = (name.as_ref(), trim(value.as_ref()));
+    for field in headers {
+        let (name, value) = (field.name(), trim(field.value()));
         let written = match name.len() {
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => Err(StartError::TransferEncoding),
             14 if name.eq_ignore_ascii_case(b"content-length") => Err(StartError::ContentLength),
@@ -55,17 +48,13 @@ where
 }
 
 /// Appends the field lines of a trailer section.
-pub(crate) fn trailer_fields<N, V>(
+pub(crate) fn trailer_fields(
     out: &mut Vec<u8>,
     capitalize: bool,
-    trailers: impl IntoIterator<Item = (N, V)>,
-) -> Result<(), SendError>
-where
-    N: AsRef<[u8]>,
-    V: AsRef<[u8]>,
-{
-    for (name, value) in trailers {
-        let (name, value) = (name.as_ref(), trim(value.as_ref()));
+    trailers: impl IntoIterator<Item = impl Field>,
+) -> Result<(), SendError> {
+    for field in trailers {
+        let (name, value) = (field.name(), trim(field.value()));
         let forbidden = NO_TRAILERS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()));
         if forbidden || write_field(out, capitalize, name, value).is_err() {
             return Err(SendError::Trailer);
