@@ -60,21 +60,23 @@ fn a_response_is_started_once_unless_an_error_says_why() {
 #[test]
 fn a_head_that_http_does_not_allow_starts_nothing() {
     let site = Site::new(|_: Environ, start: StartResponse| async move {
-        for (status, name, value, error) in [
-            ("OK", "A", "b", StartError::Status),
-            ("200 OK\r\nInjected: 1", "A", "b", StartError::Status),
-            ("100 Continue", "A", "b", StartError::Status),
-            ("200 OK", "A b", "c", StartError::FieldName),
-            ("200 OK", "A", "b\r\nInjected: 1", StartError::FieldValue),
-            ("200 OK", "Content-Length", "-1", StartError::ContentLength),
-            ("200 OK", "Transfer-Encoding", "chunked", StartError::TransferEncoding),
+        for (status, name, value, message) in [
+            ("OK", "A", "b", "status \""),
+            ("200 OK\r\nInjected: 1", "A", "b", "status \""),
+            ("100 Continue", "A", "b", "status \""),
+            ("200 OK", "A b", "c", "header name \"A b\""),
+            ("200 OK", "A", "b\r\nInjected: 1", "header `A` has a value with a line feed: "),
+            ("200 OK", "Content-Length", "-1", "header `Content-Length` is malformed"),
+            ("200 OK", "Transfer-Encoding", "chunked", "header `Transfer-Encoding` is not allowed"),
         ] {
-            assert_eq!(start.start(status, [(name, value)]).expect_err("it is malformed"), error);
+            let error = start.start(status, [(name, value)]).expect_err("it is malformed");
+            assert!(error.to_string().starts_with(message), "{error}");
             let error_again = start.restart(status, [(name, value)], "why").expect_err("as before");
             assert_eq!(error_again.downcast_ref(), Some(&error));
         }
-        assert_eq!(start.inform("200 OK", PLAIN), Err(StartError::NotInterim));
-        assert_eq!(start.inform("103 Early Hints", [("Link", "\n")]), Err(StartError::FieldValue));
+        assert!(matches!(start.inform("200 OK", PLAIN), Err(StartError::NotInterim(_))));
+        let informed = start.inform("103 Early Hints", [("Link", "\n")]);
+        assert!(matches!(informed, Err(StartError::FieldValue(_))));
         let write = start.start("200 OK", PLAIN)?;
         assert_eq!(write.set_trailers([("Content-Length", "1")]), Err(SendError::Trailer));
         write.write("fine").await?;

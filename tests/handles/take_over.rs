@@ -166,7 +166,7 @@ fn the_request_body_has_to_be_read_before() {
 #[test]
 fn http_1_0_switches_to_nothing() {
     let site = Site::new(|_: Environ, start: StartResponse| async move {
-        assert_eq!(start.start(SWITCHING, SWITCHES).expect_err("not in HTTP/1.0"), StartError::Status);
+        assert_eq!(start.start(SWITCHING, SWITCHES).expect_err("not in HTTP/1.0"), StartError::CannotSwitch);
         start.start("200 OK", PLAIN)?;
         Ok("plain".into())
     });

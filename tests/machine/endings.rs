@@ -118,7 +118,8 @@ fn a_response_is_given_in_one_call() {
     let mut exchange = machine.exchange();
     assert_eq!(exchange.head().path(), b"/");
     assert_eq!(exchange.config().max_http_version, Version::Http11);
-    assert_eq!(exchange.answer("2000", NO_HEADERS, "x"), Err(AnswerError::Start(StartError::Status)));
+    let wrong = exchange.answer("2000", NO_HEADERS, "x");
+    assert!(matches!(wrong, Err(AnswerError::Start(StartError::Status(_)))), "{wrong:?}");
     exchange.answer("200 OK", [("a", "b")], "hello").unwrap();
     assert_eq!(exchange.answer("200 OK", NO_HEADERS, "x"), Err(AnswerError::Start(StartError::Over)));
     let sent = machine.take_sent();
@@ -156,10 +157,8 @@ fn a_head_that_is_kept_starts_any_number_of_responses_of_any_connection() {
             machine.record();
         }
     }
-    assert_eq!(
-        ResponseHead::new(&Config::default(), "100 Continue", NO_HEADERS).unwrap_err(),
-        StartError::Status
-    );
+    let interim = ResponseHead::new(&Config::default(), "100 Continue", NO_HEADERS);
+    assert!(matches!(interim, Err(StartError::Status(_))), "{interim:?}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn a_replacement_that_is_refused_leaves_nothing_started() {
     let mut machine = opened(GET);
     let mut exchange = machine.exchange();
     exchange.respond("200 OK", NO_HEADERS).unwrap();
-    assert_eq!(exchange.replace("500\r\n", NO_HEADERS), Err(StartError::Status));
+    assert!(matches!(exchange.replace("500\r\n", NO_HEADERS), Err(StartError::Status(_))));
     assert!(!exchange.is_started());
     assert_eq!(exchange.send("x"), Err(SendError::NotStarted));
     assert_eq!(exchange.finish(), Err(SendError::NotStarted));
@@ -58,29 +58,26 @@ fn a_replacement_that_is_refused_leaves_nothing_started() {
 
 #[test]
 fn a_head_that_http_does_not_allow_is_refused_and_nothing_is_sent() {
-    for (status, name, value, error) in [
-        ("100 Continue", "A", "b", StartError::Status),
-        ("103 Early Hints", "A", "b", StartError::Status),
-        ("199 X", "A", "b", StartError::Status),
-        ("600 X", "A", "b", StartError::Status),
-        ("", "A", "b", StartError::Status),
-        ("200OK", "A", "b", StartError::Status),
-        ("200 O\nK", "A", "b", StartError::Status),
-        ("\u{e9}00", "A", "b", StartError::Status),
-        ("200 OK", "", "b", StartError::FieldName),
-        ("200 OK", "A:", "b", StartError::FieldName),
-        ("200 OK", "A", "b\r\nc: d", StartError::FieldValue),
-        ("200 OK", "A", "b\0", StartError::FieldValue),
-        ("200 OK", "Transfer-Encoding", "chunked", StartError::TransferEncoding),
-        ("200 OK", "Content-Length", "-1", StartError::ContentLength),
-        ("200 OK", "Content-Length", "18446744073709551616", StartError::ContentLength),
+    for (status, name, value, message) in [
+        ("100 Continue", "A", "b", "status \""),
+        ("103 Early Hints", "A", "b", "status \""),
+        ("199 X", "A", "b", "status \""),
+        ("600 X", "A", "b", "status \""),
+        ("", "A", "b", "status \""),
+        ("200OK", "A", "b", "status \""),
+        ("200 O\nK", "A", "b", "status \""),
+        ("\u{e9}00", "A", "b", "status \""),
+        ("200 OK", "", "b", "header name \""),
+        ("200 OK", "A:", "b", "header name \""),
+        ("200 OK", "A", "b\r\nc: d", "header `A` has a value with "),
+        ("200 OK", "A", "b\0", "header `A` has a value with "),
+        ("200 OK", "Transfer-Encoding", "chunked", "header `Transfer-Encoding` is not allowed"),
+        ("200 OK", "Content-Length", "-1", "header `Content-Length` is malformed"),
+        ("200 OK", "Content-Length", "18446744073709551616", "header `Content-Length` is malformed"),
     ] {
         let mut machine = opened(GET);
-        assert_eq!(
-            machine.exchange().respond(status, [(name, value)]),
-            Err(error),
-            "{status:?} {name:?} {value:?}"
-        );
+        let error = machine.exchange().respond(status, [(name, value)]).unwrap_err().to_string();
+        assert!(error.starts_with(message), "{status:?} {name:?} {value:?}: {error}");
         assert_eq!(machine.take_sent(), "");
         machine.answer("still well");
         assert!(machine.take_sent().ends_with("\r\n\r\nstill well"));
@@ -92,12 +89,14 @@ fn a_status_that_is_not_interim_does_not_inform() {
     for status in ["101 Switching Protocols", "200 OK", "099 X", "x", "1000 X", "100 \r\n"] {
         let mut machine = opened(GET);
         let error = machine.exchange().inform(status, NO_HEADERS).unwrap_err();
-        assert!(matches!(error, StartError::NotInterim | StartError::Status), "{status:?} {error:?}");
+        assert!(matches!(error, StartError::NotInterim(_)), "{status:?} {error:?}");
         assert_eq!(machine.take_sent(), "");
     }
     let mut machine = opened(GET);
-    assert_eq!(machine.exchange().inform("103 E", [("A", "\n")]), Err(StartError::FieldValue));
-    assert_eq!(machine.exchange().continue_headers([("A", "b"), ("\n", "")]), Err(StartError::FieldName));
+    let informed = machine.exchange().inform("103 E", [("A", "\n")]);
+    assert!(matches!(informed, Err(StartError::FieldValue(_))), "{informed:?}");
+    let kept = machine.exchange().continue_headers([("A", "b"), ("\n", "")]);
+    assert!(matches!(kept, Err(StartError::FieldName(_))), "{kept:?}");
     assert_eq!(machine.take_sent(), "");
 }
 

@@ -50,6 +50,8 @@ pub use server::{BoundAddr, Server};
 
 pub use bytes::Bytes;
 pub use wsgi_proto as proto;
-pub use wsgi_proto::{Address, Endpoints, Head, Record, Scheme, SendError, StartError, Trailers, Version};
+pub use wsgi_proto::{
+    Address, Endpoints, Head, Record, Rejected, Scheme, SendError, StartError, Trailers, Version,
+};
 pub use wsgi_proto::{DateError, format_date_time};
 pub use wsgi_proto::{Field, FieldBytes, NO_HEADERS};

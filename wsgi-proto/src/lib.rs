@@ -112,7 +112,7 @@ pub use config::{Config, ConfigError, KeepAlive, Limits};
 pub use connection::Connection;
 pub use endpoints::{Address, Endpoints, Scheme};
 pub use error::{
-    AnswerError, BodyError, CloseReason, LastExchange, Lost, RequestError, SendError, StartError,
+    AnswerError, BodyError, CloseReason, LastExchange, Lost, Rejected, RequestError, SendError, StartError,
 };
 pub use event::{BodyEvent, Event, Flow, Io, Reason};
 pub use exchange::Exchange;

@@ -180,7 +180,7 @@ pub(crate) fn test_header_name_capitalization() {
             "/latin1" => {
                 let refused =
                     start.start("200 OK", [(&b"wiTH-\xdf-LATIN1"[..], "chars")]).expect_err("no token");
-                assert_eq!(refused, StartError::FieldName);
+                assert!(matches!(refused, StartError::FieldName(_)), "{refused}");
                 start.start("200 oK", [("wiTH-LATIN1", &b"\xdf-\xff"[..])])?
             }
             _ => start.start("200 oK", [("sOMe-WEirD", "cAsE"), ("x-FOO_bar", "1")])?,

@@ -18,6 +18,8 @@ pub struct StartResponse(pub(crate) Handle);
 impl StartResponse {
     /// Starts the response: status `"200 OK"` and header fields. Nothing is sent before the first block of the body.
     ///
+    /// The status is a code from 200 to 599, or 101, a space and a reason; `"200"` without a reason is allowed.
+    ///
     /// Header fields are pairs of a name and a value, of any type that is [`FieldBytes`](crate::FieldBytes): text
     /// or bytes, borrowed or owned. For a response without header fields, write [`NO_HEADERS`](crate::NO_HEADERS).
     ///

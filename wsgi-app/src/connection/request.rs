@@ -13,6 +13,7 @@ use crate::application::environ::Environ;
 use crate::application::start_response::{StartResponse, room, send};
 use crate::context::ServerContext;
 use crate::context::catch_panic;
+use crate::context::log::one_line;
 use crate::exchange::error::{Error, InputError, chain};
 use crate::exchange::handle::Handle;
 
@@ -171,7 +172,7 @@ fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, 
         },
     };
     if let Some(message) = &message {
-        server_context.error(&format!("{} \"{}\"", message.escape_debug(), request_line()));
+        server_context.error(&format!("{} \"{}\"", one_line(message), request_line()));
     }
     if let Some(error) = refusal {
         server_context.debug(|| format!("{error} \"{}\"", request_line()));
@@ -216,7 +217,7 @@ pub(crate) fn leave(server_context: &ServerContext, environ: Environ) -> Option<
 /// What middleware left in the environ may panic when it is dropped.
 fn drop_caught(server_context: &ServerContext, environ: Environ) {
     if let Err(panic) = catch_panic::catch(|| drop(environ)) {
-        server_context.error(&format!("a value in the environ {}", panic.escape_debug()));
+        server_context.error(&format!("a value in the environ {}", one_line(&panic)));
     }
 }
 
@@ -225,7 +226,7 @@ pub(crate) fn settle(server_context: &ServerContext, environ: Option<Environ>, r
     if let Some(environ) = environ {
         for hook in environ.take_hooks() {
             if let Err(panic) = catch_panic::catch(|| hook(&environ, record)) {
-                server_context.error(&format!("a post hook {}", panic.escape_debug()));
+                server_context.error(&format!("a post hook {}", one_line(&panic)));
             }
         }
         drop_caught(server_context, environ);

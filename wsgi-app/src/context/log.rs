@@ -48,6 +48,19 @@ impl<F: Fn(&LogEntry<'_>) + Send + Sync + 'static> Log for F {
     }
 }
 
+/// `text` with its control characters escaped, so that it stays on its line. Quotation marks and backslashes are left
+/// alone: messages have them around and in what they have escaped already.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\'' | '\\' => line.push(character),
+            _ => line.extend(character.escape_debug()),
+        }
+    }
+    line
+}
+
 /// Writes each entry as a line; debug entries only when told.
 pub(crate) struct Lines<W> {
     writer: Mutex<W>,

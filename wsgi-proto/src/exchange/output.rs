@@ -197,7 +197,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     ///
-    /// [`StartError::HeadSent`]; [`StartError::Status`] for a 101 that the client cannot take.
+    /// [`StartError::HeadSent`]; [`StartError::CannotSwitch`] for a 101 that the client cannot take.
     pub fn replace_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
         self.0.may_replace()?;
         let may_switch = self.0.speaks_http11();
@@ -208,7 +208,7 @@ impl Exchange<'_> {
         // RFC 9110, 15.2: no 1xx to HTTP/1.0, which cannot upgrade.
         if head.status() == 101 && !may_switch {
             machine.reply.forget();
-            return Err(StartError::Status);
+            return Err(StartError::CannotSwitch);
         }
         machine.reply.start(head, machine.config.max_http_version);
         Ok(())

@@ -7,7 +7,7 @@ use crate::config::Config;
 
 use crate::http::response_lines::{parse_status, status_line, write_field};
 
-use crate::error::StartError;
+use crate::error::{Rejected, StartError};
 use crate::http::field::Field;
 use crate::http::token::{decimal, list, trim};
 use crate::version::Version;
@@ -301,10 +301,11 @@ impl ResponseHead {
     }
 
     fn status_line(&mut self, version: Version, status: &str) -> Result<(), StartError> {
-        let code = parse_status(status)?;
-        if !matches!(code, 101 | 200..=599) {
-            return Err(StartError::Status);
-        }
+        let code = match parse_status(status) {
+            Some(code @ (101 | 200..=599)) => code,
+            Some(100..200) => return Err(StartError::Status(Rejected::not_final(status))),
+            _ => return Err(StartError::Status(Rejected::status(status))),
+        };
         self.status = code;
         status_line(&mut self.text, version, status);
         Ok(())
@@ -326,9 +327,11 @@ impl ResponseHead {
             }
             10 if name.eq_ignore_ascii_case(b"keep-alive") => self.text.truncate(before),
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                let length = decimal(value).ok_or(StartError::ContentLength)?;
+                let Some(length) = decimal(value) else {
+                    return Err(StartError::ContentLength(Rejected::content_length(value)));
+                };
                 if self.info.content_length.replace(length).is_some() {
-                    return Err(StartError::ContentLength);
+                    return Err(StartError::ContentLength(Rejected::content_length_again(value)));
                 }
                 // RFC 9110, 8.6: not in a 204 or an interim response; that of a 205 is known.
                 if matches!(self.status, 101 | 204 | 205) {
@@ -348,7 +351,8 @@ impl ResponseHead {
 mod tests {
     use super::*;
     use crate::http::response_lines::interim;
-    use alloc::string::String;
+    use alloc::format;
+    use alloc::string::{String, ToString};
 
     const GIVEN: FramingContext<'_> = FramingContext {
         is_head_request: false,
@@ -447,23 +451,34 @@ mod tests {
     #[test]
     fn what_http_does_not_allow_is_not_started() {
         let ok = "200 OK";
-        for (status, headers, error) in [
-            ("20 OK", &[][..], StartError::Status),
-            ("2000 OK", &[], StartError::Status),
-            ("abc", &[], StartError::Status),
-            ("100 Continue", &[], StartError::Status),
-            ("600 X", &[], StartError::Status),
-            ("200 O\r\nX: 1", &[], StartError::Status),
-            (ok, &[("A b", "")], StartError::FieldName),
-            (ok, &[("", "")], StartError::FieldName),
-            (ok, &[("A\r\nB", "")], StartError::FieldName),
-            (ok, &[("A", "b\r\nC: d")], StartError::FieldValue),
-            (ok, &[("A", "\0")], StartError::FieldValue),
-            (ok, &[("Content-Length", "5, 5")], StartError::ContentLength),
-            (ok, &[("Content-Length", "5"), ("content-length", "5")], StartError::ContentLength),
-            (ok, &[("Transfer-Encoding", "chunked")], StartError::TransferEncoding),
+        let long = "a".repeat(64);
+        let (longer, shown) = (long.clone() + "b", format!("header name \"{long}\"... is malformed"));
+        for (status, headers, message) in [
+            ("20 OK", &[][..], r#"status "20 OK" is malformed"#),
+            ("2000 OK", &[], r#"status "2000 OK" is malformed"#),
+            ("abc", &[], r#"status "abc" is malformed"#),
+            ("", &[], r#"status "" is malformed"#),
+            ("100 Continue", &[], r#"status "100 Continue" is interim ("#),
+            ("600 X", &[], r#"status "600 X" is malformed"#),
+            ("200 O\r\nX: 1", &[], r#"status "200 O\r\nX: 1" is malformed"#),
+            (ok, &[("A b", "")], r#"header name "A b" is malformed"#),
+            (ok, &[("", "")], r#"header name "" is malformed"#),
+            (ok, &[("A\r\nB", "")], r#"header name "A\r\nB" is malformed"#),
+            (ok, &[(&(longer.clone() + ":"), "")], &shown),
+            (ok, &[("A", "b\r\nC: d")], r#"header `A` has a value with a line feed: "b\r\nC: d" ("#),
+            (ok, &[("A", "b\rc")], r#"header `A` has a value with a carriage return: "b\rc" ("#),
+            (ok, &[("A", "\0")], r#"header `A` has a value with a null byte: "\x00" ("#),
+            (ok, &[("A", "\x1b[0m")], r#"header `A` has a value with a control character: "\x1b[0m" ("#),
+            (ok, &[("Content-Length", "5, 5")], r#"header `Content-Length` is malformed: "5, 5" ("#),
+            (
+                ok,
+                &[("Content-Length", "5"), ("content-length", "6")],
+                r#"header `Content-Length` is repeated: "6" ("#,
+            ),
+            (ok, &[("Transfer-Encoding", "chunked")], "header `Transfer-Encoding` is not allowed ("),
         ] {
-            assert_eq!(sealed(status, headers, None, GIVEN).unwrap_err(), error, "{status:?} {headers:?}");
+            let error = sealed(status, headers, None, GIVEN).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{status:?} {headers:?}: {error}");
         }
     }
 
@@ -479,12 +494,13 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(interim(&mut out, true, "103 Early Hints", [("link", "</a>")]), Ok(103));
         assert_eq!(out, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
-        for (status, name, error) in [
-            ("101 S", "a", StartError::NotInterim),
-            ("200 OK", "a", StartError::NotInterim),
-            ("103 E", "content-length", StartError::ContentLength),
+        for (status, name, message) in [
+            ("101 S", "a", r#"status "101 S" is not interim ("#),
+            ("200 OK", "a", r#"status "200 OK" is not interim ("#),
+            ("103 E", "content-length", "header `Content-Length` is not allowed in an interim response"),
         ] {
-            assert_eq!(interim(&mut Vec::new(), true, status, [(name, "1")]), Err(error));
+            let error = interim(&mut Vec::new(), true, status, [(name, "1")]).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::error::SendError;
-use crate::error::StartError;
+use crate::error::{Rejected, SendError, StartError};
 use crate::http::field::Field;
 use crate::http::token::{is_field_value, push_name, trim};
 use crate::version::Version;
@@ -15,10 +14,9 @@ pub(crate) fn interim(
     status: &str,
     headers: impl IntoIterator<Item = impl Field>,
 ) -> Result<u16, StartError> {
-    let code = parse_status(status)?;
-    if !matches!(code, 100 | 102..=199) {
-        return Err(StartError::NotInterim);
-    }
+    let Some(code @ (100 | 102..=199)) = parse_status(status) else {
+        return Err(StartError::NotInterim(Rejected::interim_status(status)));
+    };
     status_line(out, Version::Http11, status);
     interim_fields(out, capitalize, headers)?;
     out.extend_from_slice(b"\r\n");
@@ -36,7 +34,9 @@ pub(crate) fn interim_fields(
         let (name, value) = (field.name(), trim(field.value()));
         let written = match name.len() {
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => Err(StartError::TransferEncoding),
-            14 if name.eq_ignore_ascii_case(b"content-length") => Err(StartError::ContentLength),
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                Err(StartError::ContentLength(Rejected::interim_content_length()))
+            }
             _ => write_field(out, capitalize, name, value),
         };
         if written.is_err() {
@@ -97,19 +97,19 @@ const NO_TRAILERS: [&str; 29] = [
 ];
 
 /// The code of `"200 OK"`; the reason may be missing.
-pub(crate) fn parse_status(status: &str) -> Result<u16, StartError> {
+pub(crate) fn parse_status(status: &str) -> Option<u16> {
     let (&[hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'], reason) =
-        status.as_bytes().split_first_chunk::<3>().ok_or(StartError::Status)?
+        status.as_bytes().split_first_chunk::<3>()?
     else {
-        return Err(StartError::Status);
+        return None;
     };
-    let ([] | [b' ', ..]) = reason else { return Err(StartError::Status) };
+    let ([] | [b' ', ..]) = reason else { return None };
     // RFC 9112, 4: the reason phrase has the characters of a field value.
     if !is_field_value(reason) {
-        return Err(StartError::Status);
+        return None;
     }
     let digit = |byte: u8| u16::from(byte - b'0');
-    Ok(digit(hundreds) * 100 + digit(tens) * 10 + digit(ones))
+    Some(digit(hundreds) * 100 + digit(tens) * 10 + digit(ones))
 }
 
 /// Appends a status line; `status` is code, space and reason.
@@ -133,10 +133,10 @@ pub(crate) fn write_field(
 ) -> Result<(), StartError> {
     out.reserve(name.len() + value.len() + 4);
     if !push_name(out, name, capitalize) {
-        return Err(StartError::FieldName);
+        return Err(StartError::FieldName(Rejected::name(name)));
     }
     if !is_field_value(value) {
-        return Err(StartError::FieldValue);
+        return Err(StartError::FieldValue(Rejected::value(name, value)));
     }
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
