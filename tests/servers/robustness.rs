@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Kind, Site, eventually};
-use wsgi_tokio::{Body, Bytes, Environ, LogEntry, Options, Result, Server, StartResponse};
+use wsgi_tokio::{Body, Bytes, Environ, Options, Result, Server, StartResponse};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -121,7 +121,7 @@ fn a_log_that_panics_takes_nothing_along() {
             start.start("200 OK", PLAIN)?;
             Ok("fine".into())
         };
-        let server = Server::new(listener, application).log(|_: &LogEntry<'_>| panic!("no log today"));
+        let server = Server::new(listener, application).log(|_| panic!("no log today"));
         tokio::spawn(server.serve());
         address
     });

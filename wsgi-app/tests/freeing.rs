@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use wsgi_app::{
-    Address, Body, Endpoints, Environ, LogEntry, Options, Result, Server, ServerHandle, StartResponse,
-    Transport, serve_connection,
+    Address, Body, Endpoints, Environ, Options, Result, Server, ServerHandle, StartResponse, Transport,
+    serve_connection,
 };
 
 /// What is freed with whoever holds it.
@@ -86,7 +86,7 @@ impl Freeing {
                 Ok("Hello".into()) as Result<Body>
             }
         };
-        let options = Options::default().log(move |_: &LogEntry<'_>| {
+        let options = Options::default().log(move |_| {
             let _ = &log;
         });
         let handle = ServerHandle::new();

@@ -8,6 +8,17 @@ use wsgi_proto::Record;
 use crate::sync::{Mutex, lock};
 
 /// One entry of the log. Client-supplied text in it is escaped: one entry is one line.
+///
+/// ```
+/// # use wsgi_app::{LogEntry, Options};
+/// let options = Options::default().log(|entry| eprintln!("{}", entry.text()));
+/// let accesses = Options::default().log(|entry| {
+///     if let LogEntry::Access { record, .. } = entry {
+///         println!("{} {:?}", record.status, record.elapsed);
+///     }
+/// });
+/// # let _ = (options, accesses);
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum LogEntry<'a> {
@@ -36,7 +47,8 @@ impl LogEntry<'_> {
     }
 }
 
-/// Something that takes log entries: any `Fn(&LogEntry<'_>)`.
+/// Something that takes log entries, given to a server with [`Options::logger`](crate::Options::logger). For a function
+/// or a closure there is [`Options::log`](crate::Options::log).
 pub trait Log: Send + Sync + 'static {
     /// Takes one entry. Called from the connections' own tasks: it should be quick.
     fn log(&self, entry: &LogEntry<'_>);

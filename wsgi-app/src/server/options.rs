@@ -57,11 +57,18 @@ macro_rules! option_methods {
             self
         }
 
-        /// Gives each log entry, with the record of an access, to `log`: any `Fn(&LogEntry<'_>)`. Debug entries
-        /// included. Default: lines on standard error.
+        /// Gives each log entry, with the record of an access, to `log`. Debug entries included. Default: lines on
+        /// standard error.
         #[must_use]
-        pub fn log(mut self, log: impl $crate::Log) -> Self {
+        pub fn log(mut self, log: impl Fn(&$crate::LogEntry<'_>) + Send + Sync + 'static) -> Self {
             self.options_mut().set_log(log);
+            self
+        }
+
+        /// As [`log`](Self::log), for a type that implements `Log`.
+        #[must_use]
+        pub fn logger(mut self, logger: impl $crate::Log) -> Self {
+            self.options_mut().set_log(logger);
             self
         }
 
