@@ -32,12 +32,11 @@ mod server;
 mod sync;
 
 pub use application::body::Body;
-pub use application::boxed::BoxApplication;
 pub use application::environ::{Environ, Errors};
 pub use application::input::{Input, Lines};
 pub use application::start_response::{StartResponse, Write};
 pub use application::upgrade::Stream;
-pub use application::{Application, ResponseFuture, application_fn};
+pub use application::{Application, BoxApplication, ResponseFuture, application_fn};
 pub use connection::handshake::serve_after_handshake;
 pub use connection::serve_connection;
 pub use context::log::{Log, LogEntry};
