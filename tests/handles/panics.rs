@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use wsgi_tests::caller::{Answer, Caller};
 use wsgi_tests::live::{Kind, Site, eventually};
-use wsgi_tokio::{Body, Bytes, Environ, Error, Options, Record, Result, StartResponse};
+use wsgi_tokio::{Body, Bytes, Environ, Error, Options, Record, Result, StartResponse, application_fn};
 
 /// What the client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +215,7 @@ fn a_failure_is_logged_once_in_one_line_with_message_place_and_request() {
             if panics { "the application panicked at" } else { "the application failed: cannot: it went" };
         assert!(errors[0].starts_with(message), "{}", errors[0]);
         assert_eq!(errors[0].contains("panics.rs:"), panics, "{}", errors[0]);
-        assert!(errors[0].contains(r#"it went \"wrong\"\nquite"#), "{}", errors[0]);
+        assert!(errors[0].contains(r#"it went "wrong"\nquite"#), "{}", errors[0]);
         assert!(errors[0].ends_with(&format!("\"GET {path} HTTP/1.1\"")), "{}", errors[0]);
         assert!(!errors[0].contains('\n'), "{}", errors[0]);
     }
@@ -265,9 +265,7 @@ fn hooks_that_panic_are_logged_and_stop_nothing_else() {
     assert_eq!(seen.lock().expect("no panic").len(), 2, "the hook before those that panic");
     let errors = site.journal().texts(Kind::Error);
     assert_eq!(errors.len(), 3, "{errors:?}");
-    for (error, words) in
-        errors.iter().zip(["first", r#"third, Some(\"ran\")"#, r#"it went \"wrong\"\nquite"#])
-    {
+    for (error, words) in errors.iter().zip(["first", r#"third, Some("ran")"#, r#"it went "wrong"\nquite"#]) {
         assert!(error.contains("panicked at ") && error.contains(words), "{error}");
     }
     assert!(errors[2].starts_with("a value in the environ "), "{}", errors[2]);
@@ -275,7 +273,7 @@ fn hooks_that_panic_are_logged_and_stop_nothing_else() {
 
 #[test]
 fn an_application_that_starts_no_response_is_at_fault() {
-    let site = Site::new(|_: Environ, _: StartResponse| async { Ok("a body without a head".into()) });
+    let site = Site::new(application_fn(|_, _| async { Ok("a body without a head".into()) }));
     let answer = ask(&mut site.connect(), "/");
     assert_eq!((answer.status, answer.body.len()), (500, 0));
     site.journal().error("the response was not started, call start_response first");
@@ -283,11 +281,11 @@ fn an_application_that_starts_no_response_is_at_fault() {
 
 #[test]
 fn more_or_less_than_the_content_length_is_logged_and_never_sent() {
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         start.start("200 OK", [("Content-Length", "5")])?;
         let blocks: &[&str] = if environ.path() == "/long" { &["123", "45", "67"] } else { &["123"] };
         Ok(Body::iterator(blocks.iter().map(|block| Ok(Bytes::from(*block)))))
-    });
+    }));
     let long = ask(&mut site.connect(), "/long");
     assert_eq!((long.status, long.text().as_str(), long.whole), (200, "12345", true));
     site.journal().error("longer than its Content-Length of 5");

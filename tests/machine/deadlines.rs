@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use wsgi_proto::{
-    BodyError, BodyEvent, CloseReason, Config, Event, Io, KeepAlive, Lost, Reason, RequestError, SendError,
+    BodyError, BodyEvent, CloseReason, Config, Event, Io, KeepAlive, Lost, NO_HEADERS, Reason, RequestError,
+    SendError,
 };
 use wsgi_tests::machine::Machine;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
-const NO_FIELDS: [(&str, &str); 0] = [];
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -49,7 +49,7 @@ fn without_timeouts_nothing_has_a_deadline() {
     machine.open("Content-Length: 5\r\n\r\n");
     let now = machine.now();
     assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Io(Io { deadline: None, .. }))));
-    machine.exchange().respond("200 OK", NO_FIELDS).unwrap();
+    machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
     let _ = machine.exchange().send("x").unwrap();
     assert_eq!(machine.io(), Io { read: true, write: true, ..Io::default() });
     machine.advance(seconds(1_000_000_000));
@@ -219,7 +219,7 @@ fn a_body_that_nobody_waits_for_is_not_late() {
 fn a_peer_that_takes_nothing_is_lost() {
     let mut machine = Machine::new(with_socket_timeout());
     machine.open(GET);
-    machine.exchange().respond("200 OK", NO_FIELDS).unwrap();
+    machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
     let _ = machine.exchange().send("hello").unwrap();
     for _ in 0..3 {
         machine.io();
@@ -239,7 +239,7 @@ fn a_peer_that_takes_nothing_is_lost() {
 fn the_wait_of_a_writer_has_the_same_deadline() {
     let mut machine = Machine::new(with_socket_timeout());
     machine.open(GET);
-    machine.exchange().respond("200 OK", NO_FIELDS).unwrap();
+    machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
     let _ = machine.exchange().send("hello").unwrap();
     let now = machine.now();
     let at = now.instant.after(seconds(10));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wsgi_proto::{BodyEvent, Config, Connection, Event, Io, Limits, Lost};
+use wsgi_proto::{BodyEvent, Config, Connection, Event, Io, Limits, Lost, NO_HEADERS};
 use wsgi_tests::machine::Machine;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -40,7 +40,7 @@ fn a_machine_that_was_lent_nothing_has_a_buffer_while_it_is_busy_and_none_while_
         assert_eq!(connection.poll(now), Event::Request);
         assert!(connection.take_request().is_some() && connection.has_buffers());
         let mut exchange = connection.exchange().expect("it is open");
-        exchange.respond::<&str, &str>("204 No Content", []).expect("a valid head");
+        exchange.respond("204 No Content", NO_HEADERS).expect("a valid head");
         exchange.finish().expect("it was started");
         connection.transmitted(usize::MAX);
         assert!(connection.take_record().is_some());

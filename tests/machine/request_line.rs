@@ -1,6 +1,6 @@
 //! Request lines: each byte at each place, when a bad one is answered, and what the log shows of it.
 
-use wsgi_proto::{Config, Event, Io, Limits, LogFormat, RequestError, Variables, Version};
+use wsgi_proto::{Config, Event, Io, Limits, LogFormat, NO_HEADERS, RequestError, Variables, Version};
 use wsgi_tests::machine::Machine;
 use wsgi_tests::machine::play::play;
 use wsgi_tests::machine::scenario::{Call, Outcome, Pieces, Scenario, Text, Whole};
@@ -154,7 +154,7 @@ fn a_higher_minor_version_is_http_11_to_the_application_and_to_the_client() {
         let mut exchange = machine.exchange();
         let _ = exchange.body(now);
         exchange.consume(5);
-        exchange.respond::<&str, &str>("200 OK", []).expect("nothing was started");
+        exchange.respond("200 OK", NO_HEADERS).expect("nothing was started");
         let _ = exchange.send("hello").expect("the response was started");
         exchange.finish().expect("it has begun");
         let sent = machine.take_sent();

@@ -1,13 +1,13 @@
 //! A stop, an end of input and a loss in every state of the machine.
 
 use wsgi_proto::{
-    BodyError, BodyEvent, CloseReason, Config, Event, Io, KeepAlive, Lost, RequestError, SendError,
+    BodyError, BodyEvent, CloseReason, Config, Event, Io, KeepAlive, Lost, NO_HEADERS, RequestError,
+    SendError,
 };
 use wsgi_tests::machine::Machine;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
-const NO_FIELDS: [(&str, &str); 0] = [];
 
 /// Every state that a connection can be in, and how it is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl State {
             }
             Self::Sending => {
                 machine.open(GET);
-                machine.exchange().respond("200 OK", NO_FIELDS).expect("nothing was started");
+                machine.exchange().respond("200 OK", NO_HEADERS).expect("nothing was started");
                 let _ = machine.exchange().send("a").expect("it was started");
                 machine.flush();
             }
@@ -156,7 +156,7 @@ fn play_on(machine: &mut Machine) -> (Event, String) {
             Event::Io(Io { read: true, .. }) => machine.connection.recv_eof(),
             Event::Io(_) => {
                 let Some(mut exchange) = machine.connection.exchange() else { panic!("nothing to wait for") };
-                let _ = exchange.respond("200 OK", NO_FIELDS);
+                let _ = exchange.respond("200 OK", NO_HEADERS);
                 let _ = exchange.send("b");
                 let _ = exchange.finish();
             }
@@ -346,7 +346,7 @@ fn a_loss_tells_what_was_sent_also_of_a_pipelined_answer() {
     let first = machine.record().response_length;
     assert_eq!(machine.poll(), Event::Request);
     machine.connection.take_request().unwrap();
-    machine.exchange().respond("200 OK", NO_FIELDS).unwrap();
+    machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
     let _ = machine.exchange().send("second").unwrap();
     machine.transmit(3);
     machine.connection.lost(Lost::Reset);

@@ -13,7 +13,7 @@ use wsgi_tests::echo::listen::Bound;
 use wsgi_tests::live::{Journal, Kind, PATIENCE};
 use wsgi_tests::runtimes::{Runtime, on_each};
 use wsgi_tests::secure::{Stream, trust};
-use wsgi_tokio::{Body, Bytes, Environ, Options, Result, ServerHandle, StartResponse};
+use wsgi_tokio::{Body, Bytes, Options, Result, ServerHandle, application_fn};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 const OLD: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
@@ -29,10 +29,10 @@ fn broken_off() -> Body {
 
 /// A server whose responses break off.
 fn breaking(runtime: Runtime, bound: Option<Bound>, encrypted: bool) -> Running {
-    let application = |_: Environ, start: StartResponse| async move {
+    let application = application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok(broken_off())
-    };
+    });
     let blocking = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
         start.start("200 OK", PLAIN)?;
         Ok(broken_off())
@@ -81,10 +81,10 @@ fn a_response_that_ends_with_the_connection_ends_with_a_reset_when_it_is_broken_
 #[test]
 fn what_was_answered_before_still_arrives() {
     on_each("an answer before one that is broken off", |runtime| {
-        let application = |environ: Environ, start: StartResponse| async move {
+        let application = application_fn(|environ, start| async move {
             start.start("200 OK", PLAIN)?;
             Ok(if environ.path() == "/whole" { "whole".into() } else { broken_off() })
-        };
+        });
         let blocking = |environ: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
             start.start("200 OK", PLAIN)?;
             Ok(if environ.path() == "/whole" { "whole".into() } else { broken_off() })
@@ -122,11 +122,11 @@ fn over_tls_it_ends_without_close_notify() {
 #[test]
 fn what_a_stop_cuts_does_not_look_complete() {
     on_each("a response that a stop cuts", |runtime| {
-        let application = |_: Environ, start: StartResponse| async move {
+        let application = application_fn(|_, start| async move {
             let write = start.start("200 OK", PLAIN)?;
             write.write("half of it").await?;
-            std::future::pending::<Result<Body>>().await
-        };
+            std::future::pending().await
+        });
         let blocking = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
             let write = start.start("200 OK", PLAIN)?;
             write.write("half of it")?;

@@ -179,7 +179,7 @@ impl Journal {
     pub fn keep(options: Options) -> (Options, Arc<Self>) {
         let journal: Arc<Self> = Arc::default();
         let entries = Arc::clone(&journal);
-        (options.log(move |entry: &LogEntry<'_>| entries.add(entry)), journal)
+        (options.log(move |entry| entries.add(entry)), journal)
     }
 
     fn add(&self, entry: &LogEntry<'_>) {

@@ -31,12 +31,12 @@ mod registry;
 mod server;
 mod sync;
 
-pub use application::Application;
 pub use application::body::Body;
 pub use application::environ::{Environ, Errors};
 pub use application::input::{Input, Lines};
 pub use application::start_response::{StartResponse, Write};
 pub use application::upgrade::Stream;
+pub use application::{Application, BoxApplication, ResponseFuture, application_fn};
 pub use context::log::{Log, LogEntry};
 pub use exchange::error::{Error, InputError, Result};
 pub use registry::{Report, ServerHandle};
@@ -46,8 +46,9 @@ pub use bytes::Bytes;
 pub use wsgi_proto::{
     Address, BodyLength, Endpoints, Head, KeepAlive, Limits, Record, Scheme, Trailers, Version,
 };
-pub use wsgi_proto::{BodyError, Lost, RequestError, SendError, StartError};
+pub use wsgi_proto::{BodyError, Lost, Rejected, RequestError, SendError, StartError};
 pub use wsgi_proto::{DateError, LogFormat, format_date_time};
+pub use wsgi_proto::{Field, FieldBytes, NO_HEADERS};
 
 /// What an adapter is written with: a [`Transport`](adapter::Transport) for its connections, an
 /// [`Adapter`](adapter::Adapter) for its listeners, and the [`Server`](adapter::Server) that runs both. Applications need
@@ -68,5 +69,6 @@ pub mod adapter {
     pub use crate::server::accept_error::{AcceptFailure, accept_failure};
     pub use crate::server::accept_loop::Adapter;
     pub use crate::server::alpn::check_alpn;
+    pub use crate::server::serving::Serving;
     pub use crate::server::{BoundAddr, Server};
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use wsgi_app::adapter::{Server, Transport, serve_connection};
-use wsgi_app::{Address, Body, Endpoints, Environ, LogEntry, Options, Result, ServerHandle, StartResponse};
+use wsgi_app::{Address, Body, Endpoints, Environ, Options, Result, ServerHandle, StartResponse};
 
 /// What is freed with its owner.
 struct Token;
@@ -84,7 +84,7 @@ impl Freeing {
                 Ok("Hello".into()) as Result<Body>
             }
         };
-        let options = Options::default().log(move |_: &LogEntry<'_>| {
+        let options = Options::default().log(move |_| {
             let _ = &log;
         });
         let handle = ServerHandle::new();

@@ -3,6 +3,9 @@
 //! [`RequestError`] is the peer's and knows the status that answers it. [`StartError`] and [`SendError`] are the
 //! application's: they are returned to it and never reach the wire by themselves.
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use core::error::Error;
 use core::fmt;
 
@@ -158,27 +161,42 @@ impl fmt::Display for BodyError {
 impl Error for BodyError {}
 
 /// The application started a response that HTTP does not allow. Nothing of it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// The message names the status or header that is not allowed and shows its value, escaped and shortened to 64 bytes:
+///
+/// ```
+/// # use wsgi_proto::*;
+/// let error = ResponseHead::new(&Config::default(), "200 OK", [("X-Name", "a\r\nb")]).unwrap_err();
+/// assert!(matches!(error, StartError::FieldValue(_)));
+/// assert_eq!(
+///     error.to_string(),
+///     r#"header `X-Name` has a value with a line feed: "a\r\nb" (control characters are not allowed)"#
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The status is not three digits from 200 to 599 (101 only to switch protocols), a space and a reason.
-    Status,
+    /// The status is not a code from 200 to 599 (or 101, to switch protocols), a space and a reason. A code without a
+    /// reason is allowed.
+    Status(Rejected),
     /// A field name is not a token (RFC 9110, 5.6.2).
-    FieldName,
+    FieldName(Rejected),
     /// A field value has control characters (RFC 9110, 5.5).
-    FieldValue,
-    /// `Content-Length` is repeated or not a decimal number.
-    ContentLength,
+    FieldValue(Rejected),
+    /// `Content-Length` is repeated, not a decimal number, or in an interim response.
+    ContentLength(Rejected),
     /// `Transfer-Encoding` is the server's alone (PEP 3333, Other HTTP Features).
     TransferEncoding,
+    /// HTTP/1.0 has no 101, since it cannot switch protocols (RFC 9110, 15.2).
+    CannotSwitch,
     /// The head of this response is already on its way.
     HeadSent,
     /// `start_response` was called before, and no error was given as reason to call it again.
     AlreadyStarted,
     /// The exchange is over, or its stream was taken over.
     Over,
-    /// An interim response has a status from 100 to 199 other than 101.
-    NotInterim,
+    /// The status is not that of an interim response: a code from 100 to 199 other than 101.
+    NotInterim(Rejected),
     /// The outbox is full; flush it, then send the interim response again. Nothing was taken.
     Full,
 }
@@ -186,23 +204,129 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Status => "malformed status, allowed is a code from 200 to 599 (or 101), a space, a reason",
-            Self::FieldName => "malformed header name, allowed are token characters",
-            Self::FieldValue => "malformed header value, control characters are not allowed",
-            Self::ContentLength => "malformed Content-Length, allowed is one decimal number",
-            Self::TransferEncoding => "Transfer-Encoding is set by the server alone",
+            Self::Status(rejected)
+            | Self::FieldName(rejected)
+            | Self::FieldValue(rejected)
+            | Self::ContentLength(rejected)
+            | Self::NotInterim(rejected) => &rejected.0.message,
+            Self::TransferEncoding => "header `Transfer-Encoding` is not allowed (the server sets it)",
+            Self::CannotSwitch => "status 101 is not allowed (HTTP/1.0 cannot switch protocols)",
             Self::HeadSent => "the response has begun, its head cannot be replaced",
             Self::AlreadyStarted => {
                 "the response was started before, starting again needs the error that caused it"
             }
             Self::Over => "the exchange is over",
             Self::Full => "the outbox is full, flush it first",
-            Self::NotInterim => "an interim response has a status from 100 to 199 other than 101",
         })
     }
 }
 
 impl Error for StartError {}
+
+/// The status or header that a [`StartError`] is about. It is shown by the message of the error.
+// One word, so that what can fail costs no more where it does not.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Rejected(Box<Explained>);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Explained {
+    message: String,
+}
+
+/// These are cold: what is rejected is explained where it is rejected, and nothing is prepared for it.
+impl Rejected {
+    #[cold]
+    pub(crate) fn status(status: &str) -> Self {
+        let shown = Shown(status.as_bytes());
+        Self::new(format!(
+            "status {shown} is malformed (expected a code from 200 to 599 or 101, a space and a reason, such as `200 OK`)"
+        ))
+    }
+
+    /// The status of an interim response, where a final one is started.
+    #[cold]
+    pub(crate) fn not_final(status: &str) -> Self {
+        Self::new(format!("status {} is interim (send it with `inform`)", Shown(status.as_bytes())))
+    }
+
+    #[cold]
+    pub(crate) fn interim_status(status: &str) -> Self {
+        Self::new(format!(
+            "status {} is not interim (expected a code from 100 to 199 other than 101, a space and a reason, such as \
+             `103 Early Hints`)",
+            Shown(status.as_bytes())
+        ))
+    }
+
+    #[cold]
+    pub(crate) fn name(name: &[u8]) -> Self {
+        Self::new(format!(
+            "header name {} is malformed (expected letters, digits or any of !#$%&'*+-.^_`|~)",
+            Shown(name)
+        ))
+    }
+
+    /// A value that has control characters, of a field whose name is a token.
+    #[cold]
+    pub(crate) fn value(name: &[u8], value: &[u8]) -> Self {
+        let has = |byte| value.contains(&byte);
+        let control = match () {
+            () if has(b'\n') => "a line feed",
+            () if has(b'\r') => "a carriage return",
+            () if has(0) => "a null byte",
+            () => "a control character",
+        };
+        let name = &name[..name.len().min(SHOWN)];
+        Self::new(format!(
+            "header `{}` has a value with {control}: {} (control characters are not allowed)",
+            name.escape_ascii(),
+            Shown(value)
+        ))
+    }
+
+    #[cold]
+    pub(crate) fn content_length(value: &[u8]) -> Self {
+        Self::new(format!(
+            "header `Content-Length` is malformed: {} (expected a decimal number)",
+            Shown(value)
+        ))
+    }
+
+    #[cold]
+    pub(crate) fn content_length_again(value: &[u8]) -> Self {
+        Self::new(format!("header `Content-Length` is repeated: {} (expected one)", Shown(value)))
+    }
+
+    #[cold]
+    pub(crate) fn interim_content_length() -> Self {
+        Self::new("header `Content-Length` is not allowed in an interim response".into())
+    }
+
+    fn new(message: String) -> Self {
+        Self(Box::new(Explained { message }))
+    }
+}
+
+impl fmt::Debug for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.message.fmt(f)
+    }
+}
+
+/// The most bytes of a status, a name or a value that are shown.
+const SHOWN: usize = 64;
+
+/// Bytes in quotation marks, escaped, and with `...` if there are more of them.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_at_checked(SHOWN) {
+            Some((shown, [_, ..])) => write!(f, "\"{}\"...", shown.escape_ascii()),
+            _ => write!(f, "\"{}\"", self.0.escape_ascii()),
+        }
+    }
+}
 
 /// The application sent what it may not send, or nobody is left to send to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -251,7 +375,7 @@ impl fmt::Display for SendError {
 impl Error for SendError {}
 
 /// Why a response in one call could not be given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AnswerError {
     /// Its head is not allowed, or it is not the time for one.

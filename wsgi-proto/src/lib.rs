@@ -116,11 +116,12 @@ pub use config::{Config, ConfigError, KeepAlive, Limits};
 pub use connection::Connection;
 pub use endpoints::{Address, Endpoints, Scheme};
 pub use error::{
-    AnswerError, BodyError, CloseReason, LastExchange, Lost, RequestError, SendError, StartError,
+    AnswerError, BodyError, CloseReason, LastExchange, Lost, Rejected, RequestError, SendError, StartError,
 };
 pub use event::{BodyEvent, Event, Flow, Io, Reason};
 pub use exchange::Exchange;
 pub use http::date::{DateError, format_date_time};
+pub use http::field::{Field, FieldBytes, NO_HEADERS};
 pub use http::head::{BodyLength, Head};
 pub use http::response::{Draft, ResponseHead};
 pub use http::trailers::Trailers;

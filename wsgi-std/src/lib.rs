@@ -42,14 +42,16 @@ use std::time::Duration;
 
 use wsgi_app::adapter::{self as app, Adapter, Blocking, BoundAddr, Runtime, check_alpn};
 
-pub use listener::Listener;
+pub use listener::{IntoListener, Listener};
 #[cfg(feature = "tls")]
 pub use rustls;
-pub use wsgi_app::blocking::{Application, Environ, Input, Lines, StartResponse, Stream, Write};
+pub use wsgi_app::blocking::{Application, BoxApplication, Outcome, application_fn};
+pub use wsgi_app::blocking::{Environ, Input, Lines, StartResponse, Stream, Write};
 pub use wsgi_app::{
-    Address, Body, BodyError, BodyLength, Bytes, DateError, Endpoints, Error, Errors, Head, InputError,
-    KeepAlive, Limits, Log, LogEntry, LogFormat, Lost, OptionError, Options, Record, Report, RequestError,
-    Result, Scheme, SendError, ServerHandle, StartError, Trailers, Version, format_date_time,
+    Address, Body, BodyError, BodyLength, Bytes, DateError, Endpoints, Error, Errors, Field, FieldBytes,
+    Head, InputError, KeepAlive, Limits, Log, LogEntry, LogFormat, Lost, NO_HEADERS, OptionError, Options,
+    Record, Rejected, Report, RequestError, Result, Scheme, SendError, ServerHandle, StartError, Trailers,
+    Version, format_date_time,
 };
 
 use crate::accept::{AcceptTimer, block_on};
@@ -68,7 +70,7 @@ pub mod adapter {
 /// # Errors
 ///
 /// Those of the listener itself; errors of single clients never end it.
-pub fn serve(listener: impl Into<Listener>, application: impl Application) -> io::Result<Report> {
+pub fn serve(listener: impl IntoListener, application: impl Application) -> io::Result<Report> {
     Server::new(listener, application).serve()
 }
 
@@ -86,9 +88,9 @@ pub struct Server<A> {
     ignores_max_size: bool,
 }
 
-impl<A: Application> Server<A> {
+impl<A> Server<A> {
     /// A server of `application` on a bound and listening `listener`.
-    pub fn new(listener: impl Into<Listener>, application: A) -> Self {
+    pub fn new(listener: impl IntoListener, application: A) -> Self {
         Self {
             listeners: vec![listener.into()],
             application,
@@ -100,7 +102,7 @@ impl<A: Application> Server<A> {
     }
 
     /// Accepts on one more listener.
-    pub fn listener(mut self, listener: impl Into<Listener>) -> Self {
+    pub fn listener(mut self, listener: impl IntoListener) -> Self {
         self.listeners.push(listener.into());
         self
     }
@@ -122,7 +124,7 @@ impl<A: Application> Server<A> {
     }
 
     /// [`Options::log`].
-    pub fn log(self, log: impl Log) -> Self {
+    pub fn log(self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
         self.change(|options| options.log(log))
     }
 
@@ -176,7 +178,10 @@ impl<A: Application> Server<A> {
     ///
     /// An option that is not allowed, or `h2` in the ALPN of a listener ([`io::ErrorKind::InvalidInput`] with an
     /// [`OptionError`]); the failure of a listener; a system that gives no poller or no thread.
-    pub fn serve(self) -> io::Result<Report> {
+    pub fn serve(self) -> io::Result<Report>
+    where
+        A: Application,
+    {
         let Self { listeners, application, options, handle, threads, ignores_max_size } = self;
         if threads == Some(0) {
             let option = if ignores_max_size { "custom_pool" } else { "pool" };

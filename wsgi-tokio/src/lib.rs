@@ -33,23 +33,26 @@ use std::time::{Duration, Instant};
 use wsgi_app::adapter::{self, Adapter, BoundAddr, Clock, Runtime, check_alpn};
 
 use listener::Accepted;
-pub use listener::Listener;
+pub use listener::{IntoListener, Listener};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
+pub use wsgi_app::adapter::Serving;
 pub use wsgi_app::{
-    Address, Body, BodyError, BodyLength, Bytes, DateError, Endpoints, Error, Errors, Head, InputError,
-    KeepAlive, Limits, Log, LogEntry, LogFormat, Lost, OptionError, Options, Record, Report, RequestError,
-    Result, Scheme, SendError, ServerHandle, StartError, Trailers, Version, format_date_time,
+    Address, Body, BodyError, BodyLength, Bytes, DateError, Endpoints, Error, Errors, Field, FieldBytes,
+    Head, InputError, KeepAlive, Limits, Log, LogEntry, LogFormat, Lost, NO_HEADERS, OptionError, Options,
+    Record, Rejected, Report, RequestError, Result, Scheme, SendError, ServerHandle, StartError, Trailers,
+    Version, format_date_time,
 };
-pub use wsgi_app::{Application, Environ, Input, Lines, StartResponse, Stream, Write};
+pub use wsgi_app::{Application, BoxApplication, ResponseFuture, application_fn};
+pub use wsgi_app::{Environ, Input, Lines, StartResponse, Stream, Write};
 
 /// Serves `application` on a bound and listening `listener` with the default options, until the process ends.
 ///
 /// # Errors
 ///
 /// Those of the listener itself; errors of single clients never end it.
-pub async fn serve(listener: impl Into<Listener>, application: impl Application) -> io::Result<Report> {
-    Server::new(listener, application).serve().await
+pub fn serve(listener: impl IntoListener, application: impl Application) -> Serving {
+    Server::new(listener, application).serve()
 }
 
 /// A server that is being set up: options first, then [`serve`](Self::serve).
@@ -66,9 +69,9 @@ pub struct Server<A> {
     ignores_max_size: bool,
 }
 
-impl<A: Application> Server<A> {
+impl<A> Server<A> {
     /// A server of `application` on a bound and listening `listener`.
-    pub fn new(listener: impl Into<Listener>, application: A) -> Self {
+    pub fn new(listener: impl IntoListener, application: A) -> Self {
         Self {
             listeners: vec![listener.into()],
             application,
@@ -80,7 +83,7 @@ impl<A: Application> Server<A> {
     }
 
     /// Accepts on one more listener.
-    pub fn listener(mut self, listener: impl Into<Listener>) -> Self {
+    pub fn listener(mut self, listener: impl IntoListener) -> Self {
         self.listeners.push(listener.into());
         self
     }
@@ -102,7 +105,7 @@ impl<A: Application> Server<A> {
     }
 
     /// [`Options::log`].
-    pub fn log(self, log: impl Log) -> Self {
+    pub fn log(self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
         self.change(|options| options.log(log))
     }
 
@@ -156,15 +159,20 @@ impl<A: Application> Server<A> {
     ///
     /// An option that is not allowed, or `h2` in the ALPN of a listener ([`io::ErrorKind::InvalidInput`] with an
     /// [`OptionError`]); the failure of a listener.
-    pub async fn serve(self) -> io::Result<Report> {
-        let Self { listeners, application, options, handle, pool, ignores_max_size } = self;
-        listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
-        let runtime = Runtime::default()
-            .clock(TokioClock)
-            .descriptor_limit(descriptor_limit())
-            .ignore_max_size(ignores_max_size);
-        let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
-        server.run(&handle, listeners, &Tokio { server: &server, pool }).await
+    pub fn serve(self) -> Serving
+    where
+        A: Application,
+    {
+        Serving::new(async move {
+            let Self { listeners, application, options, handle, pool, ignores_max_size } = self;
+            listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
+            let runtime = Runtime::default()
+                .clock(TokioClock)
+                .descriptor_limit(descriptor_limit())
+                .ignore_max_size(ignores_max_size);
+            let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
+            server.run(&handle, listeners, &Tokio { server: &server, pool }).await
+        })
     }
 }
 

@@ -137,7 +137,7 @@ fn every_listener_is_checked() {
         server.handle().shutdown();
         server.serve().await
     }));
-    let nothing = |_: wsgi_std::Environ, _: wsgi_std::StartResponse| Ok(Body::empty());
+    let nothing = wsgi_std::application_fn(|_, _| Ok(Body::empty()));
     let server = wsgi_std::Server::new(on_std::listener(bound(), None), nothing).options(options());
     let server = server.listener(on_std::listener(bound(), Some(config)));
     server.handle().shutdown();

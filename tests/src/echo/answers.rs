@@ -28,7 +28,7 @@ pub(super) trait Start {
 
 impl Start for wsgi_tokio::StartResponse {
     fn begin(&self, status: &str, headers: &[(&str, &str)]) -> Result<()> {
-        self.start(status, headers.iter().copied())?;
+        self.start(status, headers)?;
         Ok(())
     }
 }
@@ -36,7 +36,7 @@ impl Start for wsgi_tokio::StartResponse {
 #[cfg(unix)]
 impl Start for wsgi_std::StartResponse {
     fn begin(&self, status: &str, headers: &[(&str, &str)]) -> Result<()> {
-        self.start(status, headers.iter().copied())?;
+        self.start(status, headers)?;
         Ok(())
     }
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wsgi_proto::{
-    Address, Buffers, CloseReason, Config, Connection, Endpoints, Event, Exchange, Head, Instant, Io, Now,
-    Reason, Record,
+    Address, Buffers, CloseReason, Config, Connection, Endpoints, Event, Exchange, Head, Instant, Io,
+    NO_HEADERS, Now, Reason, Record,
 };
 
 /// What the wall clock shows all the time: `Sun, 06 Nov 1994 08:49:37 GMT`, the example of RFC 9110, 5.6.7.
@@ -210,7 +210,7 @@ impl Machine {
     /// When no exchange is open or something was sent.
     pub fn answer(&mut self, body: &str) {
         let mut exchange = self.exchange();
-        exchange.respond::<&str, &str>("200 OK", []).expect("nothing was started");
+        exchange.respond("200 OK", NO_HEADERS).expect("nothing was started");
         exchange.announce_length(body.len() as u64);
         let _ = exchange.send(body).expect("the response was started");
         exchange.finish().expect("as long as announced");

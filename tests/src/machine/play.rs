@@ -208,14 +208,10 @@ impl Player<'_> {
             Call::Inform(status) => exchange.inform(status, [("x-interim", "1")]).map_err(Fault::Start)?,
             Call::ContinueHeaders => exchange.continue_headers([("x-go", "on")]).map_err(Fault::Start)?,
             Call::Respond(status, fields) => {
-                exchange
-                    .respond(status, fields.iter().map(|(name, value)| (name, value)))
-                    .map_err(Fault::Start)?;
+                exchange.respond(status, fields).map_err(Fault::Start)?;
             }
             Call::Replace(status, fields) => {
-                exchange
-                    .replace(status, fields.iter().map(|(name, value)| (name, value)))
-                    .map_err(Fault::Start)?;
+                exchange.replace(status, fields).map_err(Fault::Start)?;
             }
             Call::Announce(total) => exchange.announce_length(*total),
             Call::Join(bytes) => exchange.set_minimum_chunk_size(*bytes),

@@ -204,7 +204,7 @@ pub struct Seen {
 }
 
 /// An error that a call of the application gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// From reading.
     Body(BodyError),

@@ -1,5 +1,6 @@
 //! What an application returns.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 use std::pin::Pin;
@@ -125,6 +126,21 @@ impl From<&'static [u8]> for Body {
     }
 }
 
+impl<const N: usize> From<&'static [u8; N]> for Body {
+    fn from(bytes: &'static [u8; N]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}
+
+impl From<Cow<'static, str>> for Body {
+    fn from(text: Cow<'static, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
 impl From<String> for Body {
     fn from(text: String) -> Self {
         Bytes::from(text).into()
@@ -158,6 +174,15 @@ impl fmt::Debug for Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_is_text_or_bytes_of_any_common_type() {
+        let (borrowed, owned) = (Cow::Borrowed("body"), Cow::<str>::Owned("body".to_owned()));
+        for body in ["body".into(), b"body".into(), borrowed.into(), owned.into(), b"body".to_vec().into()] {
+            let Body(Kind::Bytes(bytes)) = body else { panic!("not bytes: {body:?}") };
+            assert_eq!(bytes, "body");
+        }
+    }
 
     #[test]
     fn a_reader_gives_all_its_bytes_and_then_ends() {

@@ -4,14 +4,14 @@
 const USUAL: usize = 8;
 
 /// The fields of one call, in order.
-pub(crate) struct Fields<N, V> {
-    usual: [Option<(N, V)>; USUAL],
-    more: Vec<(N, V)>,
+pub(crate) struct Fields<F> {
+    usual: [Option<F>; USUAL],
+    more: Vec<F>,
 }
 
-impl<N, V> Fields<N, V> {
+impl<F> Fields<F> {
     /// Runs the application's iterator to its end.
-    pub(crate) fn collect(fields: impl IntoIterator<Item = (N, V)>) -> Self {
+    pub(crate) fn collect(fields: impl IntoIterator<Item = F>) -> Self {
         let mut fields = fields.into_iter();
         let mut usual = [const { None }; USUAL];
         for place in &mut usual {
@@ -24,12 +24,10 @@ impl<N, V> Fields<N, V> {
     }
 }
 
-impl<N, V> IntoIterator for Fields<N, V> {
-    type Item = (N, V);
-    type IntoIter = std::iter::Chain<
-        std::iter::Flatten<std::array::IntoIter<Option<(N, V)>, USUAL>>,
-        std::vec::IntoIter<(N, V)>,
-    >;
+impl<F> IntoIterator for Fields<F> {
+    type Item = F;
+    type IntoIter =
+        std::iter::Chain<std::iter::Flatten<std::array::IntoIter<Option<F>, USUAL>>, std::vec::IntoIter<F>>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.usual.into_iter().flatten().chain(self.more)

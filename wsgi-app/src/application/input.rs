@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use wsgi_proto::{SendError, StartError, Trailers};
+use wsgi_proto::{Field, SendError, StartError, Trailers};
 
 use crate::application::fields::Fields;
 use crate::application::upgrade::{self, Stream};
@@ -124,9 +124,9 @@ impl Input {
     /// # Errors
     ///
     /// A [`StartError`] when a field is malformed.
-    pub fn set_hundred_continue_response_headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn set_hundred_continue_response_headers(
         &self,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<(), StartError> {
         let headers = Fields::collect(headers);
         let set = self.handle.with(|mut exchange| exchange.continue_headers(headers));

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use wsgi_proto::{Exchange, Flow, SendError, StartError};
+use wsgi_proto::{Exchange, Field, Flow, SendError, StartError};
 
 use crate::application::fields::Fields;
 use crate::exchange::error::Error;
@@ -18,6 +18,11 @@ pub struct StartResponse(pub(crate) Handle);
 impl StartResponse {
     /// Starts the response: status `"200 OK"` and header fields. Nothing is sent before the first block of the body.
     ///
+    /// The status is a code from 200 to 599, or 101, a space and a reason; `"200"` without a reason is allowed.
+    ///
+    /// Header fields are pairs of a name and a value, of any type that is [`FieldBytes`](crate::FieldBytes): text
+    /// or bytes, borrowed or owned. For a response without header fields, write [`NO_HEADERS`](crate::NO_HEADERS).
+    ///
     /// `Date`, `Connection`, `Transfer-Encoding` and, where the length is known, `Content-Length` are added.
     /// `Connection: close` among the headers closes the connection after the response. An `Upgrade` is listed in
     /// `Connection`. Of several `Date` or `Content-Type` headers the last one counts.
@@ -26,10 +31,10 @@ impl StartResponse {
     ///
     /// [`StartError::AlreadyStarted`] at the second call; the other variants when HTTP does not allow the head, and
     /// then nothing is started.
-    pub fn start<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn start(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<Write, StartError> {
         // The application's iterator runs while nothing is locked.
         let draft = self.0.look(|mut exchange| match exchange.is_started() {
@@ -47,10 +52,10 @@ impl StartResponse {
     /// # Errors
     ///
     /// `error` itself when the head was sent already; a [`StartError`] when the new head is not allowed.
-    pub fn restart<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn restart(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
         error: impl Into<Error>,
     ) -> Result<Write, Error> {
         let Some(draft) = self.0.look(|mut exchange| exchange.draft()) else {
@@ -70,10 +75,10 @@ impl StartResponse {
     /// # Errors
     ///
     /// A [`StartError`] when it is no interim status, or a field is malformed.
-    pub fn inform<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn inform(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<(), StartError> {
         let (status, headers) = (status.as_ref(), Fields::collect(headers));
         let informed = self.0.with(|mut exchange| exchange.inform(status, headers));
@@ -101,10 +106,7 @@ impl Write {
     /// # Errors
     ///
     /// [`SendError::Trailer`] when one is malformed or may not be a trailer.
-    pub fn set_trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-        &self,
-        trailers: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<(), SendError> {
+    pub fn set_trailers(&self, trailers: impl IntoIterator<Item = impl Field>) -> Result<(), SendError> {
         let trailers = Fields::collect(trailers);
         let set = self.0.with(|mut exchange| exchange.set_trailers(trailers));
         set.unwrap_or(Err(SendError::Finished))

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 
 use bytes::{Buf, Bytes};
-use wsgi_proto::{SendError, StartError, Trailers};
+use wsgi_proto::{Field, SendError, StartError, Trailers};
 
 use crate::application::input::Input as AsyncInput;
 use crate::blocking::stream::{self, Stream};
@@ -83,9 +83,9 @@ impl Input {
     /// # Errors
     ///
     /// A [`StartError`] when a field is malformed.
-    pub fn set_hundred_continue_response_headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn set_hundred_continue_response_headers(
         &self,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<(), StartError> {
         self.inner.set_hundred_continue_response_headers(headers)
     }

@@ -11,7 +11,7 @@ mod response;
 pub(crate) mod serve;
 mod stream;
 
-pub use application::Application;
+pub use application::{Application, BoxApplication, Outcome, application_fn};
 pub use environ::Environ;
 pub use input::{Input, Lines};
 pub use response::{StartResponse, Write};

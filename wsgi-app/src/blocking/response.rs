@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use wsgi_proto::{SendError, StartError};
+use wsgi_proto::{Field, SendError, StartError};
 
 use crate::application::start_response::StartResponse as AsyncStartResponse;
 use crate::application::start_response::Write as AsyncWrite;
@@ -19,6 +19,11 @@ pub struct StartResponse(pub(super) AsyncStartResponse);
 impl StartResponse {
     /// Starts the response: status `"200 OK"` and header fields. Nothing is sent before the first block of the body.
     ///
+    /// The status is a code from 200 to 599, or 101, a space and a reason; `"200"` without a reason is allowed.
+    ///
+    /// Header fields are pairs of a name and a value, of any type that is [`FieldBytes`](crate::FieldBytes): text
+    /// or bytes, borrowed or owned. For a response without header fields, write [`NO_HEADERS`](crate::NO_HEADERS).
+    ///
     /// `Date`, `Connection`, `Transfer-Encoding` and, where the length is known, `Content-Length` are added.
     /// `Connection: close` among the headers closes the connection after the response. An `Upgrade` is listed in
     /// `Connection`. Of several `Date` or `Content-Type` headers the last one counts.
@@ -27,10 +32,10 @@ impl StartResponse {
     ///
     /// [`StartError::AlreadyStarted`] at the second call; the other variants when HTTP does not allow the head, and
     /// then nothing is started.
-    pub fn start<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn start(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<Write, StartError> {
         self.0.start(status, headers).map(Write)
     }
@@ -40,10 +45,10 @@ impl StartResponse {
     /// # Errors
     ///
     /// `error` itself when the head was sent already; a [`StartError`] when the new head is not allowed.
-    pub fn restart<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn restart(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
         error: impl Into<Error>,
     ) -> Result<Write, Error> {
         self.0.restart(status, headers, error).map(Write)
@@ -54,10 +59,10 @@ impl StartResponse {
     /// # Errors
     ///
     /// A [`StartError`] when it is no interim status, or a field is malformed.
-    pub fn inform<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn inform(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<(), StartError> {
         self.0.inform(status, headers)?;
         self.0.0.flush();
@@ -88,10 +93,7 @@ impl Write {
     /// # Errors
     ///
     /// [`SendError::Trailer`] when one is malformed or may not be a trailer.
-    pub fn set_trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-        &self,
-        trailers: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<(), SendError> {
+    pub fn set_trailers(&self, trailers: impl IntoIterator<Item = impl Field>) -> Result<(), SendError> {
         self.0.set_trailers(trailers)
     }
 

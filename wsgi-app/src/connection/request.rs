@@ -13,6 +13,7 @@ use crate::application::environ::Environ;
 use crate::application::start_response::{StartResponse, room, send};
 use crate::context::ServerContext;
 use crate::context::catch_panic;
+use crate::context::log::one_line;
 use crate::exchange::error::{Error, InputError, chain};
 use crate::exchange::handle::Handle;
 
@@ -163,15 +164,14 @@ fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, 
         Failure::Send(SendError::Lost(_)) => (None, None),
         Failure::Send(error) => (None, Some(format!("the application failed: {error}"))),
         Failure::Panic(panic) => (None, Some(format!("the application {panic}"))),
-        Failure::Application(error) => match input_error(&*error) {
-            Some(InputError::Body(BodyError::Request(error))) => (Some(error), None),
-            Some(InputError::Body(BodyError::Lost(_))) => (None, None),
-            _ if is_loss(&*error) => (None, None),
+        Failure::Application(error) => match clients_fault(handle, &*error) {
+            Some(BodyError::Request(error)) => (Some(error), None),
+            Some(BodyError::Lost(_)) => (None, None),
             _ => (None, Some(format!("the application failed: {}", chain(&*error)))),
         },
     };
     if let Some(message) = &message {
-        server_context.error(&format!("{} \"{}\"", message.escape_debug(), request_line()));
+        server_context.error(&format!("{} \"{}\"", one_line(message), request_line()));
     }
     if let Some(error) = refusal {
         server_context.debug(|| format!("{error} \"{}\"", request_line()));
@@ -182,6 +182,20 @@ fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, 
         (None, Some(_)) => exchange.fail(""),
         (None, None) => exchange.abort(),
     });
+}
+
+/// What the client did, if that is why the application failed.
+fn clients_fault(handle: &Handle, error: &(dyn std::error::Error + 'static)) -> Option<BodyError> {
+    if let Some(InputError::Body(error)) = input_error(error) {
+        return Some(error);
+    }
+    if let Some(SendError::Lost(lost)) = error.downcast_ref() {
+        return Some(BodyError::Lost(*lost));
+    }
+    // Some errors (`anyhow::Error`) hide what they were made of, but not what it says.
+    let known = handle.look(|exchange| exchange.body_error())??;
+    let text = error.to_string();
+    (text == InputError::Body(known).to_string() || text == known.to_string()).then_some(known)
 }
 
 /// What the client did to the body, if that is why the application failed.
@@ -200,10 +214,6 @@ fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> 
     None
 }
 
-fn is_loss(error: &(dyn std::error::Error + 'static)) -> bool {
-    matches!(error.downcast_ref::<SendError>(), Some(SendError::Lost(_)))
-}
-
 /// Lets go of an environ that nobody has to look after. What can be used again is given back.
 pub(crate) fn leave(server_context: &ServerContext, environ: Environ) -> Option<Environ> {
     if environ.is_changed() {
@@ -216,7 +226,7 @@ pub(crate) fn leave(server_context: &ServerContext, environ: Environ) -> Option<
 /// What middleware left in the environ may panic when it is dropped.
 fn drop_caught(server_context: &ServerContext, environ: Environ) {
     if let Err(panic) = catch_panic::catch(|| drop(environ)) {
-        server_context.error(&format!("a value in the environ {}", panic.escape_debug()));
+        server_context.error(&format!("a value in the environ {}", one_line(&panic)));
     }
 }
 
@@ -225,7 +235,7 @@ pub(crate) fn settle(server_context: &ServerContext, environ: Option<Environ>, r
     if let Some(environ) = environ {
         for hook in environ.take_hooks() {
             if let Err(panic) = catch_panic::catch(|| hook(&environ, record)) {
-                server_context.error(&format!("a post hook {}", panic.escape_debug()));
+                server_context.error(&format!("a post hook {}", one_line(&panic)));
             }
         }
         drop_caught(server_context, environ);

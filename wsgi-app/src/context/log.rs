@@ -8,6 +8,17 @@ use wsgi_proto::Record;
 use crate::sync::{Mutex, lock};
 
 /// One entry of the log. Client-supplied text in it is escaped: one entry is one line.
+///
+/// ```
+/// # use wsgi_app::{LogEntry, Options};
+/// let options = Options::default().log(|entry| eprintln!("{}", entry.text()));
+/// let accesses = Options::default().log(|entry| {
+///     if let LogEntry::Access { record, .. } = entry {
+///         println!("{} {:?}", record.status, record.elapsed);
+///     }
+/// });
+/// # let _ = (options, accesses);
+/// ```
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum LogEntry<'a> {
@@ -49,7 +60,8 @@ impl fmt::Debug for LogEntry<'_> {
     }
 }
 
-/// Something that takes log entries: any `Fn(&LogEntry<'_>)`.
+/// Something that takes log entries, given to a server with [`Options::logger`](crate::Options::logger). For a function
+/// or a closure there is [`Options::log`](crate::Options::log).
 pub trait Log: Send + Sync + 'static {
     /// Takes one entry. Called from the connections' own tasks: it should be quick.
     fn log(&self, entry: &LogEntry<'_>);
@@ -59,6 +71,19 @@ impl<F: Fn(&LogEntry<'_>) + Send + Sync + 'static> Log for F {
     fn log(&self, entry: &LogEntry<'_>) {
         self(entry);
     }
+}
+
+/// `text` with its control characters escaped, so that it stays on its line. Quotation marks and backslashes are left
+/// alone: messages have them around and in what they have escaped already.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\'' | '\\' => line.push(character),
+            _ => line.extend(character.escape_debug()),
+        }
+    }
+    line
 }
 
 /// Writes each entry as a line; debug entries only when told.

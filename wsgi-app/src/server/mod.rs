@@ -4,6 +4,7 @@ pub(crate) mod accept_error;
 pub(crate) mod accept_loop;
 pub(crate) mod alpn;
 pub(crate) mod options;
+pub(crate) mod serving;
 
 use std::future::poll_fn;
 use std::io;

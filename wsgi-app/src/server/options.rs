@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wsgi_proto::{Config, ConfigError, KeepAlive, Limits, LogFormat, Version};
 
-use crate::context::log::{Lines, Log};
+use crate::context::log::{Lines, Log, LogEntry};
 
 /// Everything that a server can be told. Each adapter's `Server` takes them by `options`, and has short cuts for those that
 /// are needed every day.
@@ -65,11 +65,17 @@ impl Options {
         self
     }
 
-    /// Gives each log entry, with the record of an access, to `log`: any `Fn(&LogEntry<'_>)`. Debug entries
-    /// included. Default: lines on standard error.
+    /// Gives each log entry, with the record of an access, to `log`. Debug entries included. Default: lines on standard
+    /// error.
     #[must_use]
-    pub fn log(mut self, log: impl Log) -> Self {
-        self.log = Sink::Log(Arc::new(log));
+    pub fn log(self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
+        self.logger(log)
+    }
+
+    /// As [`log`](Self::log), for a type that implements [`Log`].
+    #[must_use]
+    pub fn logger(mut self, logger: impl Log) -> Self {
+        self.log = Sink::Log(Arc::new(logger));
         self
     }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::error::{AnswerError, Lost, RequestError, SendError, StartError};
 use crate::event::{Event, Flow, Io};
 use crate::exchange::Exchange;
+use crate::http::field::Field;
 use crate::http::response::{Draft, Framing, ResponseHead};
 use crate::http::response_lines;
 use crate::machine::outbox::Piece;
@@ -19,10 +20,10 @@ impl Exchange<'_> {
     /// # Errors
     ///
     /// [`StartError::NotInterim`] and those of malformed fields.
-    pub fn inform<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn inform(
         &mut self,
         status: &str,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<(), StartError> {
         let capitalize = self.0.config.capitalize_response_headers;
         let mut text = Vec::new();
@@ -67,9 +68,9 @@ impl Exchange<'_> {
     /// # Errors
     ///
     /// Those of malformed fields; then none are kept.
-    pub fn continue_headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn continue_headers(
         &mut self,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<(), StartError> {
         self.0.may_start()?;
         let capitalize = self.0.config.capitalize_response_headers;
@@ -93,10 +94,10 @@ impl Exchange<'_> {
     ///
     /// [`StartError::AlreadyStarted`] at the second call (PEP 3333; see [`replace`](Self::replace)); the other
     /// variants when HTTP does not allow the head, and then nothing is started.
-    pub fn respond<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn respond(
         &mut self,
         status: &str,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<(), StartError> {
         self.0.may_start()?;
         if self.0.reply.is_started() {
@@ -113,7 +114,7 @@ impl Exchange<'_> {
     /// # fn handle(exchange: &mut Exchange<'_>) -> Result<(), AnswerError> {
     /// match exchange.head().path() {
     ///     b"/" => exchange.answer("200 OK", [("Content-Type", "text/plain")], "Hello\n"),
-    ///     _ => exchange.answer::<&str, &str>("404 Not Found", [], ""),
+    ///     _ => exchange.answer("404 Not Found", NO_HEADERS, ""),
     /// }
     /// # }
     /// ```
@@ -122,10 +123,10 @@ impl Exchange<'_> {
     ///
     /// Those of [`respond`](Self::respond), of [`send`](Self::send) and of [`finish`](Self::finish). After those of
     /// `respond`, and after [`SendError::Full`], nothing has happened.
-    pub fn answer<'p, N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn answer<'p>(
         &mut self,
         status: &str,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
         body: impl Into<Piece<'p>>,
     ) -> Result<(), AnswerError> {
         self.may_answer()?;
@@ -180,10 +181,10 @@ impl Exchange<'_> {
     /// # Errors
     ///
     /// [`StartError::HeadSent`] when it is too late.
-    pub fn replace<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn replace(
         &mut self,
         status: &str,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<(), StartError> {
         self.0.may_replace()?;
         // What was announced for the other response no longer holds, even if this one is refused.
@@ -199,7 +200,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     ///
-    /// [`StartError::HeadSent`]; [`StartError::Status`] for a 101 that the client cannot take.
+    /// [`StartError::HeadSent`]; [`StartError::CannotSwitch`] for a 101 that the client cannot take.
     pub fn replace_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
         self.0.may_replace()?;
         let may_switch = self.0.speaks_http11();
@@ -210,7 +211,7 @@ impl Exchange<'_> {
         // RFC 9110, 15.2: no 1xx to HTTP/1.0, which cannot upgrade.
         if head.status() == 101 && !may_switch {
             machine.reply.forget();
-            return Err(StartError::Status);
+            return Err(StartError::CannotSwitch);
         }
         machine.reply.start(head, machine.config.max_http_version);
         Ok(())
@@ -287,10 +288,7 @@ impl Exchange<'_> {
     /// # Errors
     ///
     /// [`SendError::Trailer`] as well; then nothing happened, and the response can be finished otherwise.
-    pub fn finish_with<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-        &mut self,
-        trailers: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<(), SendError> {
+    pub fn finish_with(&mut self, trailers: impl IntoIterator<Item = impl Field>) -> Result<(), SendError> {
         if self.0.may_send().is_ok() {
             self.set_trailers(trailers)?;
         }
@@ -303,10 +301,7 @@ impl Exchange<'_> {
     /// # Errors
     ///
     /// [`SendError::Trailer`] when one is malformed or may not be a trailer; then none are kept.
-    pub fn set_trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-        &mut self,
-        trailers: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<(), SendError> {
+    pub fn set_trailers(&mut self, trailers: impl IntoIterator<Item = impl Field>) -> Result<(), SendError> {
         let capitalize = self.0.config.capitalize_response_headers;
         let kept = &mut self.0.reply.trailers;
         kept.clear();

@@ -1,6 +1,7 @@
 //! HTTP/1.x itself: the grammar of requests and responses (RFC 9110, RFC 9112), and no state of a connection.
 
 pub(crate) mod date;
+pub(crate) mod field;
 pub(crate) mod head;
 pub(crate) mod inbox;
 pub(crate) mod parse;

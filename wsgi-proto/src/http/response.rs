@@ -7,7 +7,8 @@ use crate::config::Config;
 
 use crate::http::response_lines::{parse_status, status_line, write_field};
 
-use crate::error::StartError;
+use crate::error::{Rejected, StartError};
+use crate::http::field::Field;
 use crate::http::token::{decimal, is_name, list, trim};
 use crate::version::Version;
 
@@ -271,17 +272,17 @@ impl Draft {
     /// # Errors
     ///
     /// What HTTP does not allow in them.
-    pub fn write<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn write(
         self,
         status: &str,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<ResponseHead, StartError> {
         let Self { mut text, version, capitalize } = self;
         text.clear();
         let mut head = ResponseHead { text, status: 0, info: ResponseInfo::default(), version };
         head.status_line(version, status)?;
-        for (name, value) in headers {
-            head.field(capitalize, name.as_ref(), value.as_ref())?;
+        for field in headers {
+            head.field(capitalize, field.name(), field.value())?;
         }
         Ok(head)
     }
@@ -293,10 +294,10 @@ impl ResponseHead {
     /// # Errors
     ///
     /// What HTTP does not allow in them.
-    pub fn new<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub fn new(
         config: &Config,
         status: &str,
-        headers: impl IntoIterator<Item = (N, V)>,
+        headers: impl IntoIterator<Item = impl Field>,
     ) -> Result<Self, StartError> {
         let (version, capitalize) = (config.max_http_version, config.capitalize_response_headers);
         Draft { text: Vec::new(), version, capitalize }.write(status, headers)
@@ -307,10 +308,11 @@ impl ResponseHead {
     }
 
     fn status_line(&mut self, version: Version, status: &str) -> Result<(), StartError> {
-        let code = parse_status(status)?;
-        if !matches!(code, 101 | 200..=599) {
-            return Err(StartError::Status);
-        }
+        let code = match parse_status(status) {
+            Some(code @ (101 | 200..=599)) => code,
+            Some(100..200) => return Err(StartError::Status(Rejected::not_final(status))),
+            _ => return Err(StartError::Status(Rejected::status(status))),
+        };
         self.status = code;
         status_line(&mut self.text, version, status);
         Ok(())
@@ -346,9 +348,11 @@ impl ResponseHead {
                 }
             }
             14 if is_name(name, b"content-length") => {
-                let length = decimal(value).ok_or(StartError::ContentLength)?;
+                let Some(length) = decimal(value) else {
+                    return Err(StartError::ContentLength(Rejected::content_length(value)));
+                };
                 if self.info.content_length.replace(length).is_some() {
-                    return Err(StartError::ContentLength);
+                    return Err(StartError::ContentLength(Rejected::content_length_again(value)));
                 }
                 // RFC 9110, 8.6: not in a 204 or an interim response; that of a 205 is known.
                 if matches!(self.status, 101 | 204 | 205) {
@@ -384,7 +388,8 @@ impl ResponseHead {
 mod tests {
     use super::*;
     use crate::http::response_lines::interim;
-    use alloc::string::String;
+    use alloc::format;
+    use alloc::string::{String, ToString};
 
     const GIVEN: FramingContext<'_> = FramingContext {
         is_head_request: false,
@@ -402,7 +407,7 @@ mod tests {
         given: FramingContext<'_>,
     ) -> Result<(String, Framing, bool), StartError> {
         let mut reply = Reply { total, ..Reply::default() };
-        let head = reply.draft(Version::Http11, true).write(status, headers.iter().copied())?;
+        let head = reply.draft(Version::Http11, true).write(status, headers)?;
         reply.start(head, Version::Http11);
         let persist = reply.seal(given);
         let text = String::from_utf8(reply.head_bytes().to_vec()).unwrap();
@@ -539,23 +544,34 @@ mod tests {
     #[test]
     fn what_http_does_not_allow_is_not_started() {
         let ok = "200 OK";
-        for (status, headers, error) in [
-            ("20 OK", &[][..], StartError::Status),
-            ("2000 OK", &[], StartError::Status),
-            ("abc", &[], StartError::Status),
-            ("100 Continue", &[], StartError::Status),
-            ("600 X", &[], StartError::Status),
-            ("200 O\r\nX: 1", &[], StartError::Status),
-            (ok, &[("A b", "")], StartError::FieldName),
-            (ok, &[("", "")], StartError::FieldName),
-            (ok, &[("A\r\nB", "")], StartError::FieldName),
-            (ok, &[("A", "b\r\nC: d")], StartError::FieldValue),
-            (ok, &[("A", "\0")], StartError::FieldValue),
-            (ok, &[("Content-Length", "5, 5")], StartError::ContentLength),
-            (ok, &[("Content-Length", "5"), ("content-length", "5")], StartError::ContentLength),
-            (ok, &[("Transfer-Encoding", "chunked")], StartError::TransferEncoding),
+        let long = "a".repeat(64);
+        let (longer, shown) = (long.clone() + "b", format!("header name \"{long}\"... is malformed"));
+        for (status, headers, message) in [
+            ("20 OK", &[][..], r#"status "20 OK" is malformed"#),
+            ("2000 OK", &[], r#"status "2000 OK" is malformed"#),
+            ("abc", &[], r#"status "abc" is malformed"#),
+            ("", &[], r#"status "" is malformed"#),
+            ("100 Continue", &[], r#"status "100 Continue" is interim ("#),
+            ("600 X", &[], r#"status "600 X" is malformed"#),
+            ("200 O\r\nX: 1", &[], r#"status "200 O\r\nX: 1" is malformed"#),
+            (ok, &[("A b", "")], r#"header name "A b" is malformed"#),
+            (ok, &[("", "")], r#"header name "" is malformed"#),
+            (ok, &[("A\r\nB", "")], r#"header name "A\r\nB" is malformed"#),
+            (ok, &[(&(longer.clone() + ":"), "")], &shown),
+            (ok, &[("A", "b\r\nC: d")], r#"header `A` has a value with a line feed: "b\r\nC: d" ("#),
+            (ok, &[("A", "b\rc")], r#"header `A` has a value with a carriage return: "b\rc" ("#),
+            (ok, &[("A", "\0")], r#"header `A` has a value with a null byte: "\x00" ("#),
+            (ok, &[("A", "\x1b[0m")], r#"header `A` has a value with a control character: "\x1b[0m" ("#),
+            (ok, &[("Content-Length", "5, 5")], r#"header `Content-Length` is malformed: "5, 5" ("#),
+            (
+                ok,
+                &[("Content-Length", "5"), ("content-length", "6")],
+                r#"header `Content-Length` is repeated: "6" ("#,
+            ),
+            (ok, &[("Transfer-Encoding", "chunked")], "header `Transfer-Encoding` is not allowed ("),
         ] {
-            assert_eq!(sealed(status, headers, None, GIVEN).unwrap_err(), error, "{status:?} {headers:?}");
+            let error = sealed(status, headers, None, GIVEN).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{status:?} {headers:?}: {error}");
         }
     }
 
@@ -571,12 +587,13 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(interim(&mut out, true, "103 Early Hints", [("link", "</a>")]), Ok(103));
         assert_eq!(out, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
-        for (status, name, error) in [
-            ("101 S", "a", StartError::NotInterim),
-            ("200 OK", "a", StartError::NotInterim),
-            ("103 E", "content-length", StartError::ContentLength),
+        for (status, name, message) in [
+            ("101 S", "a", r#"status "101 S" is not interim ("#),
+            ("200 OK", "a", r#"status "200 OK" is not interim ("#),
+            ("103 E", "content-length", "header `Content-Length` is not allowed in an interim response"),
         ] {
-            assert_eq!(interim(&mut Vec::new(), true, status, [(name, "1")]), Err(error));
+            let error = interim(&mut Vec::new(), true, status, [(name, "1")]).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
         }
     }
 }

@@ -2,26 +2,21 @@
 
 use alloc::vec::Vec;
 
-use crate::error::SendError;
-use crate::error::StartError;
+use crate::error::{Rejected, SendError, StartError};
+use crate::http::field::Field;
 use crate::http::token::{is_field_value, push_name, trim};
 use crate::version::Version;
 
 /// Writes an interim response, which has a status line and fields only (RFC 9110, 15.2).
-pub(crate) fn interim<N, V>(
+pub(crate) fn interim(
     out: &mut Vec<u8>,
     capitalize: bool,
     status: &str,
-    headers: impl IntoIterator<Item = (N, V)>,
-) -> Result<u16, StartError>
-where
-    N: AsRef<[u8]>,
-    V: AsRef<[u8]>,
-{
-    let code = parse_status(status)?;
-    if !matches!(code, 100 | 102..=199) {
-        return Err(StartError::NotInterim);
-    }
+    headers: impl IntoIterator<Item = impl Field>,
+) -> Result<u16, StartError> {
+    let Some(code @ (100 | 102..=199)) = parse_status(status) else {
+        return Err(StartError::NotInterim(Rejected::interim_status(status)));
+    };
     status_line(out, Version::Http11, status);
     interim_fields(out, capitalize, headers)?;
     out.extend_from_slice(b"\r\n");
@@ -29,21 +24,19 @@ where
 }
 
 /// Appends field lines of an interim response. After an error `out` is as it was.
-pub(crate) fn interim_fields<N, V>(
+pub(crate) fn interim_fields(
     out: &mut Vec<u8>,
     capitalize: bool,
-    headers: impl IntoIterator<Item = (N, V)>,
-) -> Result<(), StartError>
-where
-    N: AsRef<[u8]>,
-    V: AsRef<[u8]>,
-{
+    headers: impl IntoIterator<Item = impl Field>,
+) -> Result<(), StartError> {
     let before = out.len();
-    for (name, value) in headers {
-        let (name, value) = (name.as_ref(), trim(value.as_ref()));
+    for field in headers {
+        let (name, value) = (field.name(), trim(field.value()));
         let written = match name.len() {
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => Err(StartError::TransferEncoding),
-            14 if name.eq_ignore_ascii_case(b"content-length") => Err(StartError::ContentLength),
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                Err(StartError::ContentLength(Rejected::interim_content_length()))
+            }
             _ => write_field(out, capitalize, name, value),
         };
         if written.is_err() {
@@ -55,17 +48,13 @@ where
 }
 
 /// Appends the field lines of a trailer section.
-pub(crate) fn trailer_fields<N, V>(
+pub(crate) fn trailer_fields(
     out: &mut Vec<u8>,
     capitalize: bool,
-    trailers: impl IntoIterator<Item = (N, V)>,
-) -> Result<(), SendError>
-where
-    N: AsRef<[u8]>,
-    V: AsRef<[u8]>,
-{
-    for (name, value) in trailers {
-        let (name, value) = (name.as_ref(), trim(value.as_ref()));
+    trailers: impl IntoIterator<Item = impl Field>,
+) -> Result<(), SendError> {
+    for field in trailers {
+        let (name, value) = (field.name(), trim(field.value()));
         let forbidden = NO_TRAILERS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()));
         if forbidden || write_field(out, capitalize, name, value).is_err() {
             return Err(SendError::Trailer);
@@ -108,19 +97,19 @@ const NO_TRAILERS: [&str; 29] = [
 ];
 
 /// The code of `"200 OK"`; the reason may be missing.
-pub(crate) fn parse_status(status: &str) -> Result<u16, StartError> {
+pub(crate) fn parse_status(status: &str) -> Option<u16> {
     let (&[hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'], reason) =
-        status.as_bytes().split_first_chunk::<3>().ok_or(StartError::Status)?
+        status.as_bytes().split_first_chunk::<3>()?
     else {
-        return Err(StartError::Status);
+        return None;
     };
-    let ([] | [b' ', ..]) = reason else { return Err(StartError::Status) };
+    let ([] | [b' ', ..]) = reason else { return None };
     // RFC 9112, 4: the reason phrase has the characters of a field value.
     if !is_field_value(reason) {
-        return Err(StartError::Status);
+        return None;
     }
     let digit = |byte: u8| u16::from(byte - b'0');
-    Ok(digit(hundreds) * 100 + digit(tens) * 10 + digit(ones))
+    Some(digit(hundreds) * 100 + digit(tens) * 10 + digit(ones))
 }
 
 /// Appends a status line; `status` is code, space and reason.
@@ -144,10 +133,10 @@ pub(crate) fn write_field(
 ) -> Result<(), StartError> {
     out.reserve(name.len() + value.len() + 4);
     if !push_name(out, name, capitalize) {
-        return Err(StartError::FieldName);
+        return Err(StartError::FieldName(Rejected::name(name)));
     }
     if !is_field_value(value) {
-        return Err(StartError::FieldValue);
+        return Err(StartError::FieldValue(Rejected::value(name, value)));
     }
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
