@@ -176,7 +176,7 @@ fn spawn<T: Send + 'static>(
 }
 
 #[test]
-fn whoever_waits_when_the_exchange_ends_is_woken() {
+fn a_call_that_waits_when_the_exchange_ends_is_woken() {
     let (tell, mut told) = unbounded_channel();
     let site = Site::new(application_fn(move |environ, start| {
         let ended = tell.clone();

@@ -241,7 +241,7 @@ fn a_stop_cuts_who_is_idle_and_finishes_what_has_begun() {
 }
 
 #[test]
-fn at_the_deadline_whoever_waits_is_cut_and_who_never_returns_is_left_behind() {
+fn at_the_deadline_waiting_threads_are_cut_and_those_that_never_return_are_left_behind() {
     let (open, gate) = gate();
     let (tell, told) = channel();
     let options = quiet().graceful_timeout(Duration::from_millis(100));

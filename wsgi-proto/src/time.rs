@@ -1,6 +1,6 @@
 //! Time as the machine sees it: a number that the driver hands in.
 //!
-//! The machine has no clock. Whoever drives it reads both clocks once per wake-up and passes them as [`Now`].
+//! The machine has no clock. Its driver reads both clocks once per wake-up and passes them as [`Now`].
 
 use core::time::Duration;
 

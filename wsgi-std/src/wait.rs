@@ -60,7 +60,7 @@ pub(crate) fn wait<'a>(
             Some((reader, _)) => polled.push(PollFd::new(reader, PollFlags::IN)),
             None => time = Some(time.unwrap_or(SLICE).min(SLICE)),
         }
-        // Longer than the system can wait is for ever.
+        // Longer than the system can wait means indefinitely.
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         let ready = match poll(&mut polled, time.as_ref()) {
             Err(Errno::INTR) => Ok(()),

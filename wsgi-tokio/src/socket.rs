@@ -30,7 +30,7 @@ impl<S> Socket<S> {
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Reads what the system has received, also if the runtime has not heard of it yet, where that is possible.
+    /// Reads what the system has received, even if the runtime has not reported it yet, where that is possible.
     fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let _ = space;
         Err(io::ErrorKind::WouldBlock.into())

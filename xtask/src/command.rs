@@ -55,7 +55,7 @@ impl Cmd {
         self.output().is_ok_and(|output| output.status.success())
     }
 
-    /// Shows the command and hands it out, for whoever wants more than to wait for its end.
+    /// Shows the command and returns it, for callers that do more than wait for its end.
     pub(crate) fn show(self) -> Command {
         println!("$ {}", self.shown);
         self.command

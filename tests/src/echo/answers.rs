@@ -132,7 +132,7 @@ impl Echo {
     }
 }
 
-/// The request, told back: for every path that has no answer of its own.
+/// The request, told back: for every path without a special answer.
 pub(super) fn echo(environ: &Environ, start: &impl Start, body: &[u8]) -> Result<Body> {
     let variables = environ.to_map();
     let headers = variables.iter().filter_map(|(name, value)| match name.strip_prefix("HTTP_") {

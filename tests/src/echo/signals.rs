@@ -1,6 +1,6 @@
 //! SIGTERM and SIGINT: the first stops a server gracefully, the second ends the process at once.
 //!
-//! They are waited for on a thread of their own, so that it is the same for every runtime.
+//! A separate thread waits for them, so that it is the same for every runtime.
 
 use std::io;
 use std::thread;

@@ -44,7 +44,7 @@ struct Tasks {
     /// By token.
     all: Slab<Arc<Task>>,
     timers: TimerQueue,
-    /// Somebody polls, until then or for ever.
+    /// A thread polls, until then or indefinitely.
     polls_until: Option<Option<Instant>>,
 }
 

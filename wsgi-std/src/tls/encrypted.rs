@@ -13,7 +13,7 @@ use wsgi_app::blocking::Application;
 
 use crate::sync::{Mutex, MutexGuard, lock};
 
-/// Reads of one call that may bring nothing: a client could go on for ever with records that are empty.
+/// Reads of one call that may bring nothing: a client could send empty records indefinitely.
 const EMPTY_RECORDS: usize = 1024;
 
 /// Serves one connection, encrypted by `config`.
