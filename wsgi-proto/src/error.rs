@@ -96,8 +96,8 @@ impl fmt::Display for RequestError {
             Self::StrayByte => {
                 f.write_str("a request begins with a method, which is made of token characters")
             }
-            Self::BareCarriageReturn => f.write_str("carriage return without line feed, lines end in CRLF"),
-            Self::BareLineFeed => f.write_str("line feed without carriage return, lines end in CRLF"),
+            Self::BareCarriageReturn => f.write_str("carriage return without line feed (expected CRLF)"),
+            Self::BareLineFeed => f.write_str("line feed without carriage return (expected CRLF)"),
             Self::EmptyLines => f.write_str("too many empty lines before the request line"),
             Self::RequestLine => f.write_str("malformed request line (expected `METHOD target HTTP/1.1`)"),
             Self::Version => f.write_str("unsupported HTTP version (expected HTTP/1.0 or HTTP/1.1)"),
@@ -109,21 +109,23 @@ impl fmt::Display for RequestError {
                  without `#`)",
             ),
             Self::Field => {
-                f.write_str("malformed header field, allowed is: token, colon, visible characters")
+                f.write_str("malformed header field (expected `Name: value` without control characters)")
             }
-            Self::FieldTooLong(limit) => write!(f, "header field too long, allowed are {limit} bytes"),
-            Self::FieldsTooLong(limit) => write!(f, "header section too long, allowed are {limit} bytes"),
-            Self::TooManyFields(limit) => write!(f, "too many header fields, allowed are {limit}"),
-            Self::Host => f.write_str("missing, repeated or malformed Host, HTTP/1.1 needs exactly one"),
-            Self::ContentLength => f.write_str("malformed Content-Length, allowed is one decimal number"),
+            Self::FieldTooLong(limit) => write!(f, "header field too long (limit: {limit} bytes)"),
+            Self::FieldsTooLong(limit) => write!(f, "header section too long (limit: {limit} bytes)"),
+            Self::TooManyFields(limit) => write!(f, "too many header fields (limit: {limit})"),
+            Self::Host => {
+                f.write_str("missing, repeated or malformed Host (expected exactly one in HTTP/1.1)")
+            }
+            Self::ContentLength => f.write_str("malformed Content-Length (expected a decimal number)"),
             Self::LengthAndCoding => {
                 f.write_str("Content-Length and Transfer-Encoding together are not allowed")
             }
-            Self::TransferCoding => f.write_str("unsupported transfer coding, allowed is chunked"),
+            Self::TransferCoding => f.write_str("unsupported transfer coding (expected `chunked`)"),
             Self::CodingOrder => f.write_str("chunked has to be the last transfer coding, and only once"),
             Self::CodingInHttp10 => f.write_str("Transfer-Encoding is not allowed in HTTP/1.0"),
-            Self::BodyTooLarge(limit) => write!(f, "request body too large, allowed are {limit} bytes"),
-            Self::ChunkSize => f.write_str("malformed chunk size, allowed is a hexadecimal number"),
+            Self::BodyTooLarge(limit) => write!(f, "request body too large (limit: {limit} bytes)"),
+            Self::ChunkSize => f.write_str("malformed chunk size (expected a hexadecimal number)"),
             Self::ChunkLine => f.write_str("chunk-size line too long or not ended by CRLF"),
             Self::ChunkExtension => f.write_str("malformed or too long chunk extensions"),
             Self::ChunkData => f.write_str("chunk data not followed by CRLF"),

@@ -1,7 +1,7 @@
 //! The scheduler and the task states of the engine under every interleaving. To run it:
 //! `RUSTFLAGS="--cfg loom" cargo test -p wsgi-std --release --test model`, or `cargo xtask model`.
 //!
-//! The two sources are compiled once more, with loom's locks and atomics. A thread that loom finds waiting for ever is a
+//! The two sources are compiled once more, with loom's locks and atomics. A thread that loom finds waiting indefinitely is a
 //! lost wake-up. Time is not modelled: a tick may be over at any moment, and a thread without work gets tired at once or
 //! never, whichever the test says.
 #![cfg(loom)]

@@ -58,7 +58,7 @@ impl fmt::Display for DateError {
         let unix = self.unix;
         write!(
             f,
-            "time {unix} out of range, allowed are {FIRST} to {LAST} seconds since 1970, the years 0001 to 9999"
+            "time {unix} out of range (expected {FIRST} to {LAST} seconds since 1970, the years 0001 to 9999)"
         )
     }
 }

@@ -186,21 +186,20 @@ impl fmt::Display for LogFormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "log format has `{}`: ", self.part)?;
         match self.fault {
-            Fault::Stray => {
-                f.write_str("stray percent sign, allowed are %(name)s, %(name)d, %(name)f and %%")
-            }
-            Fault::Open => f.write_str("name without end, allowed is a name in parentheses, as in %(name)s"),
+            Fault::Stray => f.write_str("stray percent sign (expected %(name)s, %(name)d, %(name)f or %%)"),
+            Fault::Open => f.write_str("name without end (expected a name in parentheses, as in %(name)s)"),
             Fault::Name => {
-                f.write_str("unknown name, allowed are ")?;
+                f.write_str("unknown name (expected ")?;
                 Field::ALL.iter().enumerate().try_for_each(|(at, (name, _))| {
                     f.write_str(if at == 0 { "" } else { ", " })?;
                     f.write_str(name)
-                })
+                })?;
+                f.write_str(")")
             }
-            Fault::Conversion => f.write_str("unknown conversion, allowed are s, d and f"),
-            Fault::TextAsNumber => f.write_str("this is text, allowed is the conversion s"),
+            Fault::Conversion => f.write_str("unknown conversion (expected s, d or f)"),
+            Fault::TextAsNumber => f.write_str("this is text (expected the conversion s)"),
             Fault::TooLarge => {
-                write!(f, "width or precision too large, allowed are numbers up to {}", Scanner::LARGEST)
+                write!(f, "width or precision too large (limit: {})", Scanner::LARGEST)
             }
         }
     }
