@@ -240,9 +240,9 @@ fn look(connection: &mut Connection) {
         }
     }
     if let Some(exchange) = connection.exchange() {
-        let _ = (exchange.trailers(), exchange.client_gone(), exchange.expects_continue());
-        let _ = (exchange.is_started(), exchange.head_is_sent(), exchange.drops_body());
-        let _ = (exchange.is_full(), exchange.is_flushed());
+        let _ = (exchange.trailers(), exchange.body_error(), exchange.client_gone());
+        let _ = (exchange.expects_continue(), exchange.is_started(), exchange.head_is_sent());
+        let _ = (exchange.drops_body(), exchange.is_full(), exchange.is_flushed());
         let _ = (exchange.head().path(), exchange.endpoints().remote, exchange.config().limits);
         let _ = format!("{exchange:?}");
     }

@@ -13,6 +13,7 @@ use wsgi_tests::live::{Kind, PATIENCE, Site, eventually};
 use wsgi_tokio::proto::{BodyError, Lost};
 use wsgi_tokio::{
     Body, Bytes, Environ, Error, InputError, Result, SendError, StartError, StartResponse, Write,
+    application_fn,
 };
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
@@ -38,7 +39,7 @@ fn blocking<T>(wait: impl Future<Output = T>) -> T {
 
 #[test]
 fn a_response_is_started_once_unless_an_error_says_why() {
-    let site = Site::new(|_: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         assert_eq!(start.start("201 Created", PLAIN).expect_err("again"), StartError::AlreadyStarted);
         let write = start.restart("503 Busy", [("X-Why", "too much")], "too much")?;
@@ -48,7 +49,7 @@ fn a_response_is_started_once_unless_an_error_says_why() {
         let error = start.restart("500 Late", NOTHING, SendError::BodyUnread).expect_err("it is too late");
         assert_eq!(error.downcast_ref(), Some(&SendError::BodyUnread));
         Ok(" later".into())
-    });
+    }));
     let mut client = site.connect();
     let answer = client.get("/");
     assert_eq!((answer.status, answer.text().as_str()), (503, "come back later"));
@@ -59,7 +60,7 @@ fn a_response_is_started_once_unless_an_error_says_why() {
 
 #[test]
 fn a_head_that_http_does_not_allow_starts_nothing() {
-    let site = Site::new(|_: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|_, start| async move {
         for (status, name, value, message) in [
             ("OK", "A", "b", "status \""),
             ("200 OK\r\nInjected: 1", "A", "b", "status \""),
@@ -82,7 +83,7 @@ fn a_head_that_http_does_not_allow_starts_nothing() {
         write.write("fine").await?;
         assert_eq!(start.inform("103 Early Hints", PLAIN), Ok(()), "it is too late to be sent");
         Ok(Body::empty())
-    });
+    }));
     let mut client = site.connect();
     let answer = client.get("/");
     assert_eq!((answer.status, answer.text().as_str()), (200, "fine"));
@@ -121,7 +122,7 @@ async fn misuse((environ, start, write): Handles) {
 fn handles_that_are_kept_find_their_exchange_over_while_the_next_one_runs() {
     let kept: Arc<Mutex<Option<Handles>>> = Arc::default();
     let keeper = Arc::clone(&kept);
-    let site = Site::new(move |environ: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(move |environ, start| {
         let kept = Arc::clone(&keeper);
         async move {
             let write = start.start("200 OK", PLAIN)?;
@@ -137,7 +138,7 @@ fn handles_that_are_kept_find_their_exchange_over_while_the_next_one_runs() {
             assert_eq!(environ.get("X"), None);
             Ok(environ.input().read_to_end().await?.into())
         }
-    });
+    }));
     let mut client = site.connect();
     for round in 0..3 {
         assert_eq!(client.get("/kept").text(), "kept");
@@ -177,7 +178,7 @@ fn spawn<T: Send + 'static>(
 #[test]
 fn whoever_waits_when_the_exchange_ends_is_woken() {
     let (tell, mut told) = unbounded_channel();
-    let site = Site::new(move |environ: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(move |environ, start| {
         let ended = tell.clone();
         async move {
             start.start("200 OK", PLAIN)?;
@@ -194,7 +195,7 @@ fn whoever_waits_when_the_exchange_ends_is_woken() {
             }
             Ok("they wait".into())
         }
-    });
+    }));
     let mut client = site.connect();
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
     assert_eq!(client.answer().text(), "they wait");
@@ -206,7 +207,7 @@ fn whoever_waits_when_the_exchange_ends_is_woken() {
 
 #[test]
 fn several_tasks_may_wait_for_the_same_thing() {
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         let write = start.start("200 OK", PLAIN)?;
         write.write("").await?;
         let (one, two, three) = (environ.input(), environ.input(), environ.input());
@@ -221,7 +222,7 @@ fn several_tasks_may_wait_for_the_same_thing() {
             in_time("a watcher", watcher).await?;
         }
         Ok(format!("{read:?}").into())
-    });
+    }));
     let mut client = site.connect();
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\n");
     for byte in "123456".bytes() {
@@ -277,7 +278,7 @@ fn one_task_reads_while_another_writes() {
 
 #[test]
 fn a_body_that_was_read_stays_at_its_end() {
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         let input = environ.input();
         assert!(input.trailers().is_none(), "the end was not read");
         let body = tokio::spawn(async move { input.read_to_end().await }).await??;
@@ -290,7 +291,7 @@ fn a_body_that_was_read_stays_at_its_end() {
         let trailers = input.trailers().map(|trailers| trailers.fields().len());
         start.start("200 OK", PLAIN)?;
         Ok(format!("{body:?} {trailers:?}").into())
-    });
+    }));
     let mut client = site.connect();
     client
         .send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nA: b\r\n\r\n");
@@ -301,11 +302,11 @@ fn a_body_that_was_read_stays_at_its_end() {
 
 #[test]
 fn an_application_learns_that_its_client_has_gone_and_may_answer_still() {
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         in_time("client_gone", environ.input().client_gone()).await;
         start.start("200 OK", PLAIN)?;
         Ok("goodbye".into())
-    });
+    }));
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     client.half_close();
@@ -350,7 +351,7 @@ fn a_task_that_outlives_the_application_may_not_write_into_the_next_response() {
     let (go, gone) = oneshot::channel::<()>();
     let gate = Arc::new(Mutex::new(Some(gone)));
     let (tell, mut told) = unbounded_channel();
-    let site = Site::new(move |_: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(move |_, start| {
         let (gone, tell) = (gate.lock().expect("no panic").take(), tell.clone());
         async move {
             let write = start.start("200 OK", PLAIN)?;
@@ -362,7 +363,7 @@ fn a_task_that_outlives_the_application_may_not_write_into_the_next_response() {
             }
             Ok("right".into())
         }
-    });
+    }));
     let mut client = site.connect();
     assert_eq!(client.get("/").text(), "right");
     go.send(()).expect("it waits");

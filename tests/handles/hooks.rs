@@ -10,7 +10,7 @@ use wsgi_tests::caller::Caller;
 use wsgi_tests::echo::stream::ready_blocks;
 use wsgi_tests::live::{Kind, Site, eventually};
 use wsgi_tokio::proto::{Lost, RequestError};
-use wsgi_tokio::{Body, Bytes, Environ, Options, Record, Result, StartResponse};
+use wsgi_tokio::{Body, Bytes, Environ, Options, Record, Result, StartResponse, application_fn};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -34,7 +34,7 @@ fn hooks_run_in_order_and_see_the_changes_of_all_before_them() {
     let notes: Notes<String> = Arc::default();
     let hooks = Arc::clone(&notes);
     // The middleware's hook is added first; the application changes the environ afterwards.
-    let site = Site::new(move |environ: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(move |environ, start| {
         let (one, two) = (Arc::clone(&hooks), Arc::clone(&hooks));
         environ.add_post_hook(move |environ, _| {
             note(&one, format!("{:?} {:?}", environ.get("by.application"), environ.extension::<u8>()));
@@ -51,7 +51,7 @@ fn hooks_run_in_order_and_see_the_changes_of_all_before_them() {
             start.start("200 OK", PLAIN)?;
             Ok("hooked".into())
         }
-    });
+    }));
     let mut client = site.connect();
     client.send("GET /a HTTP/1.1\r\nHost: h\r\nRemoved: x\r\n\r\n");
     assert_eq!(client.answer().text(), "hooked");
@@ -64,7 +64,7 @@ fn hooks_run_in_order_and_see_the_changes_of_all_before_them() {
 fn hooks_that_were_cleared_do_not_run() {
     let notes: Notes<&str> = Arc::default();
     let hooks = Arc::clone(&notes);
-    let site = Site::new(move |environ: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(move |environ, start| {
         for mark in ["first", "second"] {
             let (hooks, kept) = (Arc::clone(&hooks), environ.clone());
             // It holds a handle of its own request, as any hook may.
@@ -77,7 +77,7 @@ fn hooks_that_were_cleared_do_not_run() {
             start.start("200 OK", PLAIN)?;
             Ok("hooked".into())
         }
-    });
+    }));
     assert_eq!(site.connect().get("/").text(), "hooked");
     site.journal().accesses(1);
     assert_eq!(*notes.lock().expect("no panic"), ["third"]);
@@ -135,11 +135,11 @@ fn the_record_counts_what_the_client_received() {
 fn hooks_wait_until_the_response_was_sent() {
     const LENGTH: usize = 64 * 1024 * 1024;
     static RAN: AtomicBool = AtomicBool::new(false);
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         environ.add_post_hook(|_, _| RAN.store(true, Ordering::SeqCst));
         start.start("200 OK", PLAIN)?;
         Ok(vec![b'x'; LENGTH].into())
-    });
+    }));
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     // No system buffers that much: when the first bytes arrive, the last have not been sent.
@@ -153,7 +153,7 @@ fn hooks_wait_until_the_response_was_sent() {
 fn hooks_run_before_the_next_request_of_the_connection() {
     let notes: Notes<&str> = Arc::default();
     let hooks = Arc::clone(&notes);
-    let site = Site::new(move |environ: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(move |environ, start| {
         let hooks = Arc::clone(&hooks);
         async move {
             note(&hooks, "request");
@@ -161,7 +161,7 @@ fn hooks_run_before_the_next_request_of_the_connection() {
             start.start("200 OK", PLAIN)?;
             Ok("x".into())
         }
-    });
+    }));
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3));
     for _ in 0..3 {

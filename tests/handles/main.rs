@@ -3,6 +3,7 @@
 //!
 //! One runtime is enough for that, because these handles are the same on every one.
 
+mod applications;
 mod handles;
 mod hooks;
 mod panics;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use wsgi_tests::caller::{Answer, Caller};
 use wsgi_tests::live::{Kind, Site, eventually};
-use wsgi_tokio::{Body, Bytes, Environ, Error, Options, Record, Result, StartResponse};
+use wsgi_tokio::{Body, Bytes, Environ, Error, Options, Record, Result, StartResponse, application_fn};
 
 /// What the client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,7 +272,7 @@ fn hooks_that_panic_are_logged_and_stop_nothing_else() {
 
 #[test]
 fn an_application_that_starts_no_response_is_at_fault() {
-    let site = Site::new(|_: Environ, _: StartResponse| async { Ok("a body without a head".into()) });
+    let site = Site::new(application_fn(|_, _| async { Ok("a body without a head".into()) }));
     let answer = ask(&mut site.connect(), "/");
     assert_eq!((answer.status, answer.body.len()), (500, 0));
     site.journal().error("the response was not started, call start_response first");
@@ -280,11 +280,11 @@ fn an_application_that_starts_no_response_is_at_fault() {
 
 #[test]
 fn more_or_less_than_the_content_length_is_logged_and_never_sent() {
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         start.start("200 OK", [("Content-Length", "5")])?;
         let blocks: &[&str] = if environ.path() == "/long" { &["123", "45", "67"] } else { &["123"] };
         Ok(Body::iterator(blocks.iter().map(|block| Ok(Bytes::from(*block)))))
-    });
+    }));
     let long = ask(&mut site.connect(), "/long");
     assert_eq!((long.status, long.text().as_str(), long.whole), (200, "12345", true));
     site.journal().error("longer than its Content-Length of 5");

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Kind, PATIENCE, Site, eventually};
-use wsgi_tokio::{Body, Environ, InputError, Result, SendError, StartError, StartResponse, Stream};
+use wsgi_tokio::{
+    Body, Environ, InputError, Result, SendError, StartError, StartResponse, Stream, application_fn,
+};
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
 const SWITCHES: [(&str, &str); 2] = [("Upgrade", "echo"), ("Connection", "upgrade")];
@@ -50,7 +52,7 @@ fn converse(client: &mut Caller, unread: &str) {
 
 #[test]
 fn the_stream_begins_with_what_was_sent_early_and_goes_both_ways() {
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         start.start(SWITCHING, SWITCHES)?;
         let input = environ.input();
         let stream = in_time("the stream", input.take_over()).await?;
@@ -59,7 +61,7 @@ fn the_stream_begins_with_what_was_sent_early_and_goes_both_ways() {
         assert_eq!(start.start("200 OK", PLAIN).expect_err("it is taken"), StartError::Over);
         echo(stream).await?;
         Ok("nobody sends this".into())
-    });
+    }));
     for unread in ["", "early", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"] {
         let mut client = site.connect();
         client.send(format!("{UPGRADE}{unread}"));
@@ -74,7 +76,7 @@ fn the_stream_begins_with_what_was_sent_early_and_goes_both_ways() {
 
 #[test]
 fn another_task_may_take_over_and_outlive_the_application() {
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         start.start(SWITCHING, SWITCHES)?;
         let input = environ.input();
         let taken = input.clone();
@@ -91,7 +93,7 @@ fn another_task_may_take_over_and_outlive_the_application() {
             }
         }
         Ok(Body::empty())
-    });
+    }));
     for path in ["/wait", "/leave", "/leave"] {
         let mut client = site.connect();
         client.send(UPGRADE.replace("/chat", path) + "early");
@@ -102,7 +104,7 @@ fn another_task_may_take_over_and_outlive_the_application() {
 
 #[test]
 fn a_stream_that_is_dropped_closes_the_connection() {
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         start.start(SWITCHING, SWITCHES)?;
         match &*environ.path() {
             "/dropped" => drop(environ.input().take_over().await?),
@@ -118,7 +120,7 @@ fn a_stream_that_is_dropped_closes_the_connection() {
             _ => unreachable!("nobody asks for it"),
         }
         Ok(Body::empty())
-    });
+    }));
     for path in ["/dropped", "/cancelled"] {
         let mut client = site.connect();
         client.send(UPGRADE.replace("/chat", path));
@@ -130,7 +132,7 @@ fn a_stream_that_is_dropped_closes_the_connection() {
 
 #[test]
 fn nothing_is_taken_over_without_a_fresh_101() {
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         let input = environ.input();
         assert_eq!(input.take_over().await.expect_err("nothing was started"), SendError::NotStarted);
         start.start("200 OK", PLAIN)?;
@@ -139,7 +141,7 @@ fn nothing_is_taken_over_without_a_fresh_101() {
         write.write("still ").await?;
         assert_eq!(input.take_over().await.expect_err("it has begun"), SendError::NotSwitching);
         Ok("HTTP".into())
-    });
+    }));
     let mut client = site.connect();
     for _ in 0..2 {
         client.send(UPGRADE);
@@ -150,14 +152,14 @@ fn nothing_is_taken_over_without_a_fresh_101() {
 
 #[test]
 fn the_request_body_has_to_be_read_before() {
-    let site = Site::new(|environ: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|environ, start| async move {
         start.start(SWITCHING, SWITCHES)?;
         let input = environ.input();
         assert_eq!(input.take_over().await.expect_err("a body is to come"), SendError::BodyUnread);
         assert_eq!(input.read_to_end().await?, "body");
         echo(input.take_over().await?).await?;
         Ok(Body::empty())
-    });
+    }));
     let mut client = site.connect();
     client.send(UPGRADE.replace("GET", "POST").replace("\r\n\r\n", "\r\nContent-Length: 4\r\n\r\nbodyearly"));
     converse(&mut client, "early");
@@ -165,11 +167,11 @@ fn the_request_body_has_to_be_read_before() {
 
 #[test]
 fn http_1_0_switches_to_nothing() {
-    let site = Site::new(|_: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|_, start| async move {
         assert_eq!(start.start(SWITCHING, SWITCHES).expect_err("not in HTTP/1.0"), StartError::CannotSwitch);
         start.start("200 OK", PLAIN)?;
         Ok("plain".into())
-    });
+    }));
     let mut client = site.connect();
     client.send("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
     assert_eq!(client.answer().text(), "plain");
@@ -201,11 +203,12 @@ fn a_client_that_resets_ends_the_streams_calls() {
 #[test]
 fn a_graceful_stop_cuts_a_stream_at_its_deadline() {
     let options = wsgi_tokio::Options::default().graceful_timeout(Duration::from_millis(100));
-    let site = Site::with(options, |environ: Environ, start: StartResponse| async move {
+    let application = application_fn(|environ, start| async move {
         start.start(SWITCHING, SWITCHES)?;
         echo(environ.input().take_over().await?).await?;
         Ok(Body::empty())
     });
+    let site = Site::with(options, application);
     let mut client = site.connect();
     client.send(format!("{UPGRADE}a"));
     client.answer();

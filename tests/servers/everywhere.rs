@@ -17,7 +17,7 @@ use wsgi_tests::echo::stream::ready_blocks;
 use wsgi_tests::live::{PATIENCE, eventually};
 use wsgi_tests::runtimes::{Runtime, on_each};
 use wsgi_tokio::proto::Lost;
-use wsgi_tokio::{Body, Environ, LogEntry, Options, Record, Result, StartResponse};
+use wsgi_tokio::{Body, LogEntry, Options, Record, Result, application_fn};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -56,20 +56,20 @@ fn telling(runtime: Runtime, body: Make) -> (Running, Receiver<Record>, Receiver
             let _ = complain.lock().expect("no panic").send((*text).to_owned());
         }
     };
-    let application = move |environ: Environ, start: StartResponse| {
+    let application = application_fn(move |environ, start| {
         let tell = hook();
         environ.add_post_hook(move |_, record| drop(tell.send(record.clone())));
         async move {
             start.start("200 OK", PLAIN)?;
             Ok(body())
         }
-    };
-    let blocking = move |environ: wsgi_std::Environ, start: wsgi_std::StartResponse| {
+    });
+    let blocking = wsgi_std::application_fn(move |environ, start| {
         let tell = blocking_hook();
         environ.add_post_hook(move |_, record| drop(tell.send(record.clone())));
         start.start("200 OK", PLAIN)?;
         Ok(body())
-    };
+    });
     let running = runtime.begin(None, Options::default().debug(false).log(log), application, blocking);
     (running, told, complaints)
 }
@@ -114,10 +114,10 @@ fn post_hooks_learn_that_all_went_to_a_client_that_stayed() {
 
 /// Serves a greeting on this listener.
 fn greeting(runtime: Runtime, bound: Bound, options: Options) -> Running {
-    let application = |_: Environ, start: StartResponse| async move {
+    let application = application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok("served".into())
-    };
+    });
     let blocking = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
         start.start("200 OK", PLAIN)?;
         Ok("served".into())

@@ -160,10 +160,10 @@ fn on_std_there_are_as_many_threads_as_were_given() {
 #[cfg(unix)]
 #[test]
 fn on_std_max_size_is_ignored_with_a_custom_pool_alone() {
-    let whereabouts = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| {
+    let whereabouts = wsgi_std::application_fn(|_, start| {
         start.start("200 OK", PLAIN)?;
         Ok("here".into())
-    };
+    });
     for custom in [false, true] {
         let listener = listener();
         let address = listener.local_addr().expect("a port");
@@ -179,7 +179,7 @@ fn on_std_max_size_is_ignored_with_a_custom_pool_alone() {
 #[cfg(unix)]
 #[test]
 fn on_std_no_threads_are_refused() {
-    let application = |_: wsgi_std::Environ, _: wsgi_std::StartResponse| Ok(Body::empty());
+    let application = wsgi_std::application_fn(|_, _| Ok(Body::empty()));
     let server = || wsgi_std::Server::new(listener(), application).log_output(false);
     for (server, option) in [
         (server().pool(0), "pool"),

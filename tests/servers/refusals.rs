@@ -12,7 +12,7 @@ use std::time::Duration;
 use wsgi_proto::{Limits, RequestError};
 use wsgi_tests::caller::{Answer, Caller};
 use wsgi_tests::live::Site;
-use wsgi_tokio::{Body, Environ, Error, InputError, Options, Result, StartResponse};
+use wsgi_tokio::{Body, Environ, Error, InputError, Options, Result, StartResponse, application_fn};
 
 /// What a client sends after its fault, without reading: more than the buffers of both sides hold.
 const MORE: usize = 1024 * 1024;
@@ -277,13 +277,14 @@ const BODY: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\
 
 #[test]
 fn an_application_may_answer_a_bad_body_itself() {
-    let site = Site::with(options(), |environ: Environ, start: StartResponse| async move {
+    let application = application_fn(|environ, start| async move {
         let error = environ.input().read_to_end().await.expect_err("the body is malformed");
         let again = environ.input().read_some(1).await.expect_err("it stays malformed");
         assert_eq!(error, again);
         start.start("422 Unprocessable Content", [("Content-Type", "text/plain")])?;
         Ok(format!("{:?}", error.request_error()).into())
     });
+    let site = Site::with(options(), application);
     let mut client = site.connect();
     client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\n");
     client.send(vec![b'x'; MORE]);
@@ -294,12 +295,13 @@ fn an_application_may_answer_a_bad_body_itself() {
 
 #[test]
 fn an_error_in_the_body_after_the_head_was_sent_cuts_the_response() {
-    let site = Site::with(options(), |environ: Environ, start: StartResponse| async move {
+    let application = application_fn(|environ, start| async move {
         let write = start.start("200 OK", [("Content-Type", "text/plain")])?;
         write.write("begun").await?;
         environ.input().read_to_end().await?;
         Ok(Body::empty())
     });
+    let site = Site::with(options(), application);
     let mut client = site.connect();
     client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\n");
     client.send(vec![b'x'; MORE]);
@@ -311,10 +313,11 @@ fn an_error_in_the_body_after_the_head_was_sent_cuts_the_response() {
 
 #[test]
 fn an_answer_to_a_body_that_nobody_reads_arrives_while_it_is_sent() {
-    let site = Site::with(options(), |_: Environ, start: StartResponse| async move {
+    let application = application_fn(|_, start| async move {
         start.start("200 OK", [("Content-Type", "text/plain")])?;
         Ok("no, thanks".into())
     });
+    let site = Site::with(options(), application);
     let mut client = site.connect();
     client.send(BODY);
     client.send(vec![b'x'; MORE]);

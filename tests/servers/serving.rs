@@ -13,7 +13,9 @@ use tokio::sync::Semaphore;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::echo::stream::ready_blocks;
 use wsgi_tests::live::{PATIENCE, Site, Threads, eventually};
-use wsgi_tokio::{Application, Body, Bytes, Environ, OptionError, Options, Result, Server, StartResponse};
+use wsgi_tokio::{
+    Application, Body, Bytes, Environ, OptionError, Options, Result, Server, StartResponse, application_fn,
+};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -176,11 +178,11 @@ fn a_unix_socket_is_served_like_any_other() {
     let path = std::env::temp_dir().join(format!("wsgi-tests-{}.sock", std::process::id()));
     let bound = path.clone();
     let site = Site::run(Threads::Several, quiet(), move || async move {
-        let application = |environ: Environ, start: StartResponse| async move {
+        let application = application_fn(|environ, start| async move {
             start.start("200 OK", PLAIN)?;
             let variables = ["SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT", "wsgi.url_scheme"];
             Ok(format!("{:?}", variables.map(|name| environ.get(name).unwrap_or_default())).into())
-        };
+        });
         Ok(Server::new(tokio::net::UnixListener::bind(bound)?, application))
     });
     let mut client = Caller::new(UnixStream::connect(&path).expect("it listens"));
@@ -265,23 +267,26 @@ fn a_client_that_does_not_read_holds_its_application_back() {
     let site = Site::run(Threads::Several, quiet(), || async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         SockRef::from(&listener).set_send_buffer_size(32 * 1024)?;
-        Ok(Server::new(listener, |environ: Environ, start: StartResponse| async move {
-            let write = start.start("200 OK", PLAIN)?;
-            let blocks = (0..BLOCKS).map(|_| {
-                TAKEN.fetch_add(BLOCK, Ordering::SeqCst);
-                Bytes::from(vec![b'x'; BLOCK])
-            });
-            Ok(match &*environ.path() {
-                "/iterator" => Body::iterator(blocks.map(Ok)),
-                "/stream" => ready_blocks(blocks),
-                _ => {
-                    for block in blocks {
-                        write.write(block).await?;
+        Ok(Server::new(
+            listener,
+            application_fn(|environ, start| async move {
+                let write = start.start("200 OK", PLAIN)?;
+                let blocks = (0..BLOCKS).map(|_| {
+                    TAKEN.fetch_add(BLOCK, Ordering::SeqCst);
+                    Bytes::from(vec![b'x'; BLOCK])
+                });
+                Ok(match &*environ.path() {
+                    "/iterator" => Body::iterator(blocks.map(Ok)),
+                    "/stream" => ready_blocks(blocks),
+                    _ => {
+                        for block in blocks {
+                            write.write(block).await?;
+                        }
+                        Body::empty()
                     }
-                    Body::empty()
-                }
-            })
-        }))
+                })
+            }),
+        ))
     });
     for path in ["/iterator", "/stream", "/write"] {
         TAKEN.store(0, Ordering::SeqCst);

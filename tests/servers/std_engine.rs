@@ -11,7 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
-use wsgi_std::{Body, Bytes, Environ, Error, Input, LogEntry, Options, Result, StartResponse};
+use wsgi_std::{
+    Body, Bytes, Environ, Error, Input, LogEntry, Options, Result, StartResponse, application_fn,
+};
 use wsgi_tests::adapters::{Running, start_std};
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{PATIENCE, eventually};
@@ -112,7 +114,7 @@ fn a_body_is_a_reader_and_a_buffered_reader_at_will() {
 #[test]
 fn each_block_is_with_the_client_before_the_next_is_made() {
     let (open, gate) = gate();
-    let site = Site::new(move |environ: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(move |environ, start| {
         let gate = Arc::clone(&gate);
         if &*environ.path() == "/write" {
             let mut write = start.start("200 OK", PLAIN)?;
@@ -127,7 +129,7 @@ fn each_block_is_with_the_client_before_the_next_is_made() {
             Ok("two".into())
         });
         Ok(Body::iterator(std::iter::once(Ok("one".into())).chain(second)))
-    });
+    }));
     for path in ["/write", "/iterator"] {
         let mut client = site.connect();
         client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
@@ -164,10 +166,10 @@ impl Stream for Mailbox {
 fn a_stream_is_polled_when_its_waker_is_woken_from_anywhere() {
     let mailbox: Arc<Mutex<(Option<Bytes>, Option<Waker>)>> = Arc::default();
     let sent = Arc::clone(&mailbox);
-    let site = Site::new(move |_: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(move |_, start| {
         start.start("200 OK", PLAIN)?;
         Ok(Body::stream(Mailbox(Arc::clone(&sent))))
-    });
+    }));
     let mut client = site.connect();
     client.send("GET / HTTP/1.0\r\n\r\n");
     for block in ["first", "second", ""] {
@@ -336,7 +338,7 @@ fn a_read_that_waits_ends_at_the_socket_timeout() {
 
 #[test]
 fn a_connection_that_was_taken_over_serves_two_threads_and_closes_when_it_is_dropped() {
-    let site = Site::new(|environ: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(|environ, start| {
         start.start("101 Switching Protocols", [("Upgrade", "echo"), ("Connection", "upgrade")])?;
         let stream = environ.input().take_over()?;
         thread::scope(|scope| {
@@ -350,7 +352,7 @@ fn a_connection_that_was_taken_over_serves_two_threads_and_closes_when_it_is_dro
             told.into_iter().try_for_each(|bytes| (&stream).write_all(&bytes))
         })?;
         Ok(Body::empty())
-    });
+    }));
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\nabcd");
     assert_eq!(client.answer().status, 101);

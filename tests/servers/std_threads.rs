@@ -3,11 +3,12 @@
 
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wsgi_std::{Application, BoxApplication, application_fn};
 use wsgi_std::{Body, Environ, Report, Result, Server, ServerHandle, StartResponse};
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::PATIENCE;
@@ -108,7 +109,7 @@ fn another_thread_may_flush_what_waits_to_be_joined() {
     let address = listener.local_addr().expect("it is bound");
     let (received, wait) = channel();
     let wait = Mutex::new(Some(wait));
-    let application = move |_: Environ, start: StartResponse| {
+    let application = application_fn(move |_, start| {
         let (write, wait) = (start.start("200 OK", PLAIN)?, wait.lock().expect("no panic").take());
         let second = std::iter::once_with(move || {
             // The first block waits for more. Somebody who knows that there is none for a while sends it on.
@@ -118,7 +119,7 @@ fn another_thread_may_flush_what_waits_to_be_joined() {
             Ok("cd".into())
         });
         Ok(Body::iterator(std::iter::once(Ok("ab".into())).chain(second)))
-    };
+    });
     let server = Server::new(listener, application).log_output(false).minimum_chunk_size(100);
     let handle = server.handle();
     let serving = thread::spawn(move || server.serve());
@@ -172,4 +173,31 @@ fn what_another_thread_looks_at_stays_in_its_own_request() {
     drop(client);
     site.stop();
     looking.join().expect("no panic");
+}
+
+#[test]
+fn blocking_applications_are_boxed_and_shared_and_have_errors_of_their_own() {
+    fn page(_: Environ, start: StartResponse) -> Result<Body> {
+        start.start("200 OK", PLAIN)?;
+        Ok("page".into())
+    }
+    fn file(environ: Environ, start: StartResponse) -> std::io::Result<Body> {
+        let text = std::fs::read_to_string(&*environ.path())?;
+        start.start("200 OK", PLAIN).map_err(std::io::Error::other)?;
+        Ok(text.into())
+    }
+    struct Pages([(&'static str, BoxApplication); 2]);
+    impl Application for Pages {
+        fn call(&self, environ: Environ, start: StartResponse) -> Result<Body> {
+            let page = self.0.iter().find(|(path, _)| environ.path() == *path);
+            page.ok_or("no such page")?.1.call(environ, start)
+        }
+    }
+    let pages = Pages([("/page", page.boxed()), ("/no/such/file", Box::new(file))]);
+    let shared: Arc<dyn Application> = Arc::new(pages.boxed());
+    let site = serve(shared);
+    for (path, status) in [("/page", 200), ("/no/such/file", 500), ("/else", 500)] {
+        assert_eq!(Caller::connect(site.address).get(path).status, status, "{path}");
+    }
+    site.stop();
 }

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::echo::stream::ready_blocks;
 use wsgi_tests::live::{PATIENCE, Site, Threads, eventually};
-use wsgi_tokio::{Application, Environ, Options, Report, Server, StartResponse};
+use wsgi_tokio::{Application, Options, Report, Server, application_fn};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -27,7 +27,7 @@ fn options(graceful_timeout: Duration) -> Options {
 fn gated() -> (impl Application, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let closed = Arc::clone(&gate);
-    let application = move |environ: Environ, start: StartResponse| {
+    let application = application_fn(move |environ, start| {
         let gate = Arc::clone(&closed);
         async move {
             let body = environ.input().read_to_end().await?;
@@ -42,7 +42,7 @@ fn gated() -> (impl Application, Arc<Semaphore>) {
             }
             Ok(ready_blocks(std::iter::once(body)))
         }
-    };
+    });
     (application, gate)
 }
 
@@ -157,7 +157,7 @@ fn what_does_not_end_is_cut_at_the_deadline_and_reported() {
         }
     }
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
-    let site = Site::with(options(TIMEOUT), |environ: Environ, start: StartResponse| async move {
+    let application = application_fn(|environ, start| async move {
         let _counted = Counted(&DROPPED);
         let write = start.start("200 OK", PLAIN)?;
         match &*environ.path() {
@@ -168,6 +168,7 @@ fn what_does_not_end_is_cut_at_the_deadline_and_reported() {
             },
         }
     });
+    let site = Site::with(options(TIMEOUT), application);
     let [mut stuck, mut slow, mut deaf] = ["/stuck", "/read", "/endless"].map(|path| {
         let mut client = site.connect();
         client.send(post(path));

@@ -3,7 +3,7 @@
 
 use wsgi_tokio::{Body, Bytes, Environ, Error, Head, InputError, Result, StartResponse};
 
-use crate::script::{Fields, Op, Script, Seen};
+use crate::script::{Op, Script, Seen};
 
 /// Whether a script can be played here. An application can send no trailers, and not end without an answer.
 pub fn can_play(script: &Script) -> bool {
@@ -32,9 +32,9 @@ pub async fn play(
                     seen.error = error.request_error().ok_or(error)?.to_string().into();
                 }
             }
-            Op::Respond(status, fields) => write = Some(start_response.start(status, pairs(fields))?),
+            Op::Respond(status, fields) => write = Some(start_response.start(status, fields)?),
             Op::Replace(status, fields) => {
-                write = Some(start_response.restart(status, pairs(fields), "it went wrong")?);
+                write = Some(start_response.restart(status, fields, "it went wrong")?);
             }
             Op::Body(text) => return Ok(text.render(&seen).into()),
             Op::Send(text) => match (blocks(&script.ops[index..], &seen), &write) {
@@ -42,8 +42,8 @@ pub async fn play(
                 (None, Some(write)) => write.write(text.render(&seen)).await?,
                 (None, None) => return Err(Error::from("nothing was started")),
             },
-            Op::Inform(status, fields) => start_response.inform(status, pairs(fields))?,
-            Op::ContinueHeaders(fields) => input.set_hundred_continue_response_headers(pairs(fields))?,
+            Op::Inform(status, fields) => start_response.inform(status, fields)?,
+            Op::ContinueHeaders(fields) => input.set_hundred_continue_response_headers(fields)?,
             Op::MinimumChunkSize(bytes) => environ.set_minimum_write_chunk_size(*bytes),
             Op::Fail(text) => return Err(text.clone().into()),
             Op::Shutdown => stop(),
@@ -103,8 +103,4 @@ async fn read(environ: &Environ, seen: &mut Seen, count: usize) -> Result<(), In
         seen.trailers = Seen::list(trailers.fields());
     }
     Ok(())
-}
-
-pub(crate) fn pairs(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
-    fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use wsgi_std::{Body, Environ, Error, InputError, Result, StartResponse};
 
-use crate::application::{blocks, look, pairs};
+use crate::application::{blocks, look};
 use crate::script::{Op, Script, Seen};
 
 /// Does what `script` says. `stop` tells the server to stop gracefully.
@@ -29,9 +29,9 @@ pub fn play(
                     seen.error = error.request_error().ok_or(error)?.to_string().into();
                 }
             }
-            Op::Respond(status, fields) => write = Some(start_response.start(status, pairs(fields))?),
+            Op::Respond(status, fields) => write = Some(start_response.start(status, fields)?),
             Op::Replace(status, fields) => {
-                write = Some(start_response.restart(status, pairs(fields), "it went wrong")?);
+                write = Some(start_response.restart(status, fields, "it went wrong")?);
             }
             Op::Body(text) => return Ok(text.render(&seen).into()),
             Op::Send(text) => match (blocks(&script.ops[index..], &seen), &write) {
@@ -39,8 +39,8 @@ pub fn play(
                 (None, Some(write)) => write.write(text.render(&seen))?,
                 (None, None) => return Err(Error::from("nothing was started")),
             },
-            Op::Inform(status, fields) => start_response.inform(status, pairs(fields))?,
-            Op::ContinueHeaders(fields) => input.set_hundred_continue_response_headers(pairs(fields))?,
+            Op::Inform(status, fields) => start_response.inform(status, fields)?,
+            Op::ContinueHeaders(fields) => input.set_hundred_continue_response_headers(fields)?,
             Op::MinimumChunkSize(bytes) => environ.set_minimum_write_chunk_size(*bytes),
             Op::Fail(text) => return Err(text.clone().into()),
             Op::Shutdown => stop(),

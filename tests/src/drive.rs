@@ -258,16 +258,14 @@ impl Application<'_> {
         let Some(mut exchange) = connection.exchange() else { return Step::Next };
         let done = match op {
             Op::Respond(status, fields) => {
-                exchange.respond(status, pairs(fields)).map_err(|error| error.to_string())
+                exchange.respond(status, fields).map_err(|error| error.to_string())
             }
             Op::Replace(status, fields) => {
-                exchange.replace(status, pairs(fields)).map_err(|error| error.to_string())
+                exchange.replace(status, fields).map_err(|error| error.to_string())
             }
-            Op::Inform(status, fields) => {
-                exchange.inform(status, pairs(fields)).map_err(|error| error.to_string())
-            }
+            Op::Inform(status, fields) => exchange.inform(status, fields).map_err(|error| error.to_string()),
             Op::ContinueHeaders(fields) => {
-                exchange.continue_headers(pairs(fields)).map_err(|error| error.to_string())
+                exchange.continue_headers(fields).map_err(|error| error.to_string())
             }
             Op::Body(_) | Op::Send(_) if exchange.is_full() => return Step::Later,
             Op::Body(text) => {
@@ -278,7 +276,7 @@ impl Application<'_> {
             Op::Send(text) => {
                 exchange.send(text.render(&self.seen)).map(|_: Flow| ()).map_err(|error| error.to_string())
             }
-            Op::Trailers(fields) => exchange.finish_with(pairs(fields)).map_err(|error| error.to_string()),
+            Op::Trailers(fields) => exchange.finish_with(fields).map_err(|error| error.to_string()),
             Op::MinimumChunkSize(size) => {
                 exchange.set_minimum_chunk_size(*size);
                 Ok(())
@@ -322,8 +320,4 @@ impl Application<'_> {
         self.read = None;
         Step::Next
     }
-}
-
-fn pairs(fields: &[(Vec<u8>, Vec<u8>)]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
 }

@@ -31,12 +31,12 @@ mod registry;
 mod server;
 mod sync;
 
-pub use application::Application;
 pub use application::body::Body;
 pub use application::environ::{Environ, Errors};
 pub use application::input::{Input, Lines};
 pub use application::start_response::{StartResponse, Write};
 pub use application::upgrade::Stream;
+pub use application::{Application, BoxApplication, ResponseFuture, application_fn};
 pub use connection::handshake::serve_after_handshake;
 pub use connection::serve_connection;
 pub use context::log::{Log, LogEntry};

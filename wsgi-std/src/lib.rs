@@ -40,7 +40,8 @@ use std::sync::Arc;
 pub use listener::Listener;
 #[cfg(feature = "tls")]
 pub use rustls;
-pub use wsgi_app::blocking::{Application, Environ, Input, Lines, StartResponse, Stream, Write};
+pub use wsgi_app::blocking::{Application, BoxApplication, Outcome, application_fn};
+pub use wsgi_app::blocking::{Environ, Input, Lines, StartResponse, Stream, Write};
 pub use wsgi_app::*;
 
 use wsgi_app::blocking::Blocking;

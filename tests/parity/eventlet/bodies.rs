@@ -2,7 +2,7 @@
 
 use wsgi_tests::live::Site;
 use wsgi_tokio::proto::{BodyError, RequestError};
-use wsgi_tokio::{Body, Environ, InputError, Result, StartResponse};
+use wsgi_tokio::{Body, Environ, InputError, Result, StartResponse, application_fn};
 
 use super::talk::{PLAIN, converse, echo, has};
 
@@ -126,7 +126,7 @@ pub(crate) fn test_chunked_readlines_from_input() {
 /// What an application meets whose client sends this and then closes its half.
 fn aborted(sent: &str, error: RequestError) {
     let (tell, told) = std::sync::mpsc::channel();
-    let site = Site::new(move |environ: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(move |environ, start| {
         let tell = tell.clone();
         async move {
             let read = environ.input().read_to_end().await;
@@ -136,7 +136,7 @@ fn aborted(sent: &str, error: RequestError) {
             start.start("200 OK", PLAIN)?;
             Ok("gave up".into())
         }
-    });
+    }));
     let mut client = site.connect();
     client.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{sent}"));
     client.half_close();

@@ -1,6 +1,6 @@
 //! `100 Continue`: lazy, with headers, several times, not at all.
 
-use wsgi_tokio::{Body, Environ, Result, StartResponse};
+use wsgi_tokio::{Body, Environ, Result, StartResponse, application_fn};
 
 use super::talk::{END, PLAIN, converse};
 
@@ -113,12 +113,12 @@ pub(crate) fn test_024c_expect_100_continue_with_headers_multiple_nonchunked() {
 
 #[test]
 pub(crate) fn test_024d_expect_100_continue_with_eager_app_chunked() {
-    let eager = |environ: Environ, start: StartResponse| async move {
+    let eager = application_fn(|environ, start| async move {
         let write = start.start("202 Accepted", PLAIN)?;
         write.write("thanks").await?;
         let body = environ.input().read_to_end().await?;
         Ok(body.into())
-    };
+    });
     let post = "PUT / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n\
                 a\r\n0123456789\r\n0\r\n\r\n";
     let answer = ["HTTP/1.1 202 Accepted", "!100 Continue", "\r\n\r\nthanks0123456789"];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wsgi_tests::live::{Kind, Site};
-use wsgi_tokio::{Body, Environ, Result, StartResponse};
+use wsgi_tokio::{Body, Environ, Result, StartResponse, application_fn};
 
 use super::talk::{END, PLAIN, converse, converse_with, echo, hello, quiet, showing, until_end};
 
@@ -43,11 +43,11 @@ pub(crate) fn test_007_get_arg() {
 
 #[test]
 pub(crate) fn test_008_correctresponse() {
-    let application = |environ: Environ, start: StartResponse| async move {
+    let application = application_fn(|environ, start| async move {
         let status = if environ.path() == "/notexist" { "404 Not Found" } else { "200 OK" };
         start.start(status, PLAIN)?;
         Ok("hello world".into())
-    };
+    });
     let other = "GET /notexist HTTP/1.1\r\nHost: localhost\r\n\r\n";
     converse(application, &[(GET, &[" 200 OK"]), (other, &[" 404 Not Found"]), (GET, &[" 200 OK"])]);
 }
@@ -80,7 +80,7 @@ pub(crate) fn test_018b_http_10_keepalive_framing() {
 
 #[test]
 pub(crate) fn test_021_environ_clobbering() {
-    let clobbering = |environ: Environ, start: StartResponse| async move {
+    let clobbering = application_fn(|environ, start| async move {
         for name in ["wsgi.input", "REQUEST_METHOD", "SERVER_PROTOCOL", "CONTENT_LENGTH", "HTTP_CONNECTION"] {
             environ.remove(name);
             assert_eq!(environ.get(name), None);
@@ -88,7 +88,7 @@ pub(crate) fn test_021_environ_clobbering() {
         environ.set("PATH_INFO", "clobbered");
         start.start("200 OK", PLAIN)?;
         Ok(environ.get("PATH_INFO").unwrap_or_default().into())
-    };
+    });
     let request = "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc";
     let site = Site::new(clobbering);
     let mut client = site.connect();
@@ -234,11 +234,11 @@ pub(crate) fn test_rfc9112_content_length_and_transfer_encoding_escape_hatch() {
 
 #[test]
 pub(crate) fn test_no_content_length_or_transfer_encoding() {
-    let application = |environ: Environ, start: StartResponse| async move {
+    let application = application_fn(|environ, start| async move {
         let body = environ.input().read(1024).await?;
         start.start("200 OK", PLAIN)?;
         Ok(format!("read {}", body.len()).into())
-    };
+    });
     let post = "POST / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     converse(application, &[(post, &["200 OK", "read 0", "!Connection"]), (post, &["200 OK", "read 0"])]);
 }

@@ -6,7 +6,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 use wsgi_tests::echo::stream::ready_blocks;
 use wsgi_tests::live::{Kind, PATIENCE, Site, Threads};
-use wsgi_tokio::{Body, Bytes, Environ, Server, StartError, StartResponse};
+use wsgi_tokio::{Body, Bytes, Environ, Server, StartError, StartResponse, application_fn};
 
 use super::talk::{END, PLAIN, converse, converse_with, quiet, until_end};
 
@@ -16,10 +16,10 @@ const GET_OLD_KEPT: &str = "GET / HTTP/1.0\r\nHost: localhost\r\nConnection: kee
 
 /// A body whose length is not known, in these blocks.
 fn blocks(blocks: &'static [&'static str]) -> impl wsgi_tokio::Application {
-    move |_: Environ, start: StartResponse| async move {
+    application_fn(move |_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok(Body::iterator(blocks.iter().map(|block| Ok(Bytes::from_static(block.as_bytes())))))
-    }
+    })
 }
 
 #[test]
@@ -40,10 +40,10 @@ pub(crate) fn test_010_no_chunked_http_1_0() {
 
 #[test]
 pub(crate) fn test_011_multiple_chunks() {
-    let application = |_: Environ, start: StartResponse| async move {
+    let application = application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok(Body::iterator((0..10).map(|_| Ok(Bytes::from(vec![b'x'; 8192])))))
-    };
+    });
     let text = until_end(&Site::new(application), GET_LAST);
     assert!(text.contains("\r\nTransfer-Encoding: chunked\r\n"));
     assert_eq!(text.matches("2000\r\nxxx").count(), 10);
@@ -61,10 +61,10 @@ pub(crate) fn test_partial_writes_are_handled() {
         listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
         listener.listen(16)?;
         listener.set_nonblocking(true)?;
-        let application = |_: Environ, start: StartResponse| async move {
+        let application = application_fn(|_, start| async move {
             start.start("200 OK", [("Content-length", LENGTH.to_string())])?;
             Ok(ready_blocks((0..LENGTH / 1024).map(|index| Bytes::from(vec![index as u8; 1024]))))
-        };
+        });
         Ok(Server::new(TcpListener::from_std(listener.into())?, application))
     });
     let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -78,7 +78,7 @@ pub(crate) fn test_partial_writes_are_handled() {
 
 #[test]
 pub(crate) fn test_015_write() {
-    let writing = |environ: Environ, start: StartResponse| async move {
+    let writing = application_fn(|environ, start| async move {
         let write = match &*environ.path() {
             "/a" => start.start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "9")])?,
             _ => start.start("200 OK", PLAIN)?,
@@ -86,7 +86,7 @@ pub(crate) fn test_015_write() {
         write.write("testing").await?;
         write.write("ab").await?;
         Ok(Body::empty())
-    };
+    });
     converse(
         writing,
         &[
@@ -99,10 +99,10 @@ pub(crate) fn test_015_write() {
 #[test]
 pub(crate) fn test_016_repeated_content_length() {
     for name in ["Content-Length", "content-length"] {
-        let application = move |_: Environ, start: StartResponse| async move {
+        let application = application_fn(move |_, start| async move {
             start.start("200 OK", [(name, "7")])?;
             Ok("testing".into())
-        };
+        });
         let text = until_end(&Site::new(application), GET_LAST);
         assert_eq!(text.to_ascii_lowercase().matches("content-length").count(), 1, "{text}");
     }
@@ -129,10 +129,10 @@ pub(crate) fn test_zero_length_chunked_response() {
 
 #[test]
 pub(crate) fn test_exceptions_close_connection() {
-    let site = Site::new(|_: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Err("intentional crash".into())
-    });
+    }));
     let text = until_end(&site, GET);
     assert!(text.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{text}");
     assert!(text.contains("\r\nConnection: close\r\n") && !text.contains("Transfer-Encoding"), "{text}");
@@ -141,19 +141,19 @@ pub(crate) fn test_exceptions_close_connection() {
 
 #[test]
 pub(crate) fn test_unicode_with_only_ascii_characters_works() {
-    let application = |_: Environ, start: StartResponse| async move {
+    let application = application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok(Body::blocks(["xxx", "yyy"]))
-    };
+    });
     converse(application, &[(GET, &["200 OK", "Content-Length: 6", "\r\n\r\nxxxyyy"])]);
 }
 
 #[test]
 pub(crate) fn test_unicode_with_nonascii_characters_raises_error() {
-    let application = |_: Environ, start: StartResponse| async move {
+    let application = application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok("\u{4f60}\u{597d}".into())
-    };
+    });
     converse(application, &[(GET, &["200 OK", "Content-Length: 6", "\r\n\r\n\u{4f60}\u{597d}"])]);
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn test_debug() {
 
 #[test]
 pub(crate) fn test_header_name_capitalization() {
-    let application = |environ: Environ, start: StartResponse| async move {
+    let application = application_fn(|environ, start| async move {
         match &*environ.path() {
             "/latin1" => {
                 let refused =
@@ -186,7 +186,7 @@ pub(crate) fn test_header_name_capitalization() {
             _ => start.start("200 oK", [("sOMe-WEirD", "cAsE"), ("x-FOO_bar", "1")])?,
         };
         Ok(Body::empty())
-    };
+    });
     converse(
         application,
         &[
@@ -198,24 +198,24 @@ pub(crate) fn test_header_name_capitalization() {
 
 #[test]
 pub(crate) fn test_disable_header_name_capitalization() {
-    let application = |_: Environ, start: StartResponse| async move {
+    let application = application_fn(|_, start| async move {
         start.start("200 oK", [("sOMe-WEirD", "cAsE"), ("content-length", "0")])?;
         Ok(Body::empty())
-    };
+    });
     let wanted = ["\r\nsOMe-WEirD: cAsE\r\n", "\r\ncontent-length: 0\r\n", "!Content-Length"];
     converse_with(quiet().capitalize_response_headers(false), application, &[(GET, &wanted)]);
 }
 
 #[test]
 pub(crate) fn test_no_transfer_encoding_in_empty_response() {
-    let application = |environ: Environ, start: StartResponse| async move {
+    let application = application_fn(|environ, start| async move {
         let write = match &*environ.path() {
             "/304" => start.start("304 Not Modified", [("Etag", "\"x\"")])?,
             _ => start.start("204 No Content", PLAIN)?,
         };
         write.write("").await?;
         Ok(Body::empty())
-    };
+    });
     let site = Site::new(application);
     let mut client = site.connect();
     for (path, version, connection, wanted) in [
@@ -236,10 +236,10 @@ pub(crate) fn test_no_transfer_encoding_in_empty_response() {
 
 #[test]
 pub(crate) fn test_iterable_app_keeps_socket_open_unless_connection_close_sent() {
-    let application = |_: Environ, start: StartResponse| async move {
+    let application = application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok(().into())
-    };
+    });
     let empty = ["200 OK", "Content-Length: 0"];
     let site = Site::new(application);
     let mut client = site.connect();

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Site, Threads, eventually};
-use wsgi_tokio::{Application, Environ, Options, Server, StartResponse};
+use wsgi_tokio::{Application, Environ, Options, Server, StartResponse, application_fn};
 
 use super::logs::logged;
 use super::talk::{END, PLAIN, converse_with, echo, hello, quiet, take};
@@ -47,10 +47,10 @@ pub(crate) fn test_socket_remains_open() {
 pub(crate) fn test_022_custom_pool() {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let pool = builder.worker_threads(1).thread_name("the pool").enable_all().build().expect("a runtime");
-    let application = |_: Environ, start: StartResponse| async move {
+    let application = application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok(std::thread::current().name().unwrap_or_default().to_owned().into())
-    };
+    });
     let handle = pool.handle().clone();
     let site = Site::run(Threads::Several, quiet(), move || async move {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -84,7 +84,7 @@ pub(crate) fn test_025_accept_errors() {}
 pub(crate) fn test_029_posthooks() {
     let notes: Arc<Mutex<Vec<String>>> = Arc::default();
     let noted = Arc::clone(&notes);
-    let site = Site::new(move |environ: Environ, start: StartResponse| {
+    let site = Site::new(application_fn(move |environ, start| {
         let noted = Arc::clone(&noted);
         async move {
             let count = if environ.path() == "/two" { 2 } else { 1 };
@@ -99,7 +99,7 @@ pub(crate) fn test_029_posthooks() {
             start.start("200 OK", PLAIN)?;
             Ok("hello world".into())
         }
-    });
+    }));
     let mut client = site.connect();
     for (path, wanted) in [
         ("/one", &["(Some(\"ham\"), 0, 11)"][..]),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wsgi_tests::live::{Kind, PATIENCE, Site};
-use wsgi_tokio::{Application, Body, Bytes, Environ, Options, Result, StartResponse};
+use wsgi_tokio::{Application, Body, Bytes, Options, Result, application_fn};
 
 use super::talk::{PLAIN, hello, quiet, until_end};
 
@@ -43,7 +43,7 @@ impl Stream for Gated {
 fn two_blocks() -> (impl Application, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let closed = Arc::clone(&gate);
-    let application = move |environ: Environ, start: StartResponse| {
+    let application = application_fn(move |environ, start| {
         let gate = Arc::clone(&closed);
         async move {
             if environ.path() == "/each" {
@@ -53,7 +53,7 @@ fn two_blocks() -> (impl Application, Arc<Semaphore>) {
             let permit = async move { gate.acquire().await.map_or((), SemaphorePermit::forget) };
             Ok(Body::stream(Gated { first: true, gate: Some(Box::pin(permit)) }))
         }
-    };
+    });
     (application, gate)
 }
 
@@ -107,14 +107,14 @@ pub(crate) fn test_minimum_chunk_size_parameter_leaves_httpprotocol_class_member
 /// `exc_info` after the head: the error comes back, and the response ends without its last chunk.
 #[test]
 pub(crate) fn test_error_in_chunked_closes_connection() {
-    let site = Site::new(|_: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|_, start| async move {
         let write = start.start("200 OK", PLAIN)?;
         for block in ["a", "b", "c"] {
             write.write(block).await?;
         }
         start.restart("500 Internal Server Error", PLAIN, "exception in the body")?;
         Ok(Body::empty())
-    });
+    }));
     let text = until_end(&site, GET);
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
     assert!(text.ends_with("\r\n\r\n1\r\na\r\n1\r\nb\r\n1\r\nc\r\n"), "{text}");
@@ -123,10 +123,10 @@ pub(crate) fn test_error_in_chunked_closes_connection() {
 
 /// One block of five bytes, then an error.
 fn breaking_off(headers: &'static [(&'static str, &'static str)]) -> impl Application {
-    move |_: Environ, start: StartResponse| async move {
+    application_fn(move |_, start| async move {
         start.start("200 OK", headers)?;
         Ok(Body::iterator([Ok(Bytes::from("chunk")), Err("timed out in the application".into())]))
-    }
+    })
 }
 
 #[test]
@@ -152,10 +152,10 @@ pub(crate) fn test_timeouts_in_app_iter() {
 
 #[test]
 pub(crate) fn test_client_disconnect() {
-    let site = Site::new(|_: Environ, start: StartResponse| async move {
+    let site = Site::new(application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok(Body::iterator((0..1024).map(|_| Ok(Bytes::from_static(&[b'x'; 65536])))))
-    });
+    }));
     let mut client = site.connect();
     client.send(GET);
     client.stream().read_exact(&mut [0; 16]).expect("the response begins");

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use wsgi_tests::caller::{Answer, Caller};
 use wsgi_tests::live::Site;
-use wsgi_tokio::{Application, Body, Environ, Options, Result, StartResponse};
+use wsgi_tokio::{Application, Body, Environ, Options, Result, StartResponse, application_fn};
 
 pub(crate) const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -30,11 +30,11 @@ pub(crate) async fn echo(environ: Environ, start_response: StartResponse) -> Res
 
 /// Answers with the values of some variables, a line each.
 pub(crate) fn showing(names: &'static [&'static str]) -> impl Application {
-    move |environ: Environ, start_response: StartResponse| async move {
+    application_fn(move |environ, start_response| async move {
         start_response.start("200 OK", PLAIN)?;
         let lines: Vec<_> = names.iter().map(|name| format!("{name}={:?}\n", environ.get(name))).collect();
         Ok(lines.concat().into())
-    }
+    })
 }
 
 /// No `debug`, whose default would show errors to clients.

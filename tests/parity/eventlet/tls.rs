@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Kind, Site, Threads};
 use wsgi_tests::secure::{Stream, greeting, trust};
-use wsgi_tokio::{Application, Body, Environ, Listener, Server, StartResponse};
+use wsgi_tokio::{Application, Body, Listener, Server, application_fn};
 
 use super::talk::{PLAIN, hello, quiet, take};
 
@@ -24,12 +24,12 @@ fn connect(site: &Site) -> Caller<Stream> {
 
 #[test]
 pub(crate) fn test_012_ssl_server() {
-    let application = |environ: Environ, start: StartResponse| async move {
+    let application = application_fn(|environ, start| async move {
         let scheme = environ.get("wsgi.url_scheme").unwrap_or_default();
         let body = environ.input().read_to_end().await?;
         start.start("200 OK", [("", ""); 0])?;
         Ok(Body::blocks([scheme.into(), environ.get("HTTPS").unwrap_or_default().into(), body]))
-    };
+    });
     let site = secure(application);
     let post = "POST /foo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
     take(&mut connect(&site), (post, &["200 OK", "Connection: close", "\r\n\r\nhttpsonabc"]));
@@ -37,10 +37,10 @@ pub(crate) fn test_012_ssl_server() {
 
 #[test]
 pub(crate) fn test_013_empty_return() {
-    let site = secure(|_: Environ, start: StartResponse| async move {
+    let site = secure(application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok(Body::blocks([""]))
-    });
+    }));
     let mut client = connect(&site);
     let request = "GET /foo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     take(&mut client, (request, &["200 OK", "Content-Length: 0"]));

@@ -203,7 +203,7 @@ fn the_builder_of_each_crate_has_the_same_methods() {
     }));
     #[cfg(unix)]
     {
-        let nothing = |_: wsgi_std::Environ, _: wsgi_std::StartResponse| Ok(Body::empty());
+        let nothing = wsgi_std::application_fn(|_, _| Ok(Body::empty()));
         let server = wsgi_std::Server::new(bound(), nothing).log_output(false).max_size(0);
         server.handle().shutdown();
         complains(server.serve());

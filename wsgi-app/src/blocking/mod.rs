@@ -13,7 +13,7 @@ mod serve;
 mod stream;
 
 pub use crate::io::blocking::BlockingTransport;
-pub use application::{Application, Blocking};
+pub use application::{Application, Blocking, BoxApplication, Outcome, application_fn};
 pub use environ::Environ;
 pub use input::{Input, Lines};
 pub use response::{StartResponse, Write};

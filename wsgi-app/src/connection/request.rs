@@ -164,10 +164,9 @@ fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, 
         Failure::Send(SendError::Lost(_)) => (None, None),
         Failure::Send(error) => (None, Some(format!("the application failed: {error}"))),
         Failure::Panic(panic) => (None, Some(format!("the application {panic}"))),
-        Failure::Application(error) => match input_error(&*error) {
-            Some(InputError::Body(BodyError::Request(error))) => (Some(error), None),
-            Some(InputError::Body(BodyError::Lost(_))) => (None, None),
-            _ if is_loss(&*error) => (None, None),
+        Failure::Application(error) => match clients_fault(handle, &*error) {
+            Some(BodyError::Request(error)) => (Some(error), None),
+            Some(BodyError::Lost(_)) => (None, None),
             _ => (None, Some(format!("the application failed: {}", chain(&*error)))),
         },
     };
@@ -185,6 +184,20 @@ fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, 
     });
 }
 
+/// What the client did, if that is why the application failed.
+fn clients_fault(handle: &Handle, error: &(dyn std::error::Error + 'static)) -> Option<BodyError> {
+    if let Some(InputError::Body(error)) = input_error(error) {
+        return Some(error);
+    }
+    if let Some(SendError::Lost(lost)) = error.downcast_ref() {
+        return Some(BodyError::Lost(*lost));
+    }
+    // Some errors (`anyhow::Error`) hide what they were made of, but not what it says.
+    let known = handle.look(|exchange| exchange.body_error())??;
+    let text = error.to_string();
+    (text == InputError::Body(known).to_string() || text == known.to_string()).then_some(known)
+}
+
 /// What the client did to the body, if that is why the application failed.
 fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> {
     let mut cause = Some(error);
@@ -199,10 +212,6 @@ fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> 
         cause = error.source();
     }
     None
-}
-
-fn is_loss(error: &(dyn std::error::Error + 'static)) -> bool {
-    matches!(error.downcast_ref::<SendError>(), Some(SendError::Lost(_)))
 }
 
 /// Lets go of an environ that nobody has to look after. What can be used again is given back.

@@ -118,6 +118,12 @@ impl Exchange<'_> {
         self.0.state.has_ended_input()
     }
 
+    /// Why the body cannot be read on, as far as that is known; [`body`](Self::body) gives the same error.
+    pub fn body_error(&self) -> Option<BodyError> {
+        let lost = self.0.state.lost().map(BodyError::Lost);
+        lost.or_else(|| self.0.progress.failure.map(BodyError::Request))
+    }
+
     /// From now on the driver is asked to read even when no body is due, so that a peer that leaves is noticed.
     /// Requests sent ahead are kept, within the limits of the receive buffer.
     pub fn watch_peer(&mut self) {
