@@ -15,8 +15,8 @@ use smol::io::{AsyncRead, AsyncWrite};
 use smol::stream;
 use smol::{Async, Executor};
 use wsgi_smol::{
-    Address, Application, Body, Duplex, Endpoints, Environ, Listener, Options, Report, Result, Server,
-    StartResponse,
+    Address, Application, Body, Duplex, Endpoints, Environ, IntoListener, Listener, Options, Report, Result,
+    Server, StartResponse,
 };
 use wsgi_tests::live::PATIENCE;
 
@@ -28,7 +28,7 @@ async fn hello(_: Environ, start_response: StartResponse) -> Result<Body> {
     Ok("hello".into())
 }
 
-fn server(listener: impl Into<Listener>) -> Server<impl Application> {
+fn server(listener: impl IntoListener) -> Server<impl Application> {
     Server::new(listener, hello).options(Options::default().log_output(false))
 }
 

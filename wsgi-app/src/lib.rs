@@ -46,6 +46,7 @@ pub use io::transport::Transport;
 pub use registry::{ConnectionGuard, Report, ServerHandle};
 pub use server::accept_error::{AcceptFailure, accept_failure};
 pub use server::options::{OptionError, Options};
+pub use server::serving::Serving;
 pub use server::{BoundAddr, Server};
 
 pub use bytes::Bytes;

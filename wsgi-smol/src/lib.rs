@@ -27,7 +27,6 @@ mod listener;
 mod socket;
 mod tls;
 
-use std::io;
 use std::sync::Arc;
 
 use smol::Timer;
@@ -35,7 +34,7 @@ use smol::Timer;
 #[cfg(feature = "tls")]
 pub use futures_rustls::rustls;
 use listener::Accepted;
-pub use listener::Listener;
+pub use listener::{IntoListener, Listener};
 pub use socket::Duplex;
 pub use wsgi_app::*;
 
@@ -44,8 +43,8 @@ pub use wsgi_app::*;
 /// # Errors
 ///
 /// Those of the listener itself; errors of single clients never end it.
-pub async fn serve(listener: impl Into<Listener>, application: impl Application) -> io::Result<Report> {
-    Server::new(listener, application).serve().await
+pub fn serve(listener: impl IntoListener, application: impl Application) -> Serving {
+    Server::new(listener, application).serve()
 }
 
 wsgi_app::server_builder! {
@@ -57,21 +56,26 @@ wsgi_app::server_builder! {
     pool: Arc<smol::Executor<'static>>
 }
 
-impl<A: Application> Server<A> {
+impl<A> Server<A> {
     /// Serves until the handle is told to stop, or a listener becomes unusable. Then the listeners are closed,
     /// idle connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut.
     ///
     /// # Errors
     ///
-    /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
+    /// An option that is not allowed ([`InvalidInput`](std::io::ErrorKind::InvalidInput) with an [`OptionError`]); the failure of a
     /// listener.
-    pub async fn serve(self) -> io::Result<Report> {
-        let (listeners, application, options, handle, pool) = self.settle();
-        let runtime = Runtime::default().descriptor_limit(descriptor_limit());
-        let server = wsgi_app::Server::with_runtime(options, &handle, application, runtime)?;
-        let start = |accepted: Accepted| accepted.spawn(&server, pool.as_deref());
-        let bound_addr = |listener: &Listener| listener.bound_addr.clone();
-        server.run(&handle, listeners, bound_addr, Listener::poll_accept, start, Timer::after).await
+    pub fn serve(self) -> Serving
+    where
+        A: Application,
+    {
+        Serving::new(async {
+            let (listeners, application, options, handle, pool) = self.settle();
+            let runtime = Runtime::default().descriptor_limit(descriptor_limit());
+            let server = wsgi_app::Server::with_runtime(options, &handle, application, runtime)?;
+            let start = |accepted: Accepted| accepted.spawn(&server, pool.as_deref());
+            let bound_addr = |listener: &Listener| listener.bound_addr.clone();
+            server.run(&handle, listeners, bound_addr, Listener::poll_accept, start, Timer::after).await
+        })
     }
 }
 

@@ -26,6 +26,44 @@ pub struct Listener {
     way: Way,
 }
 
+/// What a server accepts on: a bound and listening `TcpListener` or `UnixListener` of smol, one of std in an [`Async`], with
+/// the feature `async-std` one of async-std, or a [`Listener`].
+///
+/// ```compile_fail,E0277
+/// # use wsgi_smol::{Body, Environ, Result, StartResponse};
+/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let serving = wsgi_smol::serve(listener, site);
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// ```no_run
+/// # use wsgi_smol::{Body, Environ, Result, StartResponse};
+/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let serving = wsgi_smol::serve(smol::Async::new(listener)?, site);
+/// # std::io::Result::Ok(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a listener of smol",
+    label = "expected `smol::net::TcpListener`, `smol::net::unix::UnixListener`, `smol::Async<_>` or `wsgi_smol::Listener`",
+    note = "a listener of std becomes one of smol with `smol::Async::new(listener)?`",
+    note = "the listeners of async-std need the feature `async-std`; for other sources of connections there is \
+            `Listener::incoming`"
+)]
+pub trait IntoListener: Into<Listener> {}
+
+impl IntoListener for Listener {}
+impl<L> IntoListener for Async<L> where Listener: From<Arc<Self>> {}
+impl<L> IntoListener for Arc<Async<L>> where Listener: From<Self> {}
+impl IntoListener for smol::net::TcpListener {}
+#[cfg(unix)]
+impl IntoListener for smol::net::unix::UnixListener {}
+#[cfg(feature = "async-std")]
+impl IntoListener for async_std::net::TcpListener {}
+#[cfg(all(feature = "async-std", unix))]
+impl IntoListener for async_std::os::unix::net::UnixListener {}
+
 /// A connection that was just accepted.
 pub(crate) struct Accepted(Opening, Endpoints, Way);
 

@@ -37,7 +37,7 @@ mod wait;
 use std::io;
 use std::sync::Arc;
 
-pub use listener::Listener;
+pub use listener::{IntoListener, Listener};
 #[cfg(feature = "tls")]
 pub use rustls;
 pub use wsgi_app::blocking::{Application, BoxApplication, Outcome, application_fn};
@@ -61,7 +61,7 @@ pub mod internals {
 /// # Errors
 ///
 /// Those of the listener itself; errors of single clients never end it.
-pub fn serve(listener: impl Into<Listener>, application: impl Application) -> io::Result<Report> {
+pub fn serve(listener: impl IntoListener, application: impl Application) -> io::Result<Report> {
     Server::new(listener, application).serve()
 }
 
@@ -70,7 +70,7 @@ wsgi_app::server_builder! {
     pool: usize
 }
 
-impl<A: Application> Server<A> {
+impl<A> Server<A> {
     /// Serves until the handle is told to stop, or a listener becomes unusable. Then listeners and idle connections are
     /// closed, requests that have begun are finished; at `graceful_timeout` what is left is cut. An application that
     /// does not return even then is left behind with its thread.
@@ -79,7 +79,10 @@ impl<A: Application> Server<A> {
     ///
     /// An option that is not allowed ([`io::ErrorKind::InvalidInput`] with an [`OptionError`]); the failure of a
     /// listener; a system that gives no poller or no thread.
-    pub fn serve(self) -> io::Result<Report> {
+    pub fn serve(self) -> io::Result<Report>
+    where
+        A: Application,
+    {
         let option = if self.ignores_max_size { "custom_pool" } else { "pool" };
         let (listeners, application, options, handle, threads) = self.settle();
         if threads == Some(0) {

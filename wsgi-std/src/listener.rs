@@ -26,6 +26,34 @@ pub struct Listener {
     drained: AtomicBool,
 }
 
+/// What a server accepts on: a bound and listening `TcpListener` or `UnixListener` of std, a `Socket` of socket2, or a
+/// [`Listener`].
+///
+/// ```compile_fail,E0277
+/// # use wsgi_std::{Body, Environ, Result, StartResponse};
+/// # fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// wsgi_std::serve("127.0.0.1:8090", site)?;
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// ```no_run
+/// # use wsgi_std::{Body, Environ, Result, StartResponse};
+/// # fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// wsgi_std::serve(std::net::TcpListener::bind("127.0.0.1:8090")?, site)?;
+/// # std::io::Result::Ok(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a listener of std",
+    label = "expected `std::net::TcpListener`, `std::os::unix::net::UnixListener` or `wsgi_std::Listener`",
+    note = "a listener of tokio becomes one of std with `listener.into_std()?`"
+)]
+pub trait IntoListener: Into<Listener> {}
+
+impl IntoListener for Listener {}
+impl IntoListener for Socket {}
+impl IntoListener for TcpListener {}
+impl IntoListener for UnixListener {}
+
 /// A connection that was just accepted.
 pub(crate) struct Accepted {
     pub(crate) socket: Socket,

@@ -21,6 +21,37 @@ pub struct Listener {
     tls: Tls,
 }
 
+/// What a server accepts on: a bound and listening `TcpListener` or `UnixListener` of tokio, or a [`Listener`].
+///
+/// ```compile_fail,E0277
+/// # use wsgi_tokio::{Body, Environ, Result, StartResponse};
+/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let serving = wsgi_tokio::serve(listener, site);
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// ```no_run
+/// # use wsgi_tokio::{Body, Environ, Result, StartResponse};
+/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// listener.set_nonblocking(true)?;
+/// let serving = wsgi_tokio::serve(tokio::net::TcpListener::from_std(listener)?, site);
+/// # std::io::Result::Ok(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a listener of tokio",
+    label = "expected `tokio::net::TcpListener`, `tokio::net::UnixListener` or `wsgi_tokio::Listener`",
+    note = "a listener of std becomes one of tokio with `listener.set_nonblocking(true)?` and \
+            `tokio::net::TcpListener::from_std(listener)?`"
+)]
+pub trait IntoListener: Into<Listener> {}
+
+impl IntoListener for Listener {}
+impl IntoListener for TcpListener {}
+#[cfg(unix)]
+impl IntoListener for UnixListener {}
+
 #[derive(Debug)]
 enum Listening {
     Tcp(TcpListener),

@@ -1,7 +1,7 @@
 //! The builder of a server, the same for every adapter.
 
 /// Defines an adapter's `Server`: what is served, where, the options, and what connections run on. A `Listener` and an
-/// `Application` have to be in scope. The adapter adds `serve`, which begins with the private method `settle`: listeners,
+/// `IntoListener` have to be in scope. The adapter adds `serve`, which begins with the private method `settle`: listeners,
 /// application, options, handle and pool.
 ///
 /// ```
@@ -10,13 +10,22 @@
 /// #[derive(Debug)]
 /// pub struct Listener;
 ///
+/// /// What a server accepts on; the message for what is not names it in the words of the runtime.
+/// #[diagnostic::on_unimplemented(message = "`{Self}` is not a listener")]
+/// pub trait IntoListener: Into<Listener> {}
+/// impl IntoListener for Listener {}
+///
 /// wsgi_app::server_builder! {
 ///     /// How many threads the connections run on. Default: 2.
 ///     pool: usize
 /// }
 ///
-/// impl<A: Application> Server<A> {
-///     pub fn serve(self) -> std::io::Result<Report> {
+/// impl<A> Server<A> {
+///     // The bound is here alone, so that the compiler reports it once.
+///     pub fn serve(self) -> std::io::Result<Report>
+///     where
+///         A: Application,
+///     {
 ///         let (listeners, application, options, handle, threads) = self.settle();
 ///         let server = wsgi_app::Server::new(options, &handle, application)?;
 ///         // Accept on the listeners, on `threads.unwrap_or(2)` threads.
@@ -39,9 +48,9 @@ macro_rules! server_builder {
             ignores_max_size: bool,
         }
 
-        impl<A: Application> Server<A> {
+        impl<A> Server<A> {
             /// A server of `application` on a bound and listening `listener`.
-            pub fn new(listener: impl Into<Listener>, application: A) -> Self {
+            pub fn new(listener: impl IntoListener, application: A) -> Self {
                 Self {
                     listeners: vec![listener.into()],
                     application,
@@ -53,7 +62,7 @@ macro_rules! server_builder {
             }
 
             /// Accepts on one more listener.
-            pub fn listener(mut self, listener: impl Into<Listener>) -> Self {
+            pub fn listener(mut self, listener: impl IntoListener) -> Self {
                 self.listeners.push(listener.into());
                 self
             }

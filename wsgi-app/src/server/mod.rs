@@ -4,6 +4,7 @@ pub(crate) mod accept_error;
 mod accept_loop;
 mod builder;
 pub(crate) mod options;
+pub(crate) mod serving;
 
 use std::future::poll_fn;
 use std::io;

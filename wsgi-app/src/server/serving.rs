@@ -1,0 +1,37 @@
+//! What an adapter's `serve` returns.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::registry::Report;
+
+/// A server at work: the future that `serve` returns. It ends when the server was told to stop, or with the failure of a
+/// listener.
+// Its type depends on nothing. Where it did, as that of an `async fn` does, each argument that is not allowed would be
+// reported once for the call, once for the future and once for its `await`.
+#[must_use = "nothing is served before this is awaited"]
+pub struct Serving(Pin<Box<dyn Future<Output = io::Result<Report>> + Send>>);
+
+impl Serving {
+    /// The future of an adapter.
+    pub fn new(serving: impl Future<Output = io::Result<Report>> + Send + 'static) -> Self {
+        Self(Box::pin(serving))
+    }
+}
+
+impl Future for Serving {
+    type Output = io::Result<Report>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").finish_non_exhaustive()
+    }
+}
