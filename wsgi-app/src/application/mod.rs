@@ -151,7 +151,7 @@ pub trait Application: Send + Sync + 'static {
         &self,
         environ: Environ,
         start_response: StartResponse,
-    ) -> impl Future<Output = Result<Body>> + Send;
+    ) -> impl Future<Output = Result<Body>> + Send; // in a box: `BoxApplication`
 
     /// This application in a box, whose type is the same for all applications.
     fn boxed(self) -> BoxApplication
