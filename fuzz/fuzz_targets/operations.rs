@@ -80,31 +80,29 @@ fn config(choices: &mut Given<'_>) -> Config {
     let limits = match choices.below(4) {
         0 | 1 => Limits::default(),
         2 => SMALL,
-        _ => Limits {
-            target: SIZES[choices.below(8)],
-            method: SIZES[choices.below(8)],
-            field_line: SIZES[choices.below(8)],
-            fields_size: SIZES[choices.below(8)],
-            fields: SIZES[choices.below(8)],
-            chunk_line: SIZES[choices.below(8)],
-            chunk_extensions: SIZES[choices.below(8)],
-            body: [None, Some(LENGTHS[choices.below(8)])][choices.below(2)],
-            drain: LENGTHS[choices.below(8)],
-            linger: LENGTHS[choices.below(8)],
-            outbox: SIZES[choices.below(8)],
-            inbox: SIZES[choices.below(8)],
-        },
+        _ => Limits::new()
+            .target(SIZES[choices.below(8)])
+            .method(SIZES[choices.below(8)])
+            .field_line(SIZES[choices.below(8)])
+            .fields_size(SIZES[choices.below(8)])
+            .fields(SIZES[choices.below(8)])
+            .chunk_line(SIZES[choices.below(8)])
+            .chunk_extensions(SIZES[choices.below(8)])
+            .body([None, Some(LENGTHS[choices.below(8)])][choices.below(2)])
+            .drain(LENGTHS[choices.below(8)])
+            .linger(LENGTHS[choices.below(8)])
+            .outbox(SIZES[choices.below(8)])
+            .inbox(SIZES[choices.below(8)]),
     };
-    let config = Config {
-        limits,
-        keepalive: [KeepAlive::On, KeepAlive::Off, KeepAlive::For(TIMES[choices.below(5)])][choices.below(3)],
-        max_http_version: if choices.once_in(4) { Version::Http10 } else { Version::Http11 },
-        minimum_chunk_size: if choices.once_in(4) { SIZES[choices.below(8)] } else { 0 },
-        socket_timeout: [None, Some(TIMES[choices.below(5)])][choices.below(2)],
-        header_timeout: [None, Some(TIMES[choices.below(5)])][choices.below(2)],
-        linger_timeout: TIMES[choices.below(5)],
-        ..Config::default()
-    };
+    let config = Config::default()
+        .limits(limits)
+        .keepalive([KeepAlive::On, KeepAlive::Off, KeepAlive::For(TIMES[choices.below(5)])][choices.below(3)])
+        .max_http_version(if choices.once_in(4) { Version::Http10 } else { Version::Http11 })
+        .minimum_chunk_size(if choices.once_in(4) { SIZES[choices.below(8)] } else { 0 })
+        .socket_timeout([None, Some(TIMES[choices.below(5)])][choices.below(2)])
+        .header_timeout([None, Some(TIMES[choices.below(5)])][choices.below(2)])
+        .linger_timeout(TIMES[choices.below(5)])
+        .environ(["", "QUERY_STRING", "HTTP_X_OF_OPERATOR"][choices.below(3)], "1");
     if let Err(error) = config.check() {
         assert!(!error.setting().is_empty() && !error.allowed().is_empty() && !error.value().is_empty());
     }
@@ -244,7 +242,7 @@ fn look(connection: &mut Connection) {
                 again.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
             }
             again.extend_from_slice(b"\r\n");
-            let limits = Limits { body: None, ..Limits::default() };
+            let limits = Limits::default().body(None);
             if again.len() < 8000 && head.fields().len() < 100 && head.method().len() <= 32 {
                 assert!(Head::parse(&again, &limits).is_ok(), "{}", again.escape_ascii());
             }

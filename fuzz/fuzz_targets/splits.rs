@@ -45,13 +45,11 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn config(settings: u8) -> Config {
-    Config {
-        limits: if settings & 2 == 0 { Limits::default() } else { SMALL },
-        keepalive: if settings & 4 == 0 { KeepAlive::On } else { KeepAlive::Off },
-        max_http_version: if settings & 8 == 0 { Version::Http11 } else { Version::Http10 },
-        minimum_chunk_size: if settings & 16 == 0 { 0 } else { 9 },
-        ..Config::default()
-    }
+    Config::default()
+        .limits(if settings & 2 == 0 { Limits::default() } else { SMALL })
+        .keepalive(if settings & 4 == 0 { KeepAlive::On } else { KeepAlive::Off })
+        .max_http_version(if settings & 8 == 0 { Version::Http11 } else { Version::Http10 })
+        .minimum_chunk_size(if settings & 16 == 0 { 0 } else { 9 })
 }
 
 /// What the application does with every other request.

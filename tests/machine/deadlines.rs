@@ -17,11 +17,11 @@ const fn seconds(seconds: u64) -> Duration {
 
 /// No deadline but those that are always there.
 fn without() -> Config {
-    Config { header_timeout: None, linger_timeout: seconds(3600), ..Config::default() }
+    Config::default().header_timeout(None).linger_timeout(seconds(3600))
 }
 
 fn with_socket_timeout() -> Config {
-    Config { socket_timeout: Some(seconds(10)), ..without() }
+    without().socket_timeout(Some(seconds(10)))
 }
 
 /// The machine waits, and the next deadline is `after` from now and for `reason`; a nanosecond before it nothing
@@ -60,10 +60,10 @@ fn without_timeouts_nothing_has_a_deadline() {
 fn an_idle_connection_is_closed_silently() {
     for (config, after) in [
         (with_socket_timeout(), 10),
-        (Config { keepalive: KeepAlive::For(seconds(5)), ..with_socket_timeout() }, 5),
-        (Config { keepalive: KeepAlive::For(seconds(15)), ..with_socket_timeout() }, 15),
-        (Config { keepalive: KeepAlive::For(seconds(5)), ..without() }, 5),
-        (Config { keepalive: KeepAlive::Off, ..with_socket_timeout() }, 10),
+        (with_socket_timeout().keepalive(KeepAlive::For(seconds(5))), 5),
+        (with_socket_timeout().keepalive(KeepAlive::For(seconds(15))), 15),
+        (without().keepalive(KeepAlive::For(seconds(5))), 5),
+        (with_socket_timeout().keepalive(KeepAlive::Off), 10),
     ] {
         let mut machine = Machine::new(config);
         expires(&mut machine, seconds(after), Reason::Idle);
@@ -74,7 +74,7 @@ fn an_idle_connection_is_closed_silently() {
 
 #[test]
 fn each_wait_for_a_request_counts_anew() {
-    let mut machine = Machine::new(Config { keepalive: KeepAlive::For(seconds(5)), ..without() });
+    let mut machine = Machine::new(without().keepalive(KeepAlive::For(seconds(5))));
     for _ in 0..3 {
         machine.io();
         machine.advance(seconds(4));
@@ -103,7 +103,7 @@ fn empty_lines_are_no_request_and_move_no_deadline() {
 
 #[test]
 fn a_connection_is_not_idle_while_its_last_answer_is_on_the_way() {
-    let mut machine = Machine::new(Config { keepalive: KeepAlive::For(seconds(5)), ..without() });
+    let mut machine = Machine::new(without().keepalive(KeepAlive::For(seconds(5))));
     machine.open(GET);
     machine.answer(&"x".repeat(50_000));
     machine.record();
@@ -119,7 +119,7 @@ fn a_connection_is_not_idle_while_its_last_answer_is_on_the_way() {
 
 #[test]
 fn a_whole_head_has_a_time_that_bytes_do_not_move() {
-    let mut machine = Machine::new(Config { header_timeout: Some(seconds(30)), ..without() });
+    let mut machine = Machine::new(without().header_timeout(Some(seconds(30))));
     assert_eq!(machine.io().deadline, None);
     machine.advance(seconds(100));
     for byte in &GET.as_bytes()[..20] {
@@ -145,7 +145,7 @@ fn each_byte_of_a_head_has_the_socket_timeout() {
 
 #[test]
 fn of_two_deadlines_the_earlier_wins() {
-    let config = Config { header_timeout: Some(seconds(15)), ..with_socket_timeout() };
+    let config = with_socket_timeout().header_timeout(Some(seconds(15)));
     let mut machine = Machine::new(config);
     machine.receive(b"G");
     assert!(matches!(machine.io().deadline, Some((_, Reason::Read))));
@@ -157,7 +157,7 @@ fn of_two_deadlines_the_earlier_wins() {
 
 #[test]
 fn a_head_that_arrives_at_its_deadline_is_served() {
-    let mut machine = Machine::new(Config { header_timeout: Some(seconds(30)), ..without() });
+    let mut machine = Machine::new(without().header_timeout(Some(seconds(30))));
     machine.receive(&GET.as_bytes()[..10]);
     machine.io();
     machine.pass(seconds(30));
@@ -262,7 +262,7 @@ fn the_last_answer_is_waited_for_as_long_as_any_other() {
 
 #[test]
 fn an_unread_body_that_does_not_end_is_given_up() {
-    let mut machine = Machine::new(Config { linger_timeout: seconds(2), ..with_socket_timeout() });
+    let mut machine = Machine::new(with_socket_timeout().linger_timeout(seconds(2)));
     machine.open(POST);
     machine.answer("x");
     machine.flush();
@@ -277,7 +277,7 @@ fn an_unread_body_that_does_not_end_is_given_up() {
 
 #[test]
 fn an_unread_body_has_the_socket_timeout_if_that_is_earlier() {
-    let mut machine = Machine::new(Config { linger_timeout: seconds(20), ..with_socket_timeout() });
+    let mut machine = Machine::new(with_socket_timeout().linger_timeout(seconds(20)));
     machine.open(POST);
     machine.answer("x");
     machine.flush();
@@ -288,7 +288,7 @@ fn an_unread_body_has_the_socket_timeout_if_that_is_earlier() {
 
 #[test]
 fn each_drain_counts_anew() {
-    let mut machine = Machine::new(Config { linger_timeout: seconds(2), ..without() });
+    let mut machine = Machine::new(without().linger_timeout(seconds(2)));
     for _ in 0..3 {
         machine.open(POST);
         machine.answer("x");
@@ -303,7 +303,7 @@ fn each_drain_counts_anew() {
 
 #[test]
 fn a_peer_that_does_not_close_is_waited_for_so_long() {
-    let mut machine = Machine::new(Config { linger_timeout: seconds(2), ..without() });
+    let mut machine = Machine::new(without().linger_timeout(seconds(2)));
     machine.receive(b"\0");
     machine.record();
     machine.flush();
@@ -322,8 +322,7 @@ fn a_peer_that_does_not_close_is_waited_for_so_long() {
 
 #[test]
 fn endless_timeouts_and_a_clock_that_goes_back_break_nothing() {
-    let config =
-        Config { socket_timeout: Some(Duration::MAX), header_timeout: Some(Duration::MAX), ..without() };
+    let config = without().socket_timeout(Some(Duration::MAX)).header_timeout(Some(Duration::MAX));
     let mut machine = Machine::new(config);
     machine.advance(seconds(100 * 365 * 86_400));
     machine.receive(b"GET / HTTP/1.1\r\n");

@@ -173,7 +173,7 @@ fn a_response_is_given_in_one_call() {
 fn a_head_that_is_kept_starts_any_number_of_responses_of_any_connection() {
     let kept = ResponseHead::new(&Config::default(), "200 OK", [("x-kept", "1")]).unwrap();
     for version in [Version::Http11, Version::Http10] {
-        let mut machine = Machine::new(Arc::new(Config { max_http_version: version, ..Config::default() }));
+        let mut machine = Machine::new(Arc::new(Config::default().max_http_version(version)));
         for _ in 0..if version == Version::Http11 { 3 } else { 1 } {
             machine.open(GET);
             machine.exchange().answer_with(kept.clone(), "hello").unwrap();
@@ -189,8 +189,8 @@ fn a_head_that_is_kept_starts_any_number_of_responses_of_any_connection() {
 
 #[test]
 fn the_application_has_something_to_learn_when_its_wait_may_be_over() {
-    let limits = wsgi_proto::Limits { outbox: 300, ..Default::default() };
-    let mut machine = Machine::new(Config { limits, ..Config::default() });
+    let limits = wsgi_proto::Limits::default().outbox(300);
+    let mut machine = Machine::new(Config::default().limits(limits));
     machine.open("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
     let now = machine.now();
     assert!(!machine.connection.take_notice(), "it has the request, and nothing else came");
@@ -265,7 +265,7 @@ fn what_ends_a_connection_says_more_than_what_was_going_to() {
         (Some(wsgi_proto::Lost::Reset), CloseReason::Lost(wsgi_proto::Lost::Reset)),
     ] {
         let keepalive = wsgi_proto::KeepAlive::For(Duration::from_secs(5));
-        let mut machine = Machine::new(Config { keepalive, ..Config::default() });
+        let mut machine = Machine::new(Config::default().keepalive(keepalive));
         machine.connection.last_exchange(LastExchange::Age);
         machine.io();
         match end {

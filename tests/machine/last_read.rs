@@ -12,12 +12,12 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
 const LATE: Duration = Duration::from_secs(60);
 
 fn machine() -> Machine {
-    Machine::new(Config {
-        keepalive: KeepAlive::For(Duration::from_secs(5)),
-        header_timeout: Some(Duration::from_secs(10)),
-        socket_timeout: Some(Duration::from_secs(20)),
-        ..Config::default()
-    })
+    Machine::new(
+        Config::default()
+            .keepalive(KeepAlive::For(Duration::from_secs(5)))
+            .header_timeout(Some(Duration::from_secs(10)))
+            .socket_timeout(Some(Duration::from_secs(20))),
+    )
 }
 
 /// Checks that the driver is to read once more, and why.

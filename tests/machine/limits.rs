@@ -5,23 +5,22 @@ use wsgi_tests::machine::Machine;
 use wsgi_tests::machine::play::play;
 use wsgi_tests::machine::scenario::{Call, Outcome, Pieces, Scenario, Text, Whole};
 
-const LIMITS: Limits = Limits {
-    target: 20,
-    method: 8,
-    field_line: 40,
-    fields_size: 100,
-    fields: 4,
-    chunk_line: 10,
-    chunk_extensions: 12,
-    body: Some(16),
-    drain: 30,
-    linger: 50,
-    outbox: 300,
-    inbox: 64,
-};
+const LIMITS: Limits = Limits::new()
+    .target(20)
+    .method(8)
+    .field_line(40)
+    .fields_size(100)
+    .fields(4)
+    .chunk_line(10)
+    .chunk_extensions(12)
+    .body(Some(16))
+    .drain(30)
+    .linger(50)
+    .outbox(300)
+    .inbox(64);
 
 fn config(limits: Limits) -> Config {
-    Config { limits, ..Config::default() }
+    Config::default().limits(limits)
 }
 
 /// What becomes of `input` when the application reads the body and answers, whole and in pieces.
@@ -179,7 +178,7 @@ fn the_body() {
         413,
     );
     // None unless it is set.
-    is_served(Limits { inbox: 1 << 20, ..Limits::default() }, &sized(300_000));
+    is_served(Limits::default().inbox(1 << 20), &sized(300_000));
 }
 
 #[test]
@@ -198,27 +197,26 @@ fn trailers_have_the_limits_of_headers() {
 #[test]
 fn a_limit_can_be_the_largest_number() {
     let most = usize::MAX;
-    let limits = Limits {
-        target: most,
-        method: most,
-        field_line: most,
-        fields_size: most,
-        fields: most,
-        chunk_line: most,
-        chunk_extensions: most,
-        body: Some(u64::MAX),
-        drain: u64::MAX,
-        linger: u64::MAX,
-        outbox: most,
-        inbox: most,
-    };
+    let limits = Limits::new()
+        .target(most)
+        .method(most)
+        .field_line(most)
+        .fields_size(most)
+        .fields(most)
+        .chunk_line(most)
+        .chunk_extensions(most)
+        .body(Some(u64::MAX))
+        .drain(u64::MAX)
+        .linger(u64::MAX)
+        .outbox(most)
+        .inbox(most);
     is_served(limits, &get("GET", &format!("/{}", "a".repeat(9000)), "A: b\r\n"));
     is_served(limits, &chunked("5;a\r\nhello\r\n0\r\nA: b\r\n\r\n"));
 }
 
 /// Answers without reading the body, then tells whether the connection waits for the next request.
 fn is_kept(request: &str, rest: &[u8]) -> bool {
-    let mut machine = Machine::new(config(Limits { body: None, ..LIMITS }));
+    let mut machine = Machine::new(config(LIMITS.body(None)));
     machine.open(request);
     machine.answer("");
     machine.receive_all(rest);
@@ -243,7 +241,7 @@ fn an_unread_body_is_drained_up_to_the_limit() {
 #[test]
 fn a_body_that_was_read_in_part_is_drained_up_to_the_limit_of_the_rest() {
     for (left, kept) in [(30, true), (31, false)] {
-        let mut machine = Machine::new(config(Limits { body: None, ..LIMITS }));
+        let mut machine = Machine::new(config(LIMITS.body(None)));
         machine.open(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n12345", 5 + left));
         let now = machine.now();
         assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Data(b"12345"))));

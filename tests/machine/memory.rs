@@ -119,8 +119,8 @@ fn a_closed_connection_gives_its_buffer_back() {
 
 #[test]
 fn a_peer_that_sends_requests_and_reads_no_answers_is_held_back() {
-    let limits = Limits { outbox: 1000, inbox: 2000, ..Limits::default() };
-    let mut machine = Machine::new(Config { limits, ..Config::default() });
+    let limits = Limits::default().outbox(1000).inbox(2000);
+    let mut machine = Machine::new(Config::default().limits(limits));
     let (mut answered, mut waits) = (0, 0);
     while waits < 2 {
         pour(&mut machine, GET.as_bytes());
@@ -147,8 +147,8 @@ fn a_peer_that_sends_requests_and_reads_no_answers_is_held_back() {
 
 #[test]
 fn a_body_that_nobody_reads_stays_at_the_peer() {
-    let limits = Limits { inbox: 20_000, ..Limits::default() };
-    let mut machine = Machine::new(Config { limits, ..Config::default() });
+    let limits = Limits::default().inbox(20_000);
+    let mut machine = Machine::new(Config::default().limits(limits));
     machine.open("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\n");
     for watches in [false, true] {
         if watches {
@@ -166,8 +166,8 @@ fn a_body_that_nobody_reads_stays_at_the_peer() {
 
 #[test]
 fn requests_sent_ahead_of_a_slow_application_stay_at_the_peer() {
-    let limits = Limits { inbox: 20_000, ..Limits::default() };
-    let mut machine = Machine::new(Config { limits, ..Config::default() });
+    let limits = Limits::default().inbox(20_000);
+    let mut machine = Machine::new(Config::default().limits(limits));
     machine.open(GET);
     assert_eq!(machine.io(), Io::default(), "nothing is to be read");
     assert!(pour(&mut machine, GET.as_bytes()) <= 20_000);

@@ -154,8 +154,8 @@ fn less_than_the_length_cuts_the_response_and_closes() {
 
 #[test]
 fn a_full_outbox_takes_nothing_until_it_is_flushed() {
-    let limits = Limits { outbox: 300, ..Limits::default() };
-    let mut machine = Machine::new(Config { limits, ..Config::default() });
+    let limits = Limits::default().outbox(300);
+    let mut machine = Machine::new(Config::default().limits(limits));
     machine.open(GET);
     let mut exchange = machine.exchange();
     exchange.respond("200 OK", NO_HEADERS).unwrap();
@@ -437,7 +437,7 @@ fn a_loss_during_a_shutdown_is_told() {
 
 #[test]
 fn looking_at_a_body_changes_no_answer() {
-    let config = || Config { limits: Limits { drain: 24, ..Limits::default() }, ..Config::default() };
+    let config = || Config::default().limits(Limits::default().drain(24));
     let head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
     let answers = [&b""[..], b"28\r\nabc"].map(|arrived| {
         let mut machine = Machine::new(config());
@@ -466,9 +466,10 @@ fn a_length_that_no_body_can_have_is_announced_as_it_is() {
 
 #[test]
 fn blocks_are_joined_within_the_limit_of_the_outbox() {
-    let limits = Limits { outbox: 300, ..Limits::default() };
+    let limits = Limits::default().outbox(300);
     for minimum_chunk_size in [0, usize::MAX] {
-        let mut machine = Machine::new(Config { limits, minimum_chunk_size, ..Config::default() });
+        let mut machine =
+            Machine::new(Config::default().limits(limits).minimum_chunk_size(minimum_chunk_size));
         machine.open(GET);
         let mut exchange = machine.exchange();
         exchange.set_minimum_chunk_size(usize::MAX);
@@ -480,8 +481,8 @@ fn blocks_are_joined_within_the_limit_of_the_outbox() {
 
 #[test]
 fn a_failure_is_answered_even_if_the_outbox_is_full() {
-    let limits = Limits { outbox: 1, ..Limits::default() };
-    let mut machine = Machine::new(Config { limits, minimum_chunk_size: 100, ..Config::default() });
+    let limits = Limits::default().outbox(1);
+    let mut machine = Machine::new(Config::default().limits(limits).minimum_chunk_size(100));
     machine.open(GET);
     let mut exchange = machine.exchange();
     exchange.inform("103 Early Hints", NO_HEADERS).unwrap();
@@ -544,8 +545,8 @@ fn every_call_after_the_end_of_a_response_says_that_it_is_over() {
 
 #[test]
 fn a_config_without_room_still_serves() {
-    let limits = Limits { inbox: 0, outbox: 0, ..Limits::default() };
-    let mut machine = Machine::new(Config { limits, ..Config::default() });
+    let limits = Limits::default().inbox(0).outbox(0);
+    let mut machine = Machine::new(Config::default().limits(limits));
     machine.open(POST);
     for byte in b"hello" {
         machine.receive(&[*byte]);
@@ -569,7 +570,7 @@ fn a_config_without_room_still_serves() {
 #[test]
 fn nothing_moved_moves_no_deadline() {
     let timeout = std::time::Duration::from_secs(10);
-    let mut machine = Machine::new(Config { socket_timeout: Some(timeout), ..Config::default() });
+    let mut machine = Machine::new(Config::default().socket_timeout(Some(timeout)));
     machine.open(POST);
     let now = machine.now();
     let _ = machine.exchange().body(now);
@@ -592,9 +593,9 @@ fn bytes_of_an_earlier_connection_are_never_committed() {
     machine.exchange().abort();
     machine.record();
     let buffers = machine.connection.take_buffers().expect("it is closed");
-    let limits = Limits { inbox: 20, target: 1, method: 8, fields_size: 16, ..Limits::default() };
+    let limits = Limits::default().inbox(20).target(1).method(8).fields_size(16);
     let mut connection =
-        Connection::new(Config { limits, ..Config::default() }.into(), *machine.connection.endpoints());
+        Connection::new(Config::default().limits(limits).into(), *machine.connection.endpoints());
     connection.provide_buffers(buffers);
     let room = connection.recv_space().expect("there is room").len();
     assert!(room < 200, "{room}");

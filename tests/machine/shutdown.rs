@@ -358,7 +358,7 @@ fn a_loss_tells_what_was_sent_also_of_a_pipelined_answer() {
 
 #[test]
 fn without_keepalive_each_connection_has_one_request() {
-    let mut machine = Machine::new(Config { keepalive: KeepAlive::Off, ..Config::default() });
+    let mut machine = Machine::new(Config::default().keepalive(KeepAlive::Off));
     machine.open(GET.repeat(2).split_at(GET.len()).0);
     machine.answer("x");
     assert!(machine.take_sent().contains("Connection: close\r\n"));

@@ -1,4 +1,4 @@
-//! The same bytes in give the same bytes out, however they are cut and whoever moves when.
+//! The same bytes in give the same bytes out, however they are cut and in whatever order the sides act.
 //!
 //! `PROPTEST_CASES=100000 cargo test -p wsgi-tests --test machine split_invariance` plays more cases than the usual
 //! ones; a failure is reported with the smallest case found, and with the seed that gives it again
@@ -63,7 +63,7 @@ fn every_two_cuts_give_what_the_whole_input_gives() {
         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\n12345678901234567890123456\r\n0\r\n\r\nGET",
     ] {
         let scenario = Scenario {
-            config: wsgi_proto::Config { limits: SMALL, ..wsgi_proto::Config::default() }.into(),
+            config: wsgi_proto::Config::default().limits(SMALL).into(),
             input: Text(input.into()),
             eof: true,
             scripts: vec![echo.clone(), deaf.clone()],

@@ -18,20 +18,19 @@ use wsgi_tokio::{Body, Environ, Error, InputError, Options, Result, StartRespons
 const MORE: usize = 1024 * 1024;
 
 /// As small as it takes to be passed in a few bytes.
-const LIMITS: Limits = Limits {
-    target: 60,
-    method: 8,
-    field_line: 64,
-    fields_size: 200,
-    fields: 6,
-    chunk_line: 20,
-    chunk_extensions: 30,
-    body: Some(100_000_000),
-    drain: 256 * 1024,
-    linger: 2 * 1024 * 1024,
-    outbox: 64 * 1024,
-    inbox: 64 * 1024,
-};
+const LIMITS: Limits = Limits::new()
+    .target(60)
+    .method(8)
+    .field_line(64)
+    .fields_size(200)
+    .fields(6)
+    .chunk_line(20)
+    .chunk_extensions(30)
+    .body(Some(100_000_000))
+    .drain(256 * 1024)
+    .linger(2 * 1024 * 1024)
+    .outbox(64 * 1024)
+    .inbox(64 * 1024);
 
 fn options() -> Options {
     let options = Options::default().debug(false).limits(|limits| *limits = LIMITS);

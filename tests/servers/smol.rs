@@ -32,7 +32,7 @@ fn server(listener: impl IntoListener) -> Server<impl Application> {
     Server::new(listener, hello).options(Options::default().log_output(false))
 }
 
-/// Serves on a thread of its own.
+/// Serves on its own thread.
 fn run(serving: impl Future<Output = io::Result<Report>> + Send + 'static) -> Receiver<io::Result<Report>> {
     let (tell, ended) = channel();
     std::thread::spawn(move || tell.send(smol::block_on(serving)));
@@ -177,7 +177,7 @@ fn connections_run_on_the_executor_that_was_given() {
 fn one_server_accepts_on_listeners_of_both_runtimes() {
     let ((one, one_address), (other, other_address)) = (free_port(), free_port());
     let one = smol::net::TcpListener::try_from(one).unwrap();
-    // Whoever else holds the listener goes on.
+    // Other owners of the listener go on.
     let (kept, other) = (other.try_clone().unwrap(), async_std::net::TcpListener::from(other));
     let server = server(one.clone()).listener(other);
     let handle = server.handle();

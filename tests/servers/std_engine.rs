@@ -396,7 +396,7 @@ fn a_thread_that_outlives_its_request_finds_it_over() {
     let mut client = site.connect();
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n");
     assert_eq!(client.answer().text(), "fine");
-    let said = told.recv_timeout(PATIENCE).expect("it does not wait for ever");
+    let said = told.recv_timeout(PATIENCE).expect("it does not wait indefinitely");
     assert!(said.is_err(), "{said:?}");
     // The rest of the body is drained, and the connection goes on.
     client.send("0123456789");

@@ -10,7 +10,7 @@ use std::time::Instant;
 use wsgi_app::adapter::{Server, Transport, serve_connection};
 use wsgi_app::{Address, Body, Endpoints, Environ, Options, Result, ServerHandle, StartResponse};
 
-/// What is freed with whoever holds it.
+/// What is freed with its owner.
 struct Token;
 
 /// A client that has sent one request, and then waits or closes.

@@ -24,7 +24,7 @@ fn main() -> io::Result<()> {
 
 fn serve(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let config = Config { socket_timeout: Some(Duration::from_secs(60)), ..Config::default() };
+    let config = Config::default().socket_timeout(Some(Duration::from_secs(60)));
     let peer = Endpoints::new(stream.peer_addr()?.into(), stream.local_addr()?.into());
     let (mut connection, start) = (Connection::new(config.into(), peer), Clock::now());
     loop {

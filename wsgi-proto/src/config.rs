@@ -9,8 +9,20 @@ use core::time::Duration;
 
 use crate::version::Version;
 
-/// Settings that a connection's protocol depends on. [`Default`] is eventlet's manual where that speaks.
+/// Settings that a connection's protocol depends on. [`Default`] follows eventlet's manual where it has the setting.
+///
+/// Each field has a method of the same name that sets it:
+///
+/// ```
+/// use std::time::Duration;
+/// use wsgi_proto::{Config, Limits};
+///
+/// let limits = Limits::new().body(Some(1024 * 1024)).fields(50);
+/// let config = Config::default().limits(limits).socket_timeout(Some(Duration::from_secs(60)));
+/// assert!(config.check().is_ok());
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// Whether, and for how long, a connection waits for its next request.
     pub keepalive: KeepAlive,
@@ -18,7 +30,7 @@ pub struct Config {
     pub max_http_version: Version,
     /// Blocks are joined until they have this many bytes, at most [`Limits::outbox`]; 0 sends each block as it comes.
     pub minimum_chunk_size: usize,
-    /// Whether names of response fields are written `Like-This`, also in interim responses and trailers. Some are registered
+    /// Whether names of response fields are written `Like-This`, including in interim responses and trailers. Some are registered
     /// with another spelling and get that one: `ETag`, `WWW-Authenticate`, `Sec-WebSocket-Accept`.
     pub capitalize_response_headers: bool,
     /// Bounds every single wait for the peer, reading or writing. `None`: no bound.
@@ -52,7 +64,38 @@ impl Default for Config {
     }
 }
 
+/// A method for each setting, named like its field.
+macro_rules! setters {
+    ($($field:ident: $type:ty,)*) => {$(
+        #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
+        #[must_use]
+        pub const fn $field(mut self, $field: $type) -> Self {
+            self.$field = $field;
+            self
+        }
+    )*};
+}
+
 impl Config {
+    setters! {
+        keepalive: KeepAlive,
+        max_http_version: Version,
+        minimum_chunk_size: usize,
+        capitalize_response_headers: bool,
+        socket_timeout: Option<Duration>,
+        header_timeout: Option<Duration>,
+        linger_timeout: Duration,
+        log_x_forwarded_for: bool,
+        limits: Limits,
+    }
+
+    /// Adds a variable to [`environ`](Self#structfield.environ).
+    #[must_use]
+    pub fn environ(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environ.push((name.into(), value.into()));
+        self
+    }
+
     /// Whether every setting has a value that a server can work with. [`Connection`](crate::Connection) does not ask:
     /// check once, when the server is built.
     ///
@@ -120,7 +163,10 @@ impl From<Duration> for KeepAlive {
 }
 
 /// The largest sizes that are served; one more is refused. Bytes, unless it says otherwise.
+///
+/// Each field has a method of the same name that sets it; see [`Config`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Request target (`url_length_limit`), else 414.
     pub target: usize,
@@ -152,6 +198,39 @@ pub struct Limits {
 impl Limits {
     /// The largest value of limits that bound a head: positions in it are numbers of 32 bits.
     const LARGEST: usize = 16 * 1024 * 1024;
+
+    /// The default limits.
+    pub const fn new() -> Self {
+        Self {
+            target: 8192,
+            method: 32,
+            field_line: 8192,
+            fields_size: 65536,
+            fields: 100,
+            chunk_line: 4096,
+            chunk_extensions: 65536,
+            body: None,
+            drain: 256 * 1024,
+            linger: 2 * 1024 * 1024,
+            outbox: 64 * 1024,
+            inbox: 64 * 1024,
+        }
+    }
+
+    setters! {
+        target: usize,
+        method: usize,
+        field_line: usize,
+        fields_size: usize,
+        fields: usize,
+        chunk_line: usize,
+        chunk_extensions: usize,
+        body: Option<u64>,
+        drain: u64,
+        linger: u64,
+        outbox: usize,
+        inbox: usize,
+    }
 
     fn check(&self) -> Result<(), ConfigError> {
         for (setting, value, least, most) in [
@@ -211,20 +290,7 @@ impl Error for ConfigError {}
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            target: 8192,
-            method: 32,
-            field_line: 8192,
-            fields_size: 65536,
-            fields: 100,
-            chunk_line: 4096,
-            chunk_extensions: 65536,
-            body: None,
-            drain: 256 * 1024,
-            linger: 2 * 1024 * 1024,
-            outbox: 64 * 1024,
-            inbox: 64 * 1024,
-        }
+        Self::new()
     }
 }
 

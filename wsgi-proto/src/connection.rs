@@ -57,8 +57,8 @@ impl Connection {
     }
 
     /// Whether the application has something to learn since this was asked last: bytes or the peer's end arrived, room
-    /// came in the outbox or it was flushed, a deadline of the request's body passed, the connection was lost. Whoever
-    /// waits in an [`Exchange`] has to be asked again then. A new exchange begins without one.
+    /// came in the outbox or it was flushed, a deadline of the request's body passed, the connection was lost. An
+    /// application that waits in an [`Exchange`] has to be polled again then. A new exchange begins without a notice.
     pub fn take_notice(&mut self) -> bool {
         core::mem::take(&mut self.0.progress.notice)
     }
@@ -131,7 +131,7 @@ impl Connection {
         self.0.state.skip_records();
     }
 
-    /// The record of an exchange that the application is through with waits until the response is flushed, also if
+    /// The record of an exchange that the application is through with waits until the response is flushed, even if
     /// records are [skipped](Self::skip_records). No effect once the record was announced as over.
     pub fn flush_before_record(&mut self) {
         self.0.state.flush_before_record();

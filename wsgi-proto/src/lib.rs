@@ -1,7 +1,7 @@
 //! HTTP/1.x for servers, with the rules of WSGI, as a pure state machine.
 //!
 //! This crate moves no bytes. It knows no socket, no clock, no thread, no runtime: bytes become [`Event`]s, and the
-//! application's calls become bytes. Whoever has a transport drives a [`Connection`] with one question, "what now?":
+//! application's calls become bytes. A driver that has a transport asks a [`Connection`] one question, "what now?":
 //!
 //! ```
 //! use std::io;

@@ -190,7 +190,7 @@ impl Played {
                 return polls;
             }
         }
-        unreachable!("it would have been polled for ever")
+        unreachable!("it would have been polled indefinitely")
     }
 
     /// Gives the server room, and runs the task if the engine would.

@@ -90,31 +90,29 @@ fn pick<'i>(choices: &mut impl Choose, wild: bool, plain: &[&'i str], odd: &[&'i
 }
 
 /// Small limits, so that a few bytes reach them.
-pub const SMALL: Limits = Limits {
-    target: 32,
-    method: 8,
-    field_line: 48,
-    fields_size: 160,
-    fields: 6,
-    chunk_line: 16,
-    chunk_extensions: 24,
-    body: Some(64),
-    drain: 24,
-    linger: 64,
-    outbox: 300,
-    inbox: 64,
-};
+pub const SMALL: Limits = Limits::new()
+    .target(32)
+    .method(8)
+    .field_line(48)
+    .fields_size(160)
+    .fields(6)
+    .chunk_line(16)
+    .chunk_extensions(24)
+    .body(Some(64))
+    .drain(24)
+    .linger(64)
+    .outbox(300)
+    .inbox(64);
 
 fn config(choices: &mut impl Choose) -> Config {
-    Config {
-        keepalive: [KeepAlive::On, KeepAlive::For(Duration::from_secs(5)), KeepAlive::Off]
-            [choices.below(5) % 3],
-        max_http_version: if choices.once_in(8) { Version::Http10 } else { Version::Http11 },
-        minimum_chunk_size: if choices.once_in(6) { 1 + choices.below(20) } else { 0 },
-        socket_timeout: if choices.once_in(3) { None } else { Some(Duration::from_secs(10)) },
-        limits: if choices.once_in(3) { SMALL } else { Limits::default() },
-        ..Config::default()
-    }
+    Config::default()
+        .keepalive(
+            [KeepAlive::On, KeepAlive::For(Duration::from_secs(5)), KeepAlive::Off][choices.below(5) % 3],
+        )
+        .max_http_version(if choices.once_in(8) { Version::Http10 } else { Version::Http11 })
+        .minimum_chunk_size(if choices.once_in(6) { 1 + choices.below(20) } else { 0 })
+        .socket_timeout(if choices.once_in(3) { None } else { Some(Duration::from_secs(10)) })
+        .limits(if choices.once_in(3) { SMALL } else { Limits::default() })
 }
 
 fn request(choices: &mut impl Choose, wild: bool, out: &mut Vec<u8>) {

@@ -18,7 +18,7 @@ type Hook = Box<dyn FnOnce(&Environ, &Record) + Send>;
 /// One request, as the application, its middleware and its post hooks see it.
 ///
 /// A cheap handle: clones show the same request, and what one of them changes all of them see. The variables can be
-/// read as long as a clone is kept, also after the response.
+/// read as long as a clone is kept, even after the response.
 #[derive(Clone)]
 pub struct Environ(Arc<Request>);
 
@@ -70,7 +70,7 @@ impl Environ {
         self.variables().get(name).map(Cow::into_owned)
     }
 
-    /// Sets a variable for whoever looks later: inner applications and post hooks.
+    /// Sets a variable for code that looks later: inner applications and post hooks.
     pub fn set(&self, name: impl Into<String>, value: impl Into<String>) {
         self.change(name.into(), Some(value.into()));
     }
@@ -147,7 +147,7 @@ impl Environ {
         Errors { handle: self.0.handle.clone(), line: Vec::new() }
     }
 
-    /// Keeps a value for whoever handles this request later, one of each type. Gives back the one before.
+    /// Keeps a value for code that handles this request later, one of each type. Returns the previous value.
     pub fn insert<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
         let before =
             self.changes().extensions.get_or_insert_default().insert(TypeId::of::<T>(), Arc::new(value))?;
@@ -168,7 +168,7 @@ impl Environ {
         self.changes().hooks.push(Box::new(hook));
     }
 
-    /// Forgets the post hooks that were added so far, whoever added them (in eventlet: an empty list in their place).
+    /// Removes all post hooks added so far, including those of other code (in eventlet: an empty list in their place).
     pub fn clear_post_hooks(&self) {
         let hooks = self.take_hooks();
         // What they hold may be another handle of this request.
@@ -209,7 +209,7 @@ impl fmt::Debug for Environ {
     }
 }
 
-/// `wsgi.errors`: text for whoever runs the server. Each line is an entry of the log.
+/// `wsgi.errors`: text for the operator of the server. Each line is an entry of the log.
 #[derive(Debug)]
 pub struct Errors {
     handle: Handle,

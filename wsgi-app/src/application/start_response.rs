@@ -91,7 +91,7 @@ impl StartResponse {
 pub struct Write(pub(crate) Handle);
 
 impl Write {
-    /// Sends one block as a chunk of its own; an empty one sends the head. Waits while the client takes nothing.
+    /// Sends one block as its own chunk; an empty one sends the head. Waits while the client receives nothing.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl Write {
         set.unwrap_or(Err(SendError::Finished))
     }
 
-    /// Waits until everything that was sent has gone to the client, also blocks that waited to be joined with others, or
+    /// Waits until everything that was sent has gone to the client, including blocks that waited to be joined with others, or
     /// the connection is lost.
     pub async fn flush(&self) {
         let _ = transfer(&self.0, Bytes::new(), |mut exchange, _| exchange.send_joined()).await;

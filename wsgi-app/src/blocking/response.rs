@@ -75,7 +75,7 @@ impl StartResponse {
 pub struct Write(AsyncWrite);
 
 impl Write {
-    /// Sends one block as a chunk of its own, whatever `minimum_chunk_size` says; an empty one sends the head. It has
+    /// Sends one block as its own chunk, whatever `minimum_chunk_size` says; an empty one sends the head. It has
     /// been handed to the system when this returns (PEP 3333).
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Write {
         self.0.set_trailers(trailers)
     }
 
-    /// Waits until everything that was sent has gone to the client, also blocks that waited to be joined with others, or
+    /// Waits until everything that was sent has gone to the client, including blocks that waited to be joined with others, or
     /// the connection is lost.
     pub fn flush(&self) {
         self.0.0.block_on(self.0.flush());

@@ -14,7 +14,7 @@ use crate::registry::ConnectionGuard;
 use crate::server::Server;
 
 /// Serves one connection of a blocking application until it ends, as [`serve_connection`] does for others. It wakes
-/// nobody: whoever polls it has to learn from elsewhere when the transport is ready again, or when a deadline comes.
+/// nobody: the code that polls it has to learn from elsewhere when the transport is ready again, or when a deadline comes.
 pub fn serve<A: Application, T: BlockingTransport>(
     server: Arc<Server<Blocking<A>>>,
     guard: ConnectionGuard,

@@ -129,7 +129,7 @@ impl ConnShared {
         let mut wake_list = WakeList::default();
         let mut inner = self.lock();
         (inner.runner, inner.asleep) = (None, false);
-        // A task that was dropped in the middle of an exchange: who waits for it elsewhere must not wait for ever.
+        // The task was dropped in the middle of an exchange: callers on other threads must not wait indefinitely.
         inner.machine.lost(Lost::Aborted);
         // A stream that nobody fetches closes with its connection.
         let stream = if inner.fetching { None } else { inner.stream.take() };

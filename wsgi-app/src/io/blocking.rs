@@ -39,7 +39,7 @@ pub trait BlockingTransport: Send + Sync + 'static {
     /// Has the connection end with a reset when its last handle is dropped: what was sent must not look complete.
     fn reset(&self) {}
 
-    /// Ends both halves at once, also for the threads that wait.
+    /// Ends both halves at once, including for threads that wait.
     fn cut(&self);
 
     /// HTTP is over: from now on the application alone reads, writes and waits.
@@ -49,7 +49,7 @@ pub trait BlockingTransport: Send + Sync + 'static {
     fn remind(&self, deadline: Instant);
 
     /// Makes this thread wait until the socket can be read from or written to (as `read` and `write` say), until
-    /// `deadline`, or until this thread's [`waker`](Self::waker) is woken; also if that was before the wait began.
+    /// `deadline`, or until this thread's [`waker`](Self::waker) is woken, even if that was before the wait began.
     ///
     /// # Errors
     ///

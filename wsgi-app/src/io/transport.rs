@@ -16,8 +16,9 @@ pub trait Transport: Send + 'static {
     /// Reads into `space`; 0 is the end of the peer's half.
     fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// As [`poll_read`](Self::poll_read), once more before a connection that waits for a request is closed: what the
-    /// system has received counts, also if the runtime has not heard of it.
+    /// As [`poll_read`](Self::poll_read), once before a deadline of the client ends a wait for its bytes, or a stop or an
+    /// eviction closes the connection: bytes that the system has received count, even if the runtime has not reported
+    /// them. It never waits.
     fn poll_last_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         self.poll_read(context, space)
     }

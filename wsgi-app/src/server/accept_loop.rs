@@ -36,7 +36,7 @@ pub trait Adapter {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Self::Accepted>>;
 
-    /// Serves a connection in a task of its own.
+    /// Serves a connection in its own task.
     fn start(&self, accepted: Self::Accepted);
 
     /// Ready after `time`.
@@ -85,7 +85,7 @@ impl<A> Server<A> {
                 admitted = self.poll_admission(context);
                 admitted.map(drop)
             });
-            // Who was too new to leave is not so for ever.
+            // A connection that was too new to close may be closed later.
             within(adapter.sleep(LOOK_AGAIN), asked).await;
         }
     }

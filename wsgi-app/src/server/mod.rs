@@ -79,7 +79,7 @@ impl<A> Server<A> {
         Self::with_runtime(options, handle, application, Runtime::default())
     }
 
-    /// As [`new`](Self::new), on a runtime that has a clock of its own, or says how many descriptors there are.
+    /// As [`new`](Self::new), on a runtime that has its own clock or a limit of descriptors.
     ///
     /// # Errors
     ///

@@ -88,9 +88,11 @@ impl Options {
         self
     }
 
-    /// The largest number of connections at a time. When it is reached, the connection that has waited longest for
-    /// a request, or for the rest of a head (408), is closed for a new one, which for one that has just come is not
-    /// before half a second; if each is busy with a request, accepting waits. Default: 1024. Allowed: 1 or more.
+    /// The largest number of connections at a time; a lower limit of open descriptors counts in its place, and the log
+    /// says so. When it is reached, one more connection is accepted and waits. Meanwhile responses say
+    /// `Connection: close`, and the connection that has waited longest for a request, or for the rest of a head (408),
+    /// is closed, but none before it has waited for half a second. If all are busy with requests, accepting waits.
+    /// Default: 1024. Allowed: 1 or more.
     #[must_use]
     pub fn max_size(mut self, connections: usize) -> Self {
         self.max_size = connections;
@@ -121,7 +123,7 @@ impl Options {
     }
 
     /// Whether connections are reused: `true`, `false`, or the time that they may be idle, which a client that
-    /// asks for keep-alive is told in whole seconds. Default: `true`, without a bound of its own. Allowed: any; no
+    /// asks for keep-alive is told in whole seconds. Default: `true`, without a bound. Allowed: any; no
     /// time at all is `false`.
     #[must_use]
     pub fn keepalive(mut self, keepalive: impl Into<KeepAlive>) -> Self {

@@ -187,7 +187,7 @@ impl Exchange<'_> {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         self.0.may_replace()?;
-        // What was told about the other response holds no longer, also if this one is not allowed.
+        // What was announced for the other response no longer holds, even if this one is refused.
         self.0.reply.total = None;
         self.0.reply.joined.clear();
         self.0.reply.trailers.clear();
@@ -239,7 +239,7 @@ impl Exchange<'_> {
         self.0.reply.minimum_chunk_size = bytes.min(self.0.config.limits.outbox);
     }
 
-    /// Takes one block of the body: a chunk of its own where chunks are used. The first block, also an empty one,
+    /// Takes one block of the body: its own chunk where chunks are used. The first block, even an empty one,
     /// sends the head, unless blocks are joined and this is not enough for one. Where no body is allowed (HEAD, 204,
     /// 304) it is dropped.
     ///

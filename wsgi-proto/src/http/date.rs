@@ -1,7 +1,7 @@
 //! Dates as HTTP and the access log write them.
 //!
 //! Knows the calendar; does not know a clock or a time zone. Times are seconds since 1970-01-01 00:00:00 UTC without
-//! leap seconds, as everywhere in this crate; whoever wants local time adds the zone's offset first.
+//! leap seconds, as everywhere in this crate; for local time, add the zone's offset first.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;

@@ -135,7 +135,7 @@ impl FieldReader {
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = decimal(value).ok_or(RequestError::ContentLength)?;
-                // RFC 9112, 6.3: a repeated length is refused, also an equal one.
+                // RFC 9112, 6.3: a repeated length is refused, even an equal one.
                 if self.content_length.replace(length).is_some() {
                     return Err(RequestError::ContentLength);
                 }

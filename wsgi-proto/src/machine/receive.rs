@@ -46,7 +46,7 @@ impl Machine {
         self.received();
     }
 
-    /// Whoever waits for bytes has something to look at.
+    /// A reader that waits for bytes has something to look at.
     fn received(&mut self) {
         self.state.settle_last_read();
         self.progress.wants_body = false;

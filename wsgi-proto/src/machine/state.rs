@@ -6,7 +6,7 @@
 //! 2. Each part has its own table. What follows from all of them together is derived ([`State::turn`]), never stored.
 //!
 //! The peer's half and ours run through one exchange side by side and start the next one together. The record of an
-//! exchange has a small table of its own. Whether there is a next exchange is the ending, what can still be received
+//! exchange has its own small table. Whether there is a next exchange is the ending, what can still be received
 //! and sent is the transport, and what becomes of the connection itself is the phase.
 
 #[cfg(test)]
@@ -645,7 +645,7 @@ impl State {
         }
     }
 
-    /// The next wait for the peer has a last read of its own.
+    /// The next wait for the peer has its own last read.
     pub(crate) fn settle_last_read(&mut self) {
         if let Some(next) = self.last_read.after(LastReadEvent::Settled) {
             self.last_read = next;

@@ -20,7 +20,7 @@ impl Timers {
         *self = Self { write: self.write, ..Self::default() };
     }
 
-    /// A head begins to arrive, and has deadlines of its own.
+    /// A head begins to arrive, and has its own deadlines.
     pub(crate) fn begin_head(&mut self, now: Instant) {
         *self = Self { write: self.write, head: Some(now), ..Self::default() };
     }
