@@ -249,7 +249,8 @@ fn look(connection: &mut Connection) {
         }
     }
     if let Some(exchange) = connection.exchange() {
-        let _ = (exchange.trailers(), exchange.client_gone(), exchange.expects_continue());
+        let _ =
+            (exchange.trailers(), exchange.client_gone(), exchange.body_error(), exchange.expects_continue());
         let _ = (exchange.is_started(), exchange.head_is_sent(), exchange.drops_body());
         let _ = (exchange.is_full(), exchange.is_flushed());
         let _ = (exchange.head().path(), exchange.endpoints().remote, exchange.config().limits);

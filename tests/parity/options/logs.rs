@@ -1,8 +1,10 @@
 //! Options that say what is logged, and where it goes.
 
+use std::io::Write as _;
+
 use wsgi_tests::live::{Journal, Kind};
 use wsgi_tests::runtimes::Runtime;
-use wsgi_tokio::Options;
+use wsgi_tokio::{Log, LogEntry, Options};
 
 use super::site::{HELLO, Program, Serve as _, Written, on_each, quiet};
 
@@ -55,6 +57,28 @@ fn log_gives_a_function_the_errors_of_the_application() {
         site.stop();
         let [error] = &entries.of(Kind::Error)[..] else { panic!("not one error: {entries:?}") };
         assert!(error.text.contains("it broke"), "{error:?}");
+    });
+}
+
+#[test]
+fn logger_gives_a_value_each_entry() {
+    struct Texts(Written);
+
+    impl Log for Texts {
+        fn log(&self, entry: &LogEntry<'_>) {
+            writeln!(self.0.clone(), "{}", entry.text()).expect("memory takes all");
+        }
+    }
+
+    on_each("logger", |runtime| {
+        let log = Written::default();
+        let site = runtime.serve(Options::default().debug(false).logger(Texts(log.clone())), HELLO);
+        site.ask(YO);
+        site.stop();
+        let log = log.text();
+        for part in ["wsgi starting up on http://127.0.0.1:", "\"GET /yo HTTP/1.1\" 200 ", "wsgi exited, "] {
+            assert!(log.contains(part), "{log}");
+        }
     });
 }
 

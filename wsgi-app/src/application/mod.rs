@@ -13,6 +13,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use crate::application::body::Body;
 use crate::application::environ::Environ;
@@ -148,7 +151,7 @@ pub trait Application: Send + Sync + 'static {
         &self,
         environ: Environ,
         start_response: StartResponse,
-    ) -> impl Future<Output = Result<Body>> + Send;
+    ) -> impl Future<Output = Result<Body>> + Send; // in a box: `BoxApplication`
 
     /// This application in a box, whose type is the same for all applications.
     fn boxed(self) -> BoxApplication
@@ -165,8 +168,28 @@ where
     T: ResponseFuture + Send,
     T::Error: Into<Error>,
 {
-    async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
-        self(environ, start_response).await.map_err(Into::into)
+    fn call(
+        &self,
+        environ: Environ,
+        start_response: StartResponse,
+    ) -> impl Future<Output = Result<Body>> + Send {
+        Converted { response: self(environ, start_response) }
+    }
+}
+
+pin_project! {
+    /// A future whose error is converted. An `async` block would be a second state machine around it.
+    struct Converted<T> {
+        #[pin]
+        response: T,
+    }
+}
+
+impl<T: ResponseFuture<Error: Into<Error>>> Future for Converted<T> {
+    type Output = Result<Body>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Body>> {
+        self.project().response.poll(context).map_err(Into::into)
     }
 }
 

@@ -34,7 +34,7 @@ impl StartResponse {
     pub fn start(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = impl Field>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<Write, StartError> {
         // The application's iterator runs while nothing is locked.
         let draft = self.0.look(|mut exchange| match exchange.is_started() {
@@ -55,7 +55,7 @@ impl StartResponse {
     pub fn restart(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = impl Field>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
         error: impl Into<Error>,
     ) -> Result<Write, Error> {
         let Some(draft) = self.0.look(|mut exchange| exchange.draft()) else {
@@ -78,7 +78,7 @@ impl StartResponse {
     pub fn inform(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = impl Field>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         let (status, headers) = (status.as_ref(), Fields::collect(headers));
         let informed = self.0.with(|mut exchange| exchange.inform(status, headers));

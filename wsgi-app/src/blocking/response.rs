@@ -35,7 +35,7 @@ impl StartResponse {
     pub fn start(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = impl Field>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<Write, StartError> {
         self.0.start(status, headers).map(Write)
     }
@@ -48,7 +48,7 @@ impl StartResponse {
     pub fn restart(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = impl Field>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
         error: impl Into<Error>,
     ) -> Result<Write, Error> {
         self.0.restart(status, headers, error).map(Write)
@@ -62,7 +62,7 @@ impl StartResponse {
     pub fn inform(
         &self,
         status: impl AsRef<str>,
-        headers: impl IntoIterator<Item = impl Field>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         self.0.inform(status, headers)?;
         self.0.0.flush();

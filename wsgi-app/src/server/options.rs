@@ -68,8 +68,9 @@ impl Options {
     /// Gives each log entry, with the record of an access, to `log`. Debug entries included. Default: lines on standard
     /// error.
     #[must_use]
-    pub fn log(self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
-        self.logger(log)
+    pub fn log(mut self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
+        self.log = Sink::Log(Arc::new(log));
+        self
     }
 
     /// As [`log`](Self::log), for a type that implements [`Log`].

@@ -23,7 +23,7 @@ impl Exchange<'_> {
     pub fn inform(
         &mut self,
         status: &str,
-        headers: impl IntoIterator<Item = impl Field>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         let capitalize = self.0.config.capitalize_response_headers;
         let mut text = Vec::new();
@@ -97,7 +97,7 @@ impl Exchange<'_> {
     pub fn respond(
         &mut self,
         status: &str,
-        headers: impl IntoIterator<Item = impl Field>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         self.0.may_start()?;
         if self.0.reply.is_started() {
@@ -126,7 +126,7 @@ impl Exchange<'_> {
     pub fn answer<'p>(
         &mut self,
         status: &str,
-        headers: impl IntoIterator<Item = impl Field>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
         body: impl Into<Piece<'p>>,
     ) -> Result<(), AnswerError> {
         self.may_answer()?;
@@ -184,7 +184,7 @@ impl Exchange<'_> {
     pub fn replace(
         &mut self,
         status: &str,
-        headers: impl IntoIterator<Item = impl Field>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         self.0.may_replace()?;
         // What was announced for the other response no longer holds, even if this one is refused.
