@@ -221,8 +221,8 @@ fn any_time(connection: &mut Connection, choices: &mut Given<'_>) {
 
 /// Every question, and everything that can be made of the answers.
 fn look(connection: &mut Connection) {
-    let _ =
-        (connection.awaits_request(), connection.is_busy(), connection.is_lost(), connection.has_buffers());
+    let _ = (connection.awaits_request(), connection.lingers(), connection.is_busy(), connection.is_lost());
+    let _ = (connection.can_make_room(), connection.has_buffers());
     let _ = format!("{connection:?}");
     let (peer, config) = (*connection.endpoints(), connection.config().clone());
     if let Some(record) = connection.take_record() {

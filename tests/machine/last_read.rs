@@ -167,6 +167,23 @@ fn a_connection_that_makes_room_is_read_once_more_and_served_if_its_request_is_t
 }
 
 #[test]
+fn a_connection_that_lingers_makes_room_without_a_last_read() {
+    let mut machine = machine();
+    machine.open("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    machine.answer("x");
+    machine.record();
+    machine.flush();
+    assert!(!machine.connection.lingers());
+    machine.connection.make_room();
+    assert_eq!(machine.poll(), Event::ShutdownWrite, "the response is not given up");
+    machine.connection.write_closed();
+    assert!(machine.connection.lingers());
+    assert!(matches!(machine.io().deadline, Some((_, Reason::Linger))), "it was asked too early");
+    machine.connection.make_room();
+    assert!(matches!(machine.poll(), Event::Closed(_)));
+}
+
+#[test]
 fn a_head_that_begins_at_the_last_read_does_not_keep_the_place() {
     let mut machine = machine();
     machine.io();

@@ -13,8 +13,8 @@ use crate::exchange::shared::{ConnShared, Directive};
 use crate::io::blocking::BlockingTransport;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
-/// How long a connection may wait for a request before it has to make room for another: a new one for its handshake and its
-/// first request, and one whose answer has promised to go on for the next.
+/// How long a connection may wait before it has to make room for another: a new one for its handshake and its first
+/// request, one whose response has promised to persist for the next, and one that lingers for the peer to close.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A connection's place in the registry; it is left when this is dropped.
@@ -258,7 +258,8 @@ impl Members {
     }
 
     fn longest_waiting(&self, now: Instant) -> Option<Arc<ConnShared>> {
-        let mut longest: Option<(Instant, &Arc<ConnShared>)> = None;
+        // Those that only linger leave first.
+        let mut longest: Option<((bool, Instant), &Arc<ConnShared>)> = None;
         for shared in self.slots.iter().flatten() {
             // One that is being used just now does not wait.
             let Some(inner) = shared.try_lock() else { continue };
@@ -267,11 +268,13 @@ impl Members {
                 return None;
             }
             if let Some(since) = inner.waits_since
-                // Its handshake, or its next request, may be on the way.
+                // Its handshake, its next request, or the end of what it sends may be on the way.
                 && now.since(since) >= PATIENCE
-                && longest.is_none_or(|(longest, _)| since < longest)
             {
-                longest = Some((since, shared));
+                let order = (!inner.machine.lingers(), since);
+                if longest.is_none_or(|(longest, _)| order < longest) {
+                    longest = Some((order, shared));
+                }
             }
         }
         longest.map(|(_, shared)| Arc::clone(shared))

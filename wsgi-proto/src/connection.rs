@@ -11,7 +11,7 @@ use crate::http::head::Head;
 use crate::machine::Machine;
 use crate::machine::buffers::Buffers;
 use crate::machine::outbox::Transmit;
-use crate::machine::state::PeerHalf;
+use crate::machine::state::{PeerHalf, Phase};
 use crate::time::Now;
 use crate::wsgi::record::Record;
 
@@ -107,9 +107,22 @@ impl Connection {
         self.0.state.awaits_request() && self.0.outbox.is_empty()
     }
 
+    /// Whether the last response is out, our half is closed, and only the peer's close is awaited, for at most
+    /// [`linger_timeout`](crate::Config::linger_timeout).
+    pub fn lingers(&self) -> bool {
+        self.0.state.phase() == Phase::Lingering
+    }
+
+    /// Whether [`make_room`](Self::make_room) has an effect: the connection [awaits a request](Self::awaits_request) or
+    /// [lingers](Self::lingers).
+    pub fn can_make_room(&self) -> bool {
+        self.0.state.can_make_room() && self.0.outbox.is_empty()
+    }
+
     /// Somebody waits for the place of this connection. If it [awaits a request](Self::awaits_request), it ends after one
     /// [last read](crate::Io::last_read): without a word when none has begun, else with 408. A request that is complete
-    /// then is served as any other. No effect in other states.
+    /// then is served as any other. If it [lingers](Self::lingers), it ends at once: a peer that still sends may then lose
+    /// the response, so give it some time first. No effect in other states.
     pub fn make_room(&mut self) {
         self.0.make_room();
     }

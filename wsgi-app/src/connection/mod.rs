@@ -148,7 +148,7 @@ impl<T: Transport> Driver<T> {
             }
             Pumped::Waits(io) => io,
         };
-        let waits = inner.machine.awaits_request();
+        let waits = inner.machine.can_make_room();
         if waits {
             inner.waits_since.get_or_insert(transfer.now.instant);
         } else {
@@ -256,6 +256,8 @@ impl<T: Transport> Driver<T> {
         self.transfer.now = server_context.clock.local_now();
         inner.machine.poll(self.transfer.now);
         let record = inner.machine.take_record();
+        // What follows is another wait.
+        inner.waits_since = None;
         drop(inner);
         if let Some(record) = record {
             settle(server_context, environ, &record);

@@ -50,8 +50,8 @@ pub(crate) fn pump<T: Transport>(
 pub(crate) fn apply(inner: &mut Inner) {
     match inner.directive {
         Directive::Serve => {}
-        // It is busy, or on its way out.
-        Directive::MakeRoom if !inner.machine.awaits_request() => inner.directive = Directive::Serve,
+        // It is busy.
+        Directive::MakeRoom if !inner.machine.can_make_room() => inner.directive = Directive::Serve,
         Directive::MakeRoom => inner.machine.make_room(),
         Directive::Finish => inner.machine.shutdown(),
         Directive::Abort => inner.machine.lost(Lost::Aborted),

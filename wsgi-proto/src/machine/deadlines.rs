@@ -19,7 +19,10 @@ impl Machine {
         let deadline = self.deadline(read, write);
         match deadline {
             Some((at, reason)) if at <= self.now.instant => {
-                let may_read = reason.waits_for_bytes() && !self.state.has_ended_input();
+                // What arrives while the connection lingers is dropped.
+                let may_read = reason.waits_for_bytes()
+                    && !self.state.has_ended_input()
+                    && self.state.phase() != Phase::Lingering;
                 if may_read && !self.state.was_read_last() {
                     return Some(self.last_read(deadline));
                 }
@@ -108,6 +111,7 @@ impl Machine {
     fn expired(&mut self, reason: Reason) {
         match reason {
             Reason::Idle => self.close(CloseReason::IdleTimeout),
+            Reason::Room if self.state.phase() == Phase::Lingering => self.state.end_linger(),
             Reason::Room if self.state.peer() == PeerHalf::Head => {
                 self.refuse(RequestError::Timeout);
                 self.state.evict();

@@ -263,7 +263,7 @@ pub(crate) enum Room {
 pub(crate) enum RoomEvent {
     /// Somebody waits for it.
     Ask,
-    /// A request was complete after all.
+    /// A request was complete after all, or is refused.
     Busy,
 }
 
@@ -652,24 +652,36 @@ impl State {
         }
     }
 
-    /// Somebody waits for the place of this connection. No effect unless it awaits a request.
+    /// Somebody waits for the place of this connection. No effect unless it awaits a request or lingers.
     pub(crate) fn make_room(&mut self) {
-        if self.phase == Phase::Open
-            && self.awaits_request()
+        if self.can_make_room()
             && let Some(next) = self.room.after(RoomEvent::Ask)
         {
             self.room = next;
         }
     }
 
-    /// Whether the connection ends after its last read unless a request is complete then.
+    /// Whether the connection ends: at once if it lingers, else after its last read unless a request is complete then.
     pub(crate) const fn makes_room(&self) -> bool {
-        matches!((self.room, self.phase), (Room::Wanted, Phase::Open)) && self.awaits_request()
+        matches!(self.room, Room::Wanted) && self.can_make_room()
+    }
+
+    /// Whether the connection waits for a request, or for the peer to close.
+    pub(crate) const fn can_make_room(&self) -> bool {
+        match self.phase {
+            Phase::Open => matches!((self.ours, self.peer), (OurHalf::Idle, PeerHalf::Idle | PeerHalf::Head)),
+            Phase::Lingering => true,
+            Phase::Flushing | Phase::Leaving | Phase::Breaking | Phase::Closed => false,
+        }
     }
 
     /// A head that did not become complete gives its place away.
     pub(crate) fn evict(&mut self) {
         self.on_ending(EndingEvent::Evict);
+        // Its 408 has to arrive, and it lingers for that like any other.
+        if let Some(next) = self.room.after(RoomEvent::Busy) {
+            self.room = next;
+        }
     }
 
     fn on_ending(&mut self, event: EndingEvent) {
