@@ -78,12 +78,12 @@ mod tests {
     #[test]
     fn direct_dependencies_are_read_from_the_output_of_cargo_tree() {
         let tree = [
-            "0wsgi-app v0.1.0 (/work/wsgi-app)",
+            "0wsgi-app v0.1.0 (/src/wsgi-app)",
             "1bytes v1.12.2",
-            "1wsgi-proto v0.1.0 (/work/wsgi-proto)",
+            "1wsgi-proto v0.1.0 (/src/wsgi-proto)",
             "2memchr v2.8.3",
             "",
-            "0wsgi-proto v0.1.0 (/work/wsgi-proto)",
+            "0wsgi-proto v0.1.0 (/src/wsgi-proto)",
             "1tracing-core v0.1.36+x",
             "1bytes v1.12.2",
         ];

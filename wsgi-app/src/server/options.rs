@@ -90,8 +90,9 @@ impl Options {
 
     /// The largest number of connections at a time; a lower limit of open descriptors counts in its place, and the log
     /// says so. When it is reached, one more connection is accepted and waits. Meanwhile responses say
-    /// `Connection: close`, and the connection that has waited longest for a request, or for the rest of a head (408),
-    /// is closed, but none before it has waited for half a second. If all are busy with requests, accepting waits.
+    /// `Connection: close`, and one connection is closed: first one that lingers (see
+    /// [`linger_timeout`](Self::linger_timeout)), else the one that has waited longest for a request, or for the rest of a
+    /// head (408), but none before it has waited for half a second. If all are busy with requests, accepting waits.
     /// Default: 1024. Allowed: 1 or more.
     #[must_use]
     pub fn max_size(mut self, connections: usize) -> Self {
@@ -194,8 +195,9 @@ impl Options {
     }
 
     /// Time that unread input is read and dropped: after a response that left some of the request's body, and after
-    /// our half of a connection was closed, so that the last answer is not lost to a reset. Default: 2 s. Allowed:
-    /// any; zero drops nothing.
+    /// our half of a connection was closed, so that the last answer is not lost to a reset. While others
+    /// wait for [`max_size`](Self::max_size), the latter ends after half a second. Default: 2 s. Allowed: any; zero
+    /// drops nothing.
     #[must_use]
     pub fn linger_timeout(mut self, timeout: Duration) -> Self {
         self.config.linger_timeout = timeout;

@@ -82,8 +82,8 @@ pub trait Field: sealed::Sealed {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the name or the value of a header field",
     label = "expected text or bytes",
-    note = "allowed are `&str`, `String`, `Cow<str>`, `&[u8]`, `Vec<u8>`, `[u8; N]`, `Cow<[u8]>`, `Bytes`, and \
-            references to them",
+    note = "a name or value is a `&str`, `String`, `Cow<str>`, `&[u8]`, `Vec<u8>`, `[u8; N]`, `Cow<[u8]>`, \
+            `Bytes`, or a reference to one of them",
     note = "write anything else as text first, such as `5.to_string()`"
 )]
 pub trait FieldBytes: sealed::Sealed {

@@ -263,7 +263,7 @@ pub(crate) enum Room {
 pub(crate) enum RoomEvent {
     /// Somebody waits for it.
     Ask,
-    /// A request was complete after all, or is refused.
+    /// A request was complete after all.
     Busy,
 }
 
@@ -517,7 +517,8 @@ impl State {
 
     /// Whether no request is with the application: none has begun, or its head is still arriving.
     pub(crate) const fn awaits_request(&self) -> bool {
-        matches!((self.ours, self.peer), (OurHalf::Idle, PeerHalf::Idle | PeerHalf::Head | PeerHalf::Failed))
+        matches!(self.phase, Phase::Open)
+            && matches!((self.ours, self.peer), (OurHalf::Idle, PeerHalf::Idle | PeerHalf::Head))
     }
 
     /// Whether the response is over and the rest of the request body is still to come.
@@ -668,20 +669,12 @@ impl State {
 
     /// Whether the connection waits for a request, or for the peer to close.
     pub(crate) const fn can_make_room(&self) -> bool {
-        match self.phase {
-            Phase::Open => matches!((self.ours, self.peer), (OurHalf::Idle, PeerHalf::Idle | PeerHalf::Head)),
-            Phase::Lingering => true,
-            Phase::Flushing | Phase::Leaving | Phase::Breaking | Phase::Closed => false,
-        }
+        self.awaits_request() || matches!(self.phase, Phase::Lingering)
     }
 
-    /// A head that did not become complete gives its place away.
+    /// A head that did not become complete gives its place away, without a linger.
     pub(crate) fn evict(&mut self) {
         self.on_ending(EndingEvent::Evict);
-        // Its 408 has to arrive, and it lingers for that like any other.
-        if let Some(next) = self.room.after(RoomEvent::Busy) {
-            self.room = next;
-        }
     }
 
     fn on_ending(&mut self, event: EndingEvent) {
