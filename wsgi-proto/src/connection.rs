@@ -1,4 +1,4 @@
-//! The driver's half of the machine: one connection, one question.
+//! The driver's half of the machine: one connection.
 
 use alloc::sync::Arc;
 
@@ -15,100 +15,234 @@ use crate::machine::state::{PeerHalf, Phase};
 use crate::time::Now;
 use crate::wsgi::record::Record;
 
-/// One HTTP/1.x connection of a server, without anything that moves bytes.
+/// One HTTP/1.x connection of a server, without the transport.
 ///
-/// The driver asks [`poll`](Self::poll) what to do, does it, and asks again. Any call may follow any other; what makes
-/// no sense in a state has no effect. See the crate's documentation for a whole driver.
+/// The driver calls [`poll`](Self::poll), does what the returned [`Event`] requires, and polls again. Any call may
+/// follow any other. A call that does not fit the current state has no effect. The [crate documentation](crate) has a
+/// complete driver.
+///
+/// ```
+/// use std::sync::Arc;
+/// use wsgi_proto::*;
+///
+/// let endpoints = Endpoints::new("192.0.2.1:50000".parse::<std::net::SocketAddr>()?.into(), Address::Local);
+/// let mut connection = Connection::new(Arc::default(), endpoints);
+/// let now = Now::new(Instant::from_nanos(0), 784_111_777);
+/// assert_eq!(connection.poll(now), Event::Io(Io { read: true, ..Io::default() }));
+///
+/// // Bytes of the client arrive.
+/// let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+/// connection.recv_space().expect("it waits for a request")[..request.len()].copy_from_slice(request);
+/// connection.recv_commit(request.len());
+/// assert_eq!(connection.poll(now), Event::Request);
+///
+/// // The application answers.
+/// let head = connection.take_request().expect("it was announced");
+/// assert_eq!(head.target(), b"/");
+/// connection.exchange().expect("it was taken").answer("204 No Content", NO_HEADERS, "")?;
+/// assert_eq!(connection.poll(now), Event::Done);
+/// assert_eq!(connection.take_record().map(|record| record.status), Some(204));
+///
+/// // The response is written, and the connection waits for the next request.
+/// assert_eq!(connection.poll(now), Event::Io(Io { read: true, write: true, ..Io::default() }));
+/// let sent = connection.transmit().slices().concat();
+/// assert_eq!(sent, b"HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
+/// connection.transmitted(sent.len());
+/// assert_eq!(connection.poll(now), Event::Io(Io { read: true, ..Io::default() }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Connection(Machine);
 
 impl Connection {
-    /// A connection that was just accepted. It holds no buffer until it [is given one](Self::provide_buffers) or makes one.
+    /// Creates the state of a connection that was just accepted.
+    ///
+    /// It holds no buffers until [`provide_buffers`](Self::provide_buffers) or the first
+    /// [`recv_space`](Self::recv_space). `config` is not checked: call [`Config::check`] once when the server is built.
     pub fn new(config: Arc<Config>, endpoints: Endpoints) -> Self {
         Self(Machine::new(config, endpoints))
     }
 
-    /// What now? `now` is compared with the deadlines, and kept for what is dated until the next call.
+    /// Returns the driver's next step.
+    ///
+    /// `now` is compared with the deadlines. Until the next call it is also the time for `Date` and the log. The event
+    /// is the same at each call until bytes move, the application or driver makes another call, or a deadline passes.
     pub fn poll(&mut self, now: Now) -> Event {
         self.0.poll(now)
     }
 
-    /// Initialised room to read into, never empty. `None`: the machine wants no more bytes now.
+    /// Returns initialised space to read into, never empty. Call it when [`Io::read`](crate::Io::read) is set.
     ///
-    /// A machine that was [given](Self::provide_buffers) no buffer makes one, which it frees when it waits for a request.
+    /// `None` if no more bytes are accepted now: the receive buffer is at its limit, the connection is closed, or the
+    /// stream was taken over. The contents of the space are not defined. If the driver has
+    /// [provided](Self::provide_buffers) no buffers, this makes them, and the next idle [`poll`](Self::poll) frees
+    /// them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use wsgi_proto::*;
+    /// # let mut connection = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
+    /// use std::io::Read;
+    ///
+    /// let mut transport = &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..]; // anything that reads
+    /// let space = connection.recv_space().expect("it waits for a request");
+    /// match transport.read(space)? {
+    ///     0 => connection.recv_eof(),
+    ///     count => connection.recv_commit(count),
+    /// }
+    /// assert_eq!(connection.poll(Now::default()), Event::Request);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn recv_space(&mut self) -> Option<&mut [u8]> {
         self.0.recv_space()
     }
 
-    /// Tells that the first `n` bytes of [`recv_space`](Self::recv_space) were received. More than there was room
-    /// for counts as all of it.
+    /// Reports that the first `n` bytes of [`recv_space`](Self::recv_space) were received.
+    ///
+    /// A larger `n` counts as all of the space. Zero has no effect: report the end of the input by
+    /// [`recv_eof`](Self::recv_eof).
     pub fn recv_commit(&mut self, n: usize) {
         self.0.recv_commit(n);
     }
 
-    /// Tells that the peer closed its sending half. Requests that arrived whole are still answered.
+    /// Reports that the peer closed its sending half. Requests that have arrived completely are still answered.
     pub fn recv_eof(&mut self) {
         self.0.recv_eof();
     }
 
-    /// Tells that a [last read](crate::Io::last_read) has found nothing. No effect when none was asked for.
+    /// Reports that a [last read](crate::Io::last_read) has found nothing, so that its deadline expires at the next
+    /// [`poll`](Self::poll). No effect if no last read is due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use wsgi_proto::*;
+    /// # let mut connection = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
+    /// # let now = Now::default();
+    /// connection.shutdown();
+    /// assert!(matches!(connection.poll(now), Event::Io(Io { last_read: true, .. })));
+    /// connection.recv_nothing();
+    /// assert_eq!(connection.poll(now), Event::ShutdownWrite);
+    /// connection.write_closed();
+    /// assert_eq!(connection.poll(now), Event::Closed(CloseReason::Shutdown));
+    /// ```
     pub fn recv_nothing(&mut self) {
         self.0.state.on_nothing();
     }
 
-    /// Whether the application has something to learn since this was asked last: bytes or the peer's end arrived, room
-    /// came in the outbox or it was flushed, a deadline of the request's body passed, the connection was lost. An
-    /// application that waits in an [`Exchange`] has to be polled again then. A new exchange begins without a notice.
+    /// Whether an application that waits in its [`Exchange`] has to run again. Resets the notice.
+    ///
+    /// True if one of these has happened since the last call: bytes or the end of the input arrived, a full outbox has
+    /// room again, the outbox was flushed, a deadline of the request body passed, or the connection was lost. A new
+    /// exchange begins without a notice.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// assert!(!connection.take_notice());
+    /// connection.recv_eof();
+    /// assert!(connection.take_notice());
+    /// assert!(!connection.take_notice(), "it was reset");
+    /// ```
     pub fn take_notice(&mut self) -> bool {
         core::mem::take(&mut self.0.progress.notice)
     }
 
-    /// Tells that nothing can be sent any more. The calls of an open exchange fail from now on.
+    /// Reports that nothing can be sent any more: the transport failed, or the server abandons the connection.
+    ///
+    /// Bytes that wait to be transmitted are discarded. Calls of an open exchange fail from now on, but it stays open
+    /// until the application ends it. The first cause counts. No effect if the connection is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// connection.lost(Lost::Reset);
+    /// let mut exchange = connection.exchange().expect("the application has not ended it");
+    /// exchange.respond("200 OK", NO_HEADERS)?;
+    /// assert_eq!(exchange.send("Hello\n"), Err(SendError::Lost(Lost::Reset)));
+    /// exchange.abort();
+    /// assert_eq!(connection.poll(Now::default()), Event::Done);
+    /// connection.take_record();
+    /// assert_eq!(connection.poll(Now::default()), Event::Closed(CloseReason::Lost(Lost::Reset)));
+    /// # Ok::<(), StartError>(())
+    /// ```
     pub fn lost(&mut self, cause: Lost) {
         self.0.lost(cause);
     }
 
-    /// What to write: slices for one vectored write.
+    /// Returns the bytes to write now, as slices for one vectored write. No slices if nothing waits.
+    ///
+    /// Report every byte that was written by [`transmitted`](Self::transmitted); the other bytes are returned again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// use std::io::{IoSlice, Write};
+    ///
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// connection.exchange().expect("a request is open").answer("200 OK", NO_HEADERS, vec![b'x'; 5000])?;
+    /// let mut transport = Vec::new(); // anything that writes
+    /// while !connection.transmit().slices().is_empty() {
+    ///     let slices: Vec<_> = connection.transmit().slices().iter().map(|slice| IoSlice::new(slice)).collect();
+    ///     let count = transport.write_vectored(&slices)?;
+    ///     connection.transmitted(count);
+    /// }
+    /// assert!(transport.starts_with(b"HTTP/1.1 200 OK\r\n") && transport.ends_with(&[b'x'; 5000]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn transmit(&self) -> Transmit<'_> {
         self.0.outbox.transmit()
     }
 
-    /// Tells that the first `n` bytes of [`transmit`](Self::transmit) were written.
+    /// Reports that the first `n` bytes of [`transmit`](Self::transmit) were written. A larger `n` counts as all bytes
+    /// that wait. Zero has no effect.
     pub fn transmitted(&mut self, n: usize) {
         self.0.transmitted(n);
     }
 
-    /// The request that [`Event::Request`] announced; its exchange is open from now on.
+    /// Takes the request that [`Event::Request`] announced. Its [`exchange`](Self::exchange) is open from now on.
+    /// `None` if no request was announced.
     pub fn take_request(&mut self) -> Option<Arc<Head>> {
         self.0.take_request()
     }
 
-    /// The record that [`Event::Done`] announced. After it the next exchange may begin. A connection that was taken
-    /// over has one too, to be taken when the application is through with the stream.
+    /// Takes the record that [`Event::Done`] announced. The next exchange can begin only after this call. `None` if no
+    /// record is ready.
+    ///
+    /// A connection that was taken over also has a record. Take it when the application has finished with the stream.
     pub fn take_record(&mut self) -> Option<Record> {
         self.0.take_record()
     }
 
-    /// Tells that the sending half was closed, as [`Event::ShutdownWrite`] asked for, or the connection reset, as
-    /// [`Event::Abort`] did.
+    /// Reports that the driver has closed its sending half after [`Event::ShutdownWrite`], or reset the transport after
+    /// [`Event::Abort`]. No effect without one of these events.
     pub fn write_closed(&mut self) {
         self.0.write_closed();
     }
 
-    /// No further request is begun, after one [last read](crate::Io::last_read) of an idle connection. One of which a byte
-    /// was received is served, with `Connection: close`; so is the next one of which a byte was received by the end of a
-    /// response whose head has promised to go on. Legal in every state.
+    /// Ends the connection gracefully. May be called in every state.
+    ///
+    /// * An idle connection closes after one [last read](crate::Io::last_read).
+    /// * A request of which at least one byte was received is served, with `Connection: close`.
+    /// * If the head of the current response was sent without `close`, one more request is served after it, provided
+    ///   that at least one byte of that request was received by the end of the response.
     pub fn shutdown(&mut self) {
         self.0.state.stop();
     }
 
-    /// Whether no request is with the application: none has begun, or its head is still arriving.
+    /// Whether the connection waits for a request, or its head is still arriving, and every response was transmitted.
     pub fn awaits_request(&self) -> bool {
         self.0.state.awaits_request() && self.0.outbox.is_empty()
     }
 
-    /// Whether the last response is out, our half is closed, and only the peer's close is awaited, for at most
-    /// [`linger_timeout`](crate::Config::linger_timeout).
+    /// Whether the last response was transmitted, the sending half is closed, and only the peer's close is missing. The
+    /// machine waits for it for [`Config::linger_timeout`] at most.
     pub fn lingers(&self) -> bool {
         self.0.state.phase() == Phase::Lingering
     }
@@ -119,39 +253,77 @@ impl Connection {
         self.0.state.can_make_room() && self.0.outbox.is_empty()
     }
 
-    /// Somebody waits for the place of this connection. If it [awaits a request](Self::awaits_request), it ends after one
-    /// [last read](crate::Io::last_read): without a word when none has begun, else with 408. A request that is complete
-    /// then is served as any other. If it [lingers](Self::lingers), it ends at once: a peer that still sends may then lose
-    /// the response, so give it some time first. No effect in other states.
+    /// Ends the connection to make room for another one, unless it is serving a request.
+    ///
+    /// * If it [awaits a request](Self::awaits_request), it closes after one [last read](crate::Io::last_read):
+    ///   silently if no byte of a request was received, otherwise with a 408. A request that is complete by then is
+    ///   served as usual.
+    /// * If it [lingers](Self::lingers), it closes immediately. A peer that is still sending may lose the response, so
+    ///   wait some time before you call this.
+    /// * No effect in other states.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use wsgi_proto::*;
+    /// # let mut connection = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
+    /// # let now = Now::default();
+    /// assert!(connection.can_make_room(), "it is idle");
+    /// connection.make_room();
+    /// assert!(matches!(connection.poll(now), Event::Io(Io { deadline: Some((_, Reason::Room)), .. })));
+    /// connection.recv_nothing();
+    /// assert_eq!(connection.poll(now), Event::ShutdownWrite);
+    /// connection.write_closed();
+    /// let reason = CloseReason::Limit(LastExchange::Crowded);
+    /// assert_eq!(connection.poll(now), Event::Closed(reason));
+    /// ```
     pub fn make_room(&mut self) {
         self.0.make_room();
     }
 
-    /// The next head that is sent says `close`; unlike at a [stop](Self::shutdown), an idle connection goes on waiting for
-    /// the request that it belongs to. Legal in every state.
+    /// Makes the next response head that is sent carry `Connection: close`. May be called in every state.
+    ///
+    /// Unlike after [`shutdown`](Self::shutdown), an idle connection continues to wait for the request of that
+    /// response. `reason` is reported by [`Event::Closed`], as [`CloseReason::Limit`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// connection.last_exchange(LastExchange::Age);
+    /// connection.exchange().expect("a request is open").answer("200 OK", NO_HEADERS, "")?;
+    /// assert!(flush(&mut connection).contains("\r\nConnection: close\r\n"));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
     pub fn last_exchange(&mut self, reason: LastExchange) {
         self.0.state.last_exchange(CloseReason::Limit(reason));
     }
 
-    /// The application's half: `Some` exactly while a request is open.
+    /// Lends the application's half. `Some` exactly while a request is open: from [`take_request`](Self::take_request)
+    /// to the end of the response.
     pub fn exchange(&mut self) -> Option<Exchange<'_>> {
         self.0.state.exchange_is_open().then(|| Exchange::new(&mut self.0))
     }
 
-    /// From now on [`Event::Done`] comes only for exchanges that ask for it by
-    /// [`flush_before_record`](Exchange::flush_before_record): for a driver that has no use for the other records.
+    /// Skips records: from now on [`Event::Done`] is returned only for exchanges that request it by
+    /// [`flush_before_record`](Exchange::flush_before_record). For drivers that do not log.
     pub fn skip_records(&mut self) {
         self.0.state.skip_records();
     }
 
-    /// The record of an exchange that the application is through with waits until the response is flushed, even if
-    /// records are [skipped](Self::skip_records). No effect once the record was announced as over.
+    /// Delays the record of the current exchange until the response is transmitted or the connection is lost, and
+    /// announces it even if records are [skipped](Self::skip_records).
+    ///
+    /// Unlike [`Exchange::flush_before_record`], this also works after the end of the response. No effect without an
+    /// exchange, or after its record was taken.
     pub fn flush_before_record(&mut self) {
         self.0.state.flush_before_record();
     }
 
-    /// Gives the machine memory to work with, for instance of a pool. It keeps it until [`take_buffers`](Self::take_buffers). No effect
-    /// when it has some.
+    /// Provides memory, for instance from a pool. The machine keeps it until [`take_buffers`](Self::take_buffers).
+    ///
+    /// If the machine has buffers already, it keeps those and drops `buffers`.
     pub fn provide_buffers(&mut self, buffers: Buffers) {
         self.0.provide_buffers(buffers);
     }
@@ -161,29 +333,49 @@ impl Connection {
         self.0.has_buffers()
     }
 
-    /// The buffers, when the connection is idle and nothing is in them, or when it is closed.
+    /// Takes the buffers back. `None` if the machine has none or needs them.
+    ///
+    /// It does not need them if the connection is idle, closed or taken over, and no bytes are in them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use wsgi_proto::*;
+    /// # let mut connection = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
+    /// connection.provide_buffers(Buffers::new());
+    /// connection.recv_space().expect("it waits for a request")[0] = b'G';
+    /// connection.recv_commit(1);
+    /// assert!(connection.take_buffers().is_none(), "a byte is in them");
+    ///
+    /// let mut idle = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
+    /// idle.provide_buffers(Buffers::new());
+    /// assert!(idle.take_buffers().is_some());
+    /// assert!(!idle.has_buffers());
+    /// ```
     pub fn take_buffers(&mut self) -> Option<Buffers> {
         self.0.take_buffers()
     }
 
-    /// Addresses and scheme.
+    /// The addresses and the scheme of the connection.
     pub fn endpoints(&self) -> &Endpoints {
         &self.0.endpoints
     }
 
-    /// The settings.
+    /// The settings of the connection.
     pub fn config(&self) -> &Arc<Config> {
         &self.0.config
     }
 
-    /// Whether a byte of a request has been received that is not answered. A graceful stop lets such a connection
-    /// finish.
+    /// Whether bytes of a request were received, or bytes of a response wait to be transmitted. A graceful stop lets a
+    /// busy connection finish.
+    ///
+    /// A connection that closes after a response stays busy, even after [`Event::Closed`].
     pub fn is_busy(&self) -> bool {
         let machine = &self.0;
         machine.state.peer() != PeerHalf::Idle || !machine.inbox.is_empty() || !machine.outbox.is_empty()
     }
 
-    /// Whether nothing can be sent any more.
+    /// Whether the connection is [lost](Self::lost), so that nothing can be sent any more.
     pub fn is_lost(&self) -> bool {
         self.0.state.lost().is_some()
     }

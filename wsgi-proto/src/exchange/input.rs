@@ -10,7 +10,7 @@ use crate::machine::progress::Expectation;
 use crate::machine::state::{OurHalf, PeerEvent, PeerHalf};
 use crate::time::Now;
 
-/// What reading on came to.
+/// The result of one attempt to read further.
 enum Advance {
     Data(usize),
     End,
@@ -18,12 +18,41 @@ enum Advance {
 }
 
 impl Exchange<'_> {
-    /// What has arrived of the body. The first call sends the 100 that a client waits for, whether or not body bytes
-    /// are there (RFC 9110, 10.1.1).
+    /// Returns the body bytes that have arrived, the end of the body, or the [`Io`] that has to happen first.
+    ///
+    /// Data is decoded (no chunk framing), not empty, and returned again until [`consume`](Self::consume) takes it. A
+    /// body without bytes is at its end immediately. After [`BodyEvent::Io`], return to the driver, or do what it
+    /// requires, then call again. `now` is used like that of [`Connection::poll`](crate::Connection::poll).
+    ///
+    /// The first call sends the 100 that a client waits for, whether or not body bytes have arrived (RFC 9110, 10.1.1).
     ///
     /// # Errors
     ///
-    /// The same one each time, once the body turned out bad, too late or cut off. The application may still answer.
+    /// [`BodyError::Request`] if the body is malformed, too large, too late or incomplete. The application may still
+    /// answer, for instance by [`refuse`](Self::refuse); then the connection closes. [`BodyError::Lost`] if the
+    /// connection is lost, [`BodyError::Finished`] if the exchange is over. Later calls return the same error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n4;\r";
+    /// let (mut connection, now) = (open(request), Now::default());
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert!(matches!(exchange.body(now)?, BodyEvent::Data(b"hello")));
+    /// exchange.consume(2);
+    /// assert!(matches!(exchange.body(now)?, BodyEvent::Data(b"llo")));
+    /// exchange.consume(3);
+    /// assert!(matches!(exchange.body(now)?, BodyEvent::Io(Io { read: true, .. })));
+    ///
+    /// connection.recv_eof(); // The client disconnects in the middle of the body.
+    /// let mut exchange = connection.exchange().expect("it is still open");
+    /// let error = exchange.body(now).unwrap_err();
+    /// assert_eq!(error, BodyError::Request(RequestError::Incomplete));
+    /// exchange.refuse(RequestError::Incomplete);
+    /// assert!(flush(&mut connection).starts_with("HTTP/1.1 400 "));
+    /// # Ok::<(), BodyError>(())
+    /// ```
     pub fn body(&mut self, now: Now) -> Result<BodyEvent<'_>, BodyError> {
         self.0.now = now;
         Ok(match self.advance_body()? {
@@ -58,7 +87,7 @@ impl Exchange<'_> {
                 Ok(Step::More) if machine.state.has_ended_input() => self.fail_body(RequestError::Incomplete),
                 Ok(Step::More) => {
                     machine.progress.wants_body = true;
-                    // Without an answer a deadline has just passed, and what it caused says so.
+                    // No `Io`: a deadline has just passed. The next round finds its effect.
                     if let Some(Event::Io(io)) = machine.wait(true) {
                         return Ok(Advance::Io(io));
                     } else if let Some(lost) = machine.state.lost() {
@@ -70,10 +99,12 @@ impl Exchange<'_> {
         }
     }
 
-    /// Takes the first `n` bytes of what [`body`](Self::body) showed; more than that counts as all of it.
+    /// Takes the first `n` bytes off the data that [`body`](Self::body) returned. A larger `n` counts as all of it.
+    ///
+    /// No effect at the end of the body, after an error, and when the exchange is over.
     pub fn consume(&mut self, n: usize) {
         let machine = &mut *self.0;
-        // Behind the end of the response, what is left of the body is the machine's to drain.
+        // After the end of the response, the machine drains the remaining body.
         if machine.state.peer() != PeerHalf::Body || !machine.state.exchange_is_open() {
             return;
         }
@@ -92,7 +123,7 @@ impl Exchange<'_> {
         self.0.state.on_peer(PeerEvent::Failed);
     }
 
-    /// The automatic 100, if one is due and a final response has not begun.
+    /// Sends the automatic 100 if one is due and the head of the final response was not sent.
     fn send_due_continue(&mut self) {
         if self.0.progress.expectation == Expectation::Pending && self.0.state.ours() == OurHalf::Open {
             self.0.progress.expectation = Expectation::None;
@@ -107,25 +138,43 @@ impl Exchange<'_> {
         machine.outbox.copy(b"\r\n");
     }
 
-    /// The trailer fields, once the end of the body was read.
+    /// The trailer fields of the request. `None` until [`body`](Self::body) has returned the end.
     pub fn trailers(&self) -> Option<&Trailers> {
         (self.0.state.peer() == PeerHalf::Done).then_some(self.0.progress.trailers.as_ref())?
     }
 
-    /// Whether the peer closed its sending half, or the connection is lost. Known while bytes are read: of the body,
-    /// or because of [`watch_peer`](Self::watch_peer).
+    /// Whether the client has closed its sending half, or the connection is lost.
+    ///
+    /// The driver notices it only while it reads: for the body, or because of [`watch_peer`](Self::watch_peer). A
+    /// client that has only closed its sending half may still read the response.
     pub fn client_gone(&self) -> bool {
         self.0.state.has_ended_input()
     }
 
-    /// Why the body cannot be read on, as far as that is known; [`body`](Self::body) gives the same error.
+    /// The error that [`body`](Self::body) would return, as far as it is known without reading further. Never
+    /// [`BodyError::Finished`].
     pub fn body_error(&self) -> Option<BodyError> {
         let lost = self.0.state.lost().map(BodyError::Lost);
         lost.or_else(|| self.0.progress.failure.map(BodyError::Request))
     }
 
-    /// From now on the driver is asked to read even when no body is due, so that a peer that leaves is noticed.
-    /// Requests sent ahead are kept, within the limits of the receive buffer.
+    /// Lets the driver read until the end of this exchange even if no body is due, so that
+    /// [`client_gone`](Self::client_gone) notices a client that disconnects.
+    ///
+    /// Pipelined requests that arrive are kept. Reading pauses while [`Limits::inbox`](crate::Limits::inbox) bytes
+    /// wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// assert!(matches!(connection.poll(Now::default()), Event::Io(Io { read: false, .. })));
+    /// connection.exchange().expect("a request is open").watch_peer();
+    /// assert!(matches!(connection.poll(Now::default()), Event::Io(Io { read: true, .. })));
+    /// connection.recv_eof();
+    /// assert!(connection.exchange().expect("it is still open").client_gone());
+    /// ```
     pub fn watch_peer(&mut self) {
         self.0.progress.watches = true;
     }

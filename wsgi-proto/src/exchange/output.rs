@@ -14,12 +14,27 @@ use crate::machine::state::{OurEvent, OurHalf, PeerHalf};
 use crate::time::Now;
 
 impl Exchange<'_> {
-    /// Sends an interim response now: 100 with fields (as often as you like), 103, any 1xx but 101. An HTTP/1.0
-    /// client is spared it, and so is any client whose final response has begun.
+    /// Sends an interim response now: any 1xx except 101, for instance `"103 Early Hints"`. May be called repeatedly.
+    ///
+    /// No effect if the client or [`Config::max_http_version`](crate::Config::max_http_version) is HTTP/1.0, if the
+    /// head of the final response was sent, or if the connection is lost.
     ///
     /// # Errors
     ///
-    /// [`StartError::NotInterim`] and those of malformed fields.
+    /// [`StartError::NotInterim`], the errors of malformed fields, [`StartError::Over`], and [`StartError::Full`]:
+    /// flush the outbox, then call again. Nothing was sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.inform("103 Early Hints", [("Link", "</a.css>; rel=preload")])?;
+    /// assert!(matches!(exchange.inform("200 OK", NO_HEADERS), Err(StartError::NotInterim(_))));
+    /// assert_eq!(flush(&mut connection), "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n");
+    /// # Ok::<(), StartError>(())
+    /// ```
     pub fn inform(
         &mut self,
         status: &str,
@@ -41,11 +56,12 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Sends a 100 now, with the fields of [`continue_headers`](Self::continue_headers), as often as it is called.
+    /// Sends a 100 now, with the fields of [`continue_headers`](Self::continue_headers), even if the client does not
+    /// wait for one. May be called repeatedly. No effect where [`inform`](Self::inform) has none.
     ///
     /// # Errors
     ///
-    /// [`StartError::Full`]: flush first; [`StartError::Over`].
+    /// [`StartError::Over`], and [`StartError::Full`]: flush the outbox, then call again.
     pub fn send_continue(&mut self) -> Result<(), StartError> {
         self.0.may_start()?;
         if self.0.is_full() {
@@ -58,16 +74,32 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Whether an interim response can be sent: the client knows them, and the final one has not begun.
+    /// Whether an interim response can be sent: both sides speak HTTP/1.1, and the final head was not sent.
     fn may_inform(&self) -> bool {
         self.0.speaks_http11() && self.0.state.ours() == OurHalf::Open && self.0.state.lost().is_none()
     }
 
-    /// Fields for the 100 that the first read of the body sends; they replace those given before.
+    /// Sets the fields of the 100 that the first [`body`](Self::body) sends. They replace the fields of an earlier
+    /// call.
     ///
     /// # Errors
     ///
-    /// Those of malformed fields; then none are kept.
+    /// The errors of malformed fields: then no fields are kept. [`StartError::Over`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let request = b"PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    /// let mut connection = open(request);
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert!(exchange.expects_continue());
+    /// exchange.continue_headers([("X-Quota", "1000")])?;
+    /// assert!(matches!(exchange.body(Now::default()), Ok(BodyEvent::Io(_))));
+    /// assert!(!exchange.expects_continue());
+    /// assert_eq!(flush(&mut connection), "HTTP/1.1 100 Continue\r\nX-Quota: 1000\r\n\r\n");
+    /// # Ok::<(), StartError>(())
+    /// ```
     pub fn continue_headers(
         &mut self,
         headers: impl IntoIterator<Item = impl Field>,
@@ -78,22 +110,46 @@ impl Exchange<'_> {
         response_lines::interim_fields(&mut self.0.progress.continue_fields, capitalize, headers)
     }
 
-    /// Whether the client waits for a 100 that was not sent.
+    /// Whether the client waits for a 100 that was not sent yet.
     pub fn expects_continue(&self) -> bool {
         self.0.progress.expectation == Expectation::Pending
     }
 
-    /// Starts the response: status `"200 OK"` and fields. Nothing is sent before the first [`send`](Self::send) or
-    /// [`finish`](Self::finish). `Date`, `Connection`, the framing, and a `Content-Length` that is known otherwise
-    /// are added then.
+    /// Starts the response with a status such as `"200 OK"` and its fields. Nothing is sent before the first
+    /// [`send`](Self::send) or [`finish`](Self::finish).
     ///
-    /// `Connection: close` among the fields closes the connection after the response. An `Upgrade` is listed in
-    /// `Connection`. Of several `Date` or `Content-Type` fields the last one counts.
+    /// The head that is sent then also has `Date`, `Connection`, the framing, and a `Content-Length` if the length is
+    /// known. `Connection: close` among the fields closes the connection after the response. An `Upgrade` is listed in
+    /// `Connection`. If `Date` or `Content-Type` is repeated, the last one counts. For a response without fields, pass
+    /// [`NO_HEADERS`](crate::NO_HEADERS).
     ///
     /// # Errors
     ///
-    /// [`StartError::AlreadyStarted`] at the second call (PEP 3333; see [`replace`](Self::replace)); the other
-    /// variants when HTTP does not allow the head, and then nothing is started.
+    /// [`StartError::AlreadyStarted`] if a response was started (PEP 3333; see [`replace`](Self::replace)),
+    /// [`StartError::Over`] if the exchange is over, the other variants if HTTP does not allow the head. After an
+    /// error, this call has started nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert!(matches!(exchange.respond("200 OK", [("X-A", "1\n2")]), Err(StartError::FieldValue(_))));
+    /// assert!(!exchange.is_started());
+    /// exchange.respond("200 OK", [("Content-Type", "text/plain")])?;
+    /// assert_eq!(exchange.respond("200 OK", NO_HEADERS), Err(StartError::AlreadyStarted));
+    /// assert_eq!(flush(&mut connection), "", "nothing is sent yet");
+    ///
+    /// let mut exchange = connection.exchange().expect("it is still open");
+    /// let _ = exchange.send("one\n")?;
+    /// let _ = exchange.send("two\n")?;
+    /// exchange.finish()?;
+    /// let sent = flush(&mut connection);
+    /// assert!(sent.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"));
+    /// assert!(sent.ends_with("\r\n\r\n4\r\none\n\r\n4\r\ntwo\n\r\n0\r\n\r\n"), "each block is a chunk");
+    /// # Ok::<(), AnswerError>(())
+    /// ```
     pub fn respond(
         &mut self,
         status: &str,
@@ -107,22 +163,38 @@ impl Exchange<'_> {
         self.respond_with(head)
     }
 
-    /// The whole response in one call: status, fields, and a body whose length becomes the `Content-Length`.
+    /// Sends a whole response and ends the exchange: status, fields, and a body whose length becomes the
+    /// `Content-Length`.
     ///
-    /// ```
-    /// # use wsgi_proto::*;
-    /// # fn handle(exchange: &mut Exchange<'_>) -> Result<(), AnswerError> {
-    /// match exchange.head().path() {
-    ///     b"/" => exchange.answer("200 OK", [("Content-Type", "text/plain")], "Hello\n"),
-    ///     _ => exchange.answer("404 Not Found", NO_HEADERS, ""),
-    /// }
-    /// # }
-    /// ```
+    /// The body is dropped if the request is a HEAD or the status allows no body.
     ///
     /// # Errors
     ///
-    /// Those of [`respond`](Self::respond), of [`send`](Self::send) and of [`finish`](Self::finish). After those of
-    /// `respond`, and after [`SendError::Full`], nothing has happened.
+    /// The errors of [`respond`](Self::respond), [`send`](Self::send) and [`finish`](Self::finish). After the errors of
+    /// `respond`, and after [`SendError::Full`], nothing has happened. After [`SendError::TooLong`] and
+    /// [`SendError::Lost`], the exchange is still open: end it with [`fail`](Self::fail) or [`abort`](Self::abort).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// fn handle(mut exchange: Exchange<'_>) -> Result<(), AnswerError> {
+    ///     match exchange.head().path() {
+    ///         b"/" => exchange.answer("200 OK", [("Content-Type", "text/plain")], "Hello\n"),
+    ///         _ => exchange.answer("404 Not Found", NO_HEADERS, ""),
+    ///     }
+    /// }
+    ///
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// handle(connection.exchange().expect("a request is open"))?;
+    /// let sent = flush(&mut connection);
+    /// assert!(sent.contains("Content-Length: 6\r\n") && sent.ends_with("\r\n\r\nHello\n"));
+    ///
+    /// let mut connection = open(b"HEAD /b HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// handle(connection.exchange().expect("a request is open"))?;
+    /// assert!(flush(&mut connection).starts_with("HTTP/1.1 404 Not Found\r\n"));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
     pub fn answer<'p>(
         &mut self,
         status: &str,
@@ -134,11 +206,12 @@ impl Exchange<'_> {
         self.answer_with(head, body)
     }
 
-    /// As [`answer`](Self::answer), with a head that was written before.
+    /// Like [`answer`](Self::answer), with a head that was written before, by [`ResponseHead::new`] or
+    /// [`draft`](Self::draft).
     ///
     /// # Errors
     ///
-    /// As those of [`answer`](Self::answer).
+    /// Those of [`answer`](Self::answer) and [`respond_with`](Self::respond_with).
     pub fn answer_with<'p>(
         &mut self,
         head: ResponseHead,
@@ -160,34 +233,54 @@ impl Exchange<'_> {
         if self.0.is_full() { Err(SendError::Full.into()) } else { Ok(()) }
     }
 
-    /// What a response's status and fields are written into, for [`respond_with`](Self::respond_with).
+    /// A draft to write status and fields into, for [`respond_with`](Self::respond_with). It uses the settings of this
+    /// connection, and its memory if no response was started.
     pub fn draft(&mut self) -> Draft {
         let config = &self.0.config;
         self.0.reply.draft(config.max_http_version, config.capitalize_response_headers)
     }
 
-    /// As [`respond`](Self::respond), with a head that was written before.
+    /// Like [`respond`](Self::respond), with a head that was written before, by [`ResponseHead::new`] or
+    /// [`draft`](Self::draft).
     ///
     /// # Errors
     ///
-    /// [`StartError::AlreadyStarted`], and those of [`replace_with`](Self::replace_with).
+    /// [`StartError::AlreadyStarted`], [`StartError::Over`], and [`StartError::CannotSwitch`] for a 101 to a client of
+    /// HTTP/1.0.
     pub fn respond_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
         self.0.may_start()?;
         if self.0.reply.is_started() { Err(StartError::AlreadyStarted) } else { self.replace_with(head) }
     }
 
-    /// Starts the response anew because an error came up (`exc_info` of PEP 3333).
+    /// Starts another response instead of the one that was started, because of an error (`exc_info` of PEP 3333).
+    ///
+    /// Blocks, trailers and a length that were kept for the first response are discarded.
     ///
     /// # Errors
     ///
-    /// [`StartError::HeadSent`] when it is too late.
+    /// [`StartError::HeadSent`] if the head was sent, [`StartError::Over`] if the exchange is over: then nothing has
+    /// changed. The other variants if HTTP does not allow the head: then no response is started any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.respond("200 OK", NO_HEADERS)?;
+    /// exchange.replace("503 Service Unavailable", [("Retry-After", "5")])?;
+    /// let _ = exchange.send("")?;
+    /// assert_eq!(exchange.replace("500 Internal Server Error", NO_HEADERS), Err(StartError::HeadSent));
+    /// assert!(flush(&mut connection).starts_with("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
     pub fn replace(
         &mut self,
         status: &str,
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         self.0.may_replace()?;
-        // What was announced for the other response no longer holds, even if this one is refused.
+        // The length, blocks and trailers belong to the other response. They are dropped even if this head is refused.
         self.0.reply.total = None;
         self.0.reply.joined.clear();
         self.0.reply.trailers.clear();
@@ -196,11 +289,12 @@ impl Exchange<'_> {
         self.replace_with(head)
     }
 
-    /// As [`replace`](Self::replace), with a head that was written before.
+    /// Like [`replace`](Self::replace), with a head that was written before.
     ///
     /// # Errors
     ///
-    /// [`StartError::HeadSent`]; [`StartError::CannotSwitch`] for a 101 that the client cannot take.
+    /// [`StartError::HeadSent`], [`StartError::Over`], and [`StartError::CannotSwitch`] for a 101 to a client of
+    /// HTTP/1.0: then no response is started any more.
     pub fn replace_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
         self.0.may_replace()?;
         let may_switch = self.0.speaks_http11();
@@ -217,36 +311,83 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Whether a response was started.
+    /// Whether a response was started, even if its head was not sent.
     pub fn is_started(&self) -> bool {
         self.0.reply.is_started()
     }
 
-    /// Whether the head has gone to the outbox, so that it cannot be replaced.
+    /// Whether the head is in the outbox, so that it cannot be replaced.
     pub fn head_is_sent(&self) -> bool {
         self.0.state.ours() == OurHalf::Sending
     }
 
-    /// Tells that the application has given the rest of its response, `total` bytes of body. Before the first send it
-    /// becomes the `Content-Length`, unless the application set one.
+    /// Announces that exactly `total` more bytes of body follow. Together with the blocks that wait to be joined, they
+    /// become the `Content-Length`, unless the application set one.
+    ///
+    /// Call it after [`respond`](Self::respond), which discards an earlier announcement, and before the head is sent.
+    /// Later it has no effect.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.respond("200 OK", NO_HEADERS)?;
+    /// exchange.announce_length(8);
+    /// let _ = exchange.send("one\n")?;
+    /// let _ = exchange.send("two\n")?;
+    /// exchange.finish()?;
+    /// let sent = flush(&mut connection);
+    /// assert!(sent.contains("Content-Length: 8\r\n") && sent.ends_with("\r\n\r\none\ntwo\n"));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
     pub fn announce_length(&mut self, total: u64) {
-        // Blocks that were taken and wait to be joined are part of it.
+        // Blocks that wait to be joined are part of the body.
         self.0.reply.total = Some(total.saturating_add(self.0.reply.joined.len() as u64));
     }
 
-    /// Blocks are joined up to `bytes` from now on, at most up to the limit of the outbox; 0 sends each block as it is.
+    /// Sets how many bytes blocks are joined up to before they are sent, for this response. 0 sends each block as it
+    /// is; the largest value is [`Limits::outbox`](crate::Limits::outbox).
+    ///
+    /// Each exchange begins with [`Config::minimum_chunk_size`](crate::Config::minimum_chunk_size).
     pub fn set_minimum_chunk_size(&mut self, bytes: usize) {
         self.0.reply.minimum_chunk_size = bytes.min(self.0.config.limits.outbox);
     }
 
-    /// Takes one block of the body: its own chunk where chunks are used. The first block, even an empty one,
-    /// sends the head, unless blocks are joined and this is not enough for one. Where no body is allowed (HEAD, 204,
-    /// 304) it is dropped.
+    /// Sends one block of the body, as one chunk if the response is chunked.
+    ///
+    /// The first block sends the head, even if it is empty. A later empty block has no effect. A block below the
+    /// [minimum chunk size](Self::set_minimum_chunk_size) waits to be joined with others, and an unsent head waits with
+    /// it. Where no body is allowed (HEAD, 204, 304) the block is dropped. Owned blocks (`Vec<u8>`, `Bytes`) of more
+    /// than 4096 bytes are queued without a copy.
+    ///
+    /// Returns [`Flow::Full`] if the outbox is full now: this block was taken, and the next one has to wait until the
+    /// driver has written.
     ///
     /// # Errors
     ///
-    /// [`SendError::TooLong`] when there is more than the `Content-Length`; what fits was taken. After any other
-    /// error nothing was taken.
+    /// [`SendError::TooLong`] if the body exceeds the `Content-Length`: the part that fits was taken.
+    /// [`SendError::Full`], [`SendError::NotStarted`], [`SendError::Finished`] and [`SendError::Lost`]: nothing was
+    /// taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert_eq!(exchange.send("too early"), Err(SendError::NotStarted));
+    /// exchange.respond("200 OK", NO_HEADERS)?;
+    /// assert_eq!(exchange.send("small"), Ok(Flow::Ready));
+    /// assert_eq!(exchange.send(vec![b'x'; 100_000]), Ok(Flow::Full)); // `Limits::outbox` is 64 KiB.
+    /// assert_eq!(exchange.send("next"), Err(SendError::Full));
+    ///
+    /// flush(&mut connection);
+    /// let mut exchange = connection.exchange().expect("it is still open");
+    /// assert_eq!(exchange.send("next"), Ok(Flow::Ready));
+    /// # Ok::<(), StartError>(())
+    /// ```
     pub fn send<'p>(&mut self, piece: impl Into<Piece<'p>>) -> Result<Flow, SendError> {
         let piece = piece.into();
         self.0.may_send()?;
@@ -256,7 +397,7 @@ impl Exchange<'_> {
         if self.0.state.ours() == OurHalf::Open {
             let reply = &mut self.0.reply;
             if !piece.is_empty() && reply.joined.len() + piece.len() < reply.minimum_chunk_size {
-                // The head waits with the block, so that an error can still replace it.
+                // The head waits together with the block, so an error can still replace it.
                 reply.joined.extend_from_slice(piece.as_slice());
                 return Ok(Flow::Ready);
             }
@@ -266,13 +407,31 @@ impl Exchange<'_> {
         Ok(self.0.flow())
     }
 
-    /// Ends the response.
+    /// Ends the response and with it the exchange.
+    ///
+    /// Sends the head and the blocks that are still waiting. Without any [`send`](Self::send) the body is empty.
     ///
     /// # Errors
     ///
-    /// [`SendError::TooShort`] when less than the `Content-Length` was sent: the response is cut and the connection
-    /// closes. [`SendError::NotStarted`]: nothing happened. [`SendError::Lost`]: the exchange is over.
-    /// [`SendError::Finished`]: it was over before.
+    /// [`SendError::TooShort`] if less than the `Content-Length` was sent, [`SendError::TooLong`] if blocks that waited
+    /// exceed it: the response is cut, and the connection closes. [`SendError::Lost`]: the exchange is over.
+    /// [`SendError::Finished`]: it was over before. [`SendError::NotStarted`]: nothing happened, and it is still open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert_eq!(exchange.finish(), Err(SendError::NotStarted));
+    /// exchange.respond("200 OK", [("Content-Length", "5")])?;
+    /// let _ = exchange.send("abc")?;
+    /// assert_eq!(exchange.finish(), Err(SendError::TooShort(2)));
+    /// assert_eq!(exchange.finish(), Err(SendError::Finished));
+    /// assert_eq!(connection.poll(Now::default()), Event::Done);
+    /// assert!(connection.take_record().is_some_and(|record| record.cut));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
     pub fn finish(&mut self) -> Result<(), SendError> {
         if let Err(error) = self.0.may_send() {
             if matches!(error, SendError::Lost(_)) {
@@ -283,11 +442,11 @@ impl Exchange<'_> {
         self.complete()
     }
 
-    /// As [`finish`](Self::finish), with trailer fields; see [`set_trailers`](Self::set_trailers).
+    /// Like [`finish`](Self::finish), with trailer fields; see [`set_trailers`](Self::set_trailers).
     ///
     /// # Errors
     ///
-    /// [`SendError::Trailer`] as well; then nothing happened, and the response can be finished otherwise.
+    /// Those of `finish`, and [`SendError::Trailer`]: then nothing was sent, and the response is not finished.
     pub fn finish_with(&mut self, trailers: impl IntoIterator<Item = impl Field>) -> Result<(), SendError> {
         if self.0.may_send().is_ok() {
             self.set_trailers(trailers)?;
@@ -295,12 +454,29 @@ impl Exchange<'_> {
         self.finish()
     }
 
-    /// Keeps trailer fields for the end of the response; they replace those kept before. Only a chunked response
-    /// carries them (RFC 9112, 7.1.2).
+    /// Sets the trailer fields that follow the body. They replace the fields of an earlier call.
+    ///
+    /// Call it after [`respond`](Self::respond), which discards earlier ones. A response that is not chunked cannot
+    /// carry trailers, and drops them silently (RFC 9112, 7.1.2).
     ///
     /// # Errors
     ///
-    /// [`SendError::Trailer`] when one is malformed or may not be a trailer; then none are kept.
+    /// [`SendError::Trailer`] if a field is malformed or not allowed as a trailer: then none are kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.respond("200 OK", [("Trailer", "X-Sum")])?;
+    /// let _ = exchange.send("abc")?;
+    /// assert_eq!(exchange.set_trailers([("Content-Length", "3")]), Err(SendError::Trailer));
+    /// exchange.set_trailers([("X-Sum", "294")])?;
+    /// exchange.finish()?;
+    /// assert!(flush(&mut connection).ends_with("\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 294\r\n\r\n"));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
     pub fn set_trailers(&mut self, trailers: impl IntoIterator<Item = impl Field>) -> Result<(), SendError> {
         let capitalize = self.0.config.capitalize_response_headers;
         let kept = &mut self.0.reply.trailers;
@@ -339,8 +515,10 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Gives up: the response ends where it is, and the connection closes. Without a head nothing is answered. No
-    /// effect when the exchange is over.
+    /// Cuts the response where it is; the connection closes. If the head was not sent, nothing is sent at all.
+    ///
+    /// If the response could look complete to the client, [`Event::Abort`] follows, otherwise
+    /// [`Event::ShutdownWrite`]. No effect if the exchange is over.
     pub fn abort(&mut self) {
         if !self.0.state.exchange_is_open() {
             return;
@@ -351,10 +529,26 @@ impl Exchange<'_> {
         self.0.state.on_ours(OurEvent::Cut);
     }
 
-    /// Answers 500 for an application that failed, with `text` as its body (empty unless `debug`), instead of what was
-    /// started before. The connection closes, unless the request has no body or its body was read to the end; then it
-    /// goes on as after any other response. If the head has gone out already, the response is cut, so that the client
-    /// sees that it is not whole.
+    /// Answers 500 because the application failed, instead of the response that was started.
+    ///
+    /// `text` is the body of the 500. The client sees it, so pass an empty string unless you debug. The connection
+    /// closes unless the request body was read to its end (or there is none). If the head was sent already, the
+    /// response is cut as by [`abort`](Self::abort). In any case the exchange is over; no effect if it was over before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.respond("200 OK", NO_HEADERS)?;
+    /// exchange.fail("the database is down\n");
+    /// assert!(connection.exchange().is_none());
+    /// let sent = flush(&mut connection);
+    /// assert!(sent.starts_with("HTTP/1.1 500 Internal Server Error\r\n"));
+    /// assert!(sent.ends_with("\r\n\r\nthe database is down\n"));
+    /// # Ok::<(), StartError>(())
+    /// ```
     pub fn fail(&mut self, text: &str) {
         if self.0.state.ours() != OurHalf::Open
             || self.0.state.lost().is_some()
@@ -367,7 +561,7 @@ impl Exchange<'_> {
     /// Sends the 500, even if the outbox is full.
     fn answer_failure(&mut self, text: &str) -> Result<(), AnswerError> {
         if self.0.state.peer() != PeerHalf::Done {
-            // Nobody knows why the application left the rest of the body.
+            // It is not known why the application did not read the rest of the body.
             self.0.state.do_not_persist();
         }
         let mut length = itoa::Buffer::new();
@@ -378,8 +572,11 @@ impl Exchange<'_> {
         Ok(self.complete()?)
     }
 
-    /// Answers with the status of `error`: for an application that gives up on a body that it could not read. If
-    /// the head has gone out already, the response is cut.
+    /// Answers with the [status](RequestError::status) and message of `error`, typically of a
+    /// [`BodyError::Request`](crate::BodyError::Request). The connection closes.
+    ///
+    /// It replaces the response that was started. If the head was sent already, the response is cut as by
+    /// [`abort`](Self::abort). In any case the exchange is over; no effect if it was over before.
     pub fn refuse(&mut self, error: RequestError) {
         if self.0.state.ours() == OurHalf::Open && self.0.state.lost().is_none() {
             self.0.refuse(error);
@@ -388,18 +585,37 @@ impl Exchange<'_> {
         }
     }
 
-    /// The record, and with it the post hooks, wait until the response is flushed or the connection is lost.
+    /// Delays [`Event::Done`] of this exchange until the response is transmitted or the connection is lost. It then
+    /// follows even if the driver [skips records](crate::Connection::skip_records).
     pub fn flush_before_record(&mut self) {
         self.0.state.flush_before_record();
     }
 
-    /// Ends HTTP on this connection: sends the started 101, and gives the bytes that were received and not read.
-    /// [`Event::TakenOver`] follows when the 101 is flushed.
+    /// Ends HTTP on this connection: sends the 101 that was started, and returns the bytes that were received after the
+    /// request. [`Event::TakenOver`] follows when the 101 is transmitted.
+    ///
+    /// The exchange is over. Its [record](crate::Connection::take_record) can be taken at any time, and is not
+    /// announced.
     ///
     /// # Errors
     ///
-    /// [`SendError::NotSwitching`] without a started 101, or after it was sent; [`SendError::BodyUnread`] before the
-    /// end of the request body was read. The exchange goes on.
+    /// [`SendError::NotSwitching`] if the response that was started is not a 101, or its head was sent.
+    /// [`SendError::BodyUnread`] if the request body was not read to its end. [`SendError::NotStarted`],
+    /// [`SendError::Finished`], [`SendError::Lost`]. After an error nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\n\r\nhello");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.respond("101 Switching Protocols", [("Upgrade", "echo")])?;
+    /// assert_eq!(exchange.take_over()?, b"hello");
+    /// assert!(matches!(connection.poll(Now::default()), Event::Io(Io { write: true, .. })));
+    /// assert!(flush(&mut connection).contains("\r\nUpgrade: echo\r\n"));
+    /// assert_eq!(connection.poll(Now::default()), Event::TakenOver);
+    /// # Ok::<(), AnswerError>(())
+    /// ```
     pub fn take_over(&mut self) -> Result<Vec<u8>, SendError> {
         self.0.may_send()?;
         let (state, reply) = (&self.0.state, &self.0.reply);
@@ -416,7 +632,15 @@ impl Exchange<'_> {
         Ok(unread)
     }
 
-    /// What a wait for room in the outbox, or for the peer, waits for.
+    /// The [`Io`] that the exchange waits for: room in the outbox, and body bytes if [`body`](Self::body) waits for
+    /// them.
+    ///
+    /// For applications that run the driver's transfer themselves. It is the same `Io` that
+    /// [`Connection::poll`](crate::Connection::poll) returns, and `now` is used alike.
+    ///
+    /// # Errors
+    ///
+    /// The cause, if the connection is lost.
     pub fn wait(&mut self, now: Now) -> Result<Io, Lost> {
         self.0.now = now;
         loop {
@@ -429,11 +653,11 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sends the head and the blocks that wait to be joined, however few bytes they have.
+    /// Sends the head and the blocks that wait to be joined, even if they are below the minimum size.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Those of [`send`](Self::send).
     pub fn send_joined(&mut self) -> Result<Flow, SendError> {
         self.0.may_send()?;
         if self.0.is_full() {
@@ -446,32 +670,33 @@ impl Exchange<'_> {
         Ok(self.0.flow())
     }
 
-    /// As [`send`](Self::send), for a block that is not joined with others: `write` of PEP 3333. Those that wait to be
-    /// joined go out before it.
+    /// Like [`send`](Self::send), for a block that is not joined with others: `write` of PEP 3333. Blocks that wait to
+    /// be joined are sent first.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Those of [`send`](Self::send).
     pub fn send_now<'p>(&mut self, piece: impl Into<Piece<'p>>) -> Result<Flow, SendError> {
         let _ = self.send_joined()?;
         let minimum = core::mem::take(&mut self.0.reply.minimum_chunk_size);
-        // What was full by the blocks before may still take this one; the next has to wait.
+        // This block is taken even if the blocks before it have filled the outbox. The next one has to wait.
         let taken = self.0.accept(piece.into());
         self.0.reply.minimum_chunk_size = minimum;
         taken.map(|()| self.0.flow())
     }
 
-    /// Whether the head was sent and says that there is no body, so that every block is dropped.
+    /// Whether the head was sent and allows no body (HEAD, 204, 304), so that every block is dropped.
     pub fn drops_body(&self) -> bool {
         self.0.reply.framing == Framing::Bodyless
     }
 
-    /// Whether [`send`](Self::send) would be refused with [`SendError::Full`].
+    /// Whether the outbox has reached [`Limits::outbox`](crate::Limits::outbox), so that [`send`](Self::send) would
+    /// fail with [`SendError::Full`].
     pub fn is_full(&self) -> bool {
         self.0.is_full()
     }
 
-    /// Whether all that was sent has been transmitted.
+    /// Whether the driver has transmitted everything that was sent. Blocks that wait to be joined do not count.
     pub fn is_flushed(&self) -> bool {
         self.0.outbox.is_empty()
     }
