@@ -1,4 +1,4 @@
-//! The programs: what they print, how they stop, and what they end with.
+//! The programs: what they print, how they stop, and their exit status.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read};
@@ -13,7 +13,7 @@ use wsgi_tests::live::{PATIENCE, eventually};
 
 const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 
-/// A program that runs; it is killed when the test is over.
+/// A running program; it is killed when the test is over.
 struct Program(Child);
 
 impl Program {
@@ -21,13 +21,13 @@ impl Program {
     fn start(flags: &str) -> (Self, String) {
         let child = command(flags).spawn().expect("it was built");
         let mut program = Self(child);
-        let out = program.0.stdout.take().expect("it is piped");
+        let out = program.0.stdout.take().expect("it is a pipe");
         let (tell, told) = channel();
         thread::spawn(move || {
             let mut line = String::new();
             let _ = BufReader::new(out).read_line(&mut line).map(|_| tell.send(line));
         });
-        let line = told.recv_timeout(PATIENCE).expect("it prints where it listens");
+        let line = told.recv_timeout(PATIENCE).expect("it prints its address");
         (program, line.trim_end().into())
     }
 
@@ -37,12 +37,12 @@ impl Program {
         assert!(sent.success());
     }
 
-    /// The status that it ends with, and what it wrote to standard error.
+    /// The exit status, and the text on standard error.
     fn end(mut self) -> (Option<i32>, String) {
-        let mut errors = self.0.stderr.take().expect("it is piped");
+        let mut errors = self.0.stderr.take().expect("it is a pipe");
         let mut ended = None;
         eventually("it ends", || {
-            ended = self.0.try_wait().expect("it is ours");
+            ended = self.0.try_wait().expect("it is a child");
             ended.is_some()
         });
         let mut text = String::new();
@@ -64,7 +64,7 @@ fn command(flags: &str) -> Command {
     command
 }
 
-/// What a call that does not serve ends with.
+/// The exit status and errors of a command line that does not serve.
 fn refused(flags: &str) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = command(flags).output().expect("it was built");
     assert!(stdout.is_empty(), "{}", stdout.escape_ascii());
@@ -181,17 +181,17 @@ fn every_runtime_has_the_paths_that_checks_ask_for() {
         );
         let panicked = client.get("/panic");
         assert_eq!((panicked.status, panicked.closes()), (500, false), "{runtime}");
-        assert_eq!(connect(&line).get("/early").text(), "early\n", "{runtime} lives on");
+        assert_eq!(connect(&line).get("/early").text(), "early\n", "{runtime} keeps running");
         program.signal("-TERM");
         assert_eq!(program.end().0, Some(0));
     }
 }
 
-/// Lines that a program prints about where it listens.
+/// The lines that a program prints about its addresses.
 fn several_places(flags: &str, count: usize) -> (Program, Vec<String>) {
     let mut program = Program(command(flags).spawn().expect("it was built"));
-    let out = BufReader::new(program.0.stdout.take().expect("it is piped"));
-    let lines = out.lines().take(count).map(|line| line.expect("it prints where it listens")).collect();
+    let out = BufReader::new(program.0.stdout.take().expect("it is a pipe"));
+    let lines = out.lines().take(count).map(|line| line.expect("it prints its address")).collect();
     (program, lines)
 }
 
@@ -228,7 +228,7 @@ impl Files {
                 .map(|(name, text)| {
                     let name = format!("wsgi-echo-{}-{name}", std::process::id());
                     let path = std::env::temp_dir().join(name);
-                    std::fs::write(&path, text).expect("a file for the length of a test");
+                    std::fs::write(&path, text).expect("a file for the test");
                     path
                 })
                 .collect(),
@@ -270,7 +270,7 @@ fn the_files_of_https_are_checked_and_named() {
     let (code, errors) = refused(&format!("--runtime std --tls-cert {}", certificate.display()));
     assert!(code == Some(2) && errors.contains("--tls-key <FILE>"), "{errors}");
     let (program, line) = Program::start(&start(certificate, key));
-    // A TLS alert is no HTTP.
+    // A TLS alert is not an HTTP message.
     let mut client = connect(&line);
     client.send("GET / HTTP/1.0\r\n\r\n");
     assert!(client.try_answer().is_err());
@@ -301,7 +301,7 @@ fn a_command_line_that_is_wrong_ends_with_2_and_says_why() {
         ("", "--runtime"),
         (
             "--runtime tokio --listen 127.0.0.1:0 --max-size 0",
-            "option max_size cannot be 0; allowed: 1 or more",
+            "option max_size cannot be 0 (allowed: 1 or more)",
         ),
         ("--runtime tokio --listen 127.0.0.1:0 --log-format %(x)s", "option log_format cannot be"),
     ] {
@@ -320,14 +320,14 @@ fn a_port_that_is_taken_ends_with_1_and_says_which() {
     assert!(errors.contains(&format!("cannot listen on {address}: ")), "{errors}");
 }
 
-/// Where 1,000 clients wait for their next request and 1,000 have sent half a head.
+/// 1,000 clients wait for their next request and 1,000 have sent half a head.
 #[cfg(target_os = "linux")]
 #[test]
 fn two_thousand_clients_that_wait_cost_a_process_no_thread() {
     use std::time::{Duration, Instant};
 
     let soft = std::fs::read_to_string("/proc/self/limits").expect("this is Linux");
-    let soft = soft.lines().find_map(|line| line.strip_prefix("Max open files")).expect("it is told");
+    let soft = soft.lines().find_map(|line| line.strip_prefix("Max open files")).expect("it is listed");
     let soft: usize = soft.split_whitespace().next().and_then(|soft| soft.parse().ok()).unwrap_or(1024);
     // Half of the descriptors are for the other tests.
     let each = 1000.min(soft / 4);
@@ -336,7 +336,7 @@ fn two_thousand_clients_that_wait_cost_a_process_no_thread() {
     let status = format!("/proc/{}/status", program.0.id());
     let threads = || -> usize {
         let status = std::fs::read_to_string(&status).expect("it runs");
-        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).expect("it is told");
+        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).expect("it is listed");
         threads.trim().parse().expect("a number")
     };
     let idle: Vec<_> = (0..each)

@@ -1,4 +1,4 @@
-//! `pool` and `custom_pool`: what connections run on, and whether `max_size` counts then, on every runtime.
+//! `pool` and `custom_pool`: the threads that run connections, and whether `max_size` applies, on every runtime.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,7 +14,7 @@ use wsgi_tokio::{Body, Environ, Report, Result, ServerHandle, StartResponse};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
-/// What the threads of the pool are called.
+/// The name of the pool's threads.
 const NAME: &str = "the pool";
 
 /// Answers with the name of its thread.
@@ -29,13 +29,13 @@ fn listener() -> TcpListener {
     listener
 }
 
-/// The rule of the manual, for servers with a pool and room for one connection.
+/// The rule of the manual, for servers with a pool and `max_size` 1.
 fn max_size_is_ignored_if(custom: bool, address: SocketAddr) {
     let (mut first, mut second) = (Caller::connect(address), Caller::connect(address));
     first.get("/");
     second.get("/");
     if custom {
-        // The second did not have to wait, and the first is still here.
+        // The second did not have to wait, and the first is still open.
         first.get("/");
     } else {
         assert!(first.ends(), "the first had to make room");
@@ -113,7 +113,7 @@ fn on_async_std_connections_run_on_the_executor_that_was_given() {
     });
 }
 
-/// How many of eight requests, each of which takes a while, were with the application at a time.
+/// The largest number of concurrent requests in the application, out of eight that each take a while.
 #[cfg(unix)]
 fn at_a_time(limit: impl Fn(StdServer) -> StdServer) -> usize {
     let busy = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
@@ -151,8 +151,8 @@ type StdServer = wsgi_std::Server<StdApplication>;
 fn on_std_there_are_as_many_threads_as_were_given() {
     assert_eq!(at_a_time(|server| server.pool(1)), 1);
     assert!(at_a_time(|server| server.custom_pool(2)) <= 2);
-    assert!(at_a_time(|server| server) > 2, "without a bound they run side by side");
-    // Room for one connection is a bound for threads as well, but not with a pool of one's own.
+    assert!(at_a_time(|server| server) > 2, "without a limit they run concurrently");
+    // A `max_size` of 1 also limits the threads, but not with a custom pool.
     assert_eq!(at_a_time(|server| server.max_size(1)), 1);
     assert!(at_a_time(|server| server.max_size(1).custom_pool(8)) > 2);
 }
@@ -186,9 +186,9 @@ fn on_std_no_threads_are_refused() {
         (server().custom_pool(0), "custom_pool"),
         (server().max_size(0).custom_pool(2), "max_size"),
     ] {
-        let error = server.serve().expect_err("it cannot serve");
+        let error = server.serve().expect_err("the option is invalid");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        assert_eq!(error.to_string(), format!("option {option} cannot be 0; allowed: 1 or more"));
+        assert_eq!(error.to_string(), format!("option {option} cannot be 0 (allowed: 1 or more)"));
     }
 }
 

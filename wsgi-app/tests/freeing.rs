@@ -1,4 +1,4 @@
-//! What a server holds is freed with it: nothing that its connections share points back to those who have it.
+//! A server frees what it holds: the state that its connections share has no reference back to its owners.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -10,7 +10,7 @@ use std::time::Instant;
 use wsgi_app::adapter::{Server, Transport, serve_connection};
 use wsgi_app::{Address, Body, Endpoints, Environ, Options, Result, ServerHandle, StartResponse};
 
-/// What is freed with its owner.
+/// A marker that is freed with its owner.
 struct Token;
 
 /// A client that has sent one request, and then waits or closes.
@@ -46,7 +46,7 @@ impl Transport for Client {
     }
 }
 
-/// The waker of a task, which is freed when nobody can wake the task any more.
+/// The waker of a task. It is freed when nothing can wake the task any more.
 struct Woken(#[expect(dead_code, reason = "it is only held")] Arc<Token>);
 
 impl Wake for Woken {
@@ -54,10 +54,10 @@ impl Wake for Woken {
 }
 
 type Connection = Pin<Box<dyn Future<Output = ()>>>;
-/// A server that accepts: whether it is told to stop.
+/// Polls whether the server was stopped, as an acceptor does.
 type Acceptor = Box<dyn Fn(&mut Context<'_>) -> bool>;
 
-/// A token in each place that a server keeps something in, and what is needed to look whether they are there.
+/// A token in each place where a server keeps something, as weak references that show which tokens still exist.
 struct Freeing {
     application: Weak<Token>,
     log: Weak<Token>,
@@ -117,7 +117,7 @@ fn nothing_is_left_of_a_server_whose_connections_have_closed() {
     Freeing::serve(true, |freeing, handle, acceptor, connection, environs| {
         drop((acceptor, connection));
         assert_eq!(environs.len(), 1);
-        // What the application keeps of a request knows the log, but not the server.
+        // An environ that the application keeps refers to the log, but not to the server.
         assert_eq!(freeing.left(), ["log"]);
         drop(environs);
         assert_eq!(freeing.left(), [""; 0]);

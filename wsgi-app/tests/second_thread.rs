@@ -1,5 +1,5 @@
-//! A blocking call of another thread that outlives its exchange: what it reads for the next one is not lost. And what
-//! `Debug` says of the handles.
+//! A blocking call on another thread may outlive its exchange: the bytes that it reads for the next exchange are not
+//! lost. Also checks the `Debug` output of the handles.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -17,7 +17,7 @@ use wsgi_app::{Address, Body, Endpoints, Options, Result, ServerHandle};
 /// The name of the thread that is held up.
 const SECOND: &str = "second";
 
-/// What the client has sent, and what it is sent.
+/// The bytes that the client has sent, and those sent to it.
 #[derive(Clone, Default)]
 struct Pipe(Arc<Mutex<(Vec<u8>, Vec<u8>)>>);
 
@@ -64,8 +64,8 @@ impl BlockingTransport for Pipe {
     }
 }
 
-/// A clock that holds the second thread up when it asks for the first time: its call is under way then, and the
-/// connection is not locked.
+/// A clock that blocks the second thread at its first reading. Its call is then under way, and the connection is not
+/// locked.
 #[derive(Debug)]
 struct Hold(Mutex<Option<(Sender<()>, Receiver<()>)>>);
 
@@ -100,12 +100,12 @@ fn what_a_late_call_of_another_thread_reads_wakes_the_connections_own_task() {
         let (give, given) = channel::<Input>();
         let second = thread::Builder::new().name(SECOND.into());
         let second =
-            second.spawn(move || given.recv().expect("it is given").client_gone()).expect("a thread");
+            second.spawn(move || given.recv().expect("the input is sent").client_gone()).expect("a thread");
         let first = Mutex::new(Some((give, wait)));
         let application = move |environ: Environ, start: StartResponse| -> Result<Body> {
             if let Some((give, wait)) = first.lock().expect("no panic").take() {
-                give.send(environ.input()).expect("it listens");
-                wait.recv().expect("it asks");
+                give.send(environ.input()).expect("the second thread listens");
+                wait.recv().expect("the second thread reads the clock");
             }
             start.start("200 OK", [("Content-Type", "text/plain")])?;
             Ok("answered".into())
@@ -123,17 +123,17 @@ fn what_a_late_call_of_another_thread_reads_wakes_the_connections_own_task() {
         pipe.lock().0.extend(b"GET /one HTTP/1.1\r\nHost: h\r\n\r\n");
         assert!(connection.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         assert!(pipe.lock().1.ends_with(b"answered"));
-        // The connection sleeps; the next request comes, and the second thread is the one to read it.
+        // The connection sleeps. The next request arrives, and the second thread reads it.
         let before = count.0.load(Ordering::SeqCst);
         pipe.lock().0.extend(next.as_bytes());
-        go.send(()).expect("it is held");
+        go.send(()).expect("the second thread is held");
         second.join().expect("no panic");
-        assert!(pipe.lock().0.is_empty(), "it has read {next:?}");
-        assert!(count.0.load(Ordering::SeqCst) > before, "and nobody is woken for {next:?}");
+        assert!(pipe.lock().0.is_empty(), "{next:?} was not read");
+        assert!(count.0.load(Ordering::SeqCst) > before, "no task was woken for {next:?}");
     }
 }
 
-/// A client's bytes have no place in a log that somebody prints a handle into.
+/// A client's bytes must not reach a log through the `Debug` output of a handle.
 #[test]
 fn debug_shows_no_bytes_of_a_client() {
     use std::io::BufRead as _;
@@ -147,7 +147,7 @@ fn debug_shows_no_bytes_of_a_client() {
         let write = start.start("200 OK", [("x", SECRET)])?;
         let body = Body::from(SECRET);
         shown += &format!("{write:?} {body:?} {:?}", environ.head());
-        tell.send(shown).expect("it listens");
+        tell.send(shown).expect("the test listens");
         Ok(body)
     };
     let (print, printed) = channel();
@@ -166,7 +166,7 @@ fn debug_shows_no_bytes_of_a_client() {
     let mut shown = format!("{guard:?} {handle:?}");
     let mut connection = Box::pin(serve_blocking(Arc::clone(&server), guard, pipe));
     assert!(connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    shown += &told.try_recv().expect("it was called");
+    shown += &told.try_recv().expect("the application was called");
     shown += &printed.try_iter().collect::<String>();
     let numbers = SECRET.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
     assert!(shown.contains("Access(") && !shown.contains(SECRET) && !shown.contains(&numbers), "{shown}");

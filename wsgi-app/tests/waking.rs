@@ -1,4 +1,4 @@
-//! Executors that run a task inside `wake`: nobody is woken under a lock that the woken task wants.
+//! Executors that run a task inside `wake`: no task is woken under a lock that it needs.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use wsgi_app::adapter::{Server, Transport, serve_connection};
 use wsgi_app::{Address, Body, Endpoints, Environ, Options, Result, ServerHandle, StartResponse};
 
-/// How long anything may take that has to happen.
+/// The time limit for anything that has to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the client has sent, and what it is sent.
+/// The bytes that the client has sent, and those sent to it.
 #[derive(Clone, Default)]
 struct Pipe(Arc<Mutex<(Vec<u8>, Vec<u8>)>>);
 
@@ -59,7 +59,7 @@ impl Transport for Pipe {
     }
 }
 
-/// A task that runs where it is woken.
+/// A task that runs inside `wake`.
 struct Eager(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
 impl Eager {
@@ -70,7 +70,7 @@ impl Eager {
 
 impl Wake for Eager {
     fn wake(self: Arc<Self>) {
-        // Who has it already runs it further.
+        // If it is locked, the task is already running.
         let Ok(mut future) = self.0.try_lock() else { return };
         let waker = Waker::from(Arc::clone(&self));
         if let Some(running) = future.as_mut()
@@ -88,7 +88,7 @@ fn in_time(work: impl FnOnce() + Send + 'static) {
         work();
         let _ = tell.send(());
     });
-    done.recv_timeout(PATIENCE).expect("nobody waits for a lock that he holds");
+    done.recv_timeout(PATIENCE).expect("no task waits for a lock that it holds");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_task_that_runs_inside_wake_may_use_the_handles_at_once() {
         let (read, reads) = channel();
         let application = move |environ: Environ, start: StartResponse| {
             let read = read.clone();
-            // Another task reads the body, and sends what it has read, from inside the wake of the connection's task.
+            // Another task reads the body and sends it back, from inside the wake of the connection's task.
             Eager::start(async move {
                 let body = environ.input().read_to_end().await;
                 let write =
@@ -105,7 +105,7 @@ fn a_task_that_runs_inside_wake_may_use_the_handles_at_once() {
                 let sent = write.write(body.unwrap_or_default()).await;
                 let _ = read.send(sent.is_ok());
             });
-            // It never returns: what happens, happens in that other task.
+            // It never returns: everything happens in the other task.
             std::future::pending::<Result<Body>>()
         };
         let handle = ServerHandle::new();
@@ -119,7 +119,7 @@ fn a_task_that_runs_inside_wake_may_use_the_handles_at_once() {
         assert!(poll().is_pending());
         pipe.send("cd");
         assert!(poll().is_pending());
-        assert!(reads.recv().expect("it reads"), "and sends");
+        assert!(reads.recv().expect("the body is read"), "the response was not sent");
         assert!(poll().is_pending());
         assert!(pipe.answered().contains("abcd"), "{}", pipe.answered());
     });
@@ -129,7 +129,7 @@ fn a_task_that_runs_inside_wake_may_use_the_handles_at_once() {
 fn a_stop_wakes_everybody_who_accepts_and_everybody_who_waits_for_the_end() {
     in_time(|| {
         let handle = ServerHandle::new();
-        // Nobody asks it for anything.
+        // No request arrives.
         let server = Server::new(Options::default().log_output(false), &handle, ()).expect("defaults");
         let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
         let (tell, told) = channel();
@@ -166,9 +166,9 @@ fn a_stream_is_there_for_who_takes_over_whenever_the_connections_task_runs() {
         let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
         pipe.send("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n");
         Eager::start(serve_connection(Arc::clone(&server), guard, pipe));
-        let (environ, start): (Environ, StartResponse) = given.recv().expect("it is called");
+        let (environ, start): (Environ, StartResponse) = given.recv().expect("the application is called");
         let (take, taken) = channel();
-        // The connection's task runs, and hands the transport over, from inside the call that ends HTTP.
+        // The connection's task runs inside the call that ends HTTP, and hands over the transport.
         Eager::start(async move {
             start.start("101 Switching Protocols", [("Upgrade", "x")]).expect("nothing was sent");
             let stream = environ.input().take_over().await;

@@ -1,8 +1,8 @@
-//! A server inside a program that has other things to do: it takes any free port, is asked by the program itself, and
-//! is stopped by its handle.
+//! A server embedded in a program that does other things too: it binds a free port, the program itself sends it a
+//! request, and its handle stops it.
 //!
 //! `cargo run -p wsgi-smol --example embedded_smol [ADDRESS]`
-#![allow(clippy::print_stdout, reason = "it tells what it does")]
+#![allow(clippy::print_stdout, reason = "it prints what it does")]
 
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     smol::block_on(async {
         let listener = TcpListener::bind(address).await?;
-        // Port 0 means any that is free; the listener knows which one it became.
+        // Port 0 means any free port; the listener knows which one.
         let address = listener.local_addr()?;
         println!("serving http://{address}/");
 
@@ -25,14 +25,14 @@ fn main() -> std::io::Result<()> {
         let handle = server.handle();
         let serving = smol::spawn(server.serve());
 
-        // The program goes on here, and so does the server.
+        // The program continues here while the server runs.
         let mut client = TcpStream::connect(address).await?;
         client.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
         let mut answer = String::new();
         client.read_to_string(&mut answer).await?;
         print!("{answer}");
 
-        // The connection of this one is idle; it does not hold up the stop.
+        // This connection is idle, so it does not hold up the stop.
         let _idle = TcpStream::connect(address).await?;
         println!("stopping with {} requests under way", handle.requests());
         handle.shutdown();

@@ -1,7 +1,8 @@
-//! The manual's more elaborate application: `/` is there, everything else is not. Ctrl-C stops it gracefully.
+//! The manual's more elaborate application: it serves `/` and answers everything else with 404. Ctrl-C stops it
+//! gracefully.
 //!
 //! `cargo run -p wsgi-smol --example not_found_smol [ADDRESS]`
-#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+#![allow(clippy::print_stdout, reason = "it prints where it serves")]
 
 use async_signal::{Signal, Signals};
 use smol::net::TcpListener;

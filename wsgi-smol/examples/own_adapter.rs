@@ -1,6 +1,6 @@
-//! The shortest adapter, from `wsgi-app` alone; `docs/choosing-an-adapter.md` goes through it line by line.
+//! The shortest adapter, with `wsgi-app` only. `docs/choosing-an-adapter.md` explains it.
 //! `curl -i http://127.0.0.1:8092/`. Ctrl-C ends it.
-#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+#![allow(clippy::print_stdout, reason = "it prints where it serves")]
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -37,8 +37,8 @@ impl Transport for Socket {
         Poll::Ready(self.stream.get_ref().shutdown(Shutdown::Write))
     }
 
-    // `poll_abort` is left out: a response that is broken off, and says neither its length nor its chunks, then ends as if
-    // it were complete. A real adapter sets the linger of its socket to zero there.
+    // `poll_abort` is left out. A response that is cut, and has neither a length nor chunks, then looks complete. A
+    // real adapter sets the linger of its socket to zero there.
 
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let timer = match &mut self.timer {
@@ -54,7 +54,7 @@ async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result
     Ok("Hello from an adapter of my own!\r\n".into())
 }
 
-/// How listeners accept, where connections run, how to wait.
+/// The adapter: how listeners accept, where connections run, how to wait.
 struct MyAdapter<A>(Arc<Server<A>>);
 
 impl<A: Application> Adapter for MyAdapter<A> {
@@ -85,7 +85,7 @@ impl<A: Application> Adapter for MyAdapter<A> {
     }
 
     fn start(&self, (stream, endpoints): Self::Accepted) {
-        // A socket that cannot be registered is closed; the server goes on.
+        // A socket that cannot be registered is closed; the server continues.
         let Ok(stream) = Async::new(stream) else { return };
         let guard = self.0.admit(endpoints);
         let socket = Socket { stream, timer: None };

@@ -1,4 +1,4 @@
-//! Bound listeners, and what they accept.
+//! Bound listeners, and the connections that they accept.
 
 use std::fmt;
 use std::io;
@@ -17,16 +17,16 @@ use wsgi_app::{Address, Application, Endpoints, Scheme};
 use crate::socket::Duplex;
 use crate::tls::{Config, alpn_protocols, open};
 
-/// A listener that is bound and listening already: one of smol, of [`Async`], with the feature `async-std` one of
-/// async-std; or whatever else [brings connections](Self::incoming). With the feature `tls` each can speak HTTPS.
+/// A listener that is already bound and listening: one of smol, one in an [`Async`], one of async-std with the feature
+/// `async-std`, or any other [source of connections](Self::incoming). With the feature `tls` each can serve HTTPS.
 pub struct Listener {
     connections: stream::Boxed<io::Result<(Opening, Endpoints)>>,
     pub(crate) bound_addr: BoundAddr,
     way: Way,
 }
 
-/// What a server accepts on: a bound and listening `TcpListener` or `UnixListener` of smol, one of std in an [`Async`], with
-/// the feature `async-std` one of async-std, or a [`Listener`].
+/// A source of connections for a server: a bound and listening `TcpListener` or `UnixListener` of smol, one of std in
+/// an [`Async`], one of async-std with the feature `async-std`, or a [`Listener`].
 ///
 /// ```compile_fail,E0277
 /// # use wsgi_smol::{Body, Environ, Result, StartResponse};
@@ -44,10 +44,10 @@ pub struct Listener {
 /// # std::io::Result::Ok(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a listener of smol",
+    message = "`{Self}` is not a smol listener",
     label = "expected `smol::net::TcpListener`, `smol::net::unix::UnixListener`, `smol::Async<_>` or `wsgi_smol::Listener`",
-    note = "a listener of std becomes one of smol with `smol::Async::new(listener)?`",
-    note = "the listeners of async-std need the feature `async-std`; for other sources of connections there is \
+    note = "convert a std listener with `smol::Async::new(listener)?`",
+    note = "the listeners of async-std need the feature `async-std`; for other sources of connections, use \
             `Listener::incoming`"
 )]
 pub trait IntoListener: Into<Listener> {}
@@ -70,16 +70,16 @@ pub(crate) struct Accepted(Opening, Endpoints, Way);
 #[derive(Clone)]
 struct Way {
     tls: Option<Config>,
-    /// When no pool was given, they run on async-std, not on smol.
+    /// Without a pool, the connections run on async-std instead of smol.
     on_async_std: bool,
 }
 
-/// What makes a transport of a stream, of whatever kind that is.
+/// A function that turns an accepted stream, of whatever type, into a transport.
 type Opening = Box<dyn FnOnce(Option<Config>) -> Boxed<io::Result<Box<dyn Transport>>> + Send>;
 
 impl Listener {
-    /// Takes connections from a stream of them: pipes in memory, TLS of your own, anything that reads and writes by
-    /// `futures-io`. Its errors are understood as those of `accept(2)`.
+    /// Accepts connections from a stream of them: pipes in memory, your own TLS, anything that reads and writes by the
+    /// traits of `futures-io`. Its errors are treated like those of `accept(2)`.
     pub fn incoming<S: Duplex>(
         connections: impl Stream<Item = io::Result<(S, Endpoints)>> + Send + 'static,
     ) -> Self {
@@ -131,14 +131,14 @@ impl Listener {
         self
     }
 
-    /// What it offers by ALPN.
+    /// The protocols that it offers by ALPN.
     pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
         self.way.tls.as_ref().map_or(&[], alpn_protocols)
     }
 
     pub(crate) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let accepted = ready!(self.connections.poll_next(context));
-        let (opening, endpoints) = accepted.expect("a stream that is pending in the end does not end")?;
+        let (opening, endpoints) = accepted.expect("a stream that ends with `pending` never ends")?;
         Poll::Ready(Ok(Accepted(opening, endpoints, self.way.clone())))
     }
 }
@@ -148,7 +148,7 @@ impl From<Arc<Async<TcpListener>>> for Listener {
         let bound_addr = BoundAddr::tcp(listener.get_ref().local_addr());
         let connections = stream::unfold(listener, |listener| async {
             let accepted = listener.accept().await.map(|(stream, remote)| {
-                // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
+                // Responses are written whole, so there is nothing to wait for. If this fails, they are only slower.
                 let _ = stream.get_ref().set_nodelay(true);
                 let local = stream.get_ref().local_addr().map_or(Address::Local, Address::from);
                 (stream, Endpoints::new(remote.into(), local))
@@ -194,8 +194,8 @@ impl From<smol::net::unix::UnixListener> for Listener {
     }
 }
 
-/// The listeners of async-std hide whether a socket is readable, so it is taken out of them; the reactor is the same.
-/// What went wrong there is what accepting ends with.
+/// The listeners of async-std hide whether a socket is readable, so the socket is taken out of them; the reactor is the
+/// same. If that fails, accepting returns the error.
 #[cfg(feature = "async-std")]
 fn unwrapped<L>(listener: io::Result<Async<L>>) -> Listener
 where
@@ -221,7 +221,7 @@ impl From<async_std::os::unix::net::UnixListener> for Listener {
 }
 
 impl Accepted {
-    /// Serves the connection in a task of its own, on `pool` if there is one.
+    /// Serves the connection in a separate task, on `pool` if there is one.
     pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>, pool: Option<&Executor<'static>>) {
         let Self(opening, endpoints, Way { tls, on_async_std }) = self;
         let scheme = if tls.is_some() { Scheme::Https } else { endpoints.scheme };

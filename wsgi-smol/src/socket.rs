@@ -15,22 +15,22 @@ use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Async, Timer};
 use wsgi_app::adapter::Transport;
 
-/// A stream in both directions, by the traits of `futures-io`, and what they leave out. Nothing has to be written for
-/// it: `impl Duplex for MyStream {}`, or the stream in a [`Box`] if its type is somebody else's.
+/// A stream in both directions: the traits of `futures-io`, and operations that they lack. All methods have defaults:
+/// write `impl Duplex for MyStream {}`, or put the stream in a [`Box`] if its type is foreign.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Ready when a read would probably bring something; asked again, it waits for what comes after that. It is asked
-    /// only when the last read brought less than it had room for. A stream that cannot tell is always ready, and then
-    /// its connection keeps a buffer while it waits.
+    /// Ready when a read would probably return something. Polled again, it waits for the bytes after that. It is polled
+    /// only if the last read returned less than it had room for. A stream that cannot detect this is always ready; its
+    /// connection then keeps a buffer while it waits.
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = context;
         Poll::Ready(Ok(()))
     }
 
-    /// Has the connection end with a reset when the stream is dropped: what was sent must not look complete. Nothing is
-    /// done where that is not possible.
+    /// Makes the connection end with a reset when the stream is dropped: a partial response must not look complete.
+    /// Does nothing where that is not possible.
     fn reset(&mut self) {}
 
-    /// Closes our half; the other may go on.
+    /// Closes our half of the connection; the peer's half stays open.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(self).poll_close(context)
     }
@@ -59,22 +59,22 @@ macro_rules! socket {
 
 #[cfg(unix)]
 socket!(TcpStream, |stream| {
-    // If it fails, the connection is gone already.
+    // If it fails, the connection is already lost.
     let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
 });
 #[cfg(not(unix))]
 socket!(TcpStream, |_| {});
-// There is no reset on unix sockets.
+// Unix sockets have no reset.
 #[cfg(unix)]
 socket!(UnixStream, |_| {});
 
 /// A stream, and the one timer of its connection.
 pub(crate) struct Socket<S> {
     stream: S,
-    /// There is probably something to read: the stream said so, or the last read filled all the space it had.
+    /// There is probably something to read: the stream reported it, or the last read filled all the space it had.
     readable: bool,
     timer: Option<Timer>,
-    /// What the timer is set to, until it has fired.
+    /// The time that the timer is set to, until it has fired.
     set: Option<Instant>,
 }
 
@@ -94,13 +94,13 @@ impl<S: Duplex> Transport for Socket<S> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        // If this is what the task was woken for, the stream has to be told that it is used up; else the next wait
-        // would end at once, with a read for nothing.
+        // If the task was woken for this read, the readiness of the stream has to be used up. Otherwise the next wait
+        // would end immediately, with a useless read.
         if !self.readable {
             let _ = self.stream.poll_readable(context)?;
         }
         let read = Pin::new(&mut self.stream).poll_read(context, space);
-        // A short read has found all there is.
+        // A short read took everything that had arrived.
         self.readable = matches!(read, Poll::Ready(Ok(count)) if count == space.len());
         read
     }
@@ -129,7 +129,7 @@ impl<S: Duplex> Transport for Socket<S> {
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(Timer::never);
         loop {
-            // One that fires too early is set again then; most deadlines move on before they are reached.
+            // A timer that fires too early is set again then. Most deadlines move on before they are reached.
             if self.set.is_none_or(|set| deadline < set) {
                 timer.set_at(deadline);
                 self.set = Some(deadline);

@@ -1,4 +1,5 @@
-//! From an accepted stream to a transport; with the feature `tls` by a handshake of rustls, in the connection's own task.
+//! Turns an accepted stream into a transport. With the feature `tls`, a rustls handshake may run first, in the
+//! connection's own task.
 
 use std::io;
 
@@ -11,7 +12,7 @@ use crate::socket::{Duplex, Socket};
 #[cfg(feature = "tls")]
 pub(crate) type Config = std::sync::Arc<futures_rustls::rustls::ServerConfig>;
 
-/// Nobody has one.
+/// Without the feature `tls` there is no configuration.
 #[cfg(not(feature = "tls"))]
 pub(crate) type Config = std::convert::Infallible;
 
@@ -41,10 +42,10 @@ impl<S: Duplex> Duplex for futures_rustls::server::TlsStream<S> {
 
     fn poll_readable(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
         let (stream, session) = self.get_mut();
-        // Plaintext that rustls has already: the stream would not tell of it.
+        // rustls may already hold plaintext, which the stream would not report.
         match io::BufRead::fill_buf(&mut session.reader()) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.poll_readable(context),
-            // Data, the end, or an error that reading shows again.
+            // Data, the end, or an error that the next read returns again.
             _ => std::task::Poll::Ready(Ok(())),
         }
     }

@@ -1,8 +1,8 @@
-//! A server inside a program that has other things to do: it takes any free port, is asked by the program itself, and
-//! is stopped by its handle.
+//! A server embedded in a program that does other things too: it binds a free port, the program itself sends it a
+//! request, and its handle stops it.
 //!
 //! `cargo run -p wsgi-std --example embedded_std [ADDRESS]`
-#![allow(clippy::print_stdout, reason = "it tells what it does")]
+#![allow(clippy::print_stdout, reason = "it prints what it does")]
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,7 +18,7 @@ fn application(environ: Environ, start_response: StartResponse) -> Result<Body> 
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     let listener = TcpListener::bind(address)?;
-    // Port 0 means any that is free; the listener knows which one it became.
+    // Port 0 means any free port; the listener knows which one.
     let address = listener.local_addr()?;
     println!("serving http://{address}/");
 
@@ -26,14 +26,14 @@ fn main() -> io::Result<()> {
     let handle = server.handle();
     let serving = thread::spawn(move || server.serve());
 
-    // The program goes on here, and so does the server.
+    // The program continues here while the server runs.
     let mut client = TcpStream::connect(address)?;
     client.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     client.read_to_string(&mut answer)?;
     print!("{answer}");
 
-    // The connection of this one is idle; it does not hold up the stop.
+    // This connection is idle, so it does not hold up the stop.
     let _idle = TcpStream::connect(address)?;
     println!("stopping with {} requests under way", handle.requests());
     handle.shutdown();

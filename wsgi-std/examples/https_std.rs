@@ -1,5 +1,6 @@
-//! HTTPS with a certificate made on the spot: `curl -ik https://127.0.0.1:8443/`. Ctrl-C stops it gracefully.
-#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+//! HTTPS with a certificate that is generated at startup: `curl -ik https://127.0.0.1:8443/`. Ctrl-C stops it
+//! gracefully.
+#![allow(clippy::print_stdout, reason = "it prints where it serves")]
 
 use std::net::TcpListener;
 use std::sync::Arc;

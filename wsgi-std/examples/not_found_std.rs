@@ -1,7 +1,8 @@
-//! The manual's more elaborate application: `/` is there, everything else is not. Ctrl-C stops it gracefully.
+//! The manual's more elaborate application: it serves `/` and answers everything else with 404. Ctrl-C stops it
+//! gracefully.
 //!
 //! `cargo run -p wsgi-std --example not_found_std [ADDRESS]`
-#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+#![allow(clippy::print_stdout, reason = "it prints where it serves")]
 
 use std::net::TcpListener;
 use std::thread;

@@ -1,9 +1,9 @@
-//! Bills the bandwidth that was really used, also when the client leaves in the middle: that is known only after the
-//! response, and then the hook runs. Ctrl-C stops it gracefully.
+//! Bills the bandwidth that was really used, even if the client disconnects early. It is known only after the response,
+//! when the hook runs. Ctrl-C stops it gracefully.
 //!
 //! `cargo run -p wsgi-std --example post_hooks_std [ADDRESS]`, then for instance
 //! `curl --max-filesize 1 http://127.0.0.1:8090/` or `curl http://127.0.0.1:8090/ | head -c 1000`.
-#![allow(clippy::print_stdout, reason = "it tells where it serves, and what its hooks learn")]
+#![allow(clippy::print_stdout, reason = "it prints where it serves, and the result of its hooks")]
 
 use std::net::TcpListener;
 use std::thread;
@@ -15,7 +15,7 @@ use wsgi_std::{Body, Bytes, Environ, Record, Result, Server, StartResponse};
 const BLOCK: &[u8] = &[b'x'; 64 * 1024];
 const BLOCKS: usize = 1600;
 
-/// What the manual passes as `args` and `kwargs`, a closure takes along.
+/// The manual passes these as `args` and `kwargs`; here a closure captures them.
 fn bill(customer: &str, promised: usize, environ: &Environ, record: &Record) {
     println!(
         "{customer} {} {}: {} of {promised} bytes sent, {}",

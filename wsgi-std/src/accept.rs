@@ -6,12 +6,12 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// When the accepting thread has to be woken.
+/// The time at which the accepting thread has to wake up.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptTimer(Cell<Option<Instant>>);
 
 impl AcceptTimer {
-    /// Ready after `time`.
+    /// Returns a future that is ready after `time`.
     pub(crate) fn sleep(&self, time: Duration) -> impl Future<Output = ()> {
         let end = Instant::now().checked_add(time);
         poll_fn(move |_| match end {
@@ -25,7 +25,7 @@ impl AcceptTimer {
     }
 }
 
-/// Polls `serving` until it ends. In between `wait` waits for the listeners, until the time that it is given, or until
+/// Polls `serving` until it completes. Between polls, `wait` waits for the listeners, until the given time, or until
 /// `waker` is woken.
 pub(crate) fn block_on<R>(
     serving: impl Future<Output = R>,

@@ -21,7 +21,7 @@ use crate::wait;
 
 type Serving<A> = Arc<Server<Blocking<A>>>;
 
-/// A socket and the task that looks after it.
+/// A socket and the task that serves it.
 struct Connection {
     socket: Socket,
     task: Arc<Task>,
@@ -48,7 +48,7 @@ impl BlockingTransport for Connection {
     fn read(&self, space: &mut [u8]) -> io::Result<usize> {
         let read = (&self.socket).read(space);
         let drained = match &read {
-            // What comes after a short read is told anew, but not the peer's end that was told before it.
+            // After a short read the poller reports new bytes, but it does not repeat an end that it reported before.
             Ok(count) => *count < space.len() && !self.task.ends.load(Ordering::Acquire),
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         };
@@ -73,20 +73,20 @@ impl BlockingTransport for Connection {
     }
 
     fn reset(&self) {
-        // If it fails, the connection is gone already. There is no reset on unix sockets.
+        // If it fails, the connection is already lost. Unix sockets have no reset.
         let _ = self.socket.set_linger(Some(Duration::ZERO));
     }
 
     fn cut(&self) {
-        // Dissolving the association resets a TCP connection at once, so that what was sent does not look complete. There is
-        // no such thing on unix sockets, and none on some systems.
+        // Dissolving the association resets a TCP connection immediately, so that a partial response does not look
+        // complete. Unix sockets and some systems do not support it.
         if rustix::net::connect_unspec(&self.socket).is_err() {
             let _ = self.socket.shutdown(Shutdown::Both);
         }
     }
 
     fn leave(&self) {
-        // If it cannot be taken out, the poller wakes for nothing now and then.
+        // If it cannot be deregistered, the poller sometimes wakes for nothing.
         let _ = self.task.engine.registry.deregister(&mut SourceFd(&self.socket.as_raw_fd()));
     }
 

@@ -17,18 +17,18 @@ use crate::sync::{AtomicBool, Ordering};
 use crate::tls::Tls;
 use crate::wait;
 
-/// A listener that is bound and listening already: a `TcpListener` or a `UnixListener` of std, turned into this by
-/// `into`, and with the feature `tls` by `tls`. The file of a unix socket is neither made nor removed here.
+/// A listener that is already bound and listening: a `TcpListener` or a `UnixListener` of std, converted with `into`.
+/// With the feature `tls`, `tls` makes it serve HTTPS. The file of a unix socket is neither created nor removed here.
 #[derive(Debug)]
 pub struct Listener {
     pub(crate) socket: Socket,
     tls: Tls,
-    /// Nothing was there to accept.
+    /// The last accept found no connection.
     drained: AtomicBool,
 }
 
-/// What a server accepts on: a bound and listening `TcpListener` or `UnixListener` of std, a `Socket` of socket2, or a
-/// [`Listener`].
+/// A source of connections for a server: a bound and listening `TcpListener` or `UnixListener` of std, a `Socket` of
+/// socket2, or a [`Listener`].
 ///
 /// ```compile_fail,E0277
 /// # use wsgi_std::{Body, Environ, Result, StartResponse};
@@ -44,9 +44,9 @@ pub struct Listener {
 /// # std::io::Result::Ok(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a listener of std",
+    message = "`{Self}` is not a std listener",
     label = "expected `std::net::TcpListener`, `std::os::unix::net::UnixListener` or `wsgi_std::Listener`",
-    note = "a listener of tokio becomes one of std with `listener.into_std()?`"
+    note = "convert a tokio listener with `listener.into_std()?`"
 )]
 pub trait IntoListener: Into<Listener> {}
 
@@ -105,7 +105,7 @@ impl Listener {
         let accepted = self.socket.accept().and_then(|(socket, remote)| {
             socket.set_nonblocking(true)?;
             if !remote.is_unix() {
-                // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
+                // Responses are written whole, so there is nothing to wait for. If this fails, they are only slower.
                 let _ = socket.set_tcp_nodelay(true);
             }
             let address = |address: &SockAddr| address.as_socket().map_or(Address::Local, Address::from);
@@ -123,7 +123,7 @@ impl Listener {
         }
     }
 
-    /// What it offers by ALPN.
+    /// The protocols that it offers by ALPN.
     pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
         self.tls.alpn_protocols()
     }
@@ -156,9 +156,9 @@ impl From<UnixListener> for Listener {
     }
 }
 
-/// Waits for those of `listeners` that are there.
+/// Waits for connections on those of `listeners` that still exist.
 pub(crate) fn wait(listeners: &[Weak<Listener>], deadline: Option<Instant>) {
-    // One that has more to accept, for which it is not the time, would end the wait at once.
+    // A listener with more to accept, while the server accepts nothing, would end the wait immediately.
     let listeners: Vec<_> = listeners.iter().filter_map(Weak::upgrade).collect();
     let drained = listeners.iter().filter(|listener| listener.drained.swap(false, Ordering::Relaxed));
     let _ = wait::wait(drained.map(|listener| PollFd::new(&listener.socket, PollFlags::IN)), deadline);

@@ -1,4 +1,4 @@
-//! The locks of this crate; the model check (`tests/model.rs`) puts loom's in their place. Poisoning is ignored.
+//! The locks of this crate; the model check (`tests/model.rs`) replaces them with loom's. Poisoning is ignored.
 
 use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -10,12 +10,12 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until somebody notifies `condition`, or for nothing.
+/// Waits until `condition` is notified. The wait may also end for no reason.
 pub(crate) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits, and tells whether it was for all that time.
+/// Waits for at most `time`. The second value is true if the time ran out.
 pub(crate) fn wait_at_most<'a, T>(
     condition: &Condvar,
     guard: MutexGuard<'a, T>,

@@ -11,17 +11,17 @@ use rustix::io::Errno;
 
 use crate::sync::{AtomicBool, Ordering};
 
-/// How long a wait lasts at most when the system had no descriptors left for a notifier.
+/// The longest wait if the system had no descriptors left for a notifier.
 const SLICE: Duration = Duration::from_millis(50);
 
 thread_local! {
-    /// Made when the thread waits for the first time.
+    /// Created when the thread waits for the first time.
     static NOTIFIER: OnceCell<Arc<Notifier>> = const { OnceCell::new() };
 }
 
 /// Ends the waits of one thread.
 ///
-/// Invariant: while it is `notified`, a byte is in the pipe or about to be, or is being taken.
+/// Invariant: while it is `notified`, a byte is in the pipe, is about to be written, or is being read.
 struct Notifier {
     notified: AtomicBool,
     pipe: Option<(PipeReader, PipeWriter)>,
@@ -37,13 +37,13 @@ impl Wake for Notifier {
         if !self.notified.swap(true, Ordering::AcqRel)
             && let Some((_, writer)) = &self.pipe
         {
-            // The one byte fits.
+            // A single byte always fits.
             let _ = (&mut &*writer).write_all(&[0]);
         }
     }
 }
 
-/// What ends a [`wait`] of this thread, also one that has not begun yet.
+/// A waker that ends a [`wait`] of this thread, even one that has not begun yet.
 pub(crate) fn waker() -> Waker {
     notifier(|notifier| Waker::from(Arc::clone(notifier)))
 }
@@ -60,7 +60,7 @@ pub(crate) fn wait<'a>(
             Some((reader, _)) => polled.push(PollFd::new(reader, PollFlags::IN)),
             None => time = Some(time.unwrap_or(SLICE).min(SLICE)),
         }
-        // Longer than the system can wait means indefinitely.
+        // A time that the system cannot represent means no limit.
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         let ready = match poll(&mut polled, time.as_ref()) {
             Err(Errno::INTR) => Ok(()),

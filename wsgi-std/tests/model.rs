@@ -1,9 +1,9 @@
 //! The scheduler and the task states of the engine under every interleaving. To run it:
 //! `RUSTFLAGS="--cfg loom" cargo test -p wsgi-std --release --test model`, or `cargo xtask model`.
 //!
-//! The two sources are compiled once more, with loom's locks and atomics. A thread that loom finds waiting indefinitely is a
-//! lost wake-up. Time is not modelled: a tick may be over at any moment, and a thread without work gets tired at once or
-//! never, whichever the test says.
+//! The two sources are compiled again, with loom's locks and atomics. If loom finds a thread that waits indefinitely, a
+//! wake-up was lost. Time is not modelled: a tick may be over at any moment, and a thread without work exits
+//! immediately or never, as the test chooses.
 #![cfg(loom)]
 
 #[path = "../src/engine/scheduler.rs"]
@@ -26,8 +26,8 @@ use scheduler::{Completed, Next, Scheduler};
 use sync::TIRED;
 use task_state::TaskState;
 
-/// Tries all interleavings with at most so many switches away from a thread that could go on, and counts them.
-#[allow(clippy::print_stdout, reason = "the figure is what somebody runs it for")]
+/// Tries all interleavings with at most `preemptions` switches away from a runnable thread, and counts them.
+#[allow(clippy::print_stdout, reason = "the number is the result of the run")]
 fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let tried = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = Arc::clone(&tried);
@@ -49,7 +49,7 @@ struct Poller;
 struct World {
     scheduler: Scheduler<Poller, usize>,
     states: Vec<TaskState>,
-    /// What the system has to tell the poller: that it is notified, and events of tasks.
+    /// The system's pending reports to the poller: that it is notified, and events of tasks.
     kernel: Mutex<(bool, VecDeque<usize>)>,
     told: Condvar,
     polled: AtomicBool,
@@ -57,9 +57,9 @@ struct World {
     runs: Mutex<Vec<usize>>,
     ran: Condvar,
     begun: AtomicUsize,
-    /// What a task does.
+    /// The action of a task.
     act: fn(&World, usize),
-    /// Whether more threads can begin.
+    /// Whether more threads can be started.
     grows: bool,
 }
 
@@ -79,7 +79,7 @@ impl World {
         })
     }
 
-    /// The first thread and the watcher.
+    /// Starts the first thread and the watcher.
     fn start(self: &Arc<Self>) {
         assert!(self.begin());
         let world = Arc::clone(self);
@@ -139,7 +139,7 @@ impl World {
         self.told.notify_all();
     }
 
-    /// The system tells that a task's socket is ready.
+    /// Reports that a task's socket is ready, as the system does.
     fn event(&self, task: usize) {
         self.kernel.lock().unwrap().1.push_back(task);
         self.told.notify_all();
@@ -265,7 +265,7 @@ fn without_more_threads_the_work_waits_and_goes_on() {
 
 #[test]
 fn events_are_seen_while_a_thread_is_with_their_task() {
-    // The bytes that have come in.
+    // The number of bytes that have arrived, and of bytes that were read.
     loom::lazy_static! {
         static ref CAME: AtomicUsize = AtomicUsize::new(0);
         static ref READ: AtomicUsize = AtomicUsize::new(0);
@@ -318,7 +318,7 @@ impl OneTask {
         self.queued.notify_one();
     }
 
-    /// Takes it whenever it is queued, and parks it, until `act` is content.
+    /// Takes the task whenever it is queued, runs `act`, and parks the task, until `act` returns true.
     fn work(&self, act: impl Fn(&TaskState) -> bool) {
         loop {
             let mut queue = self.queue.lock().unwrap();
@@ -367,7 +367,7 @@ fn no_call_is_lost_and_no_task_taken_twice() {
 #[test]
 fn room_that_comes_just_after_a_write_found_none_is_noticed() {
     check(4, || {
-        // The system's own lock decides whether there was room; only one who found none is told.
+        // The system's own lock decides whether there was room. Only a writer that found none is notified.
         let (task, room) = (OneTask::new(), Arc::new(Mutex::new(false)));
         let peer = {
             let (task, room) = (Arc::clone(&task), Arc::clone(&room));

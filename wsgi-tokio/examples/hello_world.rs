@@ -1,5 +1,5 @@
 //! The manual's first example: `curl -i http://127.0.0.1:8090/`. Ctrl-C stops it gracefully.
-#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+#![allow(clippy::print_stdout, reason = "it prints where it serves")]
 
 use wsgi_tokio::{Body, Environ, Result, Server, StartResponse};
 

@@ -1,26 +1,26 @@
-//! Says something before the body comes: hints in the headers of `100 Continue`, signs of life while a long upload is
-//! worked on, or a refusal that spares the client the upload. Ctrl-C stops it gracefully.
+//! Responds before the body arrives: with hints in the headers of `100 Continue`, with progress while a long upload is
+//! processed, or with a refusal that saves the client the upload. Ctrl-C stops it gracefully.
 //!
 //! `cargo run -p wsgi-tokio --example hundred_continue [ADDRESS]`, then
 //! `curl -iT FILE -H 'Expect: 100-continue' http://127.0.0.1:8090/`.
-#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+#![allow(clippy::print_stdout, reason = "it prints where it serves")]
 
 use tokio::net::TcpListener;
 use wsgi_tokio::{Body, Environ, Result, Server, StartResponse};
 
 const LARGEST: u64 = 1024 * 1024;
-/// After so many bytes the client is told how far it got.
+/// The number of bytes after which progress is sent to the client.
 const STAGE: usize = 64 * 1024;
 
 async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
     let input = environ.input();
     let length = environ.get("CONTENT_LENGTH").and_then(|length| length.parse().ok());
     if length.is_some_and(|length: u64| length > LARGEST) {
-        // Nothing was read, so no 100 was sent, and the client keeps its body. The connection closes.
+        // Nothing was read, so no 100 was sent, and the client does not send its body. The connection closes.
         start_response.start("417 Expectation Failed", [("Content-Type", "text/plain")])?;
         return Ok("too large\r\n".into());
     }
-    // These go out with the 100 that the first read sends.
+    // These are sent with the 100 of the first read.
     input.set_hundred_continue_response_headers([("X-Accepts", "encrypted, plain")])?;
     let mut received = 0;
     loop {
@@ -29,7 +29,7 @@ async fn application(environ: Environ, start_response: StartResponse) -> Result<
         if part.len() < STAGE {
             break;
         }
-        // One more 100, as often as there is something to say.
+        // One more 100, whenever there is progress to report.
         input.set_hundred_continue_response_headers([("X-Received", received.to_string())])?;
         input.send_hundred_continue_response()?;
     }

@@ -1,4 +1,4 @@
-//! One JSON object a request instead of an access line, made from the record. Ctrl-C stops it gracefully.
+//! One JSON object per request, made from the record, instead of an access line. Ctrl-C stops it gracefully.
 //!
 //! `cargo run -p wsgi-tokio --example log_json [ADDRESS]`
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is the log")]
@@ -22,7 +22,7 @@ fn log(entry: &LogEntry<'_>) {
 }
 
 fn json(record: &Record) -> String {
-    // Without a head the request was refused; then this is what arrived of its first line.
+    // Without a head the request was refused, and this is the part of its first line that arrived.
     let line = record.head.as_ref().map_or(&*record.partial_request_line, |head| head.request_line());
     let client = match record.endpoints.remote {
         Address::Ip(address) => address.to_string(),
@@ -45,7 +45,7 @@ fn quoted(text: &str) -> String {
     for character in text.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            // A string takes everything.
+            // Writing to a string cannot fail.
             '\0'..' ' | '\x7f' => _ = write!(out, "\\u{:04x}", u32::from(character)),
             other => out.push(other),
         }

@@ -1,7 +1,8 @@
-//! The log as events of `tracing`: each kind has its level, and an access has fields. Ctrl-C stops it gracefully.
+//! The log as events of `tracing`: each kind of entry has its level, and an access has fields. Ctrl-C stops it
+//! gracefully.
 //!
 //! `cargo run -p wsgi-tokio --example log_tracing [ADDRESS]`
-#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+#![allow(clippy::print_stdout, reason = "it prints where it serves")]
 
 use tokio::net::TcpListener;
 use tracing::{Level, debug, error, info};

@@ -1,7 +1,8 @@
-//! The manual's more elaborate application: `/` is there, everything else is not. Ctrl-C stops it gracefully.
+//! The manual's more elaborate application: it serves `/` and answers everything else with 404. Ctrl-C stops it
+//! gracefully.
 //!
 //! `cargo run -p wsgi-tokio --example not_found [ADDRESS]`
-#![allow(clippy::print_stdout, reason = "it tells where it serves")]
+#![allow(clippy::print_stdout, reason = "it prints where it serves")]
 
 use tokio::net::TcpListener;
 use wsgi_tokio::{Body, Environ, Result, Server, StartResponse};

@@ -1,4 +1,4 @@
-//! Bound listeners, and what becomes of the connections that they accept.
+//! Bound listeners, and how the connections that they accept are served.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,15 +14,16 @@ use wsgi_app::{Address, Application, Endpoints};
 
 use crate::tls::Tls;
 
-/// A listener that is bound and listening already: a `TcpListener` or a `UnixListener` of tokio, turned into this by
-/// `into`, and with feature `tls` by `tls`. The file of a unix socket is neither made nor removed here.
+/// A listener that is already bound and listening: a `TcpListener` or a `UnixListener` of tokio, converted with `into`.
+/// With the feature `tls`, `tls` makes it serve HTTPS. The file of a unix socket is neither created nor removed here.
 #[derive(Debug)]
 pub struct Listener {
     socket: Listening,
     tls: Tls,
 }
 
-/// What a server accepts on: a bound and listening `TcpListener` or `UnixListener` of tokio, or a [`Listener`].
+/// A source of connections for a server: a bound and listening `TcpListener` or `UnixListener` of tokio, or a
+/// [`Listener`].
 ///
 /// ```compile_fail,E0277
 /// # use wsgi_tokio::{Body, Environ, Result, StartResponse};
@@ -41,9 +42,9 @@ pub struct Listener {
 /// # std::io::Result::Ok(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a listener of tokio",
+    message = "`{Self}` is not a tokio listener",
     label = "expected `tokio::net::TcpListener`, `tokio::net::UnixListener` or `wsgi_tokio::Listener`",
-    note = "a listener of std becomes one of tokio with `listener.set_nonblocking(true)?` and \
+    note = "convert a std listener with `listener.set_nonblocking(true)?` and \
             `tokio::net::TcpListener::from_std(listener)?`"
 )]
 pub trait IntoListener: Into<Listener> {}
@@ -128,7 +129,7 @@ impl Listener {
         Poll::Ready(Ok(Accepted { stream, tls: self.tls.clone() }))
     }
 
-    /// What it offers by ALPN.
+    /// The protocols that it offers by ALPN.
     pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
         self.tls.alpn_protocols()
     }
@@ -147,11 +148,11 @@ impl Listener {
 }
 
 impl Accepted {
-    /// Serves the connection in a task of its own, on `pool` if there is one.
+    /// Serves the connection in a separate task, on `pool` if there is one.
     pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>, pool: Option<&Handle>) {
         match self.stream {
             Socket::Tcp(stream, remote) => {
-                // Answers go out whole, so there is nothing to wait for. Without it they are only slower.
+                // Responses are written whole, so there is nothing to wait for. If this fails, they are only slower.
                 let _ = stream.set_nodelay(true);
                 let local = stream.local_addr().map_or(Address::Local, Address::from);
                 self.tls.serve(server, pool, Endpoints::new(remote.into(), local), stream);

@@ -36,7 +36,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Has the system reset the connection when it is closed, where there is such a thing.
+    /// Makes the system reset the connection when it is closed, where that is possible.
     fn reset(&self) {}
 
     /// Writes without waiting, where that is possible.
@@ -69,9 +69,9 @@ macro_rules! stream {
     };
 }
 
-// If it fails, the connection is gone already.
+// If it fails, the connection is already lost.
 stream!(TcpStream, |stream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))));
-// There is no reset on unix sockets.
+// Unix sockets have no reset.
 #[cfg(unix)]
 stream!(UnixStream, |_| {});
 
@@ -99,7 +99,7 @@ impl<S: Stream> Transport for Socket<S> {
 
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match slices {
-            // Mostly there is room, and the short way finds it.
+            // Usually there is room, and the short path finds it.
             [slice] => match self.stream.try_write(slice) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Pin::new(&mut self.stream).poll_write(context, slice)
@@ -124,14 +124,14 @@ impl<S: Stream> Transport for Socket<S> {
     }
 
     fn poll_yield(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // The first poll has tokio wake this task after its I/O driver has run; there is nothing to keep for that.
+        // The first poll makes tokio wake this task after its I/O driver has run, so the future need not be kept.
         pin!(tokio::task::yield_now()).poll(context)
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let deadline = tokio::time::Instant::from_std(deadline);
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        // One that fires too early is set again then; most deadlines move on before they are reached.
+        // A timer that fires too early is set again then. Most deadlines move on before they are reached.
         if deadline < timer.deadline() || timer.is_elapsed() {
             timer.as_mut().reset(deadline);
         }

@@ -10,7 +10,7 @@ use wsgi_app::{Application, Endpoints};
 
 use crate::socket::{Socket, Stream};
 
-/// Whether a listener speaks TLS, and how.
+/// The TLS configuration of a listener, if it has one.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     #[cfg(feature = "tls")]
@@ -38,7 +38,7 @@ impl Tls {
         &[]
     }
 
-    /// Serves a connection in a task of its own, on `pool` if there is one.
+    /// Serves a connection in a separate task, on `pool` if there is one.
     pub(crate) fn serve<A: Application>(
         self,
         server: &Arc<Server<A>>,
@@ -82,15 +82,15 @@ mod rustls {
     impl<S: Stream> Stream for TlsStream<S> {
         fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
             let (stream, session) = self.get_mut();
-            // Plaintext that rustls has already: the socket would not tell of it.
+            // rustls may already hold plaintext, which the socket would not report.
             match session.reader().fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.poll_read_ready(context),
-                // Data, the end, or an error that reading shows again.
+                // Data, the end, or an error that the next read returns again.
                 _ => Poll::Ready(Ok(())),
             }
         }
 
-        /// Dropping it sends no `close_notify` either.
+        /// Dropping the stream sends no `close_notify` either.
         fn reset(&self) {
             self.get_ref().0.reset();
         }

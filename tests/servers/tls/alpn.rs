@@ -41,21 +41,21 @@ fn a_server_that_offers_h2_or_h3_is_not_built(runtime: Runtime) {
     }
 }
 
-/// Checks that a server was not built because of this protocol, and that the error says what is allowed.
+/// Checks that a server was not built because of this protocol, and that the error shows what is allowed.
 fn is_refused(result: io::Result<Report>, protocol: &str) {
     let error = result.expect_err(protocol);
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<OptionError>());
     assert_eq!(inner.expect("it is the error of an option").option(), "alpn_protocols");
     let text = error.to_string();
-    let (before, behind) = text.split_once("; allowed: ").expect("it says what is allowed");
+    let (before, behind) = text.split_once(" (allowed: ").expect("it shows what is allowed");
     assert_eq!(before, format!("option alpn_protocols cannot be \"{protocol}\""));
     for allowed in ["\"http/1.1\"", "\"http/1.0\"", "none"] {
         assert!(behind.contains(allowed), "{text}");
     }
 }
 
-/// What a client offers, what was negotiated, and an answer.
+/// A client's offer, the negotiated protocol, and an answer.
 fn negotiates(site: &Site, offered: &[&str], negotiated: Option<&str>) {
     let socket = site.plain().clone_stream();
     let stream = Stream::shake_hands(socket, &trust().client_offering(offered), usize::MAX);
@@ -66,7 +66,7 @@ fn negotiates(site: &Site, offered: &[&str], negotiated: Option<&str>) {
 
 fn http_1_is_negotiated_with_a_client_that_prefers_h2(runtime: Runtime) {
     let site = Site::with_config(runtime, options(), &trust().server_offering(&["http/1.1", "http/1.0"]));
-    // As curl and browsers do.
+    // Like curl and browsers.
     negotiates(&site, &["h2", "http/1.1"], Some("http/1.1"));
     negotiates(&site, &["http/1.0"], Some("http/1.0"));
     site.is_at_peace();
@@ -103,7 +103,7 @@ fn a_client_that_speaks_none_of_the_protocols_is_a_debug_entry(runtime: Runtime)
     site.is_at_peace();
 }
 
-/// The first listener is in the clear, so that a check of the first one alone would not find it.
+/// The first listener has no TLS, so that a check of the first one only would not find the problem.
 #[test]
 fn every_listener_is_checked() {
     fn bound() -> Bound {
@@ -117,7 +117,7 @@ fn every_listener_is_checked() {
     }
 
     let config: &Arc<ServerConfig> = &trust().server_offering(&["h2"]);
-    // They are stopped before they begin, so that one that takes the configuration ends as well.
+    // They are stopped before they start, so that one that accepts the configuration ends as well.
     let refused = |ended| is_refused(ended, "h2");
     refused(TOKIO.0.block_on(async {
         let server = wsgi_tokio::Server::new(on_tokio::listener(bound(), None)?, nothing).options(options());

@@ -1,4 +1,4 @@
-//! What goes before a connection's first byte of HTTP.
+//! The handshake that precedes the first byte of HTTP on a connection.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -14,11 +14,11 @@ use crate::io::transport::Transport;
 use crate::registry::ConnectionGuard;
 use crate::server::Server;
 
-/// Runs a handshake (of TLS) in the connection's own task, and then [serves](serve_connection) what it brings. `sleep` is
-/// the runtime's, for `handshake_timeout`.
+/// Runs a (TLS) handshake in the connection's own task, then [serves](serve_connection) the resulting transport.
+/// `sleep` is the runtime's timer, used for `handshake_timeout`.
 ///
-/// A handshake that fails is a debug entry of the log. When the server stops, or needs the room, before it is done, the
-/// connection ends: nothing of a request has been read.
+/// A failed handshake is logged as a debug entry. If the server stops or needs room during the handshake, the
+/// connection closes: no part of a request has been read yet.
 pub async fn serve_after_handshake<A: Application, T: Transport, S: Future>(
     server: Arc<Server<A>>,
     guard: ConnectionGuard,
@@ -52,7 +52,7 @@ impl<A> Server<A> {
             }
             inner.sleep(context);
             drop(inner);
-            // Who made room passed over this connection, if it looked just now.
+            // The acceptor skips a locked connection. If it has just done so, it has to look again.
             if self.registry.is_crowded() {
                 self.registry.look_for_room();
             }

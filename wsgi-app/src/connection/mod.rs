@@ -1,4 +1,4 @@
-//! Runs one connection: the machine says what to do, the transport does it, the application is asked in between.
+//! Runs one connection: the machine decides, the transport moves bytes, and the application runs in between.
 
 pub(crate) mod handshake;
 pub(crate) mod pump;
@@ -24,9 +24,10 @@ use crate::io::transport::Transport;
 use crate::registry::ConnectionGuard;
 use crate::server::Server;
 
-/// Serves one connection until it ends. `guard` comes from [`Server::admit`].
+/// Serves one connection until it ends. `guard` is returned by [`Server::admit`].
 ///
-/// Only this future moves bytes; the application runs in it. It takes part in a graceful stop by itself.
+/// Only this future moves bytes, and the application runs inside it. It reacts to a graceful stop without further
+/// calls.
 pub async fn serve_connection<A: Application>(
     server: Arc<Server<A>>,
     guard: ConnectionGuard,
@@ -51,7 +52,7 @@ pub async fn serve_connection<A: Application>(
                 run_request(&server, &mut driver, &environ, &handle).await;
                 let hooks = environ.has_hooks();
                 if hooks {
-                    // They see what was really sent.
+                    // The hooks see what was really sent.
                     driver.guard.shared.lock().machine.flush_before_record();
                 }
                 if server.context.logs() || hooks {
@@ -70,7 +71,8 @@ pub async fn serve_connection<A: Application>(
             }
             Event::Closed(reason) => {
                 if let CloseReason::Lost(Lost::Aborted | Lost::TimedOut) = reason {
-                    // We gave it up: what was sent must not look complete, nor be sent on.
+                    // The server gave up on it: a partial response must not look complete, and nothing more may be
+                    // sent.
                     poll_fn(|context| driver.poll_abort(context)).await;
                 }
                 driver.release_buffers();
@@ -83,7 +85,7 @@ pub async fn serve_connection<A: Application>(
     }
 }
 
-/// Runs the application for one request, and ends its exchange.
+/// Runs the application for one request and ends its exchange.
 async fn run_request<A: Application>(
     server: &Server<A>,
     driver: &mut Driver<impl Transport>,
@@ -99,26 +101,26 @@ async fn run_request<A: Application>(
     server.registry.request_ended();
 }
 
-/// One connection's transport and what its task remembers between wake-ups.
+/// One connection's transport, and the state that its task keeps between wake-ups.
 pub(crate) struct Driver<T> {
     transfer: Transfer<T>,
-    /// Whether the task slept since bytes were moved last.
+    /// Whether the task has slept since it last moved bytes.
     woken: bool,
-    /// Whether time may have passed since the clocks were read.
+    /// Whether time may have passed since the clocks were last read.
     stale: bool,
-    /// What the machine waited for when the task went to sleep, if nothing but a peer that sends could change that.
+    /// The machine's wait when the task went to sleep, if only the peer can change it.
     resting: Option<Io>,
-    /// The environ of the last request, if it can be used again.
+    /// The environ of the last request, if it can be reused.
     spare: Option<Environ>,
-    /// The last to go: then the registry counts one less.
+    /// Dropped last: the registry then counts one connection less.
     guard: ConnectionGuard,
 }
 
 impl<T: Transport> Driver<T> {
-    /// Moves bytes until the machine says something else.
+    /// Moves bytes until the machine returns an event other than I/O.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
         let Self { transfer, guard, woken, stale, resting, .. } = self;
-        // The clocks are read once a wake-up, and after an application, which may have taken its time.
+        // The clocks are read once per wake-up, and again after the application, which may have run for long.
         if mem::take(stale) {
             transfer.read_clocks();
         }
@@ -126,12 +128,12 @@ impl<T: Transport> Driver<T> {
         let mut wake_list = WakeList::default();
         let mut inner = guard.shared.lock();
         let touched = inner.awake();
-        // No exchange is open here: who waits for one elsewhere has to learn that it is over.
+        // No exchange is open here. Tasks that still wait for one must be woken to see that it is over.
         inner.forget_peeked();
         inner.wake_application(context, &mut wake_list);
         let rested = resting.take().filter(|_| !touched);
         if let Some(io) = rested {
-            // The machine would say the same again.
+            // The machine would return the same wait again.
             transfer.move_bytes(&mut inner, io, mem::take(&mut fresh), context);
         }
         let io = match pump(&mut inner, transfer, fresh, context) {
@@ -167,7 +169,7 @@ impl<T: Transport> Driver<T> {
         Poll::Pending
     }
 
-    /// Polls the application, and moves bytes while it waits. `None`: the server stops and does not wait for it.
+    /// Polls the application and moves bytes while it waits. Returns `None` if the server stops without waiting for it.
     pub(crate) fn poll_with<R>(
         &mut self,
         context: &mut Context<'_>,
@@ -206,7 +208,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// The task slept during an exchange: the machine learns the time before the application is asked.
+    /// Updates the machine's clock after a sleep during an exchange, before the application is polled.
     fn wake_up(&mut self, context: &mut Context<'_>) {
         let Self { transfer, guard, .. } = self;
         transfer.read_clocks();
@@ -229,7 +231,7 @@ impl<T: Transport> Driver<T> {
             inner.directive = Directive::Serve;
         }
         if self.guard.registry.is_crowded() {
-            // Others wait for room: this client is told to come back on another connection.
+            // Another connection is waiting for room: this one closes after its response.
             inner.machine.last_exchange(LastExchange::Crowded);
         }
         self.transfer.spend(0);
@@ -237,26 +239,26 @@ impl<T: Transport> Driver<T> {
         let environ = Environ::new(self.spare.take(), head, *inner.machine.endpoints(), handle.clone());
         drop(inner);
         if stays {
-            // Busy again: another one has to leave.
+            // This connection is busy again, so another one has to make room.
             self.guard.registry.look_for_room();
         }
         Some((environ, handle))
     }
 
-    /// Gives the buffers back, if nothing is in them.
+    /// Returns the buffers to the pool if they are empty.
     fn release_buffers(&self) {
         let buffers = self.guard.shared.lock().machine.take_buffers();
         buffers.into_iter().for_each(|buffers| self.guard.shared.server_context.buffers.put(buffers));
     }
 
-    /// What follows a response: the post hooks, and the access line.
+    /// Finishes an exchange: runs the post hooks and writes the access line.
     fn settle(&mut self, environ: Option<Environ>) {
         let server_context = &self.guard.shared.server_context;
         let mut inner = self.guard.shared.lock();
         self.transfer.now = server_context.clock.local_now();
         inner.machine.poll(self.transfer.now);
         let record = inner.machine.take_record();
-        // What follows is another wait.
+        // The next wait is a new one.
         inner.waits_since = None;
         drop(inner);
         if let Some(record) = record {
@@ -264,7 +266,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Closes our half; a transport that takes too long to say goodbye is not waited for.
+    /// Closes our half of the connection. Waits at most `linger_timeout` for the transport.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Transfer { transport, server_context, now, .. } = &mut self.transfer;
         if let Some(transport) = transport
@@ -279,7 +281,7 @@ impl<T: Transport> Driver<T> {
             drop(inner);
             let clock = &server_context.clock;
             match clock.deadline(now.instant.after(server_context.config.linger_timeout)) {
-                // A transport may leave it to us to compare the clock.
+                // A transport may rely on this comparison with the clock.
                 Some(deadline) if deadline <= clock.monotonic() => {}
                 Some(deadline) => ready!(transport.poll_deadline(context, deadline)),
                 None => return Poll::Pending,
@@ -289,10 +291,10 @@ impl<T: Transport> Driver<T> {
         Poll::Ready(())
     }
 
-    /// Has the transport end with a reset when it is dropped, which is next.
+    /// Prepares the transport to reset the connection when it is dropped, which happens next.
     fn poll_abort(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(transport) = &mut self.transfer.transport {
-            // If it cannot be reset, it is closed at least.
+            // If it cannot be reset, dropping it still closes it.
             let _ = ready!(transport.poll_abort(context));
         }
         self.guard.shared.lock().machine.write_closed();

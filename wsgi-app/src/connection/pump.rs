@@ -1,5 +1,6 @@
-//! Moves a connection on, as far as that is possible without waiting: applies what the server wants, asks the machine, moves
-//! bytes, hands over. The one loop for the idle wait, for the wait with an application, and for blocking calls.
+//! Advances a connection as far as possible without waiting: applies the server's directive, polls the machine, moves
+//! bytes, hands over the transport. This is the one loop for the idle wait, the wait with an application, and blocking
+//! calls.
 
 use std::mem;
 use std::task::Context;
@@ -10,19 +11,19 @@ use crate::connection::transfer::Transfer;
 use crate::exchange::shared::{Directive, Inner};
 use crate::io::transport::Transport;
 
-/// How far a connection was moved on.
+/// Why [`pump`] stopped.
 #[derive(Debug)]
 pub(crate) enum Pumped {
-    /// The machine says something that no transport can do.
+    /// The machine returned an event that is not I/O.
     Event(Event),
-    /// Nothing more is possible at once; this is what the machine waits for.
+    /// Nothing more is possible without waiting; this is the machine's wait.
     Waits(Io),
-    /// It is the turn of the other connections.
+    /// The I/O budget is spent: other connections have their turn.
     Spent,
 }
 
-/// Moves the connection on. `woken`: for the first time after a sleep.
-// Without it, what the machine says is copied twice on its way to each caller.
+/// Advances the connection. `woken` is true for the first call after a sleep.
+// Without inlining, the machine's event is copied twice on its way to each caller.
 #[inline(always)]
 pub(crate) fn pump<T: Transport>(
     inner: &mut Inner,
@@ -46,11 +47,11 @@ pub(crate) fn pump<T: Transport>(
     }
 }
 
-/// Carries out what the server wants of this connection, as far as it is time for it.
+/// Applies the server's directive to the machine. A busy connection ignores [`Directive::MakeRoom`].
 pub(crate) fn apply(inner: &mut Inner) {
     match inner.directive {
         Directive::Serve => {}
-        // It is busy.
+        // The connection is busy.
         Directive::MakeRoom if !inner.machine.can_make_room() => inner.directive = Directive::Serve,
         Directive::MakeRoom => inner.machine.make_room(),
         Directive::Finish => inner.machine.shutdown(),

@@ -1,4 +1,4 @@
-//! Runs one request: the application, its body, its errors and panics, and what follows.
+//! Runs one request: the application, its body, its errors and panics, the post hooks and the access line.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -17,12 +17,12 @@ use crate::context::log::one_line;
 use crate::exchange::error::{Error, InputError, chain};
 use crate::exchange::handle::Handle;
 
-/// Why a response is not what it should be.
+/// Why a response failed.
 pub(crate) enum Failure {
     Application(Error),
     Send(SendError),
     Panic(String),
-    /// The server stopped and did not wait.
+    /// The server stopped without waiting for the application.
     Aborted,
 }
 
@@ -32,7 +32,7 @@ impl From<SendError> for Failure {
     }
 }
 
-/// Runs one request until its response is whole in the outbox, cut, or taken over.
+/// Runs one request until its response is complete in the outbox or cut, or until the connection is taken over.
 pub(crate) async fn respond<A: Application>(
     application: &A,
     environ: &Environ,
@@ -43,7 +43,7 @@ pub(crate) async fn respond<A: Application>(
     send_body(handle, body).await
 }
 
-/// Polls what [`respond`] gave; a panic is its failure.
+/// Polls the future of [`respond`]; a panic counts as a failure.
 pub(crate) fn poll_response(
     mut response: Pin<&mut Option<impl Future<Output = Result<(), Failure>>>>,
     context: &mut Context<'_>,
@@ -52,7 +52,7 @@ pub(crate) fn poll_response(
         catch_panic::catch(|| match response.as_mut().as_pin_mut().map(|future| future.poll(context)) {
             Some(Poll::Pending) => Poll::Pending,
             Some(Poll::Ready(result)) => {
-                // What the application holds may panic when it is dropped, too.
+                // Dropping the application's values may panic, too.
                 response.set(None);
                 Poll::Ready(result)
             }
@@ -61,7 +61,7 @@ pub(crate) fn poll_response(
     polled.unwrap_or_else(|panic| Poll::Ready(Err(Failure::Panic(panic))))
 }
 
-/// Ends the exchange as `outcome` says; `None`: the server stops and does not wait for the application.
+/// Ends the exchange according to `outcome`. `None` means that the server stops without waiting for the application.
 pub(crate) fn end_response<F>(
     server_context: &ServerContext,
     environ: &Environ,
@@ -76,7 +76,7 @@ pub(crate) fn end_response<F>(
     }
 }
 
-/// Drops what is left of an application that panicked, or is not waited for.
+/// Drops the application's future, if the application panicked or is not waited for.
 #[cold]
 fn give_up<F>(mut response: Pin<&mut Option<F>>, outcome: Result<(), Failure>) -> Result<(), Failure> {
     match catch_panic::catch(|| response.set(None)) {
@@ -132,7 +132,7 @@ async fn send_body(handle: &Handle, body: Body) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sends a body that is whole, and ends the response. False: there is no room, nothing happened.
+/// Sends a complete body and ends the response. Returns false, without effect, if the outbox is full.
 fn finish(handle: &Handle, bytes: &mut Bytes) -> Result<bool, SendError> {
     let finished = handle.with(|mut exchange| {
         if exchange.is_full() {
@@ -142,21 +142,21 @@ fn finish(handle: &Handle, bytes: &mut Bytes) -> Result<bool, SendError> {
         let _ = exchange.send(std::mem::take(bytes))?;
         exchange.finish().map(|()| true)
     });
-    // The exchange is over without us: it was taken over.
+    // The exchange is already over: the application took over the connection.
     finished.unwrap_or(Ok(true))
 }
 
 fn end(handle: &Handle) -> Result<(), SendError> {
-    // The exchange is over without us: it was taken over.
+    // The exchange is already over: the application took over the connection.
     handle.with(|mut exchange| exchange.finish()).unwrap_or(Ok(()))
 }
 
-/// Whether blocks are sent for nothing, as for HEAD: a stream of them might never end.
+/// Whether the body is discarded, as for HEAD. A stream of blocks might never end, so it has to be stopped.
 fn drops_body(handle: &Handle) -> bool {
     handle.look(|exchange| exchange.drops_body()).unwrap_or(true)
 }
 
-/// Ends an exchange whose application failed, and tells the log.
+/// Ends an exchange whose application failed, and logs the failure.
 fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, failure: Failure) {
     let request_line = || environ.head().request_line().escape_ascii().to_string();
     let (refusal, message) = match failure {
@@ -184,7 +184,7 @@ fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, 
     });
 }
 
-/// What the client did, if that is why the application failed.
+/// The client's error, if it made the application fail.
 fn clients_fault(handle: &Handle, error: &(dyn std::error::Error + 'static)) -> Option<BodyError> {
     if let Some(InputError::Body(error)) = input_error(error) {
         return Some(error);
@@ -192,20 +192,20 @@ fn clients_fault(handle: &Handle, error: &(dyn std::error::Error + 'static)) -> 
     if let Some(SendError::Lost(lost)) = error.downcast_ref() {
         return Some(BodyError::Lost(*lost));
     }
-    // Some errors (`anyhow::Error`) hide what they were made of, but not what it says.
+    // Some errors (`anyhow::Error`) hide the type of the error that they wrap, but keep its message.
     let known = handle.look(|exchange| exchange.body_error())??;
     let text = error.to_string();
     (text == InputError::Body(known).to_string() || text == known.to_string()).then_some(known)
 }
 
-/// What the client did to the body, if that is why the application failed.
+/// The [`InputError`] among the causes of `error`, if there is one.
 fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(input) = error.downcast_ref::<InputError>() {
             return Some(*input);
         }
-        // The I/O traits wrap it, and an I/O error hides what it wraps from `source`.
+        // The I/O traits wrap it in an `io::Error`, whose `source` skips the wrapped error.
         if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
             return input_error(inner);
         }
@@ -214,7 +214,7 @@ fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> 
     None
 }
 
-/// Lets go of an environ that nobody has to look after. What can be used again is given back.
+/// Drops an environ for which no hook or access line is due. Returns it if it can be reused.
 pub(crate) fn leave(server_context: &ServerContext, environ: Environ) -> Option<Environ> {
     if environ.is_changed() {
         drop_caught(server_context, environ);
@@ -223,14 +223,14 @@ pub(crate) fn leave(server_context: &ServerContext, environ: Environ) -> Option<
     environ.into_spare(&server_context.no_head)
 }
 
-/// What middleware left in the environ may panic when it is dropped.
+/// Drops an environ. Values that middleware put into it may panic when they are dropped.
 fn drop_caught(server_context: &ServerContext, environ: Environ) {
     if let Err(panic) = catch_panic::catch(|| drop(environ)) {
         server_context.error(&format!("a value in the environ {}", one_line(&panic)));
     }
 }
 
-/// Runs the post hooks in their order, then writes the access line. Nothing that fails here stops the rest.
+/// Runs the post hooks in order, then writes the access line. A failure does not stop the later steps.
 pub(crate) fn settle(server_context: &ServerContext, environ: Option<Environ>, record: &Record) {
     if let Some(environ) = environ {
         for hook in environ.take_hooks() {

@@ -1,4 +1,4 @@
-//! One connection's transport: does what a wait of the machine asks for.
+//! Moves the bytes of one connection: performs the I/O that the machine waits for.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use crate::context::ServerContext;
 use crate::exchange::shared::Inner;
 use crate::io::transport::Transport;
 
-/// Moves and requests after which a connection lets the others run.
+/// I/O budget: the number of transfers and requests after which a connection yields to the others.
 const BUDGET: u32 = 64;
 
-/// A move of this many bytes counts as one more.
+/// A transfer costs one more for each full block of this many bytes.
 const BYTES_A_MOVE: usize = 16 * 1024;
 
-/// A transport, the clock as it was read last, and what the connection may do before others have their turn.
+/// A transport, the last clock reading, and the I/O budget that is left before other connections have their turn.
 pub(crate) struct Transfer<T> {
     /// `None` once the application has taken it over.
     pub(crate) transport: Option<T>,
     pub(crate) server_context: Arc<ServerContext>,
     pub(crate) now: Now,
     budget: u32,
-    /// Bytes that the transport has taken, and perhaps keeps, as TLS does. They count as sent when they are flushed:
-    /// until then the machine waits for them, and does not close behind them.
+    /// Bytes that the transport has accepted but may still buffer, like TLS. They count as sent once they are flushed;
+    /// until then the machine waits for them and does not close the connection.
     taken: usize,
 }
 
@@ -37,17 +37,17 @@ impl<T: Transport> Transfer<T> {
         self.now = self.server_context.clock.now();
     }
 
-    /// Whether it is the others' turn.
+    /// Whether the I/O budget is spent.
     pub(crate) fn is_spent(&self) -> bool {
         self.budget == 0
     }
 
-    /// Counts a move of so many bytes.
+    /// Charges a transfer of `bytes` to the I/O budget.
     pub(crate) fn spend(&mut self, bytes: usize) {
         self.budget = self.budget.saturating_sub(1 + (bytes / BYTES_A_MOVE) as u32);
     }
 
-    /// Lets the other connections run, and comes back after them.
+    /// Yields to the other connections, and schedules this one after them.
     pub(crate) fn give_way<R>(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> Poll<R> {
         self.sleep(inner, context);
         let yielded =
@@ -58,20 +58,21 @@ impl<T: Transport> Transfer<T> {
         Poll::Pending
     }
 
-    /// Goes to sleep, during which the others have their turn.
+    /// Puts the task to sleep and renews its I/O budget.
     pub(crate) fn sleep(&mut self, inner: &mut Inner, context: &Context<'_>) {
         self.budget = BUDGET;
         inner.sleep(context);
     }
 
-    /// Leaves the transport to the application, which has taken the connection over. No effect the second time.
+    /// Hands the transport to the application after a takeover. A second call has no effect.
     pub(crate) fn hand_over(&mut self, inner: &mut Inner) {
         if let Some(transport) = self.transport.take() {
             inner.hand_over(transport);
         }
     }
 
-    /// Does what one wait asks for; `woken`: for the first time after a sleep. False when nothing could be done.
+    /// Performs the I/O of one wait. `woken` is true for the first call after a sleep. Returns false if nothing could
+    /// be done.
     pub(crate) fn move_bytes(
         &mut self,
         inner: &mut Inner,
@@ -107,7 +108,7 @@ impl<T: Transport> Transfer<T> {
                 }
                 Err(error) => inner.machine.lost(loss(&error)),
             }
-            // The machine may want something else first, now.
+            // The machine may need something else first.
             return true;
         }
         if io.read
@@ -121,14 +122,14 @@ impl<T: Transport> Transfer<T> {
             && transport.poll_deadline(context, deadline).is_ready()
         {
             self.read_clocks();
-            // A timer that runs ahead of the clock must not keep the others out.
+            // A timer that runs ahead of the clock must not starve the other connections.
             self.spend(0);
             return true;
         }
         false
     }
 
-    /// Reads once more what has arrived, before a wait for the peer is given up.
+    /// Reads a last time before the machine gives up waiting for the peer.
     fn read_last(&mut self, inner: &mut Inner, context: &mut Context<'_>) {
         let read = match (&mut self.transport, space(&self.server_context, inner)) {
             (Some(transport), Some(space)) => transport.poll_last_read(context, space),
@@ -179,8 +180,8 @@ fn read<T: Transport>(
     woken: bool,
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    // Waiting needs no buffer; one is borrowed when there is something to read. That is most likely what a sleeping
-    // task was woken for.
+    // Waiting needs no buffer: one is borrowed when there is something to read. A task that was just woken most likely
+    // has something to read, so it skips this wait.
     if !woken {
         ready!(transport.poll_readable(context))?;
     }

@@ -1,24 +1,24 @@
-//! Buffers that idle connections do without.
+//! The buffer pool: idle connections hold no buffers.
 
 use wsgi_proto::Buffers;
 
 use crate::sync::{Mutex, lock};
 
-/// Idle sets of buffers that are kept for the next busy connections.
+/// The largest number of unused buffer sets that are kept.
 const POOLED: usize = 64;
 
-/// The buffers of one server.
+/// The buffer pool of one server.
 #[derive(Default)]
 pub(crate) struct BufferPool(Mutex<Vec<Buffers>>);
 
 impl BufferPool {
-    /// A set of buffers, used before if there is one.
+    /// Returns a pooled set of buffers, or a new one if the pool is empty.
     pub(crate) fn take(&self) -> Buffers {
         let pooled = lock(&self.0).pop();
         pooled.unwrap_or_default()
     }
 
-    /// Keeps a set for the next connection, unless there are enough.
+    /// Keeps a set of buffers for the next connection, unless the pool is full.
     pub(crate) fn put(&self, buffers: Buffers) {
         let mut pool = lock(&self.0);
         if pool.len() < POOLED {

@@ -1,4 +1,4 @@
-//! Keeps an application's panic inside its own request.
+//! Confines an application's panic to its own request.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -6,11 +6,11 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// Where the last panic of this thread was, until `catch` takes it.
+    /// The location of this thread's last panic, until `catch` takes it.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs `code`; a panic becomes its message and place.
+/// Runs `code`. A panic is returned as its message and location.
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, String> {
     panic::catch_unwind(AssertUnwindSafe(code)).map_err(|payload| describe(&*payload))
 }
@@ -20,14 +20,14 @@ fn describe(payload: &(dyn Any + Send)) -> String {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("the panic carried no message");
+        .unwrap_or("no message");
     match PLACE.take() {
         Some(place) => format!("panicked at {place}: {message}"),
         None => format!("panicked: {message}"),
     }
 }
 
-/// Notes the place of each panic for [`catch`], beside what the process does about panics otherwise.
+/// Installs a panic hook, once, that records the location of each panic for [`catch`] and then calls the previous hook.
 pub(crate) fn note_places() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {

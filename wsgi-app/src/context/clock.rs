@@ -8,24 +8,25 @@ use wsgi_proto::Now;
 use crate::context::runtime::Clock;
 use crate::sync::{AtomicI64, AtomicU64, Ordering};
 
-/// A time zone's rules change its offset at full quarters of an hour only.
+/// The offset of a time zone changes only on full quarters of an hour.
 const ZONE_STEP: i64 = 15 * 60;
 
-/// How long the two clocks are taken to run in step: a wall clock that is set is noticed after that.
+/// The longest time between two readings of the wall clock, in nanoseconds. A change of the system time is noticed
+/// after that.
 const IN_STEP: u64 = 500_000_000;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 #[derive(Debug)]
 pub(crate) struct Clocks {
-    /// The system's if there is none.
+    /// `None` for the system's clocks.
     source: Option<Arc<dyn Clock>>,
     origin: Instant,
-    /// What the wall clock says, in seconds since 1970, and until when on the monotonic one, in nanoseconds since the origin:
-    /// to the end of that second, or until it is read again.
+    /// The last reading of the wall clock, in seconds since 1970. It is valid until `valid_until`, in monotonic
+    /// nanoseconds since the origin: the end of that second, or earlier if [`IN_STEP`] has passed.
     unix: AtomicI64,
     valid_until: AtomicU64,
-    /// The quarter of an hour for which the zone's offset was looked up, and the offset in its low 20 bits.
+    /// The quarter of an hour for which the zone's offset was looked up, with the offset in the low 20 bits.
     zone: AtomicI64,
 }
 
@@ -43,7 +44,7 @@ impl Clocks {
         clocks
     }
 
-    /// The monotonic clock, as runtimes tell it.
+    /// The runtime's monotonic clock.
     #[inline]
     pub(crate) fn monotonic(&self) -> Instant {
         match &self.source {
@@ -55,10 +56,10 @@ impl Clocks {
     /// Both clocks, in UTC.
     #[inline]
     pub(crate) fn now(&self) -> Now {
-        // 584 years fit.
+        // 584 years fit into a `u64`.
         let elapsed = self.monotonic().saturating_duration_since(self.origin);
         let nanos = elapsed.as_secs() * NANOS_PER_SECOND + u64::from(elapsed.subsec_nanos());
-        // The second is stored before its end, so that it is never older than that.
+        // `unix` is stored before `valid_until`, so a valid second is never an outdated one.
         if nanos >= self.valid_until.load(Ordering::Acquire) {
             self.read_wall_clock(nanos);
         }
@@ -84,9 +85,9 @@ impl Clocks {
         Now { zone_offset: self.zone_offset(now.unix), ..now }
     }
 
-    /// The runtime's form of a deadline; `None` when it is further away than the clock can tell.
+    /// Converts a deadline to the runtime's clock; `None` if that clock cannot represent it.
     pub(crate) fn deadline(&self, at: wsgi_proto::Instant) -> Option<Instant> {
-        // A timer that fires a moment early would be set again for nothing.
+        // Rounded up: a timer that fires a moment too early would only have to be set again.
         self.origin.checked_add(at.since_origin() + Duration::from_micros(1))
     }
 
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
     use crate::sync::{Mutex, lock};
 
-    /// A clock that moves when it is told to.
+    /// A clock that moves only when the test moves it.
     #[derive(Debug)]
     struct Simulated(Instant, Mutex<Duration>);
 
@@ -134,7 +135,7 @@ mod tests {
             let now = clocks.now();
             assert_eq!(now.instant.since_origin(), Duration::from_secs(seconds));
             assert_eq!(now.unix, 1_000_000 + seconds as i64);
-            let deadline = clocks.deadline(now.instant.after(Duration::from_secs(5))).expect("it is near");
+            let deadline = clocks.deadline(now.instant.after(Duration::from_secs(5))).expect("in range");
             let wait = deadline.duration_since(clocks.monotonic());
             assert!((Duration::from_secs(5)..Duration::from_secs(6)).contains(&wait), "{wait:?}");
         }

@@ -1,4 +1,4 @@
-//! Where a server's log goes.
+//! The log of a server, and the sinks that it is written to.
 
 use std::fmt;
 use std::io::Write;
@@ -7,7 +7,7 @@ use wsgi_proto::Record;
 
 use crate::sync::{Mutex, lock};
 
-/// One entry of the log. Client-supplied text in it is escaped: one entry is one line.
+/// One log entry. Client-supplied text in it is escaped, so one entry is one line.
 ///
 /// ```
 /// # use wsgi_app::{LogEntry, Options};
@@ -22,9 +22,9 @@ use crate::sync::{Mutex, lock};
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum LogEntry<'a> {
-    /// A request is over. `line` is made by `log_format`.
+    /// A request is over. `line` is formatted by `log_format`.
     Access {
-        /// The account of the exchange.
+        /// The record of the exchange.
         record: &'a Record,
         /// The access line.
         line: &'a str,
@@ -47,7 +47,7 @@ impl LogEntry<'_> {
     }
 }
 
-/// Its kind and its length: what it says may be a client's.
+/// Shows only the kind and the length: the text may contain a client's bytes.
 impl fmt::Debug for LogEntry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self {
@@ -60,10 +60,10 @@ impl fmt::Debug for LogEntry<'_> {
     }
 }
 
-/// Something that takes log entries, given to a server with [`Options::logger`](crate::Options::logger). For a function
-/// or a closure there is [`Options::log`](crate::Options::log).
+/// A sink for log entries, passed to a server with [`Options::logger`](crate::Options::logger). For a function or a
+/// closure, use [`Options::log`](crate::Options::log).
 pub trait Log: Send + Sync + 'static {
-    /// Takes one entry. Called from the connections' own tasks: it should be quick.
+    /// Handles one entry. It is called from the connections' own tasks, so it should be quick.
     fn log(&self, entry: &LogEntry<'_>);
 }
 
@@ -73,8 +73,8 @@ impl<F: Fn(&LogEntry<'_>) + Send + Sync + 'static> Log for F {
     }
 }
 
-/// `text` with its control characters escaped, so that it stays on its line. Quotation marks and backslashes are left
-/// alone: messages have them around and in what they have escaped already.
+/// Escapes the control characters of `text`, so that it stays on one line. Quotation marks and backslashes are kept:
+/// messages use them around text, and in text that is already escaped.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
@@ -86,7 +86,7 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// Writes each entry as a line; debug entries only when told.
+/// Writes one line per entry; debug entries only if `debug` is on.
 pub(crate) struct Lines<W> {
     writer: Mutex<W>,
     debug: bool,
@@ -107,7 +107,7 @@ impl<W: Write + Send + 'static> Log for Lines<W> {
         line.push_str(entry.text());
         line.push('\n');
         let mut writer = lock(&self.writer);
-        // There is nowhere to tell that the log cannot be written.
+        // If the log cannot be written, there is nowhere to report that.
         let _ = writer.write_all(line.as_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! What every connection of one server has at hand: settings, clock, log, buffers. It does not know who is connected.
+//! State shared by all connections of one server: settings, clock, log, buffers. It does not know the connections.
 
 pub(crate) mod buffers;
 pub(crate) mod catch_panic;
@@ -22,7 +22,7 @@ pub(crate) struct ServerContext {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Clocks,
     pub(crate) debug: bool,
-    /// Stands where a head is no longer needed.
+    /// Replaces a head that is no longer needed.
     pub(crate) no_head: Arc<Head>,
     pub(crate) log: Option<Arc<dyn Log>>,
     pub(crate) format: LogFormat,
@@ -30,7 +30,7 @@ pub(crate) struct ServerContext {
 }
 
 impl ServerContext {
-    /// Whether anything is logged, so that what only the log needs can be left undone.
+    /// Whether anything is logged. If not, work that only the log needs can be skipped.
     pub(crate) fn logs(&self) -> bool {
         self.log.is_some()
     }
@@ -61,14 +61,14 @@ impl ServerContext {
         }
     }
 
-    /// One client's trouble with TLS is nothing to bother the operator with.
+    /// Logs a failed handshake, as a debug entry only: it concerns a single client.
     pub(crate) fn handshake_failed(&self, endpoints: &Endpoints, error: &io::Error) {
         self.debug(|| {
             format!("({}) handshake failed {}: {error}", std::process::id(), Remote(&endpoints.remote))
         });
     }
 
-    /// Tells why a connection ended, where that is not the ordinary course.
+    /// Logs why a connection ended, unless it ended normally.
     pub(crate) fn closed(&self, endpoints: &Endpoints, reason: CloseReason) {
         match reason {
             CloseReason::IdleTimeout | CloseReason::Lost(Lost::TimedOut) => {
@@ -87,7 +87,8 @@ impl ServerContext {
     }
 }
 
-/// A log that panics must not take a connection, or the server, along; there is nowhere left to tell it.
+/// Passes `entry` to the log. A panic of the log must not end a connection or the server, and there is nowhere to
+/// report it.
 fn tell(log: &dyn Log, entry: &LogEntry<'_>) {
     let _ = catch(|| log.log(entry));
 }

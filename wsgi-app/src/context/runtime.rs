@@ -1,12 +1,12 @@
-//! What a runtime offers to a server, beside its sockets.
+//! The properties of a runtime that a server depends on: its clock and its descriptor limit.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-/// A clock that deadlines are compared with. A runtime whose time can be paused or simulated has its own.
+/// The clock that deadlines are compared with. Implement it for a runtime whose time can be paused or simulated.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The monotonic clock: what [`Transport::poll_deadline`](crate::adapter::Transport::poll_deadline) waits for.
+    /// The monotonic clock, which [`Transport::poll_deadline`](crate::adapter::Transport::poll_deadline) waits on.
     fn now(&self) -> Instant;
 
     /// The wall clock, for the `Date` field and the log.
@@ -15,7 +15,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// The clock that an adapter's timers run on, and how many descriptors its process may have open.
+/// The clock of an adapter's timers, and the number of descriptors that the process may have open.
 ///
 /// ```
 /// # use wsgi_app::adapter::Runtime;
@@ -30,23 +30,23 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Deadlines are compared with `clock`. Default: the system's.
+    /// Sets the clock that deadlines are compared with. Default: the system's.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// How many descriptors the process may have open (`RLIMIT_NOFILE`). Connections are bounded by it as by `max_size`.
-    /// Default: not known.
+    /// The number of descriptors that the process may have open (`RLIMIT_NOFILE`). It limits the connections like
+    /// `max_size`. Default: unknown.
     #[must_use]
     pub fn descriptor_limit(mut self, descriptors: impl Into<Option<usize>>) -> Self {
         self.descriptor_limit = descriptors.into();
         self
     }
 
-    /// Whether the option `max_size` is ignored, because a pool of the user's bounds what runs (`custom_pool`). Default:
-    /// false.
+    /// Whether the option `max_size` is ignored, because the user's own pool (`custom_pool`) limits concurrency.
+    /// Default: false.
     #[must_use]
     pub fn ignore_max_size(mut self, ignore: bool) -> Self {
         self.ignores_max_size = ignore;

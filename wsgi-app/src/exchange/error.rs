@@ -1,11 +1,11 @@
-//! The errors that an application meets and returns.
+//! The errors that an application receives and returns.
 
 use std::fmt;
 
 use wsgi_proto::{BodyError, RequestError};
 
-/// Whatever makes an application give up on a request. It answers 500, unless it is an [`InputError`] that the
-/// client caused: that is answered with its own status.
+/// Any error that makes an application give up on a request. The response is a 500, unless the error is an
+/// [`InputError`] caused by the client, which has its own status.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The result of an application.
@@ -15,14 +15,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputError {
-    /// The client's body is malformed, too large, cut off or too late; or the connection is gone.
+    /// The client's body is malformed, too large, incomplete or too late, or the connection is lost.
     Body(BodyError),
     /// The exchange that this handle belongs to is over.
     Over,
 }
 
 impl InputError {
-    /// What the client did wrong, if it did.
+    /// The client's error, if the client caused this one.
     pub fn request_error(self) -> Option<RequestError> {
         match self {
             Self::Body(BodyError::Request(error)) => Some(error),
@@ -65,7 +65,7 @@ impl From<InputError> for std::io::Error {
     }
 }
 
-/// The whole chain of `error`, on one line.
+/// Joins the messages of `error` and of all its sources.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! What the handles of an application call.
+//! The access of an application's handles to their exchange.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -13,7 +13,8 @@ use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::MutexGuard;
 
-/// One exchange, as its handles know it. A handle that is kept too long finds it over.
+/// One exchange, as its handles see it. A handle that outlives its exchange is harmless: every call reports that the
+/// exchange is over.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     shared: Arc<ConnShared>,
@@ -25,7 +26,7 @@ impl Handle {
         Self { shared, serial }
     }
 
-    /// Calls the machine for the open exchange; `None` when it is over.
+    /// Runs `call` on the open exchange; `None` if the exchange is over.
     pub(crate) fn with<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
         let mut inner = self.shared.lock();
         let result = inner.exchange(self.serial).map(call)?;
@@ -35,12 +36,13 @@ impl Handle {
         Some(result)
     }
 
-    /// As [`with`](Self::with), for what leaves the connection's task nothing to do.
+    /// Like [`with`](Self::with), for calls that give the connection's task nothing to do.
     pub(crate) fn look<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
         self.shared.lock().exchange(self.serial).map(call)
     }
 
-    /// Gives what has arrived of the body to `take`, which tells how much of it was used; `None` at its end.
+    /// Passes the received bytes of the body to `take`, which returns how many of them it used; `None` at the end of
+    /// the body.
     pub(crate) fn poll_body<R>(
         &self,
         context: &mut Context<'_>,
@@ -57,9 +59,11 @@ impl Handle {
         inner.poll_body(self.serial, now, context, &mut wake_list, take)
     }
 
-    /// Some of what has arrived of the body, which stays there to be read, and its place in the body; empty at its end.
+    /// Peeks at received bytes of the body without consuming them. Returns their offset in the body and the bytes; the
+    /// bytes are empty at the end of the body.
     ///
-    /// One step under one lock: what is taken out of the machine is kept for the exchange that it belongs to.
+    /// This is one step under one lock, so bytes taken out of the machine are kept for the exchange that they belong
+    /// to.
     pub(crate) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<Result<(u64, Bytes), InputError>> {
         const SHOWN: usize = 8 * 1024;
         let now = self.now();
@@ -77,7 +81,8 @@ impl Handle {
         Poll::Ready(Ok((inner.read, inner.peeked.clone())))
     }
 
-    /// Takes what was shown, up to the place `end` in the body. What another handle has taken before is not taken twice.
+    /// Consumes peeked bytes, up to the offset `end` in the body. Bytes that another handle consumed first are not
+    /// consumed twice.
     pub(crate) fn skip_peeked(&self, end: u64) {
         let mut inner = self.lock();
         if inner.serial == self.serial {
@@ -86,7 +91,7 @@ impl Handle {
         }
     }
 
-    /// Ready when `done` says so, or when the exchange is over; `done` is asked again after bytes were moved.
+    /// Ready when `done` returns true or the exchange is over. `done` is called again after bytes were moved.
     pub(crate) fn poll_until(
         &self,
         context: &mut Context<'_>,
@@ -102,8 +107,8 @@ impl Handle {
         Poll::Pending
     }
 
-    /// Ends HTTP on this connection, and says in the same step that its transport is going to be fetched: the
-    /// connection's task may hand it over at any moment from now on. Gives what was received and not read.
+    /// Ends HTTP on this connection and, in the same step, marks its transport as awaited: the connection's task may
+    /// hand it over at any moment from now on. Returns the bytes that were received but not read.
     pub(crate) fn begin_take_over(&self) -> Result<Vec<u8>, SendError> {
         let mut inner = self.shared.lock();
         let Some(mut exchange) = inner.exchange(self.serial) else { return Err(SendError::Finished) };
@@ -115,7 +120,7 @@ impl Handle {
         Ok(unread)
     }
 
-    /// Ready with the transport when the connection's task has handed it over; `None` when it never will.
+    /// Ready with the transport when the connection's task has handed it over; `None` if it never will.
     pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> Poll<Option<Box<dyn Transport>>> {
         let mut wake_list = WakeList::default();
         let mut inner = self.shared.lock();
@@ -132,7 +137,7 @@ impl Handle {
         }
     }
 
-    /// Nobody waits for the transport any more. If it was handed over, it closes.
+    /// Stops waiting for the transport. If it was already handed over, it closes.
     pub(crate) fn give_up_stream(&self) {
         let mut inner = self.shared.lock();
         inner.fetching = false;
@@ -141,7 +146,7 @@ impl Handle {
         drop(left);
     }
 
-    /// Tells the machine what time it is, after a blocking application.
+    /// Updates the machine's clock after a blocking application.
     pub(crate) fn read_clocks(&self) {
         let now = self.now();
         self.lock().machine.poll(now);

@@ -1,4 +1,4 @@
-//! What the handles of an application and the task of its connection share.
+//! State shared by an application's handles and the task of its connection.
 
 pub(crate) mod error;
 pub(crate) mod handle;

@@ -1,8 +1,8 @@
-//! What the handles of an application share with the task that runs its connection.
+//! State that an application's handles share with the task of their connection.
 //!
-//! One lock a connection, held for the length of a call and never across a wait. The connection's own task moves the
-//! bytes; a call from elsewhere leaves a note and wakes it, or, if it is a [blocking](crate::blocking) one, moves them
-//! itself.
+//! There is one lock per connection, held for the length of a call and never across a wait. The connection's own task
+//! moves the bytes. A call from another task changes the state and wakes it; a [blocking](crate::blocking) call moves
+//! the bytes itself.
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
@@ -16,19 +16,19 @@ use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 
-/// How many tasks of one application may wait at a time without being asked whether they still do.
+/// The number of waiting tasks of one application at which all of them are woken, to discard those that have given up.
 const WAITING: usize = 64;
 
-/// What the server wants of a connection.
+/// The server's instruction to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Directive {
-    /// Nothing.
+    /// Serve as usual.
     Serve,
     /// Make room: close if no request is with the application.
     MakeRoom,
-    /// Read once more, finish what has begun, close.
+    /// Read once more, finish the request that has begun, close.
     Finish,
-    /// Stop at once.
+    /// Stop immediately.
     Abort,
 }
 
@@ -36,33 +36,36 @@ pub(crate) enum Directive {
 pub(crate) struct ConnShared {
     inner: Mutex<Inner>,
     pub(crate) server_context: Arc<ServerContext>,
-    /// What blocking calls move bytes over; it ends with the connection.
+    /// The transport of blocking calls; it is dropped with the connection.
     blocking_transport: OnceLock<Weak<dyn BlockingTransport>>,
 }
 
+/// The part of a connection's state behind the lock.
+///
 /// Invariant: `runner` is set whenever the connection's task is `asleep`.
 pub(crate) struct Inner {
     pub(crate) machine: Connection,
-    /// Counts the exchanges; a handle belongs to one of them.
+    /// The number of the current exchange; each handle belongs to one exchange.
     pub(crate) serial: u64,
     pub(crate) directive: Directive,
-    /// Since when the connection waits for a whole request; `None` while the application has one.
+    /// Since when the connection has been waiting for a complete request, or lingering; `None` while the application
+    /// has a request.
     pub(crate) waits_since: Option<Instant>,
-    /// The transport of a connection that the application has taken over, until it fetches it.
+    /// The transport of a connection that the application has taken over, until the application fetches it.
     pub(super) stream: Option<Box<dyn Transport>>,
     handed_over: bool,
-    /// The application has not been told of it yet.
+    /// The transport was handed over, and the application has not been notified yet.
     stream_came: bool,
-    /// Somebody waits for the transport.
+    /// A task of the application is waiting for the transport.
     pub(super) fetching: bool,
-    /// Bytes of the body that were shown to somebody and not taken yet.
+    /// Bytes of the body that were peeked at and not consumed yet.
     pub(super) peeked: Bytes,
-    /// Bytes of the body that were taken; what is shown begins there.
+    /// The number of consumed bytes of the body; `peeked` begins at this offset.
     pub(super) read: u64,
-    /// The tasks of the application that wait for something, each once.
+    /// The application's waiting tasks, each once.
     waiting: Vec<Waker>,
     runner: Option<Waker>,
-    /// The connection's task waits; it has to be woken when there is something to do.
+    /// The connection's task sleeps; it has to be woken when there is something to do.
     asleep: bool,
 }
 
@@ -87,11 +90,11 @@ impl ConnShared {
     }
 
     pub(crate) fn set_blocking_transport(&self, transport: Weak<dyn BlockingTransport>) {
-        // The first one stays.
+        // The first one is kept.
         let _ = self.blocking_transport.set(transport);
     }
 
-    /// What blocking calls move bytes over, while the connection lasts.
+    /// The transport of blocking calls, while the connection exists.
     pub(crate) fn blocking_transport(&self) -> Option<Arc<dyn BlockingTransport>> {
         self.blocking_transport.get().and_then(Weak::upgrade)
     }
@@ -105,14 +108,15 @@ impl ConnShared {
         lock(&self.inner)
     }
 
-    /// Gives a directive and wakes the connection's task. One that is weaker than the last has no effect.
+    /// Gives the connection a directive and wakes its task. A directive that is weaker than the current one has no
+    /// effect.
     pub(crate) fn direct(&self, directive: Directive) {
         let mut wake_list = WakeList::default();
         let mut inner = self.lock();
         if directive > inner.directive {
             inner.directive = directive;
         }
-        // A response whose head is not sent yet says `Connection: close`, even if its application never waits.
+        // A response whose head is not sent yet carries `Connection: close`, even if its application never waits.
         if directive == Directive::Finish {
             inner.machine.shutdown();
         }
@@ -124,14 +128,15 @@ impl ConnShared {
         }
     }
 
-    /// The connection is over: nobody is to be woken for it any more. Returns its last directive.
+    /// Ends the connection: its task is not woken any more, and waiting tasks are woken to see the end. Returns the
+    /// last directive.
     pub(crate) fn end(&self) -> Directive {
         let mut wake_list = WakeList::default();
         let mut inner = self.lock();
         (inner.runner, inner.asleep) = (None, false);
-        // The task was dropped in the middle of an exchange: callers on other threads must not wait indefinitely.
+        // If the task was dropped during an exchange, callers on other threads must not wait indefinitely.
         inner.machine.lost(Lost::Aborted);
-        // A stream that nobody fetches closes with its connection.
+        // A stream that no task fetches closes with its connection.
         let stream = if inner.fetching { None } else { inner.stream.take() };
         wake_list.0.append(&mut inner.waiting);
         let directive = inner.directive;
@@ -141,8 +146,8 @@ impl ConnShared {
     }
 }
 
-/// The tasks to wake. It wakes them when it is dropped, so it is made before the lock is taken: an executor may run a task
-/// inside `wake`, and that task may want the lock.
+/// Tasks that are woken when this is dropped. Create it before taking the lock, so that the lock is released first: an
+/// executor may run a task inside `wake`, and that task may need the lock.
 #[derive(Default)]
 pub(crate) struct WakeList(Vec<Waker>);
 
@@ -156,7 +161,7 @@ impl WakeList {
 impl Drop for WakeList {
     #[inline]
     fn drop(&mut self) {
-        // Mostly there is nobody.
+        // Usually the list is empty.
         if !self.0.is_empty() {
             self.wake();
         }
@@ -164,24 +169,24 @@ impl Drop for WakeList {
 }
 
 impl Inner {
-    /// Tells the connection's task that there is something to do.
+    /// Notifies the connection's task that there is something to do.
     pub(crate) fn touch(&mut self, wake_list: &mut WakeList) {
         wake_list.0.extend(self.rouse());
     }
 
-    /// As [`touch`](Self::touch): who has to be woken for it, once the lock is released.
+    /// Like [`touch`](Self::touch), but returns the waker, to be called once the lock is released.
     #[inline]
     pub(super) fn rouse(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.asleep) { self.runner.clone() } else { None }
     }
 
-    /// The connection's task runs; it looks at everything before it sleeps again. True when somebody but the
-    /// transport gave it something to do.
+    /// Marks the connection's task as running; it checks everything before it sleeps again. Returns true if something
+    /// other than the transport gave it work.
     pub(crate) fn awake(&mut self) -> bool {
         !std::mem::take(&mut self.asleep)
     }
 
-    /// The connection's task goes to sleep.
+    /// Marks the connection's task as asleep.
     pub(crate) fn sleep(&mut self, context: &Context<'_>) {
         match &mut self.runner {
             Some(runner) if runner.will_wake(context.waker()) => {}
@@ -190,14 +195,14 @@ impl Inner {
         self.asleep = true;
     }
 
-    /// From now on handles belong to the next exchange.
+    /// Begins the next exchange; handles of the previous one find it over.
     pub(crate) fn begin_exchange(&mut self) {
         self.serial += 1;
         self.forget_peeked();
         self.read = 0;
     }
 
-    /// What was shown of a body and not taken goes with its exchange.
+    /// Discards peeked bytes that were not consumed: they belong to one exchange only.
     #[inline]
     pub(crate) fn forget_peeked(&mut self) {
         if !self.peeked.is_empty() {
@@ -205,13 +210,13 @@ impl Inner {
         }
     }
 
-    /// Whether the application has something to learn since this was asked last.
+    /// Whether something has changed for the application since the last call.
     pub(crate) fn take_notice(&mut self) -> bool {
         self.machine.take_notice() | std::mem::take(&mut self.stream_came)
     }
 
-    /// Leaves the transport to the application, which has taken the connection over. Unless it has one already, or
-    /// nobody waits for it, when it closes.
+    /// Hands the transport to the application, which has taken over the connection. If it was handed over before, or no
+    /// task waits for it, the transport closes.
     pub(crate) fn hand_over(&mut self, transport: impl Transport) {
         if !std::mem::replace(&mut self.handed_over, true) && self.fetching {
             self.stream = Some(Box::new(transport));
@@ -219,11 +224,11 @@ impl Inner {
         }
     }
 
-    /// Remembers a task of the application that waits, for bytes to be moved or for the end of the exchange.
+    /// Remembers a task of the application that waits for bytes to be moved or for the exchange to end.
     pub(super) fn wait(&mut self, context: &Context<'_>, wake_list: &mut WakeList) {
         if !self.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
             if self.waiting.len() >= WAITING {
-                // Some of them may have given up long ago; the others ask again.
+                // Some of them may have given up long ago; the others register again.
                 wake_list.0.append(&mut self.waiting);
             }
             self.waiting.push(context.waker().clone());
@@ -231,8 +236,8 @@ impl Inner {
         self.touch(wake_list);
     }
 
-    /// Whatever the application waits for may have come. It is woken, unless it waits in this very task, which asks
-    /// it next anyway.
+    /// Wakes the application, because the event that it waits for may have happened. A waiter in the current task is
+    /// skipped, since it is polled next anyway.
     #[inline]
     pub(crate) fn wake_application(&mut self, context: &Context<'_>, wake_list: &mut WakeList) {
         if !self.waiting.is_empty() {
@@ -255,7 +260,7 @@ impl Inner {
         if self.serial == serial { self.machine.exchange() } else { None }
     }
 
-    /// Gives what has arrived of the body to `take`, if the exchange `serial` is open.
+    /// Passes the received bytes of the body to `take`, if the exchange `serial` is open.
     pub(super) fn poll_body<R>(
         &mut self,
         serial: u64,
@@ -281,7 +286,7 @@ impl Inner {
         }
     }
 
-    /// The first `count` bytes of what was shown are used up.
+    /// Consumes the first `count` peeked bytes.
     pub(super) fn take_peeked(&mut self, count: usize) {
         let count = count.min(self.peeked.len());
         self.peeked.advance(count);

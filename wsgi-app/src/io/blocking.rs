@@ -1,4 +1,4 @@
-//! What a connection of a blocking application moves its bytes over.
+//! The transport interface for blocking applications.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -7,60 +7,62 @@ use std::time::Instant;
 
 use crate::io::transport::Transport;
 
-/// One accepted connection whose bytes any thread may move. No method but [`wait`](Self::wait) waits.
+/// One accepted connection whose bytes any thread may move. No method blocks, except [`wait`](Self::wait).
 pub trait BlockingTransport: Send + Sync + 'static {
-    /// Whether a read would probably bring something; true where that is not known.
+    /// Whether a read would probably return something; true if that is unknown.
     fn is_readable(&self) -> bool {
         true
     }
 
-    /// Reads into `space`; 0 is the end of the peer's half.
+    /// Reads into `space`; 0 means that the peer closed its half.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when nothing is there; those of the socket.
+    /// [`io::ErrorKind::WouldBlock`] if there is nothing to read, or an error of the socket.
     fn read(&self, space: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes from `slices`, of which none is empty. After [`io::ErrorKind::WouldBlock`] the next write begins with the
-    /// same bytes, and perhaps has more.
+    /// Writes from `slices`, all of which are non-empty. After [`io::ErrorKind::WouldBlock`], the next write begins
+    /// with the same bytes and may add more.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when there is no room; those of the socket.
+    /// [`io::ErrorKind::WouldBlock`] if there is no room, or an error of the socket.
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Closes our half; the other may go on. What was written before still arrives.
+    /// Closes our half of the connection; the peer's half stays open. Bytes written before still arrive.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when a farewell found no room, and it has to be called again; those of the socket.
+    /// [`io::ErrorKind::WouldBlock`] if there is no room for a closing message, as in TLS, and the call has to be
+    /// repeated; or an error of the socket.
     fn shutdown(&self) -> io::Result<()>;
 
-    /// Has the connection end with a reset when its last handle is dropped: what was sent must not look complete.
+    /// Makes the connection end with a reset when its last handle is dropped: a partial response must not look
+    /// complete.
     fn reset(&self) {}
 
-    /// Ends both halves at once, including for threads that wait.
+    /// Closes both halves immediately, even for threads that are waiting.
     fn cut(&self);
 
-    /// HTTP is over: from now on the application alone reads, writes and waits.
+    /// Ends HTTP on this transport: from now on only the application reads, writes and waits.
     fn leave(&self);
 
-    /// The connection, when no thread is with it, has to be looked at again at `deadline`.
+    /// Schedules a check of the connection at `deadline`, in case no thread is serving it then.
     fn remind(&self, deadline: Instant);
 
-    /// Makes this thread wait until the socket can be read from or written to (as `read` and `write` say), until
-    /// `deadline`, or until this thread's [`waker`](Self::waker) is woken, even if that was before the wait began.
+    /// Blocks this thread until the socket is readable (if `read`) or writable (if `write`), until `deadline`, or until
+    /// this thread's [`waker`](Self::waker) is woken, even if that happened before the wait began.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the system.
     fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<()>;
 
-    /// What ends a [`wait`](Self::wait) of the thread that calls this.
+    /// A waker that ends a [`wait`](Self::wait) of the calling thread.
     fn waker(&self) -> Waker;
 }
 
-/// A [`BlockingTransport`] as a [`Transport`]: it is polled, and wakes nobody.
+/// Adapts a [`BlockingTransport`] to [`Transport`]. It is only polled, and never wakes a task.
 #[derive(Debug)]
 pub(crate) struct Polled<T: ?Sized>(pub(crate) Arc<T>);
 

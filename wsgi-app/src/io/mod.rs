@@ -1,4 +1,4 @@
-//! What an adapter brings: how one connection moves bytes and waits.
+//! The transports that adapters implement: how one connection moves bytes and waits.
 
 pub(crate) mod blocking;
 pub(crate) mod transport;

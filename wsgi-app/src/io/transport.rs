@@ -1,58 +1,59 @@
-//! What an adapter brings: one connection's way to move bytes and to wait.
+//! The transport interface: how one connection moves bytes and waits.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-/// One accepted connection on some runtime. Every method is called from the connection's own task only.
+/// One accepted connection on a runtime. Every method is called from the connection's own task only.
 pub trait Transport: Send + 'static {
-    /// Ready when a read would probably bring something. Waiting here needs no buffer; a transport that cannot tell
-    /// is always ready.
+    /// Ready when a read would probably return something. Waiting here needs no buffer. A transport that cannot detect
+    /// this is always ready.
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = context;
         Poll::Ready(Ok(()))
     }
 
-    /// Reads into `space`; 0 is the end of the peer's half.
+    /// Reads into `space`; 0 means that the peer closed its half.
     fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// As [`poll_read`](Self::poll_read), once before a deadline of the client ends a wait for its bytes, or a stop or an
-    /// eviction closes the connection: bytes that the system has received count, even if the runtime has not reported
-    /// them. It never waits.
+    /// Like [`poll_read`](Self::poll_read), but called once before the server gives up waiting for the client's bytes:
+    /// at a deadline, at a stop, or to make room. Bytes that the system has received count, even if the runtime has not
+    /// reported them. It never waits.
     fn poll_last_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         self.poll_read(context, space)
     }
 
-    /// Writes from `slices`, of which none is empty.
+    /// Writes from `slices`, all of which are non-empty.
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
-    /// Sends on what `poll_write` took and keeps, as TLS does; called after each write until it is ready. Only then the
-    /// bytes count as sent, and more is written.
+    /// Flushes bytes that `poll_write` accepted and still buffers, like TLS. It is called after each write until it is
+    /// ready. Only then do the bytes count as sent, and more is written.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = context;
         Poll::Ready(Ok(()))
     }
 
-    /// Closes our half; the other may go on. What was written before still arrives.
+    /// Closes our half of the connection; the peer's half stays open. Bytes written before still arrive.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Has the connection end with a reset when the transport is dropped, which is next: what was sent must not look
-    /// complete. TCP closes with a linger of zero, TLS without its `close_notify`. Where there is no such thing, as on unix
-    /// sockets, nothing is to be done.
+    /// Makes the connection end with a reset when the transport is dropped, which happens next: a partial response must
+    /// not look complete. TCP closes with a linger of zero, TLS without its `close_notify`. Where a reset does not
+    /// exist, as on unix sockets, there is nothing to do.
     fn poll_abort(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = context;
         Poll::Ready(Ok(()))
     }
 
-    /// Lets the runtime's other tasks, and its I/O, have their turn. Pending: this task is woken after them. Ready: nothing
-    /// special is to be done, and it is woken at once, behind those that are ready.
+    /// Lets the runtime's other tasks and its I/O have their turn. Pending: this task is woken after them. Ready: the
+    /// runtime needs nothing special, and this task is woken immediately, behind the tasks that are ready.
     fn poll_yield(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let _ = context;
         Poll::Ready(())
     }
 
-    /// Ready at `deadline` or later, by the clock of the [`Runtime`](crate::adapter::Runtime) that the server was built with. The
-    /// last deadline counts; a runtime's timer need not be moved forward, since the clock is compared again.
+    /// Ready at `deadline` or later, by the clock of the [`Runtime`](crate::adapter::Runtime) that the server was built
+    /// with. The last deadline counts. A runtime's timer need not be moved to a later deadline, since the clock is
+    /// compared again.
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()>;
 }
 

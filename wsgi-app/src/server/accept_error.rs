@@ -1,19 +1,19 @@
-//! Which errors of `accept(2)` are whose.
+//! Classifies the errors of `accept(2)`.
 
 use std::io;
 
-/// What an error of accepting means for the server.
+/// The consequence of an `accept(2)` error for the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptFailure {
-    /// One peer's trouble: accept the next.
+    /// Only one peer is affected: accept the next.
     Peer,
-    /// Descriptors or memory ran out: log it, wait a moment, go on.
+    /// Descriptors or memory ran out: log it, pause, continue.
     Exhausted,
     /// The listener itself is unusable.
     Listener,
 }
 
-/// Sorts an error of `accept(2)`. The numbers are those of Linux and, where they differ, of the BSDs and macOS.
+/// Classifies an error of `accept(2)`. The numbers are those of Linux and, where they differ, of the BSDs and macOS.
 pub fn accept_failure(error: &io::Error) -> AcceptFailure {
     use io::ErrorKind as Kind;
     match error.kind() {

@@ -1,4 +1,5 @@
-//! The life of an asynchronous server: accept until it is told to stop, then wait for what has begun.
+//! The main loop of an asynchronous server: accepts until the server is stopped, then waits for requests that have
+//! begun.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -10,26 +11,26 @@ use crate::registry::{Report, ServerHandle};
 use crate::server::accept_error::AcceptFailure;
 use crate::server::{BoundAddr, Server};
 
-/// How long connections that were cut have to notice it.
+/// How long cut connections have to notice the cut.
 const CUT: Duration = Duration::from_secs(1);
 
-/// How often a connection that waits for room looks again who may leave for it.
+/// How often the server checks again which connection can make room for a waiting one.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// How long accepting pauses when descriptors or memory ran out.
+/// How long accepting pauses after descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What an adapter knows: how its listeners accept, how a connection is started, and how its runtime waits.
+/// The interface to a runtime: how its listeners accept, how a connection is started, and how it sleeps.
 pub trait Adapter {
     /// A listener that is bound and listening.
     type Listener;
     /// A connection that was just accepted.
     type Accepted;
 
-    /// Where `listener` accepts, for the log and the [`ServerHandle`].
+    /// The address of `listener`, for the log and the [`ServerHandle`].
     fn bound_addr(&self, listener: &Self::Listener) -> BoundAddr;
 
-    /// Accepts one connection. An error is that of `accept(2)`.
+    /// Accepts one connection. Errors are those of `accept(2)`.
     fn poll_accept(
         &self,
         listener: &mut Self::Listener,
@@ -39,17 +40,18 @@ pub trait Adapter {
     /// Serves a connection in its own task.
     fn start(&self, accepted: Self::Accepted);
 
-    /// Ready after `time`.
+    /// Returns a future that is ready after `time`.
     fn sleep(&self, time: Duration) -> impl Future;
 }
 
 impl<A> Server<A> {
-    /// Accepts on all `listeners` until `handle` is told to stop or a listener becomes unusable. Then the listeners are
-    /// closed, idle connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut.
+    /// Accepts on all `listeners` until `handle` stops the server or a listener becomes unusable. Then it closes the
+    /// listeners and the idle connections, and finishes requests that have begun. At `graceful_timeout` it cuts the
+    /// remaining connections.
     ///
     /// # Errors
     ///
-    /// The failure of a listener; errors of single clients never end it.
+    /// The failure of a listener. Errors of single clients never end the loop.
     pub async fn run<D: Adapter>(
         &self,
         handle: &ServerHandle,
@@ -85,7 +87,7 @@ impl<A> Server<A> {
                 admitted = self.poll_admission(context);
                 admitted.map(drop)
             });
-            // A connection that was too new to close may be closed later.
+            // A connection that was too new to be closed may be closed later.
             within(adapter.sleep(LOOK_AGAIN), asked).await;
         }
     }
@@ -96,7 +98,7 @@ impl<A> Server<A> {
                 if self.poll_stop(context).is_ready() {
                     return Poll::Ready(None);
                 }
-                // Another one is asked first each time, so that a busy one does not starve the others.
+                // Each pass begins with another listener, so that a busy one does not starve the others.
                 listeners.rotate_left(1.min(listeners.len()));
                 for listener in &mut *listeners {
                     if let Poll::Ready(accepted) = adapter.poll_accept(listener, context) {
@@ -107,7 +109,7 @@ impl<A> Server<A> {
             });
             match accepted.await {
                 None => return Ok(()),
-                // Somebody has to leave for it, perhaps; not before it is really there.
+                // Another connection may have to make room, but only once the new one has really arrived.
                 Some(Ok(accepted)) => match self.admission(adapter).await {
                     true => adapter.start(accepted),
                     false => return Ok(()),
@@ -124,7 +126,7 @@ impl<A> Server<A> {
     }
 }
 
-/// A server whose future is dropped leaves no connection behind.
+/// Cuts all connections if the server's future is dropped before it has finished.
 struct StopOnDrop<'a, A> {
     server: &'a Server<A>,
     finished: bool,
@@ -138,7 +140,7 @@ impl<A> Drop for StopOnDrop<'_, A> {
     }
 }
 
-/// Whether `work` is done before `timer` is.
+/// Returns whether `work` completes before `timer`.
 async fn within(timer: impl Future, work: impl Future<Output = ()>) -> bool {
     let (mut timer, mut work) = (pin!(timer), pin!(work));
     poll_fn(|context| {

@@ -1,15 +1,15 @@
-//! Which protocols a listener may offer by ALPN. This module knows their names; it does not know TLS.
+//! Checks the protocols that a listener offers by ALPN. This module knows their names, but not TLS.
 
 use crate::server::options::OptionError;
 
 /// HTTP/2 and HTTP/3 (RFC 9113, 3.1 and 11.1; RFC 9114, 3.1): a client that negotiates one does not speak HTTP/1.x.
 const REFUSED: [&[u8]; 3] = [b"h2", b"h2c", b"h3"];
 
-/// Checks the protocols that a listener offers by ALPN; for adapters, before they serve.
+/// Checks the protocols that a listener offers by ALPN. Adapters call it before they serve.
 ///
 /// `h2`, `h2c` and `h3` are refused: clients prefer them, and only HTTP/1.x is served. `http/1.1`, `http/1.0` and an
-/// empty list are allowed. So is any other protocol, for example `acme-tls/1`: it is negotiated only by clients that ask
-/// for it by name.
+/// empty list are allowed. So is any other protocol, for example `acme-tls/1`: it is negotiated only by clients that
+/// request it by name.
 ///
 /// # Errors
 ///
@@ -20,7 +20,7 @@ pub fn check_alpn(protocols: &[Vec<u8>]) -> Result<(), OptionError> {
         Some(refused) => Err(OptionError::new(
             "alpn_protocols",
             format_args!("\"{}\"", refused.escape_ascii()),
-            "\"http/1.1\", \"http/1.0\", protocols other than HTTP, or none (HTTP/2 and HTTP/3 are not supported)",
+            "\"http/1.1\", \"http/1.0\", protocols other than HTTP, or none; HTTP/2 and HTTP/3 are not supported",
         )),
     }
 }
@@ -57,8 +57,8 @@ mod tests {
             (&["h2c"], "h2c"),
         ] {
             let message = format!(
-                "option alpn_protocols cannot be \"{named}\"; allowed: \"http/1.1\", \"http/1.0\", protocols other \
-                 than HTTP, or none (HTTP/2 and HTTP/3 are not supported)"
+                "option alpn_protocols cannot be \"{named}\" (allowed: \"http/1.1\", \"http/1.0\", protocols other \
+                 than HTTP, or none; HTTP/2 and HTTP/3 are not supported)"
             );
             assert_eq!(check(offered), Err(message), "{offered:?}");
         }

@@ -1,4 +1,4 @@
-//! One running server: what an adapter asks it while it accepts connections.
+//! One running server, and the calls that an adapter makes while it accepts connections.
 
 pub(crate) mod accept_error;
 pub(crate) mod accept_loop;
@@ -26,11 +26,12 @@ use crate::registry::{ConnectionGuard, Registry, Report, ServerHandle};
 use crate::server::accept_error::{AcceptFailure, accept_failure};
 use crate::server::options::{OptionError, Options};
 
-/// Descriptors that are left for what is no connection: listeners, the runtime, the log, files of the application.
+/// Descriptors that are reserved for other uses than connections: listeners, the runtime, the log, files of the
+/// application.
 const OTHER_DESCRIPTORS: usize = 32;
 
-/// One running server: the application and what its connections share. Made by an adapter, which accepts connections
-/// and runs [`serve_connection`](crate::adapter::serve_connection) for each.
+/// One running server: the application and the state shared by its connections. An adapter creates it, accepts
+/// connections, and runs [`serve_connection`](crate::adapter::serve_connection) for each.
 #[derive(Debug)]
 pub struct Server<A> {
     pub(crate) application: A,
@@ -41,25 +42,24 @@ pub struct Server<A> {
     graceful_timeout: Duration,
 }
 
-/// Where a listener accepts connections.
+/// The address of a listener.
 #[derive(Clone, Debug)]
 pub struct BoundAddr {
-    /// The internet address that it is bound to, if that is what it is bound to.
+    /// The IP address and port, if it is an internet listener.
     pub address: Option<SocketAddr>,
-    /// The path of its unix socket; else empty.
+    /// The path of its unix socket; otherwise empty.
     pub path: String,
-    /// Whether it speaks TLS.
+    /// Whether the listener speaks TLS.
     pub encrypted: bool,
 }
 
 impl BoundAddr {
-    /// That of a listener which is bound to an internet address, and does not speak TLS.
+    /// The address of an internet listener without TLS.
     pub fn tcp(address: io::Result<SocketAddr>) -> Self {
         Self { address: address.ok(), ..Self::local(None) }
     }
 
-    /// That of a listener which is bound to a unix socket, or takes its connections from elsewhere, and does not speak
-    /// TLS.
+    /// The address of a listener without TLS that is bound to a unix socket or accepts connections from another source.
     pub fn local(path: Option<&Path>) -> Self {
         let path = path.map(|path| path.display().to_string()).unwrap_or_default();
         Self { address: None, path, encrypted: false }
@@ -67,23 +67,23 @@ impl BoundAddr {
 }
 
 impl<A> Server<A> {
-    /// A server with these options. `handle` may have been pulled already; then it stops at once.
+    /// Creates a server with these options. If `handle` was already shut down, the server stops immediately.
     ///
-    /// The first server of a process sets its panic hook to one that notes where a panic was, for the log, and then
-    /// calls the hook that was there.
+    /// The first server of a process installs a panic hook that records the location of a panic for the log, and then
+    /// calls the previous hook.
     ///
     /// # Errors
     ///
-    /// The first option that is not allowed.
+    /// The first option whose value is not allowed.
     pub fn new(options: Options, handle: &ServerHandle, application: A) -> Result<Arc<Self>, OptionError> {
         Self::with_runtime(options, handle, application, Runtime::default())
     }
 
-    /// As [`new`](Self::new), on a runtime that has its own clock or a limit of descriptors.
+    /// Like [`new`](Self::new), on a runtime that has its own clock or a descriptor limit.
     ///
     /// # Errors
     ///
-    /// The first option that is not allowed.
+    /// The first option whose value is not allowed.
     pub fn with_runtime(
         mut options: Options,
         handle: &ServerHandle,
@@ -120,7 +120,7 @@ impl<A> Server<A> {
         }))
     }
 
-    /// Tells the log and the handle where the server accepts.
+    /// Records the address of a listener in the log and in the handle.
     pub(crate) fn announce(&self, handle: &ServerHandle, bound_addr: &BoundAddr) {
         let scheme = if bound_addr.encrypted { "https" } else { "http" };
         let text = match bound_addr.address {
@@ -130,11 +130,11 @@ impl<A> Server<A> {
         bound_addr.address.into_iter().for_each(|address| handle.add_address(address));
         self.context.info(&format!("({}) wsgi starting up on {text}", std::process::id()));
         if self.context.debug && bound_addr.address.is_some_and(|address| !address.ip().is_loopback()) {
-            self.context.info("warning: debug is on, errors of the application are shown to every client");
+            self.context.info("warning: debug is on, so application errors are shown to every client");
         }
     }
 
-    /// Logs a failure of the listener, and says what it means.
+    /// Logs an error of `accept(2)` and classifies it.
     pub fn accept_failed(&self, error: &io::Error) -> AcceptFailure {
         let failure = accept_failure(error);
         match failure {
@@ -144,25 +144,26 @@ impl<A> Server<A> {
         failure
     }
 
-    /// Ready when the server stops: then nothing more is accepted.
+    /// Ready when the server stops and accepts no more connections.
     pub fn poll_stop(&self, context: &mut Context<'_>) -> Poll<()> {
         self.registry.poll_stop(context)
     }
 
-    /// Asked for a connection that was accepted: ready when there is room for it (`true`), or when the server stops
-    /// (`false`). At `max_size` the connection that has waited longest for a request is asked to leave.
+    /// Waits for room for a connection that was accepted: ready with `true` when there is room, with `false` when the
+    /// server stops. At `max_size`, one connection is directed to make room: a lingering one first, otherwise the one
+    /// that has waited longest for a request.
     pub fn poll_admission(&self, context: &mut Context<'_>) -> Poll<bool> {
         self.registry.poll_admission(self.max_size, self.context.clock.now().instant, context)
     }
 
-    /// Takes a connection into the registry.
+    /// Adds a connection to the registry.
     pub fn admit(&self, endpoints: Endpoints) -> ConnectionGuard {
         let shared = Arc::new(ConnShared::new(Arc::clone(&self.context), endpoints));
         self.context.debug(|| format!("({}) accepted {}", std::process::id(), Remote(&endpoints.remote)));
         ConnectionGuard::new(shared, &self.registry)
     }
 
-    /// How many connections there may be.
+    /// The largest number of connections at a time.
     pub fn max_size(&self) -> usize {
         self.max_size
     }
@@ -177,17 +178,17 @@ impl<A> Server<A> {
         self.graceful_timeout
     }
 
-    /// Waits until the last connection is gone.
+    /// Waits until the last connection has closed.
     pub async fn drained(&self) {
         poll_fn(|context| self.registry.poll_drained(context)).await;
     }
 
-    /// Cuts every connection that is left: what the application does for it is dropped.
+    /// Cuts all remaining connections, and drops the application's futures that serve them.
     pub fn abort(&self) {
         self.registry.abort();
     }
 
-    /// Logs the end, and tells how it went.
+    /// Logs the end of the server and returns the report.
     pub fn report(&self) -> Report {
         let report = self.registry.report();
         self.context.info(&format!(

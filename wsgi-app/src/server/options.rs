@@ -1,4 +1,4 @@
-//! The options of the manual, and the limits and deadlines beside them, under one set of names for every adapter.
+//! The options of eventlet's manual, plus further limits and deadlines, with the same names in every adapter.
 
 use std::fmt;
 use std::io::Write;
@@ -9,8 +9,7 @@ use wsgi_proto::{Config, ConfigError, KeepAlive, Limits, LogFormat, Version};
 
 use crate::context::log::{Lines, Log, LogEntry};
 
-/// Everything that a server can be told. Each adapter's `Server` takes them by `options`, and has short cuts for those that
-/// are needed every day.
+/// The options of a server. Each adapter's `Server` accepts them with `options`, and has shortcuts for the common ones.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,7 +22,8 @@ use crate::context::log::{Lines, Log, LogEntry};
 /// # let _ = options;
 /// ```
 ///
-/// Nothing is checked before the server is built; then [`OptionError`] names the option, its value and what is allowed.
+/// The values are checked when the server is built. An [`OptionError`] names the option, its value and the allowed
+/// values.
 pub struct Options {
     pub(crate) config: Config,
     pub(crate) max_size: usize,
@@ -35,7 +35,7 @@ pub struct Options {
     pub(crate) graceful_timeout: Duration,
 }
 
-/// Where the log goes; built when `debug` is known.
+/// The destination of the log; the log is built once `debug` is known.
 pub(crate) enum Sink {
     StandardError,
     Writer(Box<dyn Write + Send>),
@@ -58,14 +58,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Writes the log, a line an entry, to `writer`. Default: standard error.
+    /// Writes the log to `writer`, one line per entry. Default: standard error.
     #[must_use]
     pub fn log_to(mut self, writer: impl Write + Send + 'static) -> Self {
         self.log = Sink::Writer(Box::new(writer));
         self
     }
 
-    /// Gives each log entry, with the record of an access, to `log`. Debug entries included. Default: lines on standard
+    /// Passes each log entry to `log`, including debug entries and the records of accesses. Default: lines on standard
     /// error.
     #[must_use]
     pub fn log(mut self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
@@ -73,59 +73,58 @@ impl Options {
         self
     }
 
-    /// As [`log`](Self::log), for a type that implements [`Log`].
+    /// Like [`log`](Self::log), for a type that implements [`Log`].
     #[must_use]
     pub fn logger(mut self, logger: impl Log) -> Self {
         self.log = Sink::Log(Arc::new(logger));
         self
     }
 
-    /// A variable that every request's environ starts from; may be called again. What the request says wins.
-    /// Default: none. Allowed: a name that is not empty, and any value.
+    /// Adds a variable to the environ of every request; may be called again. Values of the request itself take
+    /// precedence. Default: none. Allowed: a name that is not empty, and any value.
     #[must_use]
     pub fn environ(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.config.environ.push((name.into(), value.into()));
         self
     }
 
-    /// The largest number of connections at a time; a lower limit of open descriptors counts in its place, and the log
-    /// says so. When it is reached, one more connection is accepted and waits. Meanwhile responses say
+    /// The largest number of connections at a time. A lower limit of open descriptors takes precedence, and is logged.
+    /// At the limit, one more connection is accepted and waits. Until there is room, responses carry
     /// `Connection: close`, and one connection is closed: first one that lingers (see
-    /// [`linger_timeout`](Self::linger_timeout)), else the one that has waited longest for a request, or for the rest of a
-    /// head (408), but none before it has waited for half a second. If all are busy with requests, accepting waits.
-    /// Default: 1024. Allowed: 1 or more.
+    /// [`linger_timeout`](Self::linger_timeout)), otherwise the one that has waited longest for a request or for the
+    /// rest of a head (408). No connection is closed before it has waited for half a second. If all are busy with
+    /// requests, accepting waits. Default: 1024. Allowed: 1 or more.
     #[must_use]
     pub fn max_size(mut self, connections: usize) -> Self {
         self.max_size = connections;
         self
     }
 
-    /// The version that responses carry. With HTTP/1.0 nothing is chunked, no 100 is sent, and every connection
-    /// closes after one response. Default: HTTP/1.1.
+    /// The version of all responses. With HTTP/1.0 nothing is chunked, no 100 is sent, and every connection closes
+    /// after one response. Default: HTTP/1.1.
     #[must_use]
     pub fn max_http_version(mut self, version: Version) -> Self {
         self.config.max_http_version = version;
         self
     }
 
-    /// Joins blocks of a response until they have so many bytes; an application may choose another number for its
-    /// request. Default: 0, each block is sent as it comes. Allowed: any.
+    /// Joins blocks of a response until they have at least this many bytes. An application may set another value for
+    /// its request. Default: 0, each block is sent immediately. Allowed: any.
     #[must_use]
     pub fn minimum_chunk_size(mut self, bytes: usize) -> Self {
         self.config.minimum_chunk_size = bytes;
         self
     }
 
-    /// Whether `%(client_ip)s` in the log begins with what `X-Forwarded-For` says. Default: true.
+    /// Whether `%(client_ip)s` in the log begins with the value of `X-Forwarded-For`. Default: true.
     #[must_use]
     pub fn log_x_forwarded_for(mut self, on: bool) -> Self {
         self.config.log_x_forwarded_for = on;
         self
     }
 
-    /// Whether connections are reused: `true`, `false`, or the time that they may be idle, which a client that
-    /// asks for keep-alive is told in whole seconds. Default: `true`, without a bound. Allowed: any; no
-    /// time at all is `false`.
+    /// Whether connections are reused: `true`, `false`, or how long they may be idle. A client that requests keep-alive
+    /// is sent that time in whole seconds. Default: `true`, without a limit. Allowed: any; zero means `false`.
     #[must_use]
     pub fn keepalive(mut self, keepalive: impl Into<KeepAlive>) -> Self {
         self.config.keepalive = keepalive.into();
@@ -155,71 +154,70 @@ impl Options {
         self
     }
 
-    /// Whether the answer to a failed application shows the error, and a log that is written in lines has debug
-    /// entries. Default: true, as in the manual; a warning is logged when the server is not on a loopback address.
+    /// Shows application errors in 500 responses, and writes debug entries to a log that is written in lines. Default:
+    /// true, as in the manual; a warning is logged if the server listens on an address other than loopback.
     #[must_use]
     pub fn debug(mut self, on: bool) -> Self {
         self.debug = on;
         self
     }
 
-    /// Bounds every single wait for the client, reading or writing. Default: `None`, no bound. Allowed: more than
-    /// zero.
+    /// Limits every single wait for the client, reading or writing. Default: `None`, no limit. Allowed: more than zero.
     #[must_use]
     pub fn socket_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.config.socket_timeout = timeout.into();
         self
     }
 
-    /// Whether names of response headers are written `Like-This`, or as they are registered: `ETag`, `WWW-Authenticate`,
-    /// `Sec-WebSocket-Accept`. Default: true.
+    /// Whether names of response headers are capitalized: `Like-This`, or as they are registered (`ETag`,
+    /// `WWW-Authenticate`, `Sec-WebSocket-Accept`). Default: true.
     #[must_use]
     pub fn capitalize_response_headers(mut self, on: bool) -> Self {
         self.config.capitalize_response_headers = on;
         self
     }
 
-    /// The largest request body in bytes; a larger one is answered with 413. Default: `None`, no bound. Allowed: any.
+    /// The largest request body in bytes; a larger one is answered with 413. Default: `None`, no limit. Allowed: any.
     #[must_use]
     pub fn max_body_size(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.config.limits.body = bytes.into();
         self
     }
 
-    /// Time for a whole head from its first byte; 408 answers one that takes longer. Default: 30 s. Allowed: more
-    /// than zero, or `None` for no bound.
+    /// The time limit for a complete head, from its first byte; a slower one is answered with 408. Default: 30 s.
+    /// Allowed: more than zero, or `None` for no limit.
     #[must_use]
     pub fn header_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.config.header_timeout = timeout.into();
         self
     }
 
-    /// Time that unread input is read and dropped: after a response that left some of the request's body, and after
-    /// our half of a connection was closed, so that the last answer is not lost to a reset. While others
+    /// How long unread input is read and discarded: after a response that did not use the whole request body, and after
+    /// our half of a connection was closed, so that a reset does not destroy the last response. While other connections
     /// wait for [`max_size`](Self::max_size), the latter ends after half a second. Default: 2 s. Allowed: any; zero
-    /// drops nothing.
+    /// discards nothing.
     #[must_use]
     pub fn linger_timeout(mut self, timeout: Duration) -> Self {
         self.config.linger_timeout = timeout;
         self
     }
 
-    /// Time for a TLS handshake, on listeners that speak TLS. Default: 30 s. Allowed: more than zero.
+    /// The time limit for a TLS handshake, on listeners that speak TLS. Default: 30 s. Allowed: more than zero.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// Time that a graceful stop gives to requests that have begun; what is not finished then is cut. Default: 30 s.
-    /// Allowed: any; zero cuts at once.
+    /// How long a graceful stop waits for requests that have begun; those that are still unfinished are then cut.
+    /// Default: 30 s. Allowed: any; zero cuts immediately.
     #[must_use]
     pub fn graceful_timeout(mut self, timeout: Duration) -> Self {
         self.graceful_timeout = timeout;
         self
     }
 
-    /// Changes the other limits: header sizes and number, chunk lines, what is drained, buffer sizes.
+    /// Changes the other limits: size and number of header fields, chunk lines, drained bytes, buffer sizes.
     ///
     /// Default: see `Limits`. Allowed: see there; sizes of heads up to 16777216.
     #[must_use]
@@ -228,7 +226,7 @@ impl Options {
         self
     }
 
-    /// Where the log goes; `None` when nothing is logged.
+    /// Builds the log; `None` if nothing is logged.
     pub(crate) fn take_log(&mut self) -> Option<Arc<dyn Log>> {
         let sink = std::mem::replace(&mut self.log, Sink::StandardError);
         self.log_output.then(|| match sink {
@@ -265,7 +263,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// An option has a value that is not allowed. Nothing was started.
+/// An option with a value that is not allowed. The server was not started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionError {
     option: &'static str,
@@ -274,7 +272,7 @@ pub struct OptionError {
 }
 
 impl OptionError {
-    /// `option` has a `value` that is not among those `allowed`; for options that an adapter adds.
+    /// Creates the error for an `option` whose `value` is not among those `allowed`, for options that an adapter adds.
     pub fn new(option: &'static str, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
         Self { option, value: value.to_string(), allowed: allowed.into() }
     }
@@ -287,7 +285,7 @@ impl OptionError {
 
 impl fmt::Display for OptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "option {} cannot be {}; allowed: {}", self.option, self.value, self.allowed)
+        write!(f, "option {} cannot be {} (allowed: {})", self.option, self.value, self.allowed)
     }
 }
 
@@ -296,7 +294,7 @@ impl std::error::Error for OptionError {}
 impl From<ConfigError> for OptionError {
     fn from(error: ConfigError) -> Self {
         let option = match error.setting() {
-            // The limits that are options of the manual have its names.
+            // Limits that are options of the manual have the names they have there.
             "limits.target" => "url_length_limit",
             setting => setting,
         };
@@ -317,18 +315,18 @@ mod tests {
     #[test]
     fn a_bad_option_is_named_with_its_value_and_what_is_allowed() {
         for (options, message) in [
-            (Options::default().max_size(0), "option max_size cannot be 0; allowed: 1 or more"),
+            (Options::default().max_size(0), "option max_size cannot be 0 (allowed: 1 or more)"),
             (
                 Options::default().url_length_limit(0),
-                "option url_length_limit cannot be 0; allowed: 1 to 16777216",
+                "option url_length_limit cannot be 0 (allowed: 1 to 16777216)",
             ),
             (
                 Options::default().socket_timeout(Duration::ZERO),
-                "option socket_timeout cannot be 0 s; allowed: more than zero",
+                "option socket_timeout cannot be 0 s (allowed: more than zero)",
             ),
             (
                 Options::default().environ("", "x"),
-                "option environ cannot be \"\"; allowed: names that are not empty",
+                "option environ cannot be \"\" (allowed: names that are not empty)",
             ),
         ] {
             assert_eq!(options.check().unwrap_err().to_string(), message);

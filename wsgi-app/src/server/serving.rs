@@ -1,4 +1,4 @@
-//! What an adapter's `serve` returns.
+//! The future that an adapter's `serve` returns.
 
 use std::fmt;
 use std::future::Future;
@@ -8,15 +8,15 @@ use std::task::{Context, Poll};
 
 use crate::registry::Report;
 
-/// A server at work: the future that `serve` returns. It ends when the server was told to stop, or with the failure of a
-/// listener.
-// Its type depends on nothing. Where it did, as that of an `async fn` does, each argument that is not allowed would be
-// reported once for the call, once for the future and once for its `await`.
+/// A running server: the future that `serve` returns. It completes when the server has stopped, or with the failure of
+/// a listener.
+// The type has no parameters. With an `async fn`, whose type depends on its arguments, the compiler would report each
+// invalid argument three times: for the call, for the future and for its `await`.
 #[must_use = "nothing is served before this is awaited"]
 pub struct Serving(Pin<Box<dyn Future<Output = io::Result<Report>> + Send>>);
 
 impl Serving {
-    /// The future of an adapter.
+    /// Wraps the future of an adapter.
     pub fn new(serving: impl Future<Output = io::Result<Report>> + Send + 'static) -> Self {
         Self(Box::pin(serving))
     }

@@ -1,4 +1,4 @@
-//! The threads, the one poller, and the tasks: connections, whether a thread is with them or not.
+//! The engine: its threads, the one poller, and the tasks. A task is one connection, whether a thread serves it or not.
 
 mod scheduler;
 pub(crate) mod task_state;
@@ -23,7 +23,7 @@ use crate::engine::task_state::TaskState;
 use crate::engine::timer_queue::{Deadline, TimerQueue};
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
-/// What ends a wait of the thread that polls.
+/// The token of the notifier, which ends a wait of the polling thread.
 const NOTIFIER: Token = Token(usize::MAX);
 
 pub(crate) struct Engine {
@@ -33,7 +33,7 @@ pub(crate) struct Engine {
     tasks: Mutex<Tasks>,
 }
 
-/// What a thread has while it polls.
+/// The poller and its events, which the polling thread owns.
 struct Poller {
     poll: mio::Poll,
     events: Events,
@@ -44,7 +44,7 @@ struct Tasks {
     /// By token.
     all: Slab<Arc<Task>>,
     timers: TimerQueue,
-    /// A thread polls, until then or indefinitely.
+    /// `Some` while a thread polls: until the inner time, or indefinitely.
     polls_until: Option<Option<Instant>>,
 }
 
@@ -53,9 +53,9 @@ pub(crate) struct Task {
     pub(crate) engine: Arc<Engine>,
     token: usize,
     pub(crate) state: TaskState,
-    /// The last read has taken everything; more is told by the poller.
+    /// The last read took everything; the poller reports when there is more.
     pub(crate) drained: AtomicBool,
-    /// The peer's end was told by the poller.
+    /// The poller has reported that the peer closed its half.
     pub(crate) ends: AtomicBool,
     deadline: Deadline,
     /// `None` when it is over.
@@ -63,7 +63,7 @@ pub(crate) struct Task {
 }
 
 impl Engine {
-    /// An engine of at most so many threads; the first one runs.
+    /// Starts an engine of at most `threads` threads; the first one runs already.
     pub(crate) fn start(threads: usize) -> io::Result<Arc<Self>> {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
@@ -83,7 +83,7 @@ impl Engine {
         thread::Builder::new().name("wsgi-std".into()).spawn(move || work(&engine)).map(|_| ())
     }
 
-    /// Has all threads leave, and waits for those that are not with an application.
+    /// Stops all threads, and waits for those that are not running an application.
     pub(crate) fn stop(&self) {
         if self.scheduler.stop() {
             self.notify();
@@ -91,7 +91,7 @@ impl Engine {
         self.scheduler.wait_until_left();
     }
 
-    /// A task for a socket that is watched from now on.
+    /// Creates a task for a socket, and watches the socket from now on.
     pub(crate) fn watch(self: &Arc<Self>, socket: &impl std::os::fd::AsRawFd) -> io::Result<Arc<Task>> {
         let mut tasks = lock(&self.tasks);
         let place = tasks.all.vacant_entry();
@@ -127,7 +127,7 @@ impl Engine {
         }
     }
 
-    /// Waits until something is ready.
+    /// Waits until something is ready. Returns the tasks that have to run.
     fn poll(&self, Poller { poll, events }: &mut Poller) -> Vec<Arc<Task>> {
         let mut tasks = lock(&self.tasks);
         let until = tasks.timers.next();
@@ -150,20 +150,20 @@ impl Engine {
         ready
     }
 
-    /// Ends the wait of the thread that polls.
+    /// Ends the wait of the polling thread.
     fn notify(&self) {
         let _ = self.notifier.wake();
     }
 }
 
 impl Task {
-    /// Says what the task does; now it is ready.
+    /// Sets the future of the task, and makes the task ready.
     pub(crate) fn begin(self: &Arc<Self>, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
         *lock(&self.future) = Some(future);
         self.add();
     }
 
-    /// Asks to be run at `deadline`, if not before.
+    /// Schedules a run at `deadline`, if nothing else runs the task before.
     pub(crate) fn remind(&self, deadline: Instant) {
         self.deadline.set(Some(deadline));
     }
@@ -174,7 +174,7 @@ impl Task {
         }
     }
 
-    /// What the poller tells of its socket. True: it has to be run.
+    /// Records an event of the task's socket. Returns true if the task has to run.
     fn sees(&self, event: &Event) -> bool {
         let ends = event.is_read_closed() || event.is_error();
         if ends {
@@ -188,14 +188,14 @@ impl Task {
         (readable || writable) && self.state.call()
     }
 
-    /// Runs it until it waits.
+    /// Runs the task until it waits.
     fn run(self: &Arc<Self>) {
         self.state.take();
         self.deadline.set(None);
         let waker = Waker::from(Arc::clone(self));
         let mut future = lock(&self.future);
         let Some(running) = future.as_mut() else { return };
-        // What panics in an application is caught further inside.
+        // A panic of the application is caught further inside.
         let poll = AssertUnwindSafe(|| running.as_mut().poll(&mut Context::from_waker(&waker)));
         if matches!(catch_unwind(poll), Ok(Poll::Pending)) {
             drop(future);

@@ -1,11 +1,11 @@
 //! Decides which thread polls, which runs a task, and which waits.
 //!
 //! There is one poller. Either the scheduler holds it, or one thread does. The scheduler also holds the tasks
-//! (connections) that are ready. A thread takes a ready task or, if there is none, the poller. So one thread does
-//! everything as long as it is quick, and no thread is woken. While threads run tasks and the scheduler holds the poller,
-//! the watcher checks every tick whether anything was taken; if not, another thread joins in.
+//! (connections) that are ready. A thread takes a ready task or, if no task is ready, the poller. So one thread does
+//! everything as long as it is quick, and no thread is woken. While threads run tasks and the scheduler holds the
+//! poller, the watcher checks every tick whether anything was taken; if not, another thread joins in.
 //!
-//! This module knows no sockets and no clocks, so that all interleavings can be tried: `tests/model.rs`.
+//! This module knows nothing of sockets and clocks, so that all interleavings can be tested: `tests/model.rs`.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -21,10 +21,10 @@ const SHORTEST: Duration = Duration::from_micros(125);
 /// How long a thread without work waits before it ends.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// What a thread has to do next.
+/// The next step of a thread.
 #[derive(Debug)]
 pub(crate) enum Next<P, T> {
-    /// Wait for what becomes ready.
+    /// Poll for tasks that become ready.
     Poll(P),
     /// Run a task.
     Run(T),
@@ -32,7 +32,7 @@ pub(crate) enum Next<P, T> {
     Exit,
 }
 
-/// What a thread has just done.
+/// The step that a thread has just completed.
 #[derive(Debug)]
 pub(crate) enum Completed<P, T> {
     /// Nothing: it has just started.
@@ -62,7 +62,7 @@ pub(crate) struct Scheduler<P, T> {
 struct State<P, T> {
     poller: Option<P>,
     ready: VecDeque<T>,
-    /// How often something was taken.
+    /// How many tasks and pollers were taken so far.
     taken: u64,
     /// The watcher checks every tick.
     ticks: bool,
@@ -80,7 +80,7 @@ struct State<P, T> {
 }
 
 impl<P, T> Scheduler<P, T> {
-    /// A scheduler for at most `most` threads. The caller starts the first one, and the watcher.
+    /// Creates a scheduler for at most `most` threads. The caller starts the first one, and the watcher.
     pub(crate) fn new(poller: P, most: usize) -> Self {
         let state = State {
             poller: Some(poller),
@@ -154,7 +154,7 @@ impl<P, T> Scheduler<P, T> {
             let (seen, tick) = (state.taken, state.tick);
             (state, _) = wait_at_most(&self.watcher, state, tick);
             if state.taken != seen {
-                // What the thread that has just joined in took says little.
+                // A take by the thread that has just joined in proves little.
                 if !mem::take(&mut joined) {
                     state.tick = TICK.min(2 * tick);
                 }
@@ -177,7 +177,7 @@ impl<P, T> Scheduler<P, T> {
                         (state.coming, state.threads) = (false, state.threads - 1);
                     }
                 } else {
-                    // The next thread that calls `next` takes it.
+                    // The next thread that calls `next` takes the poller.
                     state.ticks = false;
                 }
             }
@@ -186,7 +186,7 @@ impl<P, T> Scheduler<P, T> {
         self.left.notify_all();
     }
 
-    /// Adds a task that is ready. True: a thread polls, and has to be notified to see it.
+    /// Adds a task that is ready. Returns true if a thread polls and has to be notified to see it.
     #[must_use]
     pub(crate) fn add(&self, task: T) -> bool {
         let mut state = self.lock();
@@ -194,7 +194,7 @@ impl<P, T> Scheduler<P, T> {
         state.poller.is_none()
     }
 
-    /// Ends all threads. True: a thread polls, and has to be notified to see it.
+    /// Ends all threads. Returns true if a thread polls and has to be notified to see it.
     #[must_use]
     pub(crate) fn stop(&self) -> bool {
         let mut state = self.lock();

@@ -1,4 +1,4 @@
-//! When tasks that wait have to be run again.
+//! The queue of the times at which waiting tasks have to run again.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,19 +12,19 @@ pub(crate) struct Deadline(Mutex<Times>);
 
 #[derive(Debug, Default)]
 struct Times {
-    /// When the task has to be run, if nothing happens before.
+    /// When the task has to run, if nothing happens before.
     deadline: Option<Instant>,
-    /// When the queue is going to look at it; mostly the deadline has moved on by then.
+    /// When the queue will check the task; usually the deadline has moved on by then.
     queued: Option<Instant>,
 }
 
 impl Deadline {
-    /// The task has to be run then; `None`: only when something happens.
+    /// Sets when the task has to run; `None` if only an event runs it.
     pub(crate) fn set(&self, deadline: Option<Instant>) {
         self.times().deadline = deadline;
     }
 
-    /// The time to queue, unless the queue looks at the task in time anyway.
+    /// The deadline to queue, unless the queue checks the task in time anyway.
     pub(crate) fn unqueued(&self) -> Option<Instant> {
         let times = self.times();
         times.deadline.filter(|at| times.queued.is_none_or(|queued| *at < queued))
@@ -35,18 +35,18 @@ impl Deadline {
     }
 }
 
-/// When to look at the deadlines of all tasks, which are known by number. An entry counts only if the task's deadline was
-/// queued for the same time.
+/// The times at which to check the deadlines of all tasks. Tasks are known by number. An entry counts only if the
+/// task's deadline was queued for the same time.
 #[derive(Debug, Default)]
 pub(crate) struct TimerQueue(BinaryHeap<Reverse<(Instant, usize)>>);
 
 impl TimerQueue {
-    /// When to look next.
+    /// The time of the next check.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Looks at the deadline of `task` then.
+    /// Schedules a check of the deadline of `task`.
     pub(crate) fn add(&mut self, at: Instant, task: usize, deadline: &Deadline) {
         deadline.times().queued = Some(at);
         self.0.push(Reverse((at, task)));
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(deadline.unqueued(), Some(after(5)));
         queue.add(after(5), 7, &deadline);
         assert_eq!((queue.next(), deadline.unqueued()), (Some(after(5)), None));
-        // It moves on, and is looked at again then.
+        // The deadline moves on, and is checked again then.
         deadline.set(Some(after(9)));
         for (seconds, wanted) in [(4, 0), (5, 0), (8, 0), (9, 1), (20, 1)] {
             queue.expire(after(seconds), |_| Some(&deadline), |deadline| deadline, |_| runs += 1);

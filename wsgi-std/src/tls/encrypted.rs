@@ -13,7 +13,7 @@ use wsgi_app::blocking::Application;
 
 use crate::sync::{Mutex, MutexGuard, lock};
 
-/// Reads of one call that may bring nothing: a client could send empty records indefinitely.
+/// The largest number of reads without plaintext in one call: a client could send empty records indefinitely.
 const EMPTY_RECORDS: usize = 1024;
 
 /// Serves one connection, encrypted by `config`.
@@ -30,7 +30,7 @@ pub(crate) async fn serve_encrypted<A: Application>(
     serve_blocking_after_handshake(server, guard, encrypted, Encrypted::shake_hands).await;
 }
 
-/// A [`BlockingTransport`] that carries TLS, over the one that carries its bytes.
+/// A [`BlockingTransport`] that speaks TLS over another one.
 #[derive(Debug)]
 struct Encrypted<T> {
     transport: T,
@@ -40,8 +40,8 @@ struct Encrypted<T> {
 #[derive(Debug)]
 struct Session {
     tls: ServerConnection,
-    /// Bytes that rustls has taken, but that are not with the system yet: until then they count as not written, and
-    /// are the first ones of the next write.
+    /// Bytes that rustls has accepted, but the system has not. They count as unwritten, and are the first bytes of the
+    /// next write.
     taken: usize,
 }
 
@@ -53,7 +53,7 @@ impl<T: BlockingTransport> Encrypted<T> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        // In TLS 1.2 the client waits for its last words.
+        // In TLS 1.2 the client waits for the server's last handshake message.
         session.send(&self.transport)
     }
 
@@ -63,7 +63,7 @@ impl<T: BlockingTransport> Encrypted<T> {
 }
 
 impl Session {
-    /// Sends what rustls has to send.
+    /// Sends everything that rustls has queued.
     fn send(&mut self, transport: &impl BlockingTransport) -> io::Result<()> {
         while self.tls.wants_write() {
             if self.tls.write_tls(&mut Bare(transport))? == 0 {
@@ -76,7 +76,7 @@ impl Session {
 
 impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
     fn is_readable(&self) -> bool {
-        // It wants nothing more to read when it has plaintext, or the end.
+        // rustls needs no more input if it has plaintext, or the end.
         self.transport.is_readable() || !self.session().tls.wants_read()
     }
 
@@ -88,21 +88,21 @@ impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
                 read => return read,
             }
             session.tls.read_tls(&mut Bare(&self.transport))?;
-            // An answer of TLS itself goes with the next write. Here it would use up room that a write waits for, and
-            // nobody would tell that there is some.
+            // A reply of TLS itself is sent with the next write. If it were sent here, it could use up room that a
+            // write waits for, and no event would report the next room to that write.
             if let Err(error) = session.tls.process_new_packets() {
-                // The alert that tells why it ends.
+                // The alert that carries the reason.
                 let _ = session.send(&self.transport);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "the client sends records without content"))
+        Err(io::Error::new(io::ErrorKind::InvalidData, "too many TLS records without content"))
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut session = self.session();
         if session.taken == 0 {
-            // What is left of an answer of TLS itself goes first, so that rustls has room.
+            // The rest of a reply of TLS itself is sent first, so that rustls has room.
             session.send(&self.transport)?;
             session.taken = session.tls.writer().write_vectored(slices)?;
         }
@@ -112,7 +112,7 @@ impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
 
     fn shutdown(&self) -> io::Result<()> {
         let mut session = self.session();
-        // A second time it does nothing.
+        // A second call has no effect.
         session.tls.send_close_notify();
         session.send(&self.transport)?;
         self.transport.shutdown()
@@ -135,7 +135,7 @@ impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
     }
 
     fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<()> {
-        // Another thread may have received more than it wanted to have.
+        // Another thread may have received more than it needed.
         if read && !self.session().tls.wants_read() {
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
     }
 }
 
-/// The transport below, as rustls reads and writes it.
+/// The underlying transport, as rustls reads and writes it.
 struct Bare<'w, T>(&'w T);
 
 impl<T: BlockingTransport> Read for Bare<'_, T> {

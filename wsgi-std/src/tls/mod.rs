@@ -1,4 +1,4 @@
-//! Whether a listener speaks TLS; with the feature `tls` it can.
+//! The TLS of a listener, with the feature `tls`.
 
 #[cfg(feature = "tls")]
 mod encrypted;
@@ -14,7 +14,7 @@ use wsgi_app::blocking::Application;
 #[cfg(feature = "tls")]
 use crate::tls::encrypted::serve_encrypted;
 
-/// How the connections of a listener are encrypted. Without the feature `tls` they are not.
+/// The TLS configuration of a listener. Without the feature `tls`, TLS is always off.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
     #[cfg(feature = "tls")]
@@ -22,13 +22,13 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Encrypted by rustls.
+    /// TLS by rustls, with this configuration.
     #[cfg(feature = "tls")]
     pub fn new(config: Arc<rustls::ServerConfig>) -> Self {
         Self { config: Some(config) }
     }
 
-    /// Whether they are encrypted.
+    /// Whether connections are encrypted.
     pub fn is_on(&self) -> bool {
         #[cfg(feature = "tls")]
         return self.config.is_some();

@@ -1,4 +1,4 @@
-//! Loom's locks, as the sources that are checked expect them.
+//! Loom's locks, with the interface that the checked sources expect.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,15 +9,15 @@ use std::time::Duration;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 thread_local! {
-    /// Whether a thread without work leaves at once. Loom runs all threads of a test on one.
+    /// Whether a thread without work exits immediately. Loom runs all threads of a test on one thread.
     pub(crate) static TIRED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// As loom's, with a guard that knows its mutex.
+/// Loom's mutex, with a guard that knows its mutex.
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
 pub(crate) struct MutexGuard<'a, T> {
-    /// `None` only within a wait.
+    /// `None` only during a wait.
     guard: Option<loom::sync::MutexGuard<'a, T>>,
     mutex: &'a Mutex<T>,
 }
@@ -42,13 +42,13 @@ impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.guard.as_ref().expect("not within a wait")
+        self.guard.as_ref().expect("not during a wait")
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.guard.as_mut().expect("not within a wait")
+        self.guard.as_mut().expect("not during a wait")
     }
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> Mute
     condition.wait(guard).unwrap()
 }
 
-/// A tick is over whenever loom likes.
+/// Loom decides when a tick is over.
 pub(crate) fn wait_at_most<'a, T>(
     condition: &Condvar,
     guard: MutexGuard<'a, T>,
