@@ -1,4 +1,4 @@
-//! The simplest blocking server: a thread a connection, and nothing but std and the machine.
+//! The simplest blocking server: one thread per connection, with only std and the machine.
 //! `cargo run -p wsgi-proto --example blocking`, then `curl -i --data hello http://127.0.0.1:8091/`
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what it does")]
 
@@ -42,17 +42,17 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
                 connection.write_closed();
             }
             Event::Abort => {
-                // What was sent must not look complete. std has no way to reset a connection; `socket2` sets its linger
-                // to zero for that. Here the client is left to find that the end is missing.
+                // The cut response must not look complete. std cannot reset a connection; `socket2` can, with a linger
+                // of zero. Here the client has to notice that the end is missing.
                 connection.write_closed();
             }
-            // This application never sends a 101; after one, the stream would be the application's.
+            // This application never sends a 101. After one, the stream would belong to the application.
             Event::TakenOver | Event::Closed(_) => return Ok(()),
         }
     }
 }
 
-/// Reads the body, however long it is, and answers with its length.
+/// Reads the whole body and answers with its length.
 fn application(connection: &mut Connection, stream: &mut TcpStream, start: Clock) -> Result<(), Failure> {
     let head = connection.take_request().ok_or("no request")?;
     let mut length = 0;
@@ -75,8 +75,8 @@ fn application(connection: &mut Connection, stream: &mut TcpStream, start: Clock
     Ok(())
 }
 
-/// Moves some bytes, or waits until the deadline. The machine is asked again in any case. For a last read the deadline has
-/// passed, so that it waits no longer than the shortest timeout that there is; it goes before everything else.
+/// Reads or writes some bytes, or waits until the deadline. The caller polls again in any case. The deadline of a last
+/// read has passed, so it waits only for the shortest possible timeout. It has priority over a write.
 fn transfer(connection: &mut Connection, stream: &mut TcpStream, io: Io, start: Clock) {
     let timeout = io.deadline.map(|(at, _)| at.since(now(start).instant).max(Duration::from_millis(1)));
     let writes = io.write && !io.last_read;
@@ -94,7 +94,7 @@ fn transfer(connection: &mut Connection, stream: &mut TcpStream, io: Io, start: 
         Ok(0) => connection.recv_eof(),
         Ok(count) => connection.recv_commit(count),
         Err(error) if NOT_YET.contains(&error.kind()) => {
-            // No effect but after a last read, when the deadline counts.
+            // Only has an effect after a last read: the deadline then takes effect.
             if !writes {
                 connection.recv_nothing();
             }
@@ -103,7 +103,8 @@ fn transfer(connection: &mut Connection, stream: &mut TcpStream, io: Io, start: 
     }
 }
 
-/// While it waits for its next request, a connection holds no buffer. A larger server would pool them.
+/// Reads into the connection. While it waits for its next request, it holds no buffers. A larger server would pool
+/// them.
 fn receive(connection: &mut Connection, stream: &mut TcpStream) -> io::Result<usize> {
     if !connection.has_buffers() {
         stream.peek(&mut [0])?;

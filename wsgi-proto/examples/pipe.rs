@@ -1,7 +1,7 @@
-//! The machine without any transport: a client's bytes go in, the server's bytes come out, and both are printed.
+//! The machine without a transport: it gets the bytes of a client, and the example prints the bytes of the server.
 //!
-//! This is the shape of a driver that never blocks: the application goes as far as it gets, the machine says what it
-//! waits for, and the loop goes round. `cargo run -p wsgi-proto --example pipe`
+//! A driver that never blocks has this structure: the application runs until it has to wait, the machine returns what
+//! it waits for, and the loop repeats. `cargo run -p wsgi-proto --example pipe`
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
@@ -16,7 +16,7 @@ const CLIENT: &[u8] = b"GET /hello HTTP/1.1\r\nHost: pipe\r\n\r\n\
     GET /never HTTP/1.1\r\nHost: pi";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // A real driver reads both clocks whenever something wakes it. Here time moves on when nothing else does.
+    // A real driver reads both clocks at every wake-up. Here time only advances when nothing else happens.
     let mut now = Now::new(Instant::from_nanos(0), 784_111_777);
     let mut connection =
         Connection::new(Arc::new(Config::default()), Endpoints::new(Address::Local, Address::Local));
@@ -45,11 +45,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 outgoing.extend_from_slice(&written);
             }
             Event::Io(io) if io.read => {
-                // While it waits for its next request, the connection can do without buffers.
+                // While it waits for its next request, the connection needs no buffers.
                 pool.extend(connection.take_buffers());
                 if incoming.is_empty() {
                     match io.deadline {
-                        // Nothing comes any more: time passes, and what was waited for is given up.
+                        // There is no more input: time passes, and the machine gives up its wait.
                         _ if io.last_read => connection.recv_nothing(),
                         Some((at, _)) => now.instant = at,
                         None => connection.recv_eof(),
@@ -59,17 +59,17 @@ fn main() -> Result<(), Box<dyn Error>> {
                 if !connection.has_buffers() {
                     connection.provide_buffers(pool.pop().unwrap_or_default());
                 }
-                // As little as a network may bring at once.
-                let space = connection.recv_space().ok_or("no room, although it wants to read")?;
+                // A network may deliver this little in one read.
+                let space = connection.recv_space().ok_or("no space to read into")?;
                 let count = space.len().min(incoming.len()).min(20);
                 space[..count].copy_from_slice(&incoming[..count]);
                 connection.recv_commit(count);
                 incoming = &incoming[count..];
             }
             Event::Io(Io { deadline: Some((at, _)), .. }) => now.instant = at,
-            Event::Io(io) => return Err(format!("nobody can end the wait for {io:?}").into()),
+            Event::Io(io) => return Err(format!("nothing can end the wait for {io:?}").into()),
             Event::ShutdownWrite | Event::Abort => connection.write_closed(),
-            // What comes in and goes out from here on is no HTTP. This application never asks for it.
+            // The stream is no longer HTTP. This application never requests a takeover.
             Event::TakenOver => return Ok(()),
             Event::Closed(reason) => break reason,
         }
@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Goes as far as it gets without waiting, and is called again from there.
+/// Runs until it has to wait. The caller then calls it again.
 fn application(mut exchange: Exchange<'_>, body: &mut Vec<u8>, now: Now) -> Result<(), Box<dyn Error>> {
     loop {
         let count = match exchange.body(now) {

@@ -1,4 +1,4 @@
-//! What a server decides once for all its connections.
+//! The settings that apply to all connections of a server.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use crate::version::Version;
 
-/// Settings that a connection's protocol depends on. [`Default`] follows eventlet's manual where it has the setting.
+/// The protocol settings of connections. [`Default`] follows eventlet's manual where eventlet has the setting.
 ///
 /// Each field has a method of the same name that sets it:
 ///
@@ -26,24 +26,24 @@ use crate::version::Version;
 pub struct Config {
     /// Whether, and for how long, a connection waits for its next request.
     pub keepalive: KeepAlive,
-    /// The version that answers carry. With HTTP/1.0 there is no chunked coding, no interim response, no reuse.
+    /// The version of responses. With HTTP/1.0 there is no chunked coding, no interim response and no connection reuse.
     pub max_http_version: Version,
-    /// Blocks are joined until they have this many bytes, at most [`Limits::outbox`]; 0 sends each block as it comes.
+    /// The size up to which blocks are joined, in bytes; at most [`Limits::outbox`]. 0 sends each block immediately.
     pub minimum_chunk_size: usize,
-    /// Whether names of response fields are written `Like-This`, including in interim responses and trailers. Some are registered
-    /// with another spelling and get that one: `ETag`, `WWW-Authenticate`, `Sec-WebSocket-Accept`.
+    /// Whether names of response fields are written `Like-This`, including in interim responses and trailers. Names
+    /// that are registered with another spelling get that one: `ETag`, `WWW-Authenticate`, `Sec-WebSocket-Accept`.
     pub capitalize_response_headers: bool,
-    /// Bounds every single wait for the peer, reading or writing. `None`: no bound.
+    /// The maximum time of every single wait for the peer, reading or writing. `None`: no limit.
     pub socket_timeout: Option<Duration>,
-    /// Time for a whole head, from its first byte. `None`: no bound.
+    /// The maximum time for a whole head, from its first byte. `None`: no limit.
     pub header_timeout: Option<Duration>,
-    /// Time that unread input is read and dropped, after a response and after our half was closed.
+    /// The time for which unread input is read and dropped, after a response and after our half was closed.
     pub linger_timeout: Duration,
-    /// Whether `%(client_ip)s` begins with what `X-Forwarded-For` says.
+    /// Whether `%(client_ip)s` begins with the value of `X-Forwarded-For`.
     pub log_x_forwarded_for: bool,
-    /// Variables that every request starts from. What the request itself says wins.
+    /// Variables for every request. Values of the request itself take precedence.
     pub environ: Vec<(String, String)>,
-    /// The largest sizes that are served.
+    /// The largest sizes that are accepted.
     pub limits: Limits,
 }
 
@@ -64,7 +64,7 @@ impl Default for Config {
     }
 }
 
-/// A method for each setting, named like its field.
+/// Defines a method for each setting, with the name of its field.
 macro_rules! setters {
     ($($field:ident: $type:ty,)*) => {$(
         #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
@@ -96,12 +96,12 @@ impl Config {
         self
     }
 
-    /// Whether every setting has a value that a server can work with. [`Connection`](crate::Connection) does not ask:
-    /// check once, when the server is built.
+    /// Checks that every setting has a valid value. [`Connection`](crate::Connection) does not check this, so call it
+    /// once when you build the server.
     ///
     /// # Errors
     ///
-    /// The first setting that has a value which is not allowed.
+    /// The first setting with a value that is not allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.limits.check()?;
         for (setting, time) in
@@ -140,12 +140,12 @@ impl Config {
 /// Whether a connection is reused (`keepalive`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepAlive {
-    /// One request a connection.
+    /// One request per connection.
     Off,
-    /// As many requests as the peer likes.
+    /// Any number of requests per connection.
     On,
-    /// As `On`, but an idle connection is closed after this time; zero is `Off`, as in eventlet. Announced by `Keep-Alive: timeout=` in whole
-    /// seconds to a peer that asks for `keep-alive`.
+    /// Like `On`, but an idle connection is closed after this time. Zero is `Off`, as in eventlet. The time is
+    /// announced by `Keep-Alive: timeout=` in whole seconds to a peer that requests `keep-alive`.
     For(Duration),
 }
 
@@ -162,41 +162,41 @@ impl From<Duration> for KeepAlive {
     }
 }
 
-/// The largest sizes that are served; one more is refused. Bytes, unless it says otherwise.
+/// The largest sizes that are accepted. Larger ones are refused. In bytes, unless stated otherwise.
 ///
 /// Each field has a method of the same name that sets it; see [`Config`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Request target (`url_length_limit`), else 414.
+    /// Request target (`url_length_limit`), otherwise 414.
     pub target: usize,
-    /// Method, else 501, even if no target follows.
+    /// Method, otherwise 501, even if no target follows.
     pub method: usize,
-    /// One field line with its CRLF, else 431; in trailers 400.
+    /// One field line with its CRLF, otherwise 431; in trailers 400.
     pub field_line: usize,
-    /// All field lines and the empty line after them, else 431; in trailers 400.
+    /// All field lines and the empty line after them, otherwise 431; in trailers 400.
     pub fields_size: usize,
-    /// Number of fields, else 431; in trailers 400.
+    /// Number of fields, otherwise 431; in trailers 400.
     pub fields: usize,
-    /// One chunk-size line with extensions and CRLF, else 400.
+    /// One chunk-size line with extensions and CRLF, otherwise 400.
     pub chunk_line: usize,
-    /// All chunk extensions of one body, else 400.
+    /// All chunk extensions of one body, otherwise 400.
     pub chunk_extensions: usize,
-    /// Request body after de-chunking (`max_body_size`), else 413. `None`: no bound.
+    /// Request body after de-chunking (`max_body_size`), otherwise 413. `None`: no limit.
     pub body: Option<u64>,
-    /// How much of a body that the application left unread is read and dropped to keep the connection.
+    /// The amount of unread body that is read and dropped to keep the connection open.
     pub drain: u64,
-    /// How much is read and dropped after our half was closed.
+    /// The amount of input that is read and dropped after our half was closed.
     pub linger: u64,
-    /// From how many waiting bytes on the outbox is full; at least 1.
+    /// The number of unsent bytes at which the outbox is full; at least 1.
     pub outbox: usize,
-    /// How large the receive buffer may grow for a body. A head or trailer section may need more, within its own
+    /// The maximum size of the receive buffer for a body. A head or trailer section may need more, within its own
     /// limits.
     pub inbox: usize,
 }
 
 impl Limits {
-    /// The largest value of limits that bound a head: positions in it are numbers of 32 bits.
+    /// The maximum for the limits of a head, because positions in a head are 32-bit numbers.
     const LARGEST: usize = 16 * 1024 * 1024;
 
     /// The default limits.
@@ -255,7 +255,7 @@ impl Limits {
     }
 }
 
-/// A setting has a value that is not allowed.
+/// The error for a setting with a value that is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     setting: &'static str,
@@ -264,17 +264,17 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The setting: a field of [`Config`], or `limits.` and a field of [`Limits`].
+    /// The name of the setting: a field of [`Config`], or `limits.` and a field of [`Limits`].
     pub fn setting(&self) -> &'static str {
         self.setting
     }
 
-    /// Its value.
+    /// The value of the setting.
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// The values that are allowed.
+    /// The values that are allowed for the setting.
     pub fn allowed(&self) -> &str {
         &self.allowed
     }

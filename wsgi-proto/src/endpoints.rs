@@ -1,20 +1,20 @@
-//! Who is at the two ends of a connection, as far as an application is told.
+//! The two ends of a connection, as the application sees them.
 
 use core::net::SocketAddr;
 
 /// Addresses and scheme of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Where the peer is (`REMOTE_ADDR`, `REMOTE_PORT`).
+    /// The address of the peer (`REMOTE_ADDR`, `REMOTE_PORT`).
     pub remote: Address,
-    /// Where it reached us (`SERVER_NAME`, `SERVER_PORT`).
+    /// The address that the peer connected to (`SERVER_NAME`, `SERVER_PORT`).
     pub local: Address,
     /// `wsgi.url_scheme`.
     pub scheme: Scheme,
 }
 
 impl Endpoints {
-    /// A connection without TLS.
+    /// Creates the endpoints of a connection without TLS.
     pub const fn new(remote: Address, local: Address) -> Self {
         Self { remote, local, scheme: Scheme::Http }
     }

@@ -1,7 +1,7 @@
-//! What can go wrong, sorted by whose fault it is.
+//! Errors, grouped by whose fault they are.
 //!
-//! [`RequestError`] is the peer's and knows the status that answers it. [`StartError`] and [`SendError`] are the
-//! application's: they are returned to it and never reach the wire by themselves.
+//! [`RequestError`] is the peer's fault and has the status of the error response. [`StartError`] and [`SendError`] are
+//! the application's fault: they are returned to it and never sent to the client.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -9,9 +9,10 @@ use alloc::string::String;
 use core::error::Error;
 use core::fmt;
 
-/// The peer broke the protocol or a limit. [`status`](Self::status) answers it; then the connection closes.
+/// The peer violated the protocol or a limit. The response has the status [`status`](Self::status), then the connection
+/// closes.
 ///
-/// Limits are given in bytes (fields: in number) and are the largest size that is served.
+/// Limits are the largest sizes that are accepted, in bytes (for fields: their number).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -21,21 +22,21 @@ pub enum RequestError {
     BareCarriageReturn,
     /// A line feed without a carriage return (RFC 9112, 2.2).
     BareLineFeed,
-    /// More empty lines before a request line than are ignored (RFC 9112, 2.2).
+    /// There are too many empty lines before a request line (RFC 9112, 2.2).
     EmptyLines,
     /// The request line is not `method SP target SP version` (RFC 9112, 3).
     RequestLine,
-    /// The version is well formed, but its major version is not 1 (RFC 9110, 15.6.6). HTTP/1.2 to HTTP/1.9 are served as
-    /// HTTP/1.1 (RFC 9110, 2.5).
+    /// The version is well formed, but its major version is not 1 (RFC 9110, 15.6.6). HTTP/1.2 to HTTP/1.9 are served
+    /// as HTTP/1.1 (RFC 9110, 2.5).
     Version,
     /// The method is longer than the limit (RFC 9112, 3).
     MethodTooLong(usize),
-    /// `CONNECT` asks for a tunnel, and this is an origin server (RFC 9110, 9.3.6).
+    /// `CONNECT` requests a tunnel, but this is an origin server (RFC 9110, 9.3.6).
     Connect,
     /// The request target is longer than the limit (RFC 9110, 15.5.15).
     TargetTooLong(usize),
-    /// The request target has none of the four forms, an invalid authority, a fragment, or bytes that are not ASCII
-    /// (RFC 9112, 3.2; RFC 3986, 2).
+    /// The request target has none of the four forms, or it has an invalid authority, a fragment, or bytes that are not
+    /// ASCII (RFC 9112, 3.2; RFC 3986, 2).
     Target,
     /// A field line is not `name: value`, or has characters that are not allowed (RFC 9112, 5).
     Field,
@@ -45,7 +46,7 @@ pub enum RequestError {
     FieldsTooLong(usize),
     /// There are more fields than the limit (RFC 6585, 5).
     TooManyFields(usize),
-    /// HTTP/1.1 without exactly one `Host`, or a `Host` that is no host (RFC 9112, 3.2).
+    /// HTTP/1.1 without exactly one `Host`, or an invalid `Host` (RFC 9112, 3.2).
     Host,
     /// `Content-Length` is repeated or not a decimal number that fits (RFC 9112, 6.3).
     ContentLength,
@@ -57,13 +58,13 @@ pub enum RequestError {
     CodingOrder,
     /// `Transfer-Encoding` in a request of HTTP/1.0 (RFC 9112, 6.1).
     CodingInHttp10,
-    /// The body is, or says it will be, longer than `max_body_size` (RFC 9110, 15.5.14).
+    /// The body is longer than `max_body_size`, or is declared to be (RFC 9110, 15.5.14).
     BodyTooLarge(u64),
     /// A chunk size is not a hexadecimal number that fits (RFC 9112, 7.1).
     ChunkSize,
     /// A chunk-size line is longer than the limit, or does not end in CRLF (RFC 9112, 7.1).
     ChunkLine,
-    /// Chunk extensions with control characters, or longer in sum than the limit (RFC 9112, 7.1.1).
+    /// Chunk extensions have control characters, or are longer in total than the limit (RFC 9112, 7.1.1).
     ChunkExtension,
     /// The data of a chunk is not followed by CRLF (RFC 9112, 7.1).
     ChunkData,
@@ -76,7 +77,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The status code that answers this error.
+    /// The status code of the response to this error.
     pub const fn status(self) -> u16 {
         match self {
             Self::MethodTooLong(_) | Self::Connect | Self::TransferCoding => 501,
@@ -138,13 +139,13 @@ impl fmt::Display for RequestError {
 
 impl Error for RequestError {}
 
-/// Why a request body cannot be read on.
+/// Why the rest of a request body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// The peer's fault; the application may still answer, then the connection closes.
+    /// The request is faulty. The application may still answer, then the connection closes.
     Request(RequestError),
-    /// The connection is gone; nothing can be answered.
+    /// The connection is lost. No response can be sent.
     Lost(Lost),
     /// The exchange is over, or its stream was taken over.
     Finished,
@@ -162,7 +163,7 @@ impl fmt::Display for BodyError {
 
 impl Error for BodyError {}
 
-/// The application started a response that HTTP does not allow. Nothing of it was sent.
+/// The application started a response that HTTP does not allow. No part of it was sent.
 ///
 /// The message names the status or header that is not allowed and shows its value, escaped and shortened to 64 bytes:
 ///
@@ -187,19 +188,19 @@ pub enum StartError {
     FieldValue(Rejected),
     /// `Content-Length` is repeated, not a decimal number, or in an interim response.
     ContentLength(Rejected),
-    /// `Transfer-Encoding` is the server's alone (PEP 3333, Other HTTP Features).
+    /// Only the server may set `Transfer-Encoding` (PEP 3333, Other HTTP Features).
     TransferEncoding,
-    /// HTTP/1.0 has no 101, since it cannot switch protocols (RFC 9110, 15.2).
+    /// HTTP/1.0 has no status 101, because it cannot switch protocols (RFC 9110, 15.2).
     CannotSwitch,
-    /// The head of this response is already on its way.
+    /// The head of this response was already sent.
     HeadSent,
-    /// `start_response` was called before, and no error was given as reason to call it again.
+    /// `start_response` was called again, but without the error that caused the second call.
     AlreadyStarted,
     /// The exchange is over, or its stream was taken over.
     Over,
-    /// The status is not that of an interim response: a code from 100 to 199 other than 101.
+    /// The status is not that of an interim response, which has a code from 100 to 199 other than 101.
     NotInterim(Rejected),
-    /// The outbox is full; flush it, then send the interim response again. Nothing was taken.
+    /// The outbox is full. Flush it, then send the interim response again. Nothing was accepted.
     Full,
 }
 
@@ -213,20 +214,20 @@ impl fmt::Display for StartError {
             | Self::NotInterim(rejected) => &rejected.0.message,
             Self::TransferEncoding => "header `Transfer-Encoding` is not allowed (the server sets it)",
             Self::CannotSwitch => "status 101 is not allowed (HTTP/1.0 cannot switch protocols)",
-            Self::HeadSent => "the response has begun, its head cannot be replaced",
+            Self::HeadSent => "the response has begun: its head cannot be replaced",
             Self::AlreadyStarted => {
                 "the response was started before, starting again needs the error that caused it"
             }
             Self::Over => "the exchange is over",
-            Self::Full => "the outbox is full, flush it first",
+            Self::Full => "the outbox is full: flush it first",
         })
     }
 }
 
 impl Error for StartError {}
 
-/// The status or header that a [`StartError`] is about. It is shown by the message of the error.
-// One word, so that what can fail costs no more where it does not.
+/// The status or header that caused a [`StartError`]. The message of the error shows it.
+// One word, so that a `Result` costs no more if there is no error.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Rejected(Box<Explained>);
 
@@ -235,7 +236,7 @@ struct Explained {
     message: String,
 }
 
-/// These are cold: what is rejected is explained where it is rejected, and nothing is prepared for it.
+/// The constructors are cold: the message is only made when something is rejected.
 impl Rejected {
     #[cold]
     pub(crate) fn status(status: &str) -> Self {
@@ -245,7 +246,7 @@ impl Rejected {
         ))
     }
 
-    /// The status of an interim response, where a final one is started.
+    /// An interim status, although a final response is started.
     #[cold]
     pub(crate) fn not_final(status: &str) -> Self {
         Self::new(format!("status {} is interim (send it with `inform`)", Shown(status.as_bytes())))
@@ -315,10 +316,10 @@ impl fmt::Debug for Rejected {
     }
 }
 
-/// The most bytes of a status, a name or a value that are shown.
+/// The maximum number of bytes shown of a status, a name or a value.
 const SHOWN: usize = 64;
 
-/// Bytes in quotation marks, escaped, and with `...` if there are more of them.
+/// Displays bytes in quotation marks and escaped, with `...` if they are shortened.
 struct Shown<'a>(&'a [u8]);
 
 impl fmt::Display for Shown<'_> {
@@ -330,27 +331,28 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// The application sent what it may not send, or nobody is left to send to.
+/// The application sent something that is not allowed, or the connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
-    /// Data came before the response was started.
+    /// Data was sent before the response was started.
     NotStarted,
-    /// The response is longer than its `Content-Length`; the surplus was not sent.
+    /// The response is longer than its `Content-Length`. The surplus was not sent.
     TooLong(u64),
-    /// The response was finished with so many bytes of its `Content-Length` missing; the connection closes.
+    /// The response was finished, but the given number of bytes of its `Content-Length` is missing. The connection
+    /// closes.
     TooShort(u64),
-    /// The outbox is full; flush it, then send again. Nothing was taken.
+    /// The outbox is full. Flush it, then send again. Nothing was accepted.
     Full,
     /// The response is finished, or its stream was taken over.
     Finished,
-    /// A trailer field is malformed, or may not be a trailer.
+    /// A trailer field is malformed, or not allowed as a trailer.
     Trailer,
-    /// Only a 101 response that was started and not sent can be taken over.
+    /// A takeover needs a 101 response that was started but not sent.
     NotSwitching,
-    /// The end of the request body has to be read before the connection can be taken over.
+    /// The request body has to be read to its end before the connection can be taken over.
     BodyUnread,
-    /// The connection is gone.
+    /// The connection is lost.
     Lost(Lost),
 }
 
@@ -362,7 +364,7 @@ impl fmt::Display for SendError {
             Self::TooShort(missing) => {
                 write!(f, "the response is {missing} bytes shorter than its Content-Length")
             }
-            Self::Full => f.write_str("the outbox is full, flush it first"),
+            Self::Full => f.write_str("the outbox is full: flush it first"),
             Self::Finished => f.write_str("the response is finished"),
             Self::Trailer => f.write_str("malformed or forbidden trailer field"),
             Self::NotSwitching => {
@@ -376,11 +378,11 @@ impl fmt::Display for SendError {
 
 impl Error for SendError {}
 
-/// Why a response in one call could not be given.
+/// Why a response could not be sent in one call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AnswerError {
-    /// Its head is not allowed, or it is not the time for one.
+    /// Its head is not allowed, or no response can be started now.
     Start(StartError),
     /// It could not be sent, or its body does not match its head.
     Send(SendError),
@@ -409,19 +411,19 @@ impl fmt::Display for AnswerError {
 
 impl Error for AnswerError {}
 
-/// How a connection was lost: nothing can be sent any more.
+/// How a connection was lost. Nothing more can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lost {
     /// The peer reset the connection.
     Reset,
-    /// The peer does not take what is written.
+    /// The peer no longer accepts data.
     BrokenPipe,
     /// The peer did not read within `socket_timeout`.
     TimedOut,
-    /// The server gave up on it, at the deadline of a graceful stop for instance.
+    /// The server gave up on the connection, for example at the deadline of a graceful stop.
     Aborted,
-    /// The transport failed otherwise.
+    /// The transport failed in another way.
     Transport,
 }
 
@@ -443,11 +445,11 @@ impl Error for Lost {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LastExchange {
-    /// Others wait for room.
+    /// Another connection is waiting for room.
     Crowded,
-    /// The connection has reached its largest age.
+    /// The connection has reached its maximum age.
     Age,
-    /// It has had its largest number of requests.
+    /// The connection has reached its maximum number of requests.
     Requests,
 }
 
@@ -457,17 +459,17 @@ pub enum LastExchange {
 pub enum CloseReason {
     /// The peer closed its half between two requests.
     PeerClosed,
-    /// No request came within `keepalive` or `socket_timeout`.
+    /// No request arrived within `keepalive` or `socket_timeout`.
     IdleTimeout,
-    /// The last response said `Connection: close`, or its end is the end of the connection.
+    /// The last response had `Connection: close`, or it ends with the connection.
     Finished,
     /// A request was refused.
     Refused(RequestError),
-    /// The application gave up on a response that had begun, or gave less than its `Content-Length`.
+    /// The application aborted a response that had begun, or sent less than its `Content-Length`.
     Cut,
     /// The server is stopping.
     Shutdown,
-    /// It was not to be used any further.
+    /// The connection reached a limit on its use.
     Limit(LastExchange),
     /// The connection was lost.
     Lost(Lost),
@@ -483,8 +485,8 @@ impl fmt::Display for CloseReason {
             Self::Cut => f.write_str("response cut short"),
             Self::Shutdown => f.write_str("server stopped"),
             Self::Limit(LastExchange::Crowded) => f.write_str("closed to make room for others"),
-            Self::Limit(LastExchange::Age) => f.write_str("closed at its largest age"),
-            Self::Limit(LastExchange::Requests) => f.write_str("closed after its largest number of requests"),
+            Self::Limit(LastExchange::Age) => f.write_str("closed at its maximum age"),
+            Self::Limit(LastExchange::Requests) => f.write_str("closed after its maximum number of requests"),
             Self::Lost(lost) => lost.fmt(f),
         }
     }

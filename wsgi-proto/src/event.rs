@@ -1,4 +1,4 @@
-//! What the machine tells its driver.
+//! The events that the machine returns to its driver.
 
 use core::fmt;
 
@@ -6,87 +6,88 @@ use crate::error::CloseReason;
 use crate::http::trailers::Trailers;
 use crate::time::Instant;
 
-/// The answer to "what now?". Asking again gives the same answer until the driver, the application or time does
+/// The driver's next step. Polling again returns the same event until the driver, the application or time changes
 /// something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A whole head is there; the application has the move. Until `take_request`.
+    /// A complete head has arrived: hand it to the application. Returned until `take_request` is called.
     Request,
-    /// The exchange is over, its record is ready. Until `take_record`.
+    /// The exchange is over and its record is ready. Returned until `take_record` is called.
     Done,
-    /// Move bytes as told, or wait until the deadline; then poll again.
+    /// Read or write bytes, or wait until the deadline. Then poll again.
     Io(Io),
-    /// Close the sending half, and go on. Until `write_closed`.
+    /// Close the sending half, then continue. Returned until `write_closed` is called.
     ShutdownWrite,
-    /// What was sent must not look complete: reset the connection, without closing the sending half before. TCP: close
-    /// with a linger of zero; TLS: no `close_notify`. Until `write_closed`.
+    /// Reset the connection, without closing the sending half first, so that the cut response does not look complete.
+    /// TCP: close with a linger of zero; TLS: no `close_notify`. Returned until `write_closed` is called.
     Abort,
-    /// The 101 is flushed; the stream is the application's, and the driver does nothing more with it.
+    /// The 101 response is flushed. The stream belongs to the application, and the driver no longer uses it.
     TakenOver,
-    /// Flushed and lingered: drop the transport.
+    /// The connection is over: drop the transport.
     Closed(CloseReason),
 }
 
-/// What a wait waits for. Neither `read` nor `write` nor a deadline: an application's call has to come first.
+/// The I/O that the machine waits for. Without `read`, `write` and a deadline, it waits for a call by the application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Io {
     /// Read into `recv_space`.
     pub read: bool,
-    /// The wait for the peer is over, and what has arrived in time still counts: read once more *without waiting*, then
-    /// call `recv_commit`, `recv_eof` or, if nothing was there, `recv_nothing`. Comes with `read`; the deadline has passed.
+    /// The wait for the peer is over, but bytes that arrived in time still count: read once more *without waiting*,
+    /// then call `recv_commit`, `recv_eof` or, if there was nothing to read, `recv_nothing`. Implies `read` and a
+    /// deadline that has passed.
     pub last_read: bool,
-    /// Write what `transmit` gives. True whenever the outbox is not empty.
+    /// Write the bytes that `transmit` returns. True whenever the outbox is not empty.
     pub write: bool,
-    /// When to poll again if nothing happens before.
+    /// When to poll again if nothing happens before then.
     pub deadline: Option<(Instant, Reason)>,
 }
 
-/// What a deadline is for.
+/// The reason for a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// No request begins (`keepalive`, or `socket_timeout`): the connection closes silently.
     Idle,
-    /// A head does not get complete (`header_timeout`): 408.
+    /// A head does not become complete (`header_timeout`): 408.
     Head,
-    /// The peer sends nothing (`socket_timeout`): 408, or an error for the application that reads.
+    /// The peer sends nothing (`socket_timeout`): 408, or an error for an application that is reading.
     Read,
-    /// The peer takes nothing (`socket_timeout`): the connection is lost.
+    /// The peer reads nothing (`socket_timeout`): the connection is lost.
     Write,
-    /// The rest of a body that nobody reads does not arrive (`linger_timeout`): the connection closes.
+    /// The rest of an unread body does not arrive (`linger_timeout`): the connection closes.
     Drain,
-    /// The peer does not close after we did (`linger_timeout`).
+    /// The peer does not close after we closed our half (`linger_timeout`).
     Linger,
-    /// Somebody waits for the place of this connection ([`make_room`](crate::Connection::make_room)): it closes.
+    /// Another connection is waiting for room ([`make_room`](crate::Connection::make_room)): this one closes.
     Room,
-    /// Earlier answers have this long to leave before the reset that shows the last one to be broken off (1 s).
+    /// Earlier responses had time to reach the client (1 s): a reset shows that the last one is incomplete.
     Abort,
 }
 
 impl Reason {
-    /// Whether the deadline gives up a wait for bytes of the peer, which are read once more before.
+    /// Whether the deadline ends a wait for bytes of the peer, so that a last read precedes it.
     pub(crate) const fn waits_for_bytes(self) -> bool {
         matches!(self, Self::Idle | Self::Head | Self::Read | Self::Room)
     }
 }
 
-/// Whether more can be sent at once.
+/// Whether more can be sent immediately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Flow {
-    /// Go on.
+    /// More can be sent.
     Ready,
-    /// The data was taken, and the outbox is full: flush it before the next call.
+    /// The data was accepted, but the outbox is full: flush it before the next call.
     Full,
 }
 
-/// What reading a body brings.
+/// The result of reading a request body.
 pub enum BodyEvent<'a> {
-    /// Data that has arrived; take it with `consume`.
+    /// Data that has arrived. Remove it with `consume`.
     Data(&'a [u8]),
     /// The body is complete.
     End(&'a Trailers),
-    /// Nothing has arrived: do this, then ask again.
+    /// Nothing has arrived: perform this I/O, then call again.
     Io(Io),
 }
 

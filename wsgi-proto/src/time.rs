@@ -1,4 +1,4 @@
-//! Time as the machine sees it: a number that the driver hands in.
+//! Time for the machine: a number that the driver passes in.
 //!
 //! The machine has no clock. Its driver reads both clocks once per wake-up and passes them as [`Now`].
 
@@ -6,7 +6,7 @@ use core::time::Duration;
 
 /// A point on the driver's monotonic clock: nanoseconds since an origin that the driver chooses once.
 ///
-/// Only differences matter. Arithmetic saturates, so a far deadline is "never" and nothing panics.
+/// Only differences matter. Arithmetic saturates, so a distant deadline is "never" and nothing panics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -38,12 +38,12 @@ impl Instant {
     }
 }
 
-/// What the clocks say at one wake-up of the driver.
+/// The time of both clocks at one wake-up of the driver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// The monotonic clock; every deadline is compared with it.
     pub instant: Instant,
-    /// The wall clock, in seconds since 1970-01-01 00:00:00 UTC; it makes the `Date` field and the log's time.
+    /// The wall clock, in seconds since 1970-01-01 00:00:00 UTC; used for the `Date` field and the log.
     pub unix: i64,
     /// Seconds to add to UTC for the log's local time.
     pub zone_offset: i32,

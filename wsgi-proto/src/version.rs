@@ -1,4 +1,4 @@
-//! The protocol versions that a server speaks.
+//! The HTTP versions that a server supports.
 
 /// The protocol version of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,7 +10,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// The version as it stands in a request line or status line.
+    /// The version as it appears in a request line or status line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",

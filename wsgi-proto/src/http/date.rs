@@ -1,6 +1,6 @@
-//! Dates as HTTP and the access log write them.
+//! The date formats of HTTP and the access log.
 //!
-//! Knows the calendar; does not know a clock or a time zone. Times are seconds since 1970-01-01 00:00:00 UTC without
+//! Knows the calendar, but no clock and no time zone. Times are seconds since 1970-01-01 00:00:00 UTC without
 //! leap seconds, as everywhere in this crate; for local time, add the zone's offset first.
 
 use alloc::borrow::ToOwned;
@@ -20,17 +20,17 @@ const DAYS_IN_4_YEARS: u32 = 1461;
 const DAYS_IN_100_YEARS: u32 = 36_524;
 const DAYS_IN_400_YEARS: u32 = 146_097;
 
-/// Beginning with Sunday.
+/// The names of the days, starting with Sunday.
 const WEEKDAYS: [[u8; 3]; 7] = [*b"Sun", *b"Mon", *b"Tue", *b"Wed", *b"Thu", *b"Fri", *b"Sat"];
 const MONTHS: [[u8; 3]; 12] = [
     *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct", *b"Nov",
     *b"Dec",
 ];
 
-/// Writes a time as HTTP does: IMF-fixdate, always in GMT (RFC 9110, 5.6.7).
+/// Formats a time for HTTP: IMF-fixdate, always in GMT (RFC 9110, 5.6.7).
 ///
-/// `unix` is in seconds since 1970-01-01 00:00:00 UTC, and negative before that. A fraction of a second has to be
-/// rounded down, towards the past.
+/// `unix` is in seconds since 1970-01-01 00:00:00 UTC, and negative before that. Round fractions of a second down,
+/// towards the past.
 ///
 /// The year has four digits, so a time outside the years 0001 to 9999 is an error. (eventlet: such years are written
 /// with more digits, or padded with spaces.)
@@ -43,11 +43,11 @@ pub fn format_date_time(unix: i64) -> Result<String, DateError> {
     if !(FIRST..=LAST).contains(&unix) {
         return Err(DateError { unix });
     }
-    // All of it is ASCII.
+    // The text is ASCII.
     Ok(core::str::from_utf8(&imf_fixdate(unix)).unwrap_or_default().to_owned())
 }
 
-/// A time whose year cannot be written with four digits.
+/// The error for a time whose year cannot be written with four digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DateError {
     unix: i64,
@@ -65,7 +65,7 @@ impl fmt::Display for DateError {
 
 impl Error for DateError {}
 
-/// A time as the calendar shows it.
+/// A time as calendar date and time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Civil {
     /// 1 to 9999.
@@ -82,21 +82,21 @@ pub(crate) struct Civil {
 }
 
 impl Civil {
-    /// What the calendar shows `unix` seconds after 1970, in the proleptic Gregorian calendar. A time before the year
-    /// 0001 or after 9999 becomes the nearest within.
+    /// Converts `unix`, in seconds since 1970, to the proleptic Gregorian calendar. A time outside the years 0001 to
+    /// 9999 is replaced by the nearest time within them.
     pub(crate) fn from_unix(unix: i64) -> Self {
-        // Counted from the year 0001, everything is positive.
+        // Counted from the year 0001, all values are positive.
         let seconds = (unix.clamp(FIRST, LAST) - FIRST) as u64;
         let days = (seconds / SECONDS_A_DAY) as u32;
         let second_of_day = (seconds % SECONDS_A_DAY) as u32;
         let minute_of_day = second_of_day / 60;
 
-        // Years that begin in March have their leap day at their end. So a day's place in its year does not depend
-        // on whether that is a leap year, and the lengths of the months follow one formula: 153 days in 5 months.
+        // Years that begin in March have their leap day at their end. The position of a day in its year therefore does
+        // not depend on leap years, and the lengths of the months follow one formula: 153 days in 5 months.
         let days_since_march = days + DAYS_BEFORE_FIRST;
         let cycle = days_since_march / DAYS_IN_400_YEARS;
         let day_of_cycle = days_since_march % DAYS_IN_400_YEARS;
-        // Without the leap days that lie before it, the cycle has 365 days a year.
+        // Without the leap days before this day, the cycle has 365 days per year.
         let leap_days = day_of_cycle / (DAYS_IN_4_YEARS - 1) - day_of_cycle / DAYS_IN_100_YEARS
             + day_of_cycle / (DAYS_IN_400_YEARS - 1);
         let year_of_cycle = (day_of_cycle - leap_days) / 365;
@@ -120,8 +120,8 @@ impl Civil {
     }
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`: the same as [`format_date_time`] without allocation, and with a time that is out of
-/// range replaced by the nearest within.
+/// Formats a time like [`format_date_time`] (`Sun, 06 Nov 1994 08:49:37 GMT`), but without allocating. A time out of
+/// range is replaced by the nearest time in range.
 pub(crate) fn imf_fixdate(unix: i64) -> [u8; 29] {
     let civil = Civil::from_unix(unix);
     let mut text = *b"Www, dd Mmm yyyy hh:mm:ss GMT";
@@ -133,8 +133,8 @@ pub(crate) fn imf_fixdate(unix: i64) -> [u8; 29] {
     text
 }
 
-/// `06/Nov/1994 08:49:37`: a time in the access log (eventlet: English months, no zone). `local` is the time in seconds
-/// since 1970 with the zone's offset added; one that is out of range is replaced by the nearest within.
+/// Formats a time for the access log: `06/Nov/1994 08:49:37` (eventlet: English months, no zone). `local` is in seconds
+/// since 1970 with the zone's offset added. A time out of range is replaced by the nearest time in range.
 pub(crate) fn log_date_time(local: i64) -> [u8; 20] {
     let civil = Civil::from_unix(local);
     let mut text = *b"dd/Mmm/yyyy hh:mm:ss";
@@ -162,9 +162,9 @@ fn four_digits(number: u16) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// The text of the last second asked for: a busy server answers many requests within one second.
+/// The `Date` line of the last requested second: a busy server answers many requests within one second.
 ///
-/// Invariant: `text` is `imf_fixdate(unix)`.
+/// Invariant: `line` contains `imf_fixdate(unix)`.
 #[derive(Clone, Debug)]
 pub(crate) struct DateCache {
     unix: i64,
@@ -172,12 +172,12 @@ pub(crate) struct DateCache {
 }
 
 impl DateCache {
-    /// A cache that holds the beginning of 1970, which costs nothing to write.
+    /// Creates a cache that holds the start of 1970, so that nothing has to be formatted.
     pub(crate) const fn new() -> Self {
         Self { unix: 0, line: *b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n" }
     }
 
-    /// The whole `Date` field line at `unix`.
+    /// Returns the whole `Date` field line for `unix`.
     pub(crate) fn line(&mut self, unix: i64) -> &[u8; 37] {
         if self.unix != unix {
             self.unix = unix;

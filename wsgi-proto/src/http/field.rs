@@ -1,4 +1,4 @@
-//! Header and trailer fields, in the types that an application has them in.
+//! Header and trailer fields, in the types that applications use.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-/// A response without header fields of its own, or a section without trailer fields.
+/// An empty list of header or trailer fields.
 ///
-/// An empty array does not say what it is an array of, so that `[]` in its place needs a type annotation.
+/// Use it instead of `[]`, which would need a type annotation because an empty array does not determine its element
+/// type.
 ///
 /// ```
 /// # use wsgi_proto::*;
@@ -27,7 +28,8 @@ pub const NO_HEADERS: [(&str, &str); 0] = [];
 
 /// One header or trailer field: a pair of a name and a value, or a reference to one.
 ///
-/// Name and value may be of any type that is [`FieldBytes`]. Lists of fields are whatever can be iterated over:
+/// Name and value may be of any type that implements [`FieldBytes`]. A list of fields is anything that can be iterated
+/// over:
 ///
 /// ```
 /// # use wsgi_proto::*;
@@ -63,10 +65,10 @@ pub trait Field: sealed::Sealed {
     fn value(&self) -> &[u8];
 }
 
-/// The bytes of a field's name or value: `&str`, `String`, `Cow<str>`, `&[u8]`, `Vec<u8>`, `[u8; N]`, `Cow<[u8]>`,
+/// The name or the value of a field: `&str`, `String`, `Cow<str>`, `&[u8]`, `Vec<u8>`, `[u8; N]`, `Cow<[u8]>`,
 /// [`Bytes`], and references to them.
 ///
-/// Other types are written as text first:
+/// Convert other types to text first:
 ///
 /// ```
 /// # use wsgi_proto::*;
@@ -84,10 +86,10 @@ pub trait Field: sealed::Sealed {
     label = "expected text or bytes",
     note = "a name or value is a `&str`, `String`, `Cow<str>`, `&[u8]`, `Vec<u8>`, `[u8; N]`, `Cow<[u8]>`, \
             `Bytes`, or a reference to one of them",
-    note = "write anything else as text first, such as `5.to_string()`"
+    note = "convert other types to text first, such as `5.to_string()`"
 )]
 pub trait FieldBytes: sealed::Sealed {
-    /// The bytes as they are.
+    /// The bytes, unchanged.
     fn field_bytes(&self) -> &[u8];
 }
 
@@ -148,7 +150,7 @@ impl FieldBytes for Cow<'_, str> {
     }
 }
 
-/// Both traits are for the types above alone, so that more can be added.
+/// Seals both traits, so that more types can be added later.
 mod sealed {
     use alloc::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! The head of a request: its bytes as received, and offsets into them.
 //!
-//! A head owns its bytes, so that it outlives the receive buffer and needs no lifetime. A connection uses the same
-//! `Head` again for its next request when nobody kept it.
+//! A head owns its bytes, so it outlives the receive buffer and needs no lifetime. A connection reuses the `Head` for
+//! its next request unless the application kept it.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -12,7 +12,7 @@ use crate::version::Version;
 /// How the end of a request body is found (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
-    /// Exactly this many bytes follow the head; 0 when neither field was sent.
+    /// Exactly this many bytes follow the head; 0 without `Content-Length` and `Transfer-Encoding`.
     Known(u64),
     /// The body is chunked.
     Chunked,
@@ -26,10 +26,10 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Where `part` lies in `whole`, of which it has to be a slice.
+    /// The position of `part` in `whole`, of which it has to be a slice.
     pub(crate) fn of(part: &[u8], whole: &[u8]) -> Self {
         let start = part.as_ptr() as usize - whole.as_ptr() as usize;
-        debug_assert!(start + part.len() <= whole.len(), "not a part of the whole");
+        debug_assert!(start + part.len() <= whole.len(), "not a slice of the whole");
         Self { start: start as u32, end: (start + part.len()) as u32 }
     }
 
@@ -38,10 +38,10 @@ impl Span {
     }
 }
 
-/// One whole, valid request head.
+/// One complete, valid request head.
 ///
-/// Invariant: every span lies in `bytes`; method and field names are tokens, values have no control characters but
-/// HTAB, and are without white space at both ends.
+/// Invariant: every span lies in `bytes`; method and field names are tokens; values have no control characters except
+/// HTAB, and no white space at either end.
 #[derive(Clone, Default)]
 pub struct Head {
     pub(crate) bytes: Vec<u8>,
@@ -50,7 +50,7 @@ pub struct Head {
     pub(crate) info: HeadInfo,
 }
 
-/// What the fields say about the connection, read once.
+/// The information about the framing and the connection, read once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadInfo {
     pub(crate) body: BodyLength,
@@ -86,22 +86,22 @@ impl Head {
         self.line.target(&self.bytes)
     }
 
-    /// The path of the target, not decoded: `/` when an absolute form has none, `*` for `OPTIONS *`.
+    /// The path of the target, not decoded: `/` if an absolute target has no path, `*` for `OPTIONS *`.
     pub fn path(&self) -> &[u8] {
         match self.line.path(&self.bytes) {
-            // RFC 9112, 3.2.4: this is how a proxy is asked for `OPTIONS *`.
+            // RFC 9112, 3.2.4: clients send `OPTIONS *` to a proxy in this form.
             [] if self.method() == "OPTIONS" && self.query().is_none() => b"*",
             [] => b"/",
             path => path,
         }
     }
 
-    /// What follows the first `?` of the target, not decoded.
+    /// The query: everything after the first `?` of the target, not decoded.
     pub fn query(&self) -> Option<&[u8]> {
         self.line.query(&self.bytes)
     }
 
-    /// The version of the request: HTTP/1.1 for a higher minor version too (RFC 9110, 2.5).
+    /// The version of the request: also HTTP/1.1 for a higher minor version (RFC 9110, 2.5).
     pub fn version(&self) -> Version {
         self.line.version()
     }
@@ -111,8 +111,8 @@ impl Head {
         self.bytes.get(..self.line.length()).unwrap_or_default()
     }
 
-    /// The host asked for, with its port if one was sent: the authority of an absolute target, else the `Host` field
-    /// (RFC 9112, 3.2.2).
+    /// The requested host, with its port if one was sent: the authority of an absolute target, otherwise the `Host`
+    /// field (RFC 9112, 3.2.2).
     pub fn host(&self) -> Option<&[u8]> {
         match self.line.authority(&self.bytes) {
             Some(authority) => Some(authority),
@@ -128,7 +128,7 @@ impl Head {
         self.info.body
     }
 
-    /// Whether the client waits for a 100 before it sends the body.
+    /// Whether the client waits for a 100 response before it sends the body.
     pub fn expects_continue(&self) -> bool {
         self.info.expects_continue
     }
@@ -141,12 +141,12 @@ impl Head {
         })
     }
 
-    /// The values of every field called `name`, in any case.
+    /// The values of all fields with this `name`, ignoring case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields().filter(move |(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The value of the first field called `name`, in any case.
+    /// The value of the first field with this `name`, ignoring case.
     ///
     /// ```
     /// # use wsgi_proto::Head;
@@ -161,7 +161,7 @@ impl Head {
         Some(value.get(&self.bytes))
     }
 
-    /// Makes room for the next request, keeping the memory.
+    /// Clears the head for the next request and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.fields.clear();

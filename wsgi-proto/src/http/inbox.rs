@@ -1,17 +1,20 @@
-//! Bytes received and not yet used: one initialised buffer with two cursors.
+//! Received bytes that are not yet consumed: one initialised buffer with two cursors.
 
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Invariant: `start <= end <= buffer.len()`, and `end <= given` while there is room that was given; everything in `buffer` is initialised.
+/// The received bytes.
+///
+/// Invariant: `start <= end <= buffer.len()`, and `end <= given` while space is handed out; all of `buffer` is
+/// initialised.
 #[derive(Default)]
 pub(crate) struct Inbox {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// How far the room reaches that was given last.
+    /// The end of the space that was handed out last.
     given: usize,
-    /// Whether the last read used all the room that there was.
+    /// Whether the last read filled the buffer to its end.
     filled: bool,
 }
 
@@ -33,8 +36,8 @@ impl Inbox {
         !self.buffer.is_empty()
     }
 
-    /// Room behind the bytes; empty when `limit` bytes wait already, or when there is no buffer. `large`: much more
-    /// is expected, so that the buffer grows as soon as a read fills it, for fewer reads.
+    /// Returns the space after the bytes. It is empty if the inbox already holds `limit` bytes or has no buffer.
+    /// `large`: much more input is expected, so the buffer grows as soon as a read fills it, which saves reads.
     pub(crate) fn space(&mut self, limit: usize, large: bool) -> &mut [u8] {
         if self.end == self.buffer.len() && self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -51,22 +54,23 @@ impl Inbox {
         &mut self.buffer[self.end..self.end + room]
     }
 
-    /// Takes `count` bytes that were written into [`space`](Self::space). More than there was room for is cut.
+    /// Adds `count` bytes that were written into [`space`](Self::space). A `count` larger than the space means all of
+    /// it.
     pub(crate) fn commit(&mut self, count: usize) {
-        // What is behind that room may be left of another connection.
+        // Bytes after that space may be left over from another connection.
         self.end = self.end.saturating_add(count).min(self.given);
         self.filled = self.end == self.buffer.len();
     }
 
     pub(crate) fn consume(&mut self, count: usize) {
-        debug_assert!(count <= self.len(), "more consumed than there is");
+        debug_assert!(count <= self.len(), "more bytes consumed than received");
         self.start = (self.start + count).min(self.end);
         if self.start == self.end {
             (self.start, self.end, self.given) = (0, 0, 0);
         }
     }
 
-    /// Exchanges the buffer for another one; what was in it is dropped.
+    /// Swaps the buffer with `buffer`. Unconsumed bytes are dropped.
     pub(crate) fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
         (self.start, self.end, self.given, self.filled) = (0, 0, 0, false);
         core::mem::swap(&mut self.buffer, buffer);

@@ -1,4 +1,4 @@
-//! HTTP/1.x itself: the grammar of requests and responses (RFC 9110, RFC 9112), and no state of a connection.
+//! The grammar of HTTP/1.x requests and responses (RFC 9110, RFC 9112), without any connection state.
 
 pub(crate) mod date;
 pub(crate) mod field;

@@ -1,5 +1,5 @@
-//! From a finished head section, whose request line has been read, to a [`Head`]: `httparse` reads the fields, the rules
-//! of RFC 9110 and 9112 judge them.
+//! Turns a complete head section, whose request line has been read, into a [`Head`]. `httparse` reads the fields; this
+//! module applies the rules of RFC 9110 and 9112 to them.
 
 use alloc::vec;
 
@@ -13,19 +13,20 @@ use crate::http::target::is_host;
 use crate::http::token::{decimal, list, trim};
 use crate::version::Version;
 
-/// How many fields are read into the smaller arrays, which have to be initialised, and how many without allocating.
+/// The sizes of the arrays for the fields. Small arrays cost less to initialise; more than `USUAL_FIELDS` are
+/// allocated.
 const FEW_FIELDS: usize = 8;
 const SOME_FIELDS: usize = 24;
 const USUAL_FIELDS: usize = 100;
 
 impl Head {
-    /// Reads one whole head: request line, fields, empty line, and nothing behind it. Empty lines before it are
+    /// Parses one complete head: request line, fields, empty line, and nothing after it. Empty lines before it are
     /// ignored.
     ///
     /// # Errors
     ///
-    /// What a server would refuse the same bytes with; [`RequestError::Incomplete`] when the end is missing or
-    /// something follows it.
+    /// The error with which a server refuses the same bytes; [`RequestError::Incomplete`] if the end is missing or
+    /// bytes follow it.
     pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, RequestError> {
         let section = Scan::default().advance(bytes, limits)?.ok_or(RequestError::Incomplete)?;
         if section.end != bytes.len() {
@@ -36,7 +37,7 @@ impl Head {
         Ok(head)
     }
 
-    /// Replaces this head by the one in `bytes`, the whole `section` that the scan found.
+    /// Replaces this head with the one in `bytes`, which are the whole `section` that the scan found.
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
@@ -91,7 +92,7 @@ fn limit_body(body: BodyLength, limits: &Limits) -> Result<(), RequestError> {
     }
 }
 
-/// Reads the fields that frame the message or speak about the connection.
+/// Reads the fields that affect the framing or the connection.
 #[derive(Debug, Default)]
 struct FieldReader {
     hosts: u32,
@@ -146,7 +147,7 @@ impl FieldReader {
         Ok(())
     }
 
-    /// RFC 9112, 6.3: how the body ends.
+    /// Decides how the body ends (RFC 9112, 6.3).
     fn finish(self, info: &mut HeadInfo, version: Version) -> Result<(), RequestError> {
         // RFC 9112, 3.2.
         if version == Version::Http11 && self.hosts != 1 {
@@ -164,7 +165,7 @@ impl FieldReader {
         } else {
             info.body = BodyLength::Known(self.content_length.unwrap_or(0));
         }
-        // RFC 9110, 10.1.1: not to HTTP/1.0, and only where a body will follow.
+        // RFC 9110, 10.1.1: a 100 is only for HTTP/1.1, and only if a body follows.
         info.expects_continue &= version == Version::Http11 && info.body != BodyLength::Known(0);
         Ok(())
     }
@@ -174,7 +175,7 @@ impl Codings {
     fn read(&mut self, value: &[u8]) {
         self.present = true;
         let mut empty = true;
-        // Empty elements count as unknown codings: nothing that only resembles `chunked` passes for it.
+        // Empty elements count as unknown codings, so a value that only resembles `chunked` is not accepted.
         for coding in value.split(|&byte| byte == b',') {
             empty = false;
             self.last_is_chunked = trim(coding).eq_ignore_ascii_case(b"chunked");

@@ -1,4 +1,4 @@
-//! Takes the framing off a request body: by length, or chunked (RFC 9112, 6 and 7.1).
+//! Removes the framing of a request body: by length, or chunked (RFC 9112, 6 and 7.1).
 
 use crate::config::Limits;
 use crate::error::RequestError;
@@ -7,12 +7,12 @@ use crate::http::inbox::Inbox;
 use crate::http::scan::Scan;
 use crate::http::trailers::Trailers;
 
-/// What the next bytes of a body are.
+/// The result of one decoding step.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// So many bytes of data stand at the front of the inbox.
+    /// The given number of data bytes is at the front of the inbox.
     Data(usize),
-    /// More has to arrive.
+    /// More bytes have to arrive.
     More,
     End(Trailers),
 }
@@ -29,7 +29,7 @@ pub(crate) struct BodyReader {
 #[derive(Debug)]
 enum Decoding {
     Length(u64),
-    /// In a chunk-size line of which `seen` bytes are used up.
+    /// In a chunk-size line. `seen` bytes of it are consumed.
     Size {
         size: u64,
         digits: bool,
@@ -37,7 +37,7 @@ enum Decoding {
         part: SizePart,
     },
     Chunk(u64),
-    /// Behind the data of a chunk.
+    /// After the data of a chunk.
     ChunkEnd,
     Trailers(Scan),
     Ended,
@@ -76,7 +76,7 @@ impl BodyReader {
         matches!(self.state, Decoding::Ended)
     }
 
-    /// How many bytes are certain to follow, framing not counted.
+    /// The number of bytes that are certain to follow, without framing.
     pub(crate) fn remaining(&self) -> u64 {
         match self.state {
             Decoding::Length(left) | Decoding::Chunk(left) => left,
@@ -84,21 +84,21 @@ impl BodyReader {
         }
     }
 
-    /// How many bytes are to follow by what the head says; unknown, so 0, of a chunked body.
+    /// The number of bytes still to follow according to the head. It is 0 for a chunked body, whose length is unknown.
     pub(crate) fn declared_remaining(&self) -> u64 {
         if let Decoding::Length(left) = self.state { left } else { 0 }
     }
 
-    /// How much the inbox may hold while this body is read.
+    /// The maximum number of bytes in the inbox while this body is read.
     pub(crate) fn wanted_space(&self, limits: &Limits) -> usize {
         match self.state {
             Decoding::Trailers(_) => limits.inbox.max(limits.fields_size.saturating_add(2)),
-            // Two, since a CR waits for its LF.
+            // At least two, because a CR stays in the inbox until its LF arrives.
             _ => limits.inbox.max(2),
         }
     }
 
-    /// Uses up framing at the front of `inbox` until there is data, the end, or too little.
+    /// Consumes framing at the front of `inbox` until it finds data or the end, or needs more bytes.
     pub(crate) fn step(&mut self, inbox: &mut Inbox, limits: &Limits) -> Result<Step, RequestError> {
         loop {
             match &mut self.state {
@@ -136,7 +136,7 @@ impl BodyReader {
         }
     }
 
-    /// Tells that `count` bytes of the data at the front were used up.
+    /// Records that `count` data bytes at the front were consumed.
     pub(crate) fn consumed(&mut self, count: usize) {
         match &mut self.state {
             Decoding::Length(left) => {
@@ -155,8 +155,8 @@ impl BodyReader {
         }
     }
 
-    /// Reads on in a chunk-size line, a byte at a time: it is short, and each byte has one meaning wherever the
-    /// pieces are cut. True when the line is complete.
+    /// Reads more of a chunk-size line, one byte at a time: the line is short, and the result does not depend on how
+    /// the input is split. Returns true when the line is complete.
     fn size_line(&mut self, inbox: &mut Inbox, limits: &Limits) -> Result<bool, RequestError> {
         let Decoding::Size { mut size, mut digits, mut seen, mut part } = self.state else { return Ok(true) };
         let (mut used, mut complete) = (0, false);
@@ -214,7 +214,7 @@ mod tests {
     use alloc::string::{String, ToString};
     use alloc::vec;
 
-    /// The body, what stands behind it, and the trailers; read in pieces of `piece` bytes.
+    /// The body, the bytes after it, and the number of trailers. The input is read in pieces of `piece` bytes.
     fn decode(input: &[u8], piece: usize, limits: &Limits) -> Result<(String, String, usize), RequestError> {
         let (mut inbox, mut reader) = (Inbox::default(), BodyReader::new(BodyLength::Chunked));
         inbox.swap_buffer(&mut vec![0; 64]);

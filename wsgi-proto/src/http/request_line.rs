@@ -1,10 +1,10 @@
 //! The request line: `method SP target SP HTTP/DIGIT.DIGIT` (RFC 9112, 3).
 //!
-//! Knows the grammar of the line and the limits of its words; does not know how its end is found.
+//! Knows the grammar of the line and the limits of its words. Does not know how its end is found.
 //!
-//! A line is read from left to right, and the first byte that cannot stand where it stands decides how the line is
-//! refused. A word that is longer than its limit is refused at the byte that exceeds the limit. A line that conforms to
-//! the grammar is then refused for its version, for `CONNECT`, or for the form of its target, in this order.
+//! A line is read from left to right. The first byte that is not allowed at its position decides the error. A word that
+//! is longer than its limit is refused at the byte that exceeds the limit. A line that conforms to the grammar is then
+//! checked for its version, for `CONNECT`, and for the form of its target, in this order.
 
 use crate::config::Limits;
 use crate::error::RequestError;
@@ -13,19 +13,19 @@ use crate::http::token::token_length;
 use crate::http::word;
 use crate::version::Version;
 
-/// How long the line is beside its method and its target.
+/// The length of a line without its method and its target.
 const SPACES_AND_VERSION: usize = "  HTTP/1.1".len();
 
-/// The places of the words in a valid request line.
+/// The positions of the words in a valid request line.
 ///
 /// Invariant: `authority <= path <= path_end <= target_end`, and all of them lie in the line that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestLine {
     method_end: u32,
-    /// The authority ends where the path begins. It is empty except in absolute form.
+    /// The start of the authority. It ends where the path begins, and is empty except in absolute form.
     authority: u32,
     path: u32,
-    /// The query, if there is one, begins behind the `?` here.
+    /// The end of the path. The query, if any, begins after the `?` at this position.
     path_end: u32,
     target_end: u32,
     version: Version,
@@ -38,7 +38,7 @@ impl Default for RequestLine {
 }
 
 impl RequestLine {
-    /// Reads the line that `bytes` begin with. Its CRLF has to be there; what follows it is not looked at.
+    /// Reads the line at the start of `bytes`. It has to end with CRLF. Bytes after the CRLF are ignored.
     pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, RequestError> {
         let method_end = token_length(bytes);
         if method_end > limits.method {
@@ -62,13 +62,13 @@ impl RequestLine {
             {
                 match (major, minor) {
                     (b'1', b'0') => Version::Http10,
-                    // RFC 9110, 2.5: a higher minor version is read as the highest one that is known.
+                    // RFC 9110, 2.5: a higher minor version is treated as the highest known one.
                     (b'1', _) => Version::Http11,
                     // RFC 9110, 15.6.6: only a well-formed line of another version is answered with 505.
                     _ => return Err(RequestError::Version),
                 }
             }
-            // RFC 3986, 2: a target is made of ASCII. RFC 9112, 3.2: none of its forms has a fragment.
+            // RFC 3986, 2: a target consists of ASCII characters. RFC 9112, 3.2: none of its forms has a fragment.
             [b'#' | 0x80.., ..] => return Err(RequestError::Target),
             _ => return Err(RequestError::RequestLine),
         };
@@ -94,7 +94,7 @@ impl RequestLine {
         })
     }
 
-    /// How many bytes the line has, without its CRLF.
+    /// The length of the line in bytes, without its CRLF.
     pub(crate) fn length(&self) -> usize {
         self.target_end as usize + " HTTP/1.1".len()
     }
@@ -103,7 +103,7 @@ impl RequestLine {
         self.version
     }
 
-    /// The method in `line`, the bytes that were read.
+    /// The method in `line`, which has to be the line that was read.
     pub(crate) fn method<'a>(&self, line: &'a [u8]) -> &'a [u8] {
         part(line, 0, self.method_end)
     }
@@ -123,7 +123,7 @@ impl RequestLine {
         part(line, self.path, self.path_end)
     }
 
-    /// What follows the first `?` of the target in `line`.
+    /// The query in `line`: everything after the first `?` of the target.
     pub(crate) fn query<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
         (self.path_end < self.target_end).then(|| part(line, self.path_end + 1, self.target_end))
     }
@@ -133,10 +133,10 @@ fn part(line: &[u8], start: u32, end: u32) -> &[u8] {
     line.get(start as usize..end as usize).unwrap_or_default()
 }
 
-/// How much of `line`, whose end has not been found, is enough to know that no valid line begins like this: a word is
-/// longer than its limit, or all of it is longer than the longest line. `None`: the end has to be waited for.
+/// The number of bytes of an incomplete `line` that show that it cannot become valid: a word is longer than its limit,
+/// or all of it is longer than the longest valid line. `None`: it may still become valid.
 ///
-/// [`RequestLine::parse`] knows why, and gives the same error for this much of the line and for more of it.
+/// [`RequestLine::parse`] returns the same error for these bytes and for any longer part of the line.
 pub(crate) fn overrun(line: &[u8], limits: &Limits) -> Option<usize> {
     if line.len() <= limits.method.min(limits.target) {
         return None;
@@ -155,15 +155,16 @@ pub(crate) fn overrun(line: &[u8], limits: &Limits) -> Option<usize> {
     (line.len() > longest).then(|| longest + 1)
 }
 
-/// The first `limit` bytes and one more.
+/// The first `limit` bytes and one more, or all bytes if there are fewer.
 fn up_to(limit: usize, bytes: &[u8]) -> &[u8] {
     bytes.get(..=limit).unwrap_or(bytes)
 }
 
-/// How many of the first `bytes` can stand in a target: the visible ASCII characters but `#` and `end`.
+/// The number of bytes at the start of `bytes` that are allowed in a target: visible ASCII characters except `#` and
+/// `END`.
 ///
-/// Browsers leave some of those as they are that RFC 3986 has escaped: brackets, braces, pipe, caret, backslash,
-/// backtick, quotes.
+/// They include characters that RFC 3986 requires to be escaped but browsers send as they are: brackets, braces, pipe,
+/// caret, backslash, backtick, quotes.
 fn target_length<const END: u8>(bytes: &[u8]) -> usize {
     let mut words = bytes.chunks_exact(word::SIZE);
     let mut length = 0;
@@ -213,7 +214,7 @@ mod tests {
             ("GET http://h:80/a?b HTTP/1.1", "GET", Some("h:80"), "/a", Some("b")),
             ("GET HTTP://h?a=/b HTTP/1.1", "GET", Some("h"), "", Some("a=/b")),
             ("GET https://[::1]/ HTTP/1.1", "GET", Some("[::1]"), "/", None),
-            // What browsers leave as it is.
+            // Characters that browsers do not escape.
             (
                 "GET /[{|}^\\`\"'<>]?[{|}^\\`\"'<>] HTTP/1.1",
                 "GET",
@@ -277,7 +278,7 @@ mod tests {
             (format!("GET /{} HTTP/1.1", a(20)), E::TargetTooLong(20)),
             (format!("GET /?{} HTTP/1.1", a(19)), E::TargetTooLong(20)),
             (format!("GET {}", a(21)), E::TargetTooLong(20)),
-            // What comes first decides.
+            // The first error decides.
             ("G(T /# HTTP/2.0".to_string(), E::RequestLine),
             ("GET /#\0 HTTP/2.0".to_string(), E::Target),
             ("GET /\0# HTTP/2.0".to_string(), E::RequestLine),

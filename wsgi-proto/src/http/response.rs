@@ -12,49 +12,49 @@ use crate::http::field::Field;
 use crate::http::token::{decimal, is_name, list, trim};
 use crate::version::Version;
 
-/// How the end of a response body is shown.
+/// How the end of a response body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// No head was sent.
+    /// No head has been sent.
     Undecided,
-    /// So many bytes are to come.
+    /// The given number of bytes is still to be sent.
     Length(u64),
     Chunked,
     /// The body ends with the connection.
     UntilClose,
-    /// There is no body, whatever the application gives.
+    /// There is no body, whatever the application sends.
     Bodyless,
 }
 
-/// The response that the application has started. Its head waits here, so that it can be replaced until something
-/// is sent.
+/// The response that the application has started. Its head is kept here, so that it can be replaced until something is
+/// sent.
 pub(crate) struct Reply {
     head: ResponseHead,
     pub(crate) framing: Framing,
-    /// The length of the whole body, if the application told it otherwise than by a field.
+    /// The length of the whole body, if the application specified it by other means than a field.
     pub(crate) total: Option<u64>,
     /// `Content-Length` as sent; for the error message.
     pub(crate) length: u64,
     /// Blocks that are joined up to the minimum chunk size.
     pub(crate) joined: Vec<u8>,
     pub(crate) minimum_chunk_size: usize,
-    /// Trailer fields as they go to the wire.
+    /// Trailer fields in wire format.
     pub(crate) trailers: Vec<u8>,
 }
 
-/// What the head of a response is written into: [`write`](Self::write) makes a [`ResponseHead`] of it. It belongs to no
-/// exchange, so that an application's own iterator need not run while a connection is locked.
+/// The memory for the head of a response: [`write`](Self::write) turns it into a [`ResponseHead`]. It does not belong
+/// to an exchange, so an application's iterator does not have to run while a connection is locked.
 pub struct Draft {
     text: Vec<u8>,
     version: Version,
     capitalize: bool,
 }
 
-/// Status line and fields of a response, checked and as they go to the wire, for
+/// The status line and fields of a response, checked and in wire format, for
 /// [`Exchange::respond_with`](crate::Exchange::respond_with).
 ///
-/// One that is needed again and again can be made once and cloned: nothing is checked twice. It belongs to no exchange
-/// and to no connection.
+/// A head that is needed repeatedly can be made once and cloned, so that nothing is checked twice. It does not belong
+/// to an exchange or a connection.
 ///
 /// ```
 /// # use wsgi_proto::*;
@@ -82,19 +82,19 @@ struct ResponseInfo {
     upgrade: bool,
 }
 
-/// What the machine knows about the exchange when a head goes out.
+/// The properties of an exchange that affect its framing, when the head is sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FramingContext<'a> {
     pub(crate) is_head_request: bool,
-    /// Whether the peer understands chunked coding, and we may use it.
+    /// Whether the peer supports chunked coding and the server may use it.
     pub(crate) may_chunk: bool,
-    /// Whether the connection could be reused, as far as all but the response are concerned.
+    /// Whether everything except the response allows the connection to be reused.
     pub(crate) persist: bool,
-    /// Whether the peer has to be told that the connection is reused.
+    /// Whether to announce to the peer that the connection is reused.
     pub(crate) announce_keep_alive: bool,
     /// Seconds for `Keep-Alive: timeout=`.
     pub(crate) keep_alive_timeout: Option<u64>,
-    /// `Date: ` and the rest of that line.
+    /// The whole `Date` field line.
     pub(crate) date_line: &'a [u8; 37],
 }
 
@@ -118,7 +118,7 @@ impl Default for Reply {
 }
 
 impl Reply {
-    /// Ready for the next exchange; memory is kept.
+    /// Prepares for the next exchange and keeps the memory.
     pub(crate) fn reset(&mut self, minimum_chunk_size: usize) {
         self.forget();
         self.framing = Framing::Undecided;
@@ -129,7 +129,7 @@ impl Reply {
         self.minimum_chunk_size = minimum_chunk_size;
     }
 
-    /// Nothing is started any more.
+    /// Discards the started response.
     pub(crate) fn forget(&mut self) {
         self.head.text.clear();
         self.head.status = 0;
@@ -144,23 +144,23 @@ impl Reply {
         self.head.status
     }
 
-    /// A head to be written, with the memory of this one if it is not in use.
+    /// Returns a draft for a head. It uses the memory of the current head if no response is started.
     pub(crate) fn draft(&mut self, version: Version, capitalize: bool) -> Draft {
         let memory = if self.is_started() { Vec::new() } else { mem::take(&mut self.head.text) };
         Draft { text: memory, version, capitalize }
     }
 
-    /// Starts, or replaces, the response; `version` is that of the connection.
+    /// Starts or replaces the response. `version` is that of the connection.
     pub(crate) fn start(&mut self, mut head: ResponseHead, version: Version) {
         if head.version != version {
-            // It was written for another server.
+            // The head was made for a server with another version.
             head.text[..version.as_str().len()].copy_from_slice(version.as_str().as_bytes());
             head.version = version;
         }
         self.head = head;
     }
 
-    /// Exchanges the memory of the head for another one.
+    /// Swaps the memory of the head with `memory`.
     pub(crate) fn swap_memory(&mut self, memory: &mut Vec<u8>) {
         self.forget();
         if self.joined.capacity() | self.trailers.capacity() > 0 {
@@ -171,12 +171,12 @@ impl Reply {
 
     /// Whether a response with this status and method has no body (RFC 9112, 6.3).
     fn is_bodyless(&self, is_head_request: bool) -> bool {
-        // RFC 9110, 15.3.6: nor does a 205, whose length is 0.
+        // RFC 9110, 15.3.6: a 205 has no body either; its length is 0.
         is_head_request || matches!(self.status(), 101 | 204 | 205 | 304)
     }
 
-    /// Completes the head, decides the framing, and tells whether the connection persists. The head is then in
-    /// [`head`](Self::head_bytes).
+    /// Completes the head, decides the framing, and returns whether the connection persists. Afterwards,
+    /// [`head_bytes`](Self::head_bytes) returns the head.
     pub(crate) fn seal(&mut self, given: FramingContext<'_>) -> bool {
         let bodyless = self.is_bodyless(given.is_head_request);
         self.framing = match (self.head.info.content_length, self.total) {
@@ -189,7 +189,7 @@ impl Reply {
             self.length = length;
         }
         let ResponseHead { text: head, status, info, .. } = &mut self.head;
-        // A HEAD is told the length that a GET would be told; other answers without a body have none to tell.
+        // The response to a HEAD has the length that a GET would get. Other responses without a body have no length.
         let told = match (*status, info.content_length) {
             (205, _) => Some(0),
             (101 | 204 | 304, _) | (_, Some(_)) => None,
@@ -198,7 +198,7 @@ impl Reply {
         if let Some(length) = told {
             let mut digits = itoa::Buffer::new();
             head.extend_from_slice(b"Content-Length: ");
-            // A loop, since a call costs more than the few digits.
+            // A loop, because a call costs more than a few digits.
             digits.format(length).bytes().for_each(|digit| head.push(digit));
             head.extend_from_slice(b"\r\n");
         }
@@ -209,7 +209,7 @@ impl Reply {
             head.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
         if *status == 101 {
-            // RFC 9110, 7.8: after it there is no HTTP on this connection, so nothing else is said about it.
+            // RFC 9110, 7.8: there is no HTTP on this connection after a 101, so no other option is sent.
             head.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
             return false;
         }
@@ -267,11 +267,11 @@ impl fmt::Debug for Reply {
 }
 
 impl Draft {
-    /// Writes status (`"200 OK"`) and fields.
+    /// Writes the status (`"200 OK"`) and the fields.
     ///
     /// # Errors
     ///
-    /// What HTTP does not allow in them.
+    /// The status or a field is not allowed by HTTP.
     pub fn write(
         self,
         status: &str,
@@ -289,11 +289,11 @@ impl Draft {
 }
 
 impl ResponseHead {
-    /// Writes status (`"200 OK"`) and fields, for connections with this `config`.
+    /// Makes a head of a status (`"200 OK"`) and fields, for connections with this `config`.
     ///
     /// # Errors
     ///
-    /// What HTTP does not allow in them.
+    /// The status or a field is not allowed by HTTP.
     pub fn new(
         config: &Config,
         status: &str,
@@ -323,17 +323,17 @@ impl ResponseHead {
         let before = self.text.len();
         write_field(&mut self.text, capitalize, name, value)?;
         match name.len() {
-            // RFC 9110, 5.3: no field that is not a list is sent twice. Of these two the last one counts.
+            // RFC 9110, 5.3: only list fields may be sent twice. For `Date` and `Content-Type`, the last one counts.
             4 if is_name(name, b"date") => {
                 let again = mem::replace(&mut self.info.date, true);
                 if again {
                     self.remove_first(name, before);
                 }
             }
-            // RFC 9110, 7.8: the sender of Upgrade lists it in Connection.
+            // RFC 9110, 7.8: the sender of Upgrade also lists it in Connection.
             7 => self.info.upgrade |= is_name(name, b"upgrade"),
             10 if is_name(name, b"connection") => {
-                // The connection is ours; what the application wants of it is taken into account.
+                // The server writes this field itself, but respects the options of the application.
                 for option in list(value) {
                     self.info.close |= option.eq_ignore_ascii_case(b"close");
                     self.info.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
@@ -354,7 +354,7 @@ impl ResponseHead {
                 if self.info.content_length.replace(length).is_some() {
                     return Err(StartError::ContentLength(Rejected::content_length_again(value)));
                 }
-                // RFC 9110, 8.6: not in a 204 or an interim response; that of a 205 is known.
+                // RFC 9110, 8.6: not allowed in a 204 or an interim response. The length of a 205 is known.
                 if matches!(self.status, 101 | 204 | 205) {
                     self.text.truncate(before);
                 }
@@ -367,9 +367,9 @@ impl ResponseHead {
         Ok(())
     }
 
-    /// Removes the first line of the field `name`. It ends before `end`, where the line that replaces it begins.
+    /// Removes the first line of the field `name` before `end`, where the line that replaces it begins.
     ///
-    /// Few responses have such a field twice, so the line is searched for and its place is not kept.
+    /// Few responses have such a field twice, so the line is searched for instead of storing its position.
     #[cold]
     fn remove_first(&mut self, name: &[u8], end: usize) {
         let mut start = 0;

@@ -1,4 +1,4 @@
-//! Lines of a response as they go to the wire: status lines, fields, interim responses, trailers.
+//! The lines of a response in wire format: status lines, fields, interim responses, trailers.
 
 use alloc::vec::Vec;
 
@@ -7,7 +7,7 @@ use crate::http::field::Field;
 use crate::http::token::{is_field_value, push_name, trim};
 use crate::version::Version;
 
-/// Writes an interim response, which has a status line and fields only (RFC 9110, 15.2).
+/// Writes an interim response, which has only a status line and fields (RFC 9110, 15.2).
 pub(crate) fn interim(
     out: &mut Vec<u8>,
     capitalize: bool,
@@ -23,7 +23,7 @@ pub(crate) fn interim(
     Ok(code)
 }
 
-/// Appends field lines of an interim response. After an error `out` is as it was.
+/// Appends field lines of an interim response. After an error, `out` is unchanged.
 pub(crate) fn interim_fields(
     out: &mut Vec<u8>,
     capitalize: bool,
@@ -63,7 +63,8 @@ pub(crate) fn trailer_fields(
     Ok(())
 }
 
-/// RFC 9110, 6.5.1: fields that frame, route, modify, authenticate or describe the message are no trailers.
+/// Fields that are not allowed as trailers, because they frame, route, modify, authenticate or describe the message
+/// (RFC 9110, 6.5.1).
 const NO_TRAILERS: [&str; 29] = [
     "age",
     "authorization",
@@ -96,7 +97,7 @@ const NO_TRAILERS: [&str; 29] = [
     "www-authenticate",
 ];
 
-/// The code of `"200 OK"`; the reason may be missing.
+/// Parses the code of a status such as `"200 OK"`. The reason may be missing.
 pub(crate) fn parse_status(status: &str) -> Option<u16> {
     let (&[hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'], reason) =
         status.as_bytes().split_first_chunk::<3>()?
@@ -104,7 +105,7 @@ pub(crate) fn parse_status(status: &str) -> Option<u16> {
         return None;
     };
     let ([] | [b' ', ..]) = reason else { return None };
-    // RFC 9112, 4: the reason phrase has the characters of a field value.
+    // RFC 9112, 4: the reason phrase may have the same characters as a field value.
     if !is_field_value(reason) {
         return None;
     }
@@ -120,11 +121,11 @@ pub(crate) fn status_line(out: &mut Vec<u8>, version: Version, status: &str) {
         Version::Http11 => b"HTTP/1.1 ",
     });
     out.extend_from_slice(status.as_bytes());
-    // RFC 9112, 4: the space stands there also before an empty reason.
+    // RFC 9112, 4: the space is required even before an empty reason.
     out.extend_from_slice(if status.len() == 3 { b" \r\n" } else { b"\r\n" });
 }
 
-/// Appends one field line; after an error the rest of `out` is still good.
+/// Appends one field line. After an error, `out` ends with a part of it; the bytes before are unchanged.
 pub(crate) fn write_field(
     out: &mut Vec<u8>,
     capitalize: bool,
@@ -144,7 +145,7 @@ pub(crate) fn write_field(
     Ok(())
 }
 
-/// Code and reason phrase of the statuses that the machine itself sends.
+/// Returns code and reason phrase of a status that the machine sends itself.
 pub(crate) const fn own_status(code: u16) -> &'static str {
     match code {
         400 => "400 Bad Request",

@@ -1,8 +1,8 @@
 //! Finds the end of a head or trailer section, and checks line ends, size limits and the request line on the way.
 //!
-//! This is the only place that decides where a section ends. It looks for line ends once, remembers where it was, and
-//! judges every byte by its position alone, so that it makes no difference in which pieces the bytes arrive. A request
-//! line is judged at its end, before any of the fields; one that exceeds a limit, at the byte that does.
+//! This is the only place that decides where a section ends. It looks for line ends once, remembers its position, and
+//! judges every byte only by its position, so the result does not depend on how the input is split. A request line is
+//! judged at its end, before any of the fields. If it exceeds a limit, it is judged at the byte that does so.
 
 use crate::config::Limits;
 use crate::error::RequestError;
@@ -10,28 +10,28 @@ use crate::http::request_line::{RequestLine, overrun};
 use crate::http::token::is_token_byte;
 use crate::http::word;
 
-/// How many empty lines before a request line are ignored (RFC 9112, 2.2 asks for at least one).
+/// The number of empty lines that are ignored before a request line (RFC 9112, 2.2 recommends at least one).
 const EMPTY_LINES: u32 = 8;
 
-/// How much is shown of a request line that is malformed, or whose end was not waited for.
+/// The number of bytes that are shown of a request line that is malformed or incomplete.
 const SHOWN: usize = 32;
 
-/// Where the search has got to. Positions count from the first byte of the section.
+/// The progress of the search. Positions count from the first byte of the section.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scan {
-    /// Everything before this byte is judged.
+    /// The end of the bytes that are judged.
     at: usize,
-    /// Where the current line began.
+    /// The start of the current line.
     line: usize,
-    /// The request line, once it was read.
+    /// The request line, once it has been read.
     request_line: RequestLine,
-    /// Where the field lines began.
+    /// The start of the field lines.
     fields_at: usize,
-    /// Field lines seen.
+    /// The number of field lines seen.
     fields: usize,
-    /// Empty lines seen before the request line.
+    /// The number of empty lines seen before the request line.
     empty_lines: u32,
-    /// Bytes of them that stand before the request line still.
+    /// The number of bytes of these empty lines that have not been skipped.
     skippable: usize,
     state: Looking,
 }
@@ -43,26 +43,27 @@ enum Looking {
     Fields,
 }
 
-/// A whole section.
+/// A complete section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Section {
-    /// Its request line; of no use in a trailer section.
+    /// Its request line. Meaningless in a trailer section.
     pub(crate) line: RequestLine,
-    /// Where it begins: behind the ignored empty lines.
+    /// Its start, after the ignored empty lines.
     pub(crate) start: usize,
-    /// Its end, behind the last CRLF.
+    /// Its end, after the last CRLF.
     pub(crate) end: usize,
-    /// How many field lines it has.
+    /// The number of its field lines.
     pub(crate) fields: usize,
 }
 
 impl Scan {
-    /// A search for the end of a trailer section: field lines only.
+    /// Starts a search for the end of a trailer section, which has only field lines.
     pub(crate) fn trailers() -> Self {
         Self { state: Looking::Fields, ..Self::default() }
     }
 
-    /// How many bytes of ignored empty lines the caller can drop now. It has to: the positions are moved.
+    /// Returns the number of bytes of ignored empty lines. The caller has to drop them, because the positions are
+    /// adjusted.
     pub(crate) fn skip(&mut self) -> usize {
         if self.state == Looking::Fields {
             return 0;
@@ -73,8 +74,8 @@ impl Scan {
         skipped
     }
 
-    /// What the log shows of the request line when the request is refused: all of it once its end was found, but of a
-    /// malformed line, or before its end, the beginning of what was judged.
+    /// The part of the request line that the log shows if the request is refused: the whole line once its end was
+    /// found. For a malformed or incomplete line, it is the first part of the judged bytes.
     pub(crate) fn request_line<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         if self.state == Looking::Fields {
             return bytes.get(self.skippable..self.fields_at - 2).unwrap_or_default();
@@ -84,22 +85,22 @@ impl Scan {
         &shown[..find_line_break(shown).unwrap_or(shown.len())]
     }
 
-    /// Whether a byte of a request has been seen; empty lines before it are not part of it.
+    /// Whether a byte of a request has been seen. Empty lines before a request are not part of it.
     pub(crate) fn begun(&self, bytes: &[u8]) -> bool {
-        // A carriage return may turn out to be half an empty line.
+        // A carriage return may be the first half of an empty line.
         bytes.get(self.line).is_some_and(|&byte| byte != b'\r') || self.state == Looking::Fields
     }
 
-    /// Looks through what has been added to `bytes`, which begins with the first byte of the section each time.
+    /// Searches the bytes that were added to `bytes`, which always begins with the first byte of the section.
     ///
     /// `None`: the end has not arrived.
     pub(crate) fn advance(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Section>, RequestError> {
-        // Where everything that arrived is smaller than each limit, none of them needs a look.
+        // If all bytes together are below each limit, no limit has to be checked.
         let smallest = limits.field_line.min(limits.fields_size);
         let may_exceed = bytes.len() > smallest.saturating_sub(2);
         loop {
             if self.state == Looking::RequestLine && self.at == self.line && bytes.len() > self.line {
-                // Nearly all request lines are valid and arrive whole. Everything else goes the way below.
+                // Nearly all request lines are valid and arrive whole. All others take the slow path below.
                 if let Ok(line) = RequestLine::parse(&bytes[self.line..], limits) {
                     self.accept(line);
                     continue;
@@ -129,7 +130,7 @@ impl Scan {
         }
     }
 
-    /// Takes the line that ends with the CRLF at `end`.
+    /// Processes the line that ends with the CRLF at `end`.
     fn line_ended(
         &mut self,
         bytes: &[u8],
@@ -152,7 +153,7 @@ impl Scan {
                 }
                 Err(error) => {
                     if error != RequestError::RequestLine {
-                        // The log shows all of it.
+                        // The log shows the whole line.
                         (self.state, self.fields_at) = (Looking::Fields, next);
                     }
                     return Err(error);
@@ -176,7 +177,7 @@ impl Scan {
         Ok(None)
     }
 
-    /// Takes the request line that begins at the current line.
+    /// Accepts the request line at the start of the current line.
     fn accept(&mut self, request_line: RequestLine) {
         let next = self.line + request_line.length() + 2;
         self.request_line = request_line;
@@ -184,16 +185,16 @@ impl Scan {
         (self.fields_at, self.line, self.at) = (next, next, next);
     }
 
-    /// Whether `line`, a request line that has come this far, can still be a valid one.
+    /// Checks that `line`, the part of a request line that has arrived, can still become valid.
     fn request_line_fits(&mut self, line: &[u8], limits: &Limits) -> Result<(), RequestError> {
         let Some(judged) = overrun(line, limits) else { return Ok(()) };
         self.at = self.line + judged;
         Err(RequestLine::parse(line, limits).err().unwrap_or(RequestError::RequestLine))
     }
 
-    /// Whether a field line that goes on to `end` at least is within the limits.
+    /// Checks that a field line that reaches at least to `end` is within the limits.
     fn field_fits(&self, end: usize, limits: &Limits) -> Result<(), RequestError> {
-        // Which limit is passed first depends on the position, not on how far we happen to see.
+        // The limit that is exceeded first depends on the position, not on how much has arrived.
         let line_limit = self.line.saturating_add(limits.field_line.saturating_sub(2));
         let section_limit = self.fields_at.saturating_add(limits.fields_size.saturating_sub(2));
         if end > line_limit.min(section_limit) && end > self.line {
@@ -207,7 +208,7 @@ impl Scan {
     }
 }
 
-/// Where the first CR or LF is. Most lines are short, and calling `memchr` costs more than looking at them.
+/// The position of the first CR or LF. Most lines are short, and a call of `memchr` costs more than this search.
 fn find_line_break(bytes: &[u8]) -> Option<usize> {
     let short = &bytes[..bytes.len().min(6 * word::SIZE)];
     let mut words = short.chunks_exact(word::SIZE);
@@ -226,8 +227,8 @@ fn find_line_break(bytes: &[u8]) -> Option<usize> {
     words.remainder().iter().position(|byte| matches!(byte, b'\r' | b'\n')).map(|found| at + found)
 }
 
-/// Whether a request, or an empty line before it, can begin with `byte`. Nothing else is HTTP; answering at once spares
-/// a peer that speaks TLS the wait.
+/// Whether a request, or an empty line before it, can begin with `byte`. Nothing else is HTTP. The immediate answer
+/// saves a TLS client the wait.
 fn can_begin(byte: u8) -> bool {
     is_token_byte(byte) || byte == b'\r' || byte == b'\n'
 }
@@ -247,7 +248,7 @@ mod tests {
         Scan::default().advance(bytes, &limits())
     }
 
-    /// What becomes of `bytes` that arrive up to each of `ends`, and what is shown of the request line then.
+    /// The result when `bytes` arrive up to each of `ends`, and the part of the request line that is shown then.
     fn cut(
         bytes: &[u8],
         ends: impl IntoIterator<Item = usize>,
@@ -265,7 +266,7 @@ mod tests {
         result
     }
 
-    /// That it is the same for bytes that arrive one by one.
+    /// Checks that the result is the same if the bytes arrive one by one.
     fn is_the_same_bytewise(
         bytes: &[u8],
         limits: &Limits,
@@ -356,14 +357,14 @@ mod tests {
             ("GET / HTTP/1.1\n".to_string(), E::BareLineFeed, 15, "GET / HTTP/1.1"),
             ("GET / HTTP/1.1\r\r\n".to_string(), E::BareCarriageReturn, 16, "GET / HTTP/1.1"),
             ("(\x03\x01".to_string(), E::StrayByte, 1, "(\\x03\\x01"),
-            // Behind an empty line.
+            // After an empty line.
             ("\r\n*1\r\n".to_string(), E::RequestLine, 6, "*1"),
             // The ninth byte of a method, whatever follows it.
             (a(100000), E::MethodTooLong(8), 9, "aaaaaaaaa"),
             (format!("{}\r\n", a(9)), E::MethodTooLong(8), 9, "aaaaaaaaa"),
             (format!("{} / HTTP/1.1\r\n", a(9)), E::MethodTooLong(8), 9, "aaaaaaaaa"),
             (format!("{} {}", a(9), a(100)), E::MethodTooLong(8), 9, "aaaaaaaaa"),
-            // The byte that comes first decides.
+            // The first faulty byte decides.
             (format!("{}( / HTTP/1.1\r\n", a(8)), E::RequestLine, 22, "aaaaaaaa( / HTTP/1.1"),
             (format!("{}( / HTTP/1.1\r\n", a(9)), E::MethodTooLong(8), 9, "aaaaaaaaa"),
             // The 21st byte of a target.
@@ -416,7 +417,7 @@ mod tests {
                 "{bytes:?}"
             );
         }
-        // The one that depends on what else has arrived.
+        // Only this one depends on how many bytes have arrived.
         let hello = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03 and so on, for some hundred bytes";
         let (found, shown) = cut(hello, [hello.len()], &limits());
         assert_eq!(found, Err(RequestError::StrayByte));
@@ -425,7 +426,7 @@ mod tests {
         assert_eq!(shown, " GET / HTTP/1.1");
     }
 
-    /// What `byte` does to a line where it replaces one byte of a word.
+    /// The expected result when `byte` replaces the byte at `place`.
     fn defined(place: &str, byte: u8) -> Result<(), RequestError> {
         let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         match (place, byte) {
@@ -433,7 +434,7 @@ mod tests {
             (_, b'\r') => Err(RequestError::BareCarriageReturn),
             ("first byte", _) if !token => Err(RequestError::StrayByte),
             ("first byte" | "method", _) if token => Ok(()),
-            // A blank begins the next word, which is one too many then.
+            // A space begins the next word, which is one too many here.
             ("path" | "query", b'#' | 0x80..) => Err(RequestError::Target),
             ("path" | "query", b'!'..=b'~') => Ok(()),
             ("path's slash", b'/') => Ok(()),
@@ -460,7 +461,7 @@ mod tests {
             for byte in 0..=255 {
                 let mut bytes = head.to_vec();
                 bytes[at] = byte;
-                // The CR that was put there and the one behind it.
+                // The inserted CR is followed by the CR of the line end.
                 let expected = match (byte, at) {
                     (b'\r', 16) => Err(RequestError::BareCarriageReturn),
                     _ => defined(place, byte),

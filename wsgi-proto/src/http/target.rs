@@ -5,19 +5,18 @@ use crate::error::RequestError;
 /// The parts of a target before its query, as slices of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
-    /// Directly before the path, and empty except in absolute form.
+    /// The authority, directly before the path. It is empty except in absolute form.
     pub(crate) authority: &'a [u8],
-    /// Empty if an absolute form has none.
+    /// The path. It is empty if an absolute target has no path.
     pub(crate) path: &'a [u8],
 }
 
 impl<'a> Target<'a> {
-    /// Takes apart what stands before the query of a target. The method and whether a query follows decide whether `*`
-    /// is allowed.
+    /// Splits the part of a target before its query. `*` is only allowed for `OPTIONS` and without a query.
     pub(crate) fn parse(method: &[u8], target: &'a [u8], has_query: bool) -> Result<Self, RequestError> {
         match target {
             [b'/', ..] => Ok(Self { authority: &[], path: target }),
-            // RFC 9112, 3.2.4: the asterisk form is for OPTIONS alone.
+            // RFC 9112, 3.2.4: the asterisk form is only for OPTIONS.
             b"*" if method == b"OPTIONS" && !has_query => Ok(Self { authority: &[], path: target }),
             _ => Self::absolute(target),
         }
@@ -43,7 +42,7 @@ fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// Whether `host` is `uri-host [ ":" port ]`; an empty host is one (RFC 9110, 7.2).
+/// Whether `host` is `uri-host [ ":" port ]`; an empty host is valid (RFC 9110, 7.2).
 pub(crate) fn is_host(host: &[u8]) -> bool {
     if let [b'[', rest @ ..] = host {
         let Some(end) = memchr::memchr(b']', rest) else { return false };
@@ -59,7 +58,7 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
     }
 }
 
-/// Whether this is nothing, or a colon and a port.
+/// Whether `port` is empty, or a colon and a port number.
 fn is_port(port: &[u8]) -> bool {
     match port {
         [] => true,
@@ -68,7 +67,7 @@ fn is_port(port: &[u8]) -> bool {
     }
 }
 
-/// RFC 3986, 3.2.2: what a `reg-name` is made of beside percent-encoded bytes; an IPv4 address is a case of it.
+/// The bytes of a `reg-name`, besides percent-encoded ones (RFC 3986, 3.2.2). An IPv4 address is a special case.
 const NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -82,7 +81,7 @@ const NAME: [bool; 256] = {
     table
 };
 
-/// RFC 3986, 3.2.2: `IPv6address` or `IPvFuture`, without the brackets.
+/// Whether `literal` is an `IPv6address` or `IPvFuture`, without the brackets (RFC 3986, 3.2.2).
 fn is_ip_literal(literal: &[u8]) -> bool {
     let Ok(text) = core::str::from_utf8(literal) else { return false };
     if let [b'v' | b'V', rest @ ..] = literal {

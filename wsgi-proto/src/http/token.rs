@@ -1,8 +1,8 @@
-//! Character classes and small readers of field values (RFC 9110, 5.6).
+//! Character classes and small parsers for field values (RFC 9110, 5.6).
 
 use crate::http::word;
 
-/// Whether `byte` may stand in a token (RFC 9110, 5.6.2).
+/// Whether `byte` is allowed in a token (RFC 9110, 5.6.2).
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
@@ -35,23 +35,24 @@ const TOKEN: [bool; 256] = {
     table
 };
 
-/// How many bytes of a token `bytes` begin with.
+/// The length of the token at the start of `bytes`.
 pub(crate) fn token_length(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(bytes.len())
 }
 
-/// Whether the token `name` is `known`, which has only letters and hyphens, in any case. With a `known` of constant length
-/// this compiles to a few comparisons without a loop.
+/// Whether the token `name` equals `known`, ignoring case. `known` has to consist of letters and hyphens. If its length
+/// is constant, this compiles to a few comparisons without a loop.
 #[inline]
 pub(crate) fn is_name(name: &[u8], known: &[u8]) -> bool {
-    // The bit 0x20 is the case of a letter; a hyphen without it is a control character, which a token does not have.
+    // The bit 0x20 is the case of a letter; a hyphen without it is a control character, which is not allowed in a
+    // token.
     const CASE: u8 = 0x20;
     let different = |different, (a, b): (&u8, &u8)| different | (a ^ b);
     name.len() == known.len() && name.iter().zip(known).fold(0, different) & !CASE == 0
 }
 
-/// Appends the token `name` to `out`; if told, `Like-This` (eventlet: 6.2) or as it is registered. False, and nothing of
-/// use in `out`, when it is no token.
+/// Appends the token `name` to `out`. With `capitalize`, it is spelled `Like-This` (eventlet: 6.2) or as registered.
+/// Returns false, and appends unusable bytes to `out`, if `name` is not a token.
 pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: bool) -> bool {
     let start = out.len();
     out.extend_from_slice(name);
@@ -68,8 +69,8 @@ pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: 
     valid
 }
 
-/// Names that are registered with another spelling than `Like-This` and still in use (IANA, HTTP Field Name Registry; DNT:
-/// W3C); the most frequent one first.
+/// Names in use that are registered with a spelling other than `Like-This` (IANA, HTTP Field Name Registry; DNT: W3C).
+/// The most frequent one is first.
 const REGISTERED: [&str; 15] = [
     "ETag",
     "Accept-CH",
@@ -88,7 +89,7 @@ const REGISTERED: [&str; 15] = [
     "WWW-Authenticate",
 ];
 
-/// How the field `name` is registered, if that is not `Like-This`.
+/// The registered spelling of the field `name`, if it is not `Like-This`.
 fn registered(name: &[u8]) -> Option<&'static str> {
     let letters = FIRST_LETTERS.get(name.len())?;
     if letters & first_letter(*name.first()?) == 0 { None } else { look_up(name) }
@@ -99,7 +100,7 @@ fn look_up(name: &[u8]) -> Option<&'static str> {
     REGISTERED.iter().copied().find(|registered| is_name(name, registered.as_bytes()))
 }
 
-/// The first letters of the names above that have a given length: almost no other name has both.
+/// The first letters of the names above, by length. Almost no other name matches both.
 const FIRST_LETTERS: [u32; 25] = {
     let mut letters = [0; 25];
     let mut at = 0;
@@ -111,12 +112,12 @@ const FIRST_LETTERS: [u32; 25] = {
     letters
 };
 
-/// A bit for each letter, in either case.
+/// One bit per letter, regardless of case.
 const fn first_letter(byte: u8) -> u32 {
     1 << (byte & 31)
 }
 
-/// How a token byte is written; zero for what is none.
+/// The spelling of each token byte; zero for bytes that are not allowed in a token.
 const AS_IS: [u8; 256] = spelled(Case::AsIs);
 const UPPER: [u8; 256] = spelled(Case::Upper);
 const LOWER: [u8; 256] = spelled(Case::Lower);
@@ -144,7 +145,7 @@ const fn spelled(case: Case) -> [u8; 256] {
     table
 }
 
-/// Whether `bytes` may be a field value: no control characters but HTAB (RFC 9110, 5.5).
+/// Whether `bytes` may be a field value: no control characters except HTAB (RFC 9110, 5.5).
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
     let allowed = |bytes: &[u8]| bytes.iter().all(|&byte| VALUE[byte as usize]);
     let (words, rest) = bytes.as_chunks::<{ word::SIZE }>();
@@ -174,12 +175,12 @@ pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// The elements of a comma-separated list; empty ones are left out (RFC 9110, 5.6.1.2).
+/// The elements of a comma-separated list, without empty ones (RFC 9110, 5.6.1.2).
 pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
-/// `1*DIGIT` as a number; `None` when it is something else or does not fit (RFC 9110, 8.6).
+/// `1*DIGIT` as a number; `None` if it is something else or does not fit (RFC 9110, 8.6).
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;

@@ -16,7 +16,7 @@ pub struct Trailers {
 }
 
 impl Trailers {
-    /// Name and value of each field, in the order sent.
+    /// The name and value of each field, in the order sent.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
         self.fields.iter().map(|(name, value)| {
             (core::str::from_utf8(name.get(&self.bytes)).unwrap_or_default(), value.get(&self.bytes))

@@ -1,20 +1,20 @@
-//! Eight bytes at a time.
+//! Searches that look at eight bytes at a time.
 //!
-//! A search marks the bytes that it looks for by their highest bit. Only the lowest mark of a word is certain: the
+//! A search marks each byte that it finds by its highest bit. Only the lowest mark of a word is certain, because the
 //! subtraction that finds it may borrow from the bytes above.
 
-/// How many bytes a word has.
+/// The number of bytes in a word.
 pub(crate) const SIZE: usize = size_of::<u64>();
 
 const ONES: u64 = repeat(1);
 const HIGH: u64 = repeat(0x80);
 
-/// The word that `bytes`, of which there have to be eight, are.
+/// Converts `bytes` to a word. There have to be eight of them.
 pub(crate) fn of(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_le_bytes)
 }
 
-/// Marks the bytes of `word` that are `byte`.
+/// Marks the bytes of `word` that equal `byte`.
 pub(crate) const fn equal(word: u64, byte: u8) -> u64 {
     below(word ^ repeat(byte), 1)
 }
@@ -29,7 +29,7 @@ pub(crate) const fn from_delete(word: u64) -> u64 {
     (word.wrapping_add(ONES) | word) & HIGH
 }
 
-/// Where the first marked byte is; the size of a word if none is.
+/// The position of the first marked byte, or [`SIZE`] if no byte is marked.
 pub(crate) const fn first(marks: u64) -> usize {
     marks.trailing_zeros() as usize / 8
 }

@@ -1,4 +1,4 @@
-//! The figures of one exchange, of which its record is made.
+//! The figures of one exchange, from which its record is made.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,20 +11,20 @@ use crate::time::Instant;
 pub(crate) struct Account {
     pub(crate) began: Instant,
     pub(crate) has_head: bool,
-    /// What is known of the request line when there is no head.
+    /// The known part of the request line if there is no head.
     pub(crate) request_line: Vec<u8>,
     pub(crate) refused: Option<RequestError>,
     pub(crate) status: u16,
-    /// Where in all that was ever sent the response begins.
+    /// The position of the response in the output of the whole connection.
     pub(crate) response_from: u64,
     pub(crate) head_length: u64,
     pub(crate) body_length: u64,
-    /// All that was ever transmitted when the connection was lost.
+    /// The number of bytes the connection had transmitted when it was lost.
     pub(crate) transmitted: Option<u64>,
 }
 
 impl Account {
-    /// Opens the account of the next exchange; memory is kept.
+    /// Prepares for the next exchange and keeps the memory.
     pub(crate) fn begin(&mut self, now: Instant, has_head: bool) {
         self.began = now;
         self.has_head = has_head;
@@ -37,7 +37,7 @@ impl Account {
         self.transmitted = None;
     }
 
-    /// Gives back memory that only an open exchange needs.
+    /// Frees memory that only an open exchange needs.
     pub(crate) fn forget(&mut self) {
         self.request_line = Vec::new();
     }

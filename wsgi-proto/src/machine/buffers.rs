@@ -1,4 +1,4 @@
-//! The memory that a busy connection works with.
+//! The buffers of a busy connection.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -8,17 +8,18 @@ use core::fmt;
 
 use crate::http::head::Head;
 
-/// Bytes that a fresh receive buffer has room for.
+/// The size of a fresh receive buffer, in bytes.
 const RECEIVE: usize = 16 * 1024;
 
 /// Memory for one busy connection, initialised once and pooled by the driver.
 ///
-/// A connection that waits for its next request holds none: the driver takes it back with `Connection::take_buffers` before
-/// it waits, and provides it again with `Connection::provide_buffers` when there is something to read.
+/// A connection that waits for its next request holds no buffers: the driver takes them back with
+/// `Connection::take_buffers` before it waits, and provides them again with `Connection::provide_buffers` when there is
+/// something to read.
 #[derive(Debug)]
 pub struct Buffers(pub(crate) Box<Memory>);
 
-/// Boxed, since it is handed to and fro for each request.
+/// The contents of [`Buffers`]. Boxed because they move in and out of the connection for each request.
 pub(crate) struct Memory {
     pub(crate) recv: Vec<u8>,
     pub(crate) send: Vec<u8>,
@@ -27,12 +28,12 @@ pub(crate) struct Memory {
 }
 
 impl Buffers {
-    /// A fresh set: 16 KiB to receive into, all else grows when it is used.
+    /// Creates a set with a receive buffer of 16 KiB. The other buffers grow when they are used.
     pub fn new() -> Self {
         Self(Box::new(Memory { recv: vec![0; RECEIVE], send: Vec::new(), reply: Vec::new(), head: None }))
     }
 
-    /// Gives memory back that an unusual exchange needed, so that a pool of these stays small.
+    /// Frees the extra memory of an unusually large exchange, so that a pool of these stays small.
     #[must_use]
     pub fn trimmed(mut self) -> Self {
         let memory = &*self.0;

@@ -1,4 +1,4 @@
-//! What the machine waits for, how long, and what happens when it has waited too long.
+//! The waits of the machine, their deadlines, and what happens when a deadline passes.
 
 use core::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::machine::Machine;
 use crate::machine::state::{PeerEvent, PeerHalf, Phase};
 use crate::time::Instant;
 
-/// How long earlier answers have before the reset that shows the last one to be broken off.
+/// The time that earlier responses have to reach the client before a reset shows that the last one is incomplete.
 const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
 
 impl Machine {
-    /// A wait, unless its deadline has passed already.
+    /// Returns a wait, unless its deadline has already passed.
     #[inline]
     pub(crate) fn wait(&mut self, read: bool) -> Option<Event> {
         let write = !self.outbox.is_empty();
         let deadline = self.deadline(read, write);
         match deadline {
             Some((at, reason)) if at <= self.now.instant => {
-                // What arrives while the connection lingers is dropped.
+                // Input that arrives while the connection lingers is dropped.
                 let may_read = reason.waits_for_bytes()
                     && !self.state.has_ended_input()
                     && self.state.phase() != Phase::Lingering;
@@ -34,13 +34,14 @@ impl Machine {
         }
     }
 
-    /// One more read, without waiting, before the peer is given up.
+    /// A last read without waiting, before the machine gives up on the peer.
     pub(crate) fn last_read(&self, deadline: Option<(Instant, Reason)>) -> Event {
         let deadline = deadline.or(Some((self.now.instant, Reason::Idle)));
         Event::Io(Io { read: true, write: !self.outbox.is_empty(), last_read: true, deadline })
     }
 
-    /// What was sent must not look complete. Earlier answers may still be on their way, which a reset would destroy.
+    /// Resets the connection, so that a cut response does not look complete. Earlier responses may still be in flight,
+    /// and a reset would destroy them, so they get some time first.
     pub(crate) fn abort(&mut self) -> Option<Event> {
         self.timers.abort.get_or_insert(self.now.instant);
         let at = self.abort_at()?;
@@ -51,13 +52,13 @@ impl Machine {
         })
     }
 
-    /// When the connection is to be reset; `None` as long as nothing asks for it.
+    /// The time at which to reset the connection; `None` if no reset is required.
     fn abort_at(&self) -> Option<Instant> {
         let since = self.timers.abort?;
         Some(if self.account.response_from > 0 { since.after(TIME_TO_LEAVE) } else { since })
     }
 
-    /// Our half was closed, or the connection reset. No effect when nothing asked for it.
+    /// Records that our half was closed or the connection was reset. No effect if the machine did not request it.
     pub(crate) fn write_closed(&mut self) {
         let due = self.abort_at().is_none_or(|at| at <= self.now.instant);
         let waits_for_abort = self.state.phase() == Phase::Breaking && (self.timers.abort.is_none() || !due);
@@ -88,14 +89,14 @@ impl Machine {
         }
         match (self.state.phase(), self.state.peer()) {
             (Phase::Lingering, _) => until(&mut timers.linger, Some(config.linger_timeout), Reason::Linger),
-            // A peer that is still being answered is not idle.
+            // A peer is not idle while a response to it is still being written.
             (_, PeerHalf::Idle) if write => {}
             (_, PeerHalf::Idle) => until(&mut timers.idle, config.idle_timeout(), Reason::Idle),
             (_, PeerHalf::Head) => {
                 until(&mut timers.head, config.header_timeout, Reason::Head);
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
             }
-            // Bytes that nobody waits for, as when the peer is only watched, are not late.
+            // Without a reader that waits for them, bytes are not late. For example, the peer may only be watched.
             (_, PeerHalf::Body) if !self.progress.wants_body && !self.state.drains() => {}
             (_, PeerHalf::Body) => {
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
@@ -117,7 +118,7 @@ impl Machine {
                 self.state.evict();
             }
             Reason::Room => self.close(CloseReason::Limit(LastExchange::Crowded)),
-            // Compared where it is made.
+            // `abort` checks this deadline itself.
             Reason::Abort => {}
             Reason::Head => self.refuse(RequestError::Timeout),
             Reason::Write => self.lost(Lost::TimedOut),

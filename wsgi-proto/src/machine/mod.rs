@@ -1,8 +1,8 @@
-//! One connection: its states, its buffers, its deadlines. [`Connection`](crate::Connection) is the driver's half of it and
-//! [`Exchange`](crate::Exchange) the application's.
+//! The machine of one connection: its states, buffers and deadlines. [`Connection`](crate::Connection) is the API for
+//! the driver, [`Exchange`](crate::Exchange) the API for the application.
 //!
-//! `state` owns every transition. `step` asks it what is next and has it done: `receive` deals with what the peer sends,
-//! `send` with what goes out, `deadlines` with time.
+//! `state` owns every transition. `step` queries it for the next turn and runs that turn: `receive` handles input,
+//! `send` handles output, and `deadlines` handles time.
 
 pub(crate) mod account;
 pub(crate) mod buffers;
@@ -34,7 +34,7 @@ use crate::machine::state::{OurHalf, PeerHalf, Phase, State};
 use crate::machine::timers::Timers;
 use crate::time::Now;
 
-/// One HTTP/1.x connection of a server.
+/// The server side of one HTTP/1.x connection.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) config: Arc<Config>,
@@ -43,11 +43,11 @@ pub(crate) struct Machine {
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
     pub(crate) scan: Scan,
-    /// What the buffers came in, for the way back.
+    /// The box in which the buffers were provided, kept to return them in.
     memory: Option<Box<Memory>>,
-    /// Nobody provided them: they are freed at the next idle wait.
+    /// Whether the machine allocated the buffers itself. If so, it frees them at the next idle wait.
     owns_memory: bool,
-    /// The head of the current exchange; between exchanges, memory to read the next one into.
+    /// The head of the current exchange; between exchanges, memory for the next head.
     pub(crate) head: Option<Arc<Head>>,
     pub(crate) body: BodyReader,
     pub(crate) reply: Reply,
@@ -80,7 +80,7 @@ impl Machine {
         }
     }
 
-    /// Takes memory to work with. No effect when there is some.
+    /// Provides the machine with buffers. No effect if it already has buffers.
     pub(crate) fn provide_buffers(&mut self, mut buffers: Buffers) {
         if self.has_buffers() {
             return;
@@ -89,7 +89,7 @@ impl Machine {
         self.memory = Some(buffers.0);
     }
 
-    /// Makes memory to work with if nobody provided any.
+    /// Allocates buffers if none were provided.
     pub(crate) fn make_buffers(&mut self) {
         if !self.has_buffers() {
             self.provide_buffers(Buffers::new());
@@ -108,7 +108,7 @@ impl Machine {
         self.memory.is_some()
     }
 
-    /// The memory, when nothing is in it and nothing is going to be before the next read.
+    /// Returns the buffers if they are empty and will stay empty until the next read.
     pub(crate) fn take_buffers(&mut self) -> Option<Buffers> {
         let idle = matches!((self.state.peer(), self.state.ours()), (PeerHalf::Idle, OurHalf::Idle))
             && self.inbox.is_empty();
@@ -122,12 +122,12 @@ impl Machine {
         self.account.forget();
         self.progress.forget();
         self.swap_memory(&mut memory);
-        // What the application kept is no memory to read the next head into.
+        // A head that the application kept cannot be reused for the next request.
         memory.head.take_if(|head| Arc::strong_count(head) > 1);
         Some(Buffers(memory))
     }
 
-    /// Frees memory of the machine's own; a provided one stays until it is asked for.
+    /// Frees buffers that the machine allocated itself. Provided buffers remain until the driver takes them.
     pub(crate) fn free_own_buffers(&mut self) {
         if self.owns_memory {
             drop(self.take_buffers());

@@ -1,14 +1,14 @@
-//! Bytes to send: small ones copied together, large ones queued as they are.
+//! The bytes to send. Small pieces are copied together, large ones are queued without a copy.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 use core::fmt;
 
-/// Owned pieces of up to this many bytes are copied: one more slice in a write costs more than the copy.
+/// The maximum size of an owned piece that is copied: another slice in a write costs more than the copy.
 const COPIED: usize = 4096;
 
-/// How many slices one [`Transmit`] has at most.
+/// The maximum number of slices in one [`Transmit`].
 const SLICES: usize = 16;
 
 /// A block of a response: borrowed bytes are copied into the outbox, owned ones may be queued without a copy.
@@ -16,7 +16,7 @@ const SLICES: usize = 16;
 pub enum Piece<'a> {
     /// Copied.
     Borrowed(&'a [u8]),
-    /// Queued when large, else copied.
+    /// Queued if large, otherwise copied.
     Owned(Bytes),
 }
 
@@ -27,12 +27,12 @@ impl fmt::Debug for Piece<'_> {
 }
 
 impl Piece<'_> {
-    /// Bytes in this piece.
+    /// The number of bytes in this piece.
     pub fn len(&self) -> usize {
         self.as_slice().len()
     }
 
-    /// Whether there are none.
+    /// Whether the piece is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -82,10 +82,10 @@ impl From<Vec<u8>> for Piece<'_> {
     }
 }
 
-/// What to write next, in order: slices for one vectored write.
+/// The bytes to write next, in order: slices for one vectored write.
 pub struct Transmit<'a>(Slices<'a>);
 
-#[allow(clippy::large_enum_variant, reason = "it lives on the stack for the length of one write")]
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack during one write")]
 enum Slices<'a> {
     /// The usual case.
     One(&'a [u8]),
@@ -99,7 +99,7 @@ impl fmt::Debug for Transmit<'_> {
 }
 
 impl<'a> Transmit<'a> {
-    /// The slices; none is empty.
+    /// The slices. Each has at least one byte.
     pub fn slices(&self) -> &[&'a [u8]] {
         match &self.0 {
             Slices::One([]) => &[],
@@ -109,16 +109,19 @@ impl<'a> Transmit<'a> {
     }
 }
 
-/// Invariant: positions in `large` rise and lie in `sent..=copied.len()`; `queued` is how many bytes wait.
+/// The queue of bytes to send.
+///
+/// Invariant: positions in `large` are ascending and lie in `sent..=copied.len()`; `queued` is the number of unsent
+/// bytes.
 #[derive(Default)]
 pub(crate) struct Outbox {
     copied: Vec<u8>,
-    /// How much of `copied` is transmitted.
+    /// The number of bytes of `copied` that are transmitted.
     sent: usize,
-    /// A large piece stands before the byte of `copied` at its position.
+    /// The large pieces. Each is sent before the byte of `copied` at its position.
     large: VecDeque<(usize, Bytes)>,
     queued: usize,
-    /// All bytes ever transmitted.
+    /// The total number of bytes transmitted.
     transmitted: u64,
 }
 
@@ -127,17 +130,17 @@ impl Outbox {
         self.queued == 0
     }
 
-    /// Bytes that wait.
+    /// The number of unsent bytes.
     pub(crate) fn len(&self) -> usize {
         self.queued
     }
 
-    /// All bytes ever put in.
+    /// The total number of bytes transmitted or queued.
     pub(crate) fn total(&self) -> u64 {
         self.transmitted + self.queued as u64
     }
 
-    /// All bytes ever transmitted.
+    /// The total number of bytes transmitted.
     pub(crate) fn total_transmitted(&self) -> u64 {
         self.transmitted
     }
@@ -181,7 +184,7 @@ impl Outbox {
         Transmit(Slices::Many(slices, count))
     }
 
-    /// Takes note that the first `count` waiting bytes went out. More than wait is cut.
+    /// Records that the first `count` unsent bytes were transmitted. A larger `count` means all of them.
     pub(crate) fn transmitted(&mut self, count: usize) {
         let mut left = count.min(self.queued);
         self.transmitted += left as u64;
@@ -207,7 +210,7 @@ impl Outbox {
         self.tidy();
     }
 
-    /// Forgets what waits: nobody is there to take it.
+    /// Discards the unsent bytes of a lost connection.
     pub(crate) fn discard(&mut self) {
         self.queued = 0;
         self.large.clear();
@@ -227,7 +230,7 @@ impl Outbox {
         }
     }
 
-    /// Exchanges the memory for another one; only while nothing waits in it.
+    /// Swaps the memory with `buffer`. No effect unless the outbox is empty.
     pub(crate) fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
         if self.copied.is_empty() && self.large.is_empty() {
             core::mem::swap(&mut self.copied, buffer);

@@ -1,5 +1,5 @@
-//! The flow of one exchange: what the application waits for, what it was told, how much was dropped. It bounds and paces,
-//! and decides no transition.
+//! The flow of one exchange: what the application waits for, whether to notify it, and how many bytes were dropped.
+//! Only `state` decides transitions.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -7,13 +7,13 @@ use core::fmt;
 use crate::error::RequestError;
 use crate::http::trailers::Trailers;
 
-/// Whether the client waits for a 100 (RFC 9110, 10.1.1).
+/// Whether the client waits for a 100 response (RFC 9110, 10.1.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Expectation {
-    /// It does not.
+    /// The client does not wait.
     #[default]
     None,
-    /// It waits for a 100, or for the final response.
+    /// The client waits for a 100 or for the final response.
     Pending,
 }
 
@@ -22,24 +22,24 @@ pub(crate) enum Expectation {
 pub(crate) struct Progress {
     /// The application waits for body bytes that have not arrived.
     pub(crate) wants_body: bool,
-    /// The application wants to know when the peer is gone.
+    /// The application wants to be notified when the client disconnects.
     pub(crate) watches: bool,
-    /// The application has something to learn: bytes, room, an end or an error came that it may wait for.
+    /// Something happened that the application may be waiting for: input, its end, space in the outbox, or an error.
     pub(crate) notice: bool,
-    /// Why the body cannot be read on.
+    /// Why the rest of the body cannot be read.
     pub(crate) failure: Option<RequestError>,
     pub(crate) expectation: Expectation,
-    /// Fields for the 100 that the first read sends.
+    /// Fields for the 100 response that the first read sends.
     pub(crate) continue_fields: Vec<u8>,
     pub(crate) trailers: Option<Trailers>,
-    /// Bytes of the body that were dropped after the response.
+    /// Body bytes dropped after the response.
     pub(crate) drained: u64,
     /// Bytes dropped since our half was closed.
     pub(crate) lingered: u64,
 }
 
 impl Progress {
-    /// Begins the next exchange; memory is kept.
+    /// Prepares for the next exchange and keeps the memory.
     pub(crate) fn begin(&mut self) {
         self.wants_body = false;
         self.watches = false;
@@ -51,7 +51,7 @@ impl Progress {
         self.drained = 0;
     }
 
-    /// Gives back memory that only an open exchange needs.
+    /// Frees memory that only an open exchange needs.
     pub(crate) fn forget(&mut self) {
         self.trailers = None;
         self.continue_fields = Vec::new();

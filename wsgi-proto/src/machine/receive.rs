@@ -1,5 +1,5 @@
-//! What the peer sends, as far as the machine itself deals with it: heads arrive, bodies that nobody reads are drained, and
-//! what comes behind the last answer is dropped.
+//! Input that the machine handles itself: it reads heads, drains bodies that the application did not read, and drops
+//! bytes that arrive after the last response.
 
 use alloc::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Machine {
     }
 
     pub(crate) fn recv_commit(&mut self, n: usize) {
-        // Nothing was received, so nothing is later than before: TLS records without content, for instance.
+        // Nothing was received (for example, a TLS record without content), so timers and waits are unchanged.
         if n == 0 {
             return;
         }
@@ -46,7 +46,7 @@ impl Machine {
         self.received();
     }
 
-    /// A reader that waits for bytes has something to look at.
+    /// Notifies a reader that waits for input.
     fn received(&mut self) {
         self.state.settle_last_read();
         self.progress.wants_body = false;
@@ -68,9 +68,9 @@ impl Machine {
         self.head.clone()
     }
 
-    /// Looks for a whole head in the inbox.
+    /// Looks for a complete head in the inbox.
     pub(crate) fn await_request(&mut self) -> Option<Event> {
-        // A peer that sends requests and reads no answers is held back.
+        // A peer that sends requests but does not read the responses has to wait.
         if self.outbox.len() >= self.config.limits.outbox.max(1) {
             return self.wait(false);
         }
@@ -119,7 +119,7 @@ impl Machine {
         }
         let Some(section) = found? else { return Ok(false) };
         let bytes = &self.inbox.bytes()[section.start..section.end];
-        // Nobody else holds the head of an exchange that is over, unless the application kept it.
+        // The previous head can be reused unless the application kept it.
         let head = match self.head.as_mut().and_then(Arc::get_mut) {
             Some(head) => head,
             None => Arc::get_mut(self.head.insert(Arc::default())).ok_or(RequestError::RequestLine)?,
@@ -145,7 +145,7 @@ impl Machine {
         }
     }
 
-    /// Reads and drops what is left of a request body, within the limits.
+    /// Reads and drops the rest of a request body, within the limits.
     pub(crate) fn drain(&mut self) -> Option<Event> {
         loop {
             let step = match self.drains_in_vain() {
@@ -158,7 +158,7 @@ impl Machine {
                     self.body.consumed(count);
                     self.progress.drained += count as u64;
                 }
-                // The size of a chunk may have come just now.
+                // A chunk size that has just arrived may exceed the drain limit.
                 Ok(Step::More) if !self.state.has_ended_input() && !self.drains_in_vain() => {
                     return self.wait(true);
                 }
@@ -174,9 +174,9 @@ impl Machine {
         }
     }
 
-    /// Whether the rest of the body is not worth reading.
+    /// Whether draining is pointless: no request can follow, or the remaining body exceeds the drain limit.
     fn drains_in_vain(&self) -> bool {
-        // A client that was never told to send the body may or may not send it: the end cannot be found.
+        // Without a 100, the client may or may not send the body, so its end cannot be found.
         !self.state.may_drain()
             || self.progress.expectation == Expectation::Pending
             || self.body.remaining().saturating_add(self.progress.drained) > self.config.limits.drain
@@ -193,8 +193,8 @@ impl Machine {
     }
 }
 
-/// How much the inbox may hold while a head arrives. The request line's spaces and version, and empty lines before it, are
-/// few.
+/// The maximum number of bytes in the inbox while a head arrives. The 64 bytes are for the spaces and the version in
+/// the request line, and for empty lines before it.
 fn space_for_head(limits: &Limits) -> usize {
     let line = limits.method.saturating_add(limits.target).saturating_add(64);
     limits.inbox.max(line.saturating_add(limits.fields_size))

@@ -1,5 +1,5 @@
-//! What goes to the peer: the head of a response is sealed once, blocks are counted, joined and framed, and what is no
-//! request is answered.
+//! Output to the peer: the machine seals the head of a response once, counts, joins and frames its blocks, and answers
+//! malformed requests itself.
 
 use alloc::vec::Vec;
 
@@ -15,7 +15,7 @@ use crate::machine::state::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
 use crate::version::Version;
 
 impl Machine {
-    /// Takes a block of a response whose head has gone out.
+    /// Accepts a block of a response whose head was sent.
     pub(crate) fn accept(&mut self, mut piece: Piece<'_>) -> Result<(), SendError> {
         let reply = &mut self.reply;
         if piece.is_empty() || reply.framing == Framing::Bodyless {
@@ -44,7 +44,7 @@ impl Machine {
         }
     }
 
-    /// Whether a response can still be started, or an interim one be sent.
+    /// Whether a response can still be started, or an interim response sent.
     pub(crate) fn may_start(&self) -> Result<(), StartError> {
         if self.state.exchange_is_open() { Ok(()) } else { Err(StartError::Over) }
     }
@@ -67,14 +67,15 @@ impl Machine {
         client.min(self.config.max_http_version) == Version::Http11
     }
 
-    /// Sends the head. `ended`: the application will not read or send after what it has given.
+    /// Sends the head. `ended`: the application will not read or send anything more.
     pub(crate) fn seal(&mut self, ended: bool) -> Result<(), SendError> {
         let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
         let machine = &mut *self;
         let info = machine.head.as_ref().map(|head| head.info).unwrap_or_default();
         // RFC 9112, 9.3.
         let asked = if may_chunk { !info.close } else { info.keep_alive && !info.close };
-        // Unread input that will not be drained ends the connection; said when it is known in time.
+        // Unread input that will not be drained ends the connection. The head includes `close` if this is known in
+        // time.
         let unread = ended
             && machine.state.peer() == PeerHalf::Body
             && (machine.progress.expectation == Expectation::Pending
@@ -100,7 +101,7 @@ impl Machine {
         machine.account.status = machine.reply.status();
         machine.outbox.copy(machine.reply.head_bytes());
         machine.state.on_ours(OurEvent::HeadSent);
-        // Blocks that waited for the minimum size before there was a framing.
+        // Blocks that were joined before the framing was known.
         if machine.reply.joined.is_empty() {
             return Ok(());
         }
@@ -156,7 +157,7 @@ impl Machine {
         self.progress.notice |= self.outbox.is_empty() || was_full && !self.is_full();
     }
 
-    /// Nothing can be sent any more.
+    /// Handles the loss of the connection. Nothing more can be sent.
     pub(crate) fn lost(&mut self, cause: Lost) {
         if self.state.phase() == Phase::Closed {
             return;
@@ -167,18 +168,18 @@ impl Machine {
         self.outbox.discard();
     }
 
-    /// Whether the outbox has to be flushed before more is taken.
+    /// Whether the outbox has to be flushed before it accepts more.
     pub(crate) fn is_full(&self) -> bool {
         self.outbox.len() >= self.config.limits.outbox.max(1)
     }
 
-    /// Answers a request that is none, instead of the application.
+    /// Answers a faulty request, instead of the application.
     pub(crate) fn refuse(&mut self, error: RequestError) {
         if self.state.peer() == PeerHalf::Idle {
             self.state.on_peer(PeerEvent::Began);
         }
         let is_head = if self.state.ours() == OurHalf::Idle {
-            // There is no valid head; what is known of the request line is for the log.
+            // There is no valid head, so the log shows the known part of the request line.
             self.account.begin(self.now.instant, false);
             self.progress.begin();
             self.account.request_line = Vec::from(self.scan.request_line(self.inbox.bytes()));
@@ -194,7 +195,7 @@ impl Machine {
         self.answer(error.status(), &text, is_head);
     }
 
-    /// Writes the answer to a request that is refused.
+    /// Writes the response to a refused request.
     fn answer(&mut self, status: u16, text: &str, is_head: bool) {
         let mut head = Vec::with_capacity(192);
         response_lines::status_line(
@@ -219,7 +220,7 @@ impl Machine {
     }
 }
 
-/// The size of a chunk in hexadecimal, and CRLF, at the end of `line`.
+/// Writes a chunk size in hexadecimal and CRLF at the end of `line`, and returns that part of it.
 fn chunk_line(line: &mut [u8; 18], mut size: usize) -> &[u8] {
     line[16..].copy_from_slice(b"\r\n");
     let mut at = 16;

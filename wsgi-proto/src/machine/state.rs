@@ -1,13 +1,13 @@
-//! Every state of a connection, and every way from one to the next.
+//! Every state of a connection, and every transition between states.
 //!
 //! Two rules:
 //!
-//! 1. Nothing outside this file decides a transition. The rest of the crate reports what happened and asks what is next.
-//! 2. Each part has its own table. What follows from all of them together is derived ([`State::turn`]), never stored.
+//! 1. Nothing outside this file decides a transition. The rest of the crate reports events and queries the next turn.
+//! 2. Each part has its own table. The next turn is derived from all of them ([`State::turn`]), never stored.
 //!
-//! The peer's half and ours run through one exchange side by side and start the next one together. The record of an
-//! exchange has its own small table. Whether there is a next exchange is the ending, what can still be received
-//! and sent is the transport, and what becomes of the connection itself is the phase.
+//! The peer's half and our half go through an exchange in parallel and start the next one together. The record of an
+//! exchange has its own small table. The ending decides whether there is a next exchange. The transport
+//! decides what can still be received and sent. The phase is that of the connection itself.
 
 #[cfg(test)]
 mod diagram;
@@ -19,19 +19,19 @@ use crate::error::{CloseReason, Lost};
 /// The peer's half of the current exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum PeerHalf {
-    /// No byte of a request has come.
+    /// No byte of a request has arrived.
     Idle,
     /// A head is arriving.
     Head,
-    /// The head is there, a body is arriving.
+    /// The head is complete, and a body is arriving.
     Body,
     /// The request is complete.
     Done,
-    /// The request will not be completed: refused, cut off, too late, or not worth draining.
+    /// The request will not be completed: it was refused, cut off, too late, or must not be drained.
     Failed,
 }
 
-/// What happened in the peer's half.
+/// An event in the peer's half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerEvent {
     /// The first byte of a request has arrived.
@@ -64,13 +64,13 @@ impl PeerHalf {
 /// Our half of the current exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum OurHalf {
-    /// No request has been taken by the application.
+    /// The application has not taken a request.
     Idle,
-    /// The application has the request; nothing of the response is final.
+    /// The application has the request; the response can still be replaced.
     Open,
-    /// The response's head is in the outbox.
+    /// The head of the response is in the outbox.
     Sending,
-    /// The response is whole in the outbox.
+    /// The whole response is in the outbox.
     Done,
     /// The response will not be completed.
     Cut,
@@ -78,16 +78,16 @@ pub(crate) enum OurHalf {
     TakenOver,
 }
 
-/// What happened in our half.
+/// An event in our half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OurEvent {
     /// The application has taken the request.
     Taken,
     /// The head of the response is in the outbox.
     HeadSent,
-    /// The response is whole in the outbox.
+    /// The whole response is in the outbox.
     Finished,
-    /// The machine itself answered instead of the application.
+    /// The machine answered instead of the application.
     Answered,
     /// The response will not be completed.
     Cut,
@@ -116,20 +116,20 @@ impl OurHalf {
 pub(crate) enum RecordState {
     /// It is announced when the exchange is over.
     Wanted,
-    /// As wanted, but not before the response is flushed.
+    /// Like `Wanted`, but not before the response is flushed.
     AfterFlush,
-    /// Nobody wants it.
+    /// It is not needed.
     Skipped,
-    /// It was taken, or passed over.
+    /// It was taken or skipped.
     Taken,
 }
 
-/// What happened to the record.
+/// An event of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordEvent {
     /// It has to wait for the flush.
     FlushFirst,
-    /// It was taken, or passed over.
+    /// It was taken or skipped.
     Taken,
 }
 
@@ -146,35 +146,35 @@ impl RecordState {
 /// Whether another exchange may follow the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ending {
-    /// As many as the peer likes.
+    /// Any number of exchanges may follow.
     Open,
-    /// As many as the current one promises, and then one: its response is the last.
+    /// The current response, sent without `close`, allows one more exchange. That one is the last.
     NextIsLast,
-    /// The current one, or the next one that arrives, is the last: its response says so.
+    /// The current exchange, or the next one that arrives, is the last. Its response has `close`.
     LastExchange,
-    /// The server stops, but the head of the current response has promised to go on: one more, if something of its
-    /// request has been received by the end of this one.
+    /// The server stops, but the current response was sent without `close`. One more exchange follows if part of its
+    /// request has arrived by the end of the current one.
     Promised,
-    /// That end has come, so an answer may still be in flight.
+    /// The exchange that was current in `Promised` has ended; its response may still be in flight.
     Answered,
-    /// None.
+    /// No exchange follows.
     Ended,
-    /// None, and the connection leaves without a linger: somebody waits for its place.
+    /// No exchange follows, and the connection closes without a linger: another connection is waiting for room.
     Evicted,
 }
 
-/// What happened to the prospects of the connection.
+/// An event that affects whether another exchange may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndingEvent {
-    /// The next head that is sent has to say `close`; that of the current response, if there is one, is not sent.
+    /// The next head has to include `close`. The head of the current response, if any, has not been sent.
     LastExchange,
-    /// The same, when the head of the current response is sent.
+    /// The next head has to include `close`. The head of the current response has been sent.
     LastExchangeAfterHead,
-    /// The server stops; the head of the current response, if there is one, is not sent.
+    /// The server stops. The head of the current response, if any, has not been sent.
     Stop,
-    /// The server stops; the head of the current response is sent.
+    /// The server stops. The head of the current response has been sent.
     StopAfterHead,
-    /// The current exchange is the last one: its response says so, or something failed.
+    /// The current exchange is the last one: its response has `close`, or something failed.
     Close,
     /// The connection has to make room.
     Evict,
@@ -187,7 +187,7 @@ impl Ending {
         Some(match (self, event) {
             (Self::Open | Self::NextIsLast, EndingEvent::LastExchange) => Self::LastExchange,
             (Self::Open, EndingEvent::LastExchangeAfterHead) => Self::NextIsLast,
-            // What is asked for is so already, or the connection ends even earlier.
+            // The connection already ends at that point or earlier.
             (same, EndingEvent::LastExchange | EndingEvent::LastExchangeAfterHead) => same,
             (Self::Open | Self::NextIsLast | Self::Promised, EndingEvent::StopAfterHead) => Self::Promised,
             (Self::LastExchange, EndingEvent::Stop | EndingEvent::StopAfterHead | EndingEvent::Close) => {
@@ -214,25 +214,26 @@ impl Ending {
     }
 }
 
-/// The one last read before a wait for the peer is given up: what has arrived in time counts, however late the driver is.
+/// The last read before the machine gives up a wait for the peer. Bytes that arrived in time count, even if the driver
+/// is late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LastRead {
-    /// None is due.
+    /// No last read is due.
     NotDue,
     /// The driver has to read once more, without waiting.
     Due,
-    /// It did, and nothing was there.
+    /// The driver read once more and found nothing.
     Empty,
 }
 
-/// What happened to the last read.
+/// An event of the last read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LastReadEvent {
     /// A wait for the peer is over.
     Ask,
-    /// Nothing was there.
+    /// The last read found nothing.
     Nothing,
-    /// Something was there, or the wait has been given up.
+    /// Input arrived, or the machine gave up the wait.
     Settled,
 }
 
@@ -249,21 +250,21 @@ impl LastRead {
     }
 }
 
-/// Whether somebody waits for the place of this connection.
+/// Whether another connection is waiting for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Room {
-    /// Nobody does.
+    /// No connection is waiting for room.
     Kept,
-    /// The connection ends unless a request is complete by its last read.
+    /// Another one is waiting: this connection ends unless a request is complete by its last read.
     Wanted,
 }
 
-/// What happened about the place of this connection.
+/// An event that affects the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RoomEvent {
-    /// Somebody waits for it.
+    /// Another connection is waiting for room.
     Ask,
-    /// A request was complete after all.
+    /// A request became complete after all.
     Busy,
 }
 
@@ -276,23 +277,23 @@ impl Room {
     }
 }
 
-/// What the transport still carries.
+/// The directions in which the transport is still usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Transport {
-    /// Bytes in both directions.
+    /// Both directions are open.
     Open,
     /// The peer has closed its sending half.
     HalfClosed,
-    /// Nothing.
+    /// Neither direction is usable.
     Lost(Lost),
 }
 
-/// What happened to the transport.
+/// An event of the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TransportEvent {
     /// The peer has closed its sending half.
     Eof,
-    /// Nothing can be sent any more.
+    /// Nothing more can be sent.
     Lost(Lost),
 }
 
@@ -306,31 +307,32 @@ impl Transport {
     }
 }
 
-/// What becomes of the connection.
+/// The phase of the connection itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
-    /// Exchanges go on.
+    /// Exchanges take place.
     Open,
-    /// No further exchange; what is in the outbox still goes out, then comes the linger.
+    /// No further exchange. The outbox is flushed, then the connection lingers.
     Flushing,
-    /// As flushing, but nothing is in flight that a reset could destroy, or nobody has the time: no linger.
+    /// Like `Flushing`, but without a linger: nothing is in flight that a reset could destroy, or another connection is
+    /// waiting for room.
     Leaving,
-    /// What was sent must not look complete: after the outbox comes no close of our half, but a reset.
+    /// A cut response must not look complete: after the flush, the connection is reset and our half is not closed.
     Breaking,
-    /// Our half is closed; unread input is read and dropped, so that no reset destroys the last answer.
+    /// Our half is closed. Unread input is read and dropped, so that no reset destroys the last response.
     Lingering,
-    /// Over.
+    /// The connection is over.
     Closed,
 }
 
-/// What happened to the connection.
+/// An event of the connection itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PhaseEvent {
     /// There is no further exchange.
     Closing,
     /// There is no further exchange, and no reason to linger.
     ClosingAtOnce,
-    /// There is no further exchange, and the last response is broken off where nothing else shows it.
+    /// There is no further exchange, and only a reset shows that the last response is incomplete.
     Breaking,
     /// Our half was closed.
     WriteClosed,
@@ -355,28 +357,28 @@ impl Phase {
     }
 }
 
-/// What the machine has to see to next.
+/// The machine's next task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Turn {
     /// Wait for a head.
     AwaitRequest,
-    /// A whole head waits for the application.
+    /// A complete head is ready for the application.
     Request,
     /// The application has the exchange.
     Exchange,
-    /// Read and drop the rest of a body that the application left.
+    /// Read and drop the rest of a body that the application did not read.
     Drain,
     /// Announce the record.
     Record,
-    /// Nobody wants the record: go on without it.
+    /// Skip the record, because it is not needed.
     PassRecord,
-    /// The outbox has to be empty first.
+    /// Flush the outbox first.
     Flush,
-    /// The stream is the application's.
+    /// The stream belongs to the application.
     TakenOver,
     /// Close our half.
     CloseWrite,
-    /// Reset the connection, when earlier answers have had the time to leave.
+    /// Reset the connection after earlier responses have had time to reach the client.
     Abort,
     /// Read and drop until the peer closes.
     Linger,
@@ -384,23 +386,23 @@ pub(crate) enum Turn {
     Closed,
 }
 
-/// Where a connection is.
+/// The state of a connection.
 ///
-/// Invariants: our half has left `Idle` only if the peer's half has; once the phase is not `Open`, no exchange follows;
-/// a lost transport means a closed phase.
+/// Invariants: if the peer's half is `Idle`, so is our half; once the phase is not `Open`, no exchange follows; if the
+/// transport is lost, the phase is `Closed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     peer: PeerHalf,
     ours: OurHalf,
     record: RecordState,
-    /// How the record of each exchange begins: wanted or skipped.
+    /// The initial state of each record: wanted or skipped.
     fresh_record: RecordState,
     ending: Ending,
     last_read: LastRead,
     room: Room,
     transport: Transport,
     phase: Phase,
-    /// Why the connection ends, as far as it is known. It is reported and decides nothing.
+    /// Why the connection ends, if known. It is only reported and decides nothing.
     reason: Option<CloseReason>,
 }
 
@@ -420,7 +422,7 @@ impl State {
         }
     }
 
-    /// What is next. `flushed`: nothing waits in the outbox.
+    /// Returns the next turn. `flushed`: the outbox is empty.
     pub(crate) const fn turn(&self, flushed: bool) -> Turn {
         match self.ours {
             OurHalf::Open | OurHalf::Sending => Turn::Exchange,
@@ -447,10 +449,10 @@ impl State {
         }
     }
 
-    /// What is next when no exchange is left to see to.
+    /// Returns the next turn after the last exchange.
     const fn ending_turn(&self, flushed: bool) -> Turn {
         match self.phase {
-            // The record was taken and nothing came of it: that is never reached.
+            // Never reached: after the record, the next exchange begins or the phase changes.
             Phase::Open => Turn::Flush,
             Phase::Flushing | Phase::Leaving | Phase::Breaking if !flushed => Turn::Flush,
             Phase::Flushing | Phase::Leaving => Turn::CloseWrite,
@@ -495,46 +497,46 @@ impl State {
         matches!(self.ending, Ending::Open | Ending::NextIsLast | Ending::Promised)
     }
 
-    /// Whether a request that has not begun is not waited for any more.
+    /// Whether the connection ends instead of waiting for a request that has not begun.
     pub(crate) const fn ends_when_idle(&self) -> bool {
         matches!(self.ending, Ending::Answered | Ending::Ended | Ending::Evicted)
     }
 
-    /// Whether it is worth reading the rest of a body to get at the next request.
+    /// Whether the rest of a body may be read to reach the next request.
     pub(crate) const fn may_drain(&self) -> bool {
         matches!(self.ending, Ending::Open | Ending::NextIsLast)
     }
 
-    /// Whether the application has a request whose response is not over.
+    /// Whether the application has a request whose response is not finished.
     pub(crate) const fn exchange_is_open(&self) -> bool {
         matches!(self.ours, OurHalf::Open | OurHalf::Sending)
     }
 
-    /// Whether a whole head waits for the application.
+    /// Whether a complete head is ready for the application.
     pub(crate) const fn request_is_ready(&self) -> bool {
         matches!((self.ours, self.peer), (OurHalf::Idle, PeerHalf::Body | PeerHalf::Done))
     }
 
-    /// Whether no request is with the application: none has begun, or its head is still arriving.
+    /// Whether the connection waits for a request: none has begun, or its head is still arriving.
     pub(crate) const fn awaits_request(&self) -> bool {
         matches!(self.phase, Phase::Open)
             && matches!((self.ours, self.peer), (OurHalf::Idle, PeerHalf::Idle | PeerHalf::Head))
     }
 
-    /// Whether the response is over and the rest of the request body is still to come.
+    /// Whether the response is finished but the request body is not.
     pub(crate) const fn drains(&self) -> bool {
         matches!((self.ours, self.peer), (OurHalf::Done, PeerHalf::Body))
     }
 
-    /// Whether the record of the exchange can be taken. That of a connection which was taken over can be taken at any
-    /// time, though it is not announced as long as the stream is the application's.
+    /// Whether the record of the exchange can be taken. After a takeover it can be taken at any time, but it is not
+    /// announced while the stream belongs to the application.
     pub(crate) const fn record_is_due(&self, flushed: bool) -> bool {
         let is_over =
             matches!(self.ours, OurHalf::Done | OurHalf::Cut | OurHalf::TakenOver) && !self.drains();
         is_over && (self.record.is_due(flushed) || matches!(self.record, RecordState::Skipped))
     }
 
-    /// From now on nobody wants the record of an exchange that does not ask for it.
+    /// Skips the records of all exchanges that do not request one, from now on.
     pub(crate) fn skip_records(&mut self) {
         self.fresh_record = RecordState::Skipped;
         if self.record == RecordState::Wanted {
@@ -542,7 +544,7 @@ impl State {
         }
     }
 
-    /// The record of the current exchange waits for the flush. No effect without an exchange, or when it was taken.
+    /// Delays the record of the current exchange until the flush. No effect without an exchange, or if it was taken.
     pub(crate) fn flush_before_record(&mut self) {
         if self.ours != OurHalf::Idle
             && let Some(next) = self.record.after(RecordEvent::FlushFirst)
@@ -551,7 +553,7 @@ impl State {
         }
     }
 
-    /// The record was taken or passed over; the next exchange begins if there is one.
+    /// Marks the record as taken or skipped. The next exchange begins if there is one.
     pub(crate) fn on_record_taken(&mut self) -> AfterRecord {
         if let Some(next) = way(self.record.after(RecordEvent::Taken), "the record") {
             self.record = next;
@@ -591,23 +593,23 @@ impl State {
         }
         debug_assert!(
             self.ours == OurHalf::Idle || self.peer != PeerHalf::Idle,
-            "an answer without a request"
+            "a response without a request"
         );
     }
 
-    /// No further exchange on this connection.
+    /// Allows no further exchange on this connection.
     pub(crate) fn do_not_persist(&mut self) {
         self.on_ending(EndingEvent::Close);
     }
 
-    /// The server stops.
+    /// Records that the server stops.
     pub(crate) fn stop(&mut self) {
         self.note(CloseReason::Shutdown);
-        // A head that is out and has not said `close` lets the peer expect an answer to what it has sent ahead.
+        // After a head without `close`, the peer expects a response to a request that it has already sent.
         self.on_ending(if self.head_is_sent() { EndingEvent::StopAfterHead } else { EndingEvent::Stop });
     }
 
-    /// The next head says `close`.
+    /// Makes the next head include `close`.
     pub(crate) fn last_exchange(&mut self, reason: CloseReason) {
         self.note(reason);
         self.on_ending(if self.head_is_sent() {
@@ -621,14 +623,14 @@ impl State {
         matches!(self.ours, OurHalf::Sending | OurHalf::Done)
     }
 
-    /// Keeps a reason to end for when it does.
+    /// Remembers why the connection is going to end.
     fn note(&mut self, reason: CloseReason) {
         if self.phase == Phase::Open {
             self.reason.get_or_insert(reason);
         }
     }
 
-    /// Whether a wait for the peer has been looked at once more. If not, that is due from now on.
+    /// Whether the last read of a wait has been done. If not, it is due from now on.
     pub(crate) fn was_read_last(&mut self) -> bool {
         match self.last_read.after(LastReadEvent::Ask) {
             Some(next) => {
@@ -639,21 +641,21 @@ impl State {
         }
     }
 
-    /// The last read has found nothing. No effect when none is due.
+    /// Records that the last read found nothing. No effect if no last read is due.
     pub(crate) fn on_nothing(&mut self) {
         if let Some(next) = self.last_read.after(LastReadEvent::Nothing) {
             self.last_read = next;
         }
     }
 
-    /// The next wait for the peer has its own last read.
+    /// Resets the last read, so that the next wait has its own.
     pub(crate) fn settle_last_read(&mut self) {
         if let Some(next) = self.last_read.after(LastReadEvent::Settled) {
             self.last_read = next;
         }
     }
 
-    /// Somebody waits for the place of this connection. No effect unless it awaits a request or lingers.
+    /// Records that another connection is waiting for room. No effect unless this one awaits a request or lingers.
     pub(crate) fn make_room(&mut self) {
         if self.can_make_room()
             && let Some(next) = self.room.after(RoomEvent::Ask)
@@ -662,7 +664,8 @@ impl State {
         }
     }
 
-    /// Whether the connection ends: at once if it lingers, else after its last read unless a request is complete then.
+    /// Whether the connection ends to make room: immediately if it lingers, otherwise after its last read, unless a
+    /// request is complete by then.
     pub(crate) const fn makes_room(&self) -> bool {
         matches!(self.room, Room::Wanted) && self.can_make_room()
     }
@@ -672,7 +675,7 @@ impl State {
         self.awaits_request() || matches!(self.phase, Phase::Lingering)
     }
 
-    /// A head that did not become complete gives its place away, without a linger.
+    /// Closes without a linger to make room, because the head did not become complete.
     pub(crate) fn evict(&mut self) {
         self.on_ending(EndingEvent::Evict);
     }
@@ -689,7 +692,7 @@ impl State {
         }
     }
 
-    /// Nothing can be sent any more. No effect when the connection is closed.
+    /// Records that nothing more can be sent. No effect if the connection is closed.
     pub(crate) fn on_lost(&mut self, cause: Lost) {
         if self.phase == Phase::Closed {
             return;
@@ -703,13 +706,13 @@ impl State {
         self.on_phase(PhaseEvent::Over);
     }
 
-    /// There is no further exchange. `flushed`: nothing waits in the outbox. `looks_complete`: nothing that was sent shows
-    /// that the last response was broken off.
+    /// Ends the exchanges of the connection. `flushed`: the outbox is empty. `looks_complete`: a cut response looks
+    /// complete to the client.
     pub(crate) fn close(&mut self, reason: CloseReason, flushed: bool, looks_complete: bool) {
         match reason {
-            // What was refused says more than what was asked of the server meanwhile.
+            // A refusal or a cut response is a better explanation than a stop or a limit.
             CloseReason::Refused(_) | CloseReason::Cut => self.reason = Some(reason),
-            // It was asked to end soon, and ended otherwise before that.
+            // A limit was to end the connection, but it ended for another reason first.
             CloseReason::IdleTimeout | CloseReason::PeerClosed
                 if matches!(self.reason, Some(CloseReason::Limit(_))) =>
             {
@@ -717,7 +720,7 @@ impl State {
             }
             _ => drop(self.reason.get_or_insert(reason)),
         }
-        // An answer may still be on its way, and a reset would destroy it.
+        // A response may still be in flight, and a reset would destroy it.
         let nothing_in_flight = self.ours == OurHalf::Idle && self.ending != Ending::Answered && flushed;
         let at_once = nothing_in_flight || self.ending == Ending::Evicted;
         self.on_phase(match (self.ours, looks_complete) {
@@ -727,14 +730,14 @@ impl State {
         });
     }
 
-    /// Our half was closed. No effect when nothing asked for it.
+    /// Records that our half was closed. No effect if the machine did not request it.
     pub(crate) fn on_write_closed(&mut self) {
         if matches!(self.phase, Phase::Flushing | Phase::Leaving | Phase::Breaking) {
             self.on_phase(PhaseEvent::WriteClosed);
         }
     }
 
-    /// The linger is over.
+    /// Ends the linger.
     pub(crate) fn end_linger(&mut self) {
         self.on_phase(PhaseEvent::Over);
     }
@@ -746,7 +749,7 @@ impl State {
         }
     }
 
-    /// Both halves begin the next exchange.
+    /// Begins the next exchange in both halves.
     fn next_exchange(&mut self) {
         self.on_ours(OurEvent::NextExchange);
         self.on_peer(PeerEvent::NextExchange);
@@ -756,25 +759,26 @@ impl State {
 }
 
 impl RecordState {
-    /// Whether it can be taken when its exchange is over.
+    /// Whether the record can be taken once its exchange is over.
     const fn is_due(self, flushed: bool) -> bool {
         matches!((self, flushed), (Self::Wanted, _) | (Self::AfterFlush, true))
     }
 }
 
-/// What follows the record of an exchange.
+/// The next step after the record of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterRecord {
     /// The next exchange has begun.
     NextExchange,
     /// The connection has to be closed.
     Close,
-    /// The connection is on its way already, or is not ours any more.
+    /// The connection is already ending, or belongs to the application.
     Nothing,
 }
 
-/// A way that is not in the table is a fault of this crate: loud in tests, without effect in a server.
+/// Checks that a transition is in the table. A missing one is a bug in this crate: it panics in debug builds and has no
+/// effect in release builds.
 fn way<T>(next: Option<T>, part: &str) -> Option<T> {
-    debug_assert!(next.is_some(), "no such way in {part}");
+    debug_assert!(next.is_some(), "no such transition in {part}");
     next
 }

@@ -1,4 +1,4 @@
-//! What now? Asks the states what is next, and has it done.
+//! Runs the turns that the state requires, until there is an event for the driver.
 
 use crate::error::CloseReason;
 use crate::event::Event;
@@ -18,7 +18,7 @@ impl Machine {
         }
     }
 
-    /// One step. `None`: something changed, ask again.
+    /// Runs one step. `None`: the state changed, so step again.
     fn step(&mut self) -> Option<Event> {
         match self.state.turn(self.outbox.is_empty()) {
             Turn::AwaitRequest => self.await_request(),
@@ -42,7 +42,7 @@ impl Machine {
         }
     }
 
-    /// Whether to read for nothing but the peer's end.
+    /// Whether to read only to detect that the peer closes.
     fn watches_peer(&self) -> bool {
         self.progress.watches && !self.state.has_ended_input() && self.inbox.len() < self.config.limits.inbox
     }
@@ -56,12 +56,12 @@ impl Machine {
         Some(record)
     }
 
-    /// The account of the current exchange, for the log and the post hooks.
+    /// The record of the current exchange, for the log and the post hooks.
     fn record(&self) -> Record {
         let account = &self.account;
         let queued = match account.head_length {
             0 => 0,
-            // What was lost with the connection may not even have reached this response.
+            // After a loss, the transmitted bytes may end before this response begins.
             _ => self.outbox.total().saturating_sub(account.response_from),
         };
         let (mut response_length, mut body_length) = (queued, account.body_length);
@@ -85,7 +85,7 @@ impl Machine {
         }
     }
 
-    /// What follows the record of an exchange.
+    /// Continues after the record, with the next exchange or the end of the connection.
     fn pass_record(&mut self) {
         self.timers.drain = None;
         if self.state.on_record_taken() == AfterRecord::Close {
@@ -97,7 +97,7 @@ impl Machine {
         }
     }
 
-    /// No further exchange: flush, close our half, linger.
+    /// Ends the connection after this exchange: it is flushed, our half is closed, and it lingers.
     pub(crate) fn close(&mut self, reason: CloseReason) {
         let looks_complete = self.reply.framing == Framing::UntilClose;
         self.state.close(reason, self.outbox.is_empty(), looks_complete);

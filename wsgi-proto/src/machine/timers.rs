@@ -1,8 +1,8 @@
-//! Since when the machine waits for what.
+//! The start times of the machine's waits.
 
 use crate::time::Instant;
 
-/// Deadlines count from these instants; `None` is "from the next wait on".
+/// The instants from which deadlines are computed. `None`: from the start of the next wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timers {
     pub(crate) idle: Option<Instant>,
@@ -15,12 +15,12 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// All deadlines count anew, but that of a write which is under way.
+    /// Restarts all timers except that of a write in progress.
     pub(crate) fn restart(&mut self) {
         *self = Self { write: self.write, ..Self::default() };
     }
 
-    /// A head begins to arrive, and has its own deadlines.
+    /// Starts the timer of a head, and restarts the others except that of a write in progress.
     pub(crate) fn begin_head(&mut self, now: Instant) {
         *self = Self { write: self.write, head: Some(now), ..Self::default() };
     }

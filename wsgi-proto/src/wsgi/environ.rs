@@ -1,10 +1,10 @@
 //! The CGI and WSGI variables of a request (RFC 3875, 4.1; PEP 3333, `environ` Variables), as far as they are strings.
 //!
-//! Knows which variables there are and where each comes from; does not know how an application holds them. What cannot be
-//! said in a string, such as `wsgi.input`, has no place here; `wsgi.version` and the like can.
+//! Knows which variables exist and the source of each. Does not know how an application stores them. Variables that are
+//! not strings, such as `wsgi.input`, are left out. `wsgi.version` and similar ones are included as strings.
 //!
-//! Nothing is made before it is asked for, and what is ASCII in the head is borrowed from there. Other bytes become the
-//! Unicode characters of the same number (PEP 3333, Unicode Issues): latin-1.
+//! A value is only made when it is requested. ASCII values are borrowed from the head. Other bytes become the Unicode
+//! characters with the same number (PEP 3333, Unicode Issues): latin-1.
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use crate::endpoints::Endpoints;
 use crate::endpoints::Scheme;
 use crate::wsgi::text::{decode_path, latin1, push_latin1};
 
-/// The variables that may be there whatever fields a request has, in the order of [`Variables::iter`].
+/// The variables with fixed names, in the order of [`Variables::iter`].
 const FIXED: [&str; 20] = [
     "REQUEST_METHOD",
     "SCRIPT_NAME",
@@ -55,23 +55,23 @@ const FIXED: [&str; 20] = [
 
 /// The variables of one request.
 ///
-/// The order of authority is: what the server assumes, then [`Config::environ`], then what the request says. So the
-/// configuration decides these:
+/// Values of the request override [`Config::environ`], which overrides the defaults of the server. The configuration
+/// can therefore set these:
 ///
-/// | variable | if it is not configured |
+/// | variable | value if not configured |
 /// | --- | --- |
 /// | `wsgi.url_scheme` | `http`, or `https` with TLS |
 /// | `HTTPS` | `on` with TLS, else absent |
 /// | `wsgi.version` | `1.0` |
 /// | `wsgi.input_terminated`, `wsgi.multithread` | `true` |
 /// | `wsgi.multiprocess`, `wsgi.run_once` | `false` |
-/// | `QUERY_STRING`, of a target without `?` | empty |
+/// | `QUERY_STRING`, for a target without `?` | empty |
 /// | `CONTENT_TYPE`, if none was sent | absent |
 /// | `SERVER_NAME`, `SERVER_PORT`, on a transport without addresses | `unix` and empty |
 /// | `HTTP_*`, if no such field was sent | absent |
 /// | any name that is not in either table | absent |
 ///
-/// and the request and its connection decide these, whatever is configured:
+/// The request and its connection determine these, whatever is configured:
 ///
 /// | variable | value |
 /// | --- | --- |
@@ -79,20 +79,20 @@ const FIXED: [&str; 20] = [
 /// | `SCRIPT_NAME` | empty |
 /// | `RAW_PATH_INFO` | the path as sent |
 /// | `PATH_INFO` | the path, decoded by [`decode_path`] |
-/// | `QUERY_STRING` | what follows the first `?`, as sent |
+/// | `QUERY_STRING` | everything after the first `?`, as sent |
 /// | `CONTENT_TYPE` | the first such field |
-/// | `CONTENT_LENGTH` | as sent; absent without the field, since a configured one would lie |
+/// | `CONTENT_LENGTH` | as sent; absent without the field, because a configured value would be wrong |
 /// | `SERVER_PROTOCOL` | the version of the request; `HTTP/1.1` for a higher minor version |
-/// | `SERVER_NAME`, `SERVER_PORT` | where the connection was accepted; an IPv6 address in brackets (RFC 3875, 4.1.14) |
-/// | `REMOTE_ADDR`, `REMOTE_PORT` | where it came from, without brackets; `unix` and empty on a transport without addresses |
+/// | `SERVER_NAME`, `SERVER_PORT` | the address that the peer connected to; an IPv6 address in brackets (RFC 3875, 4.1.14) |
+/// | `REMOTE_ADDR`, `REMOTE_PORT` | the address of the peer, without brackets; `unix` and empty on a transport without addresses |
 /// | `GATEWAY_INTERFACE` | `CGI/1.1` |
-/// | `HTTP_HOST` | the authority of an absolute target, else the field (RFC 9112, 3.2.2) |
-/// | `HTTP_*` | the field: upper case, `_` for `-`; repeated ones joined in order by `,`, `Cookie` by `; ` |
+/// | `HTTP_HOST` | the authority of an absolute target, otherwise the field (RFC 9112, 3.2.2) |
+/// | `HTTP_*` | the field; its name in upper case, with `_` for `-`; repeated fields joined in order by `,`, `Cookie` by `; ` |
 ///
-/// Some fields are no variables: `Content-Type` and `Content-Length` have names of their own, `Proxy` would be taken for
-/// the setting `HTTP_PROXY` of HTTP clients (CVE-2016-5385), and a name with `_` would pass for one with `-`. A
-/// configured `HTTP_PROXY` is the operator's own and stays. A configured value is never joined with one that was sent.
-/// If the configuration has a name twice, the last one counts.
+/// Some fields do not become `HTTP_*` variables. `Content-Type` and `Content-Length` have their own variables. `Proxy`
+/// would be mistaken for the setting `HTTP_PROXY` of HTTP clients (CVE-2016-5385). A name with `_` would be mistaken
+/// for one with `-`. A configured `HTTP_PROXY` is kept. A configured value is never joined with one that was sent. If
+/// the configuration has a name twice, the last one counts.
 ///
 /// ```
 /// # use wsgi_proto::{Address, Config, Head, Endpoints, Variables};
@@ -128,7 +128,7 @@ impl<'a> Variables<'a> {
     }
 
     /// All variables with their values, each name once: those of the request line and the connection, then the fields
-    /// in the order sent (repeated ones at the place of the first), then what only the configuration has.
+    /// in the order sent (repeated ones at the position of the first), then those that only the configuration has.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
         let this = *self;
         let fixed = FIXED.into_iter().filter_map(move |name| Some((Cow::Borrowed(name), this.get(name)?)));
@@ -146,14 +146,14 @@ impl<'a> Variables<'a> {
         fixed.chain(host).chain(fields).chain(configured)
     }
 
-    /// Where the value of `name` is. Allocates nothing.
+    /// The source of the value of `name`. Does not allocate.
     fn find(&self, name: &str) -> Option<Source<'a>> {
         if let Some(suffix) = name.strip_prefix("HTTP_") {
             return self.find_field(suffix).or_else(|| self.configured(name));
         }
         Some(match name {
             "REQUEST_METHOD" => Source::Text(self.head.method()),
-            // eventlet: it serves at the root, and a configured value does not change that.
+            // eventlet: the application is at the root, and a configured value does not change that.
             "SCRIPT_NAME" => Source::Text(""),
             "RAW_PATH_INFO" => Source::Bytes(self.head.path()),
             "PATH_INFO" => Source::Path(self.head.path()),
@@ -206,7 +206,7 @@ impl<'a> Variables<'a> {
         Some(Source::Text(value))
     }
 
-    /// Where the value of the field is that makes the variable `HTTP_` + `suffix`.
+    /// The source of the field that becomes the variable `HTTP_` + `suffix`.
     fn find_field(&self, suffix: &str) -> Option<Source<'a>> {
         match suffix {
             "HOST" => self.head.host().map(Source::Bytes),
@@ -222,11 +222,11 @@ impl<'a> Variables<'a> {
             Source::Text(text) => Cow::Borrowed(text),
             Source::Bytes(bytes) => latin1(bytes),
             Source::Path(path) => decode_path(path),
-            // RFC 3875, 4.1.14: a host name, an IPv4 address, or an IPv6 address in brackets, as a URL needs it.
+            // RFC 3875, 4.1.14: a host name, an IPv4 address, or an IPv6 address in brackets, as in a URL.
             Source::Host(IpAddr::V6(address)) => Cow::Owned(format!("[{address}]")),
             Source::Host(address) | Source::Ip(address) => {
                 let mut text = String::with_capacity("255.255.255.255".len());
-                // A string takes everything.
+                // Writing to a string does not fail.
                 let _ = write_ip(address, &mut text);
                 Cow::Owned(text)
             }
@@ -255,7 +255,7 @@ impl<'a> Variables<'a> {
         Cow::Owned(joined)
     }
 
-    /// Whether [`iter`](Self::iter) gives a variable at the place of this field.
+    /// Whether [`iter`](Self::iter) returns a variable at the position of this field.
     fn begins_variable(&self, at: usize) -> bool {
         let name = self.field_name(at);
         let elsewhere = [&b"host"[..], b"content-type", b"content-length", b"proxy"]
@@ -275,7 +275,7 @@ impl<'a> Variables<'a> {
     }
 }
 
-/// Where the value of a variable is, before anything is made of it.
+/// The source of a variable's value, before it is rendered.
 enum Source<'a> {
     Text(&'a str),
     /// Latin-1.
@@ -292,7 +292,7 @@ enum Source<'a> {
     },
 }
 
-/// Whether the field `name` makes the variable `HTTP_` + `suffix`.
+/// Whether the field `name` becomes the variable `HTTP_` + `suffix`.
 fn is_variable_name(name: &[u8], suffix: &[u8]) -> bool {
     name.len() == suffix.len()
         && name.iter().zip(suffix).all(|(&sent, &asked)| match sent {
@@ -310,7 +310,7 @@ fn variable_name(field: &[u8]) -> String {
     String::from_utf8(name).unwrap_or_default()
 }
 
-/// Writes an address as `REMOTE_ADDR` and the log have it: without brackets.
+/// Writes an address for `REMOTE_ADDR` and the log: without brackets.
 pub(crate) fn write_ip(address: IpAddr, out: &mut (impl fmt::Write + ?Sized)) -> fmt::Result {
     let IpAddr::V4(address) = address else { return write!(out, "{address}") };
     // Several times faster than its `Display`.

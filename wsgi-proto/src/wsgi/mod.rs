@@ -1,4 +1,4 @@
-//! What WSGI adds to HTTP without any I/O: the variables of a request, and the lines of the access log.
+//! The parts of WSGI that need no I/O: the variables of a request, and the lines of the access log.
 
 pub(crate) mod environ;
 pub(crate) mod log_format;

@@ -1,4 +1,4 @@
-//! What is left of an exchange when it is over: enough for the access log and the post hooks.
+//! The record of an exchange that is over, for the access log and the post hooks.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,26 +13,26 @@ use crate::endpoints::Endpoints;
 
 use crate::error::RequestError;
 
-/// The account of one exchange. Taken once, by `Connection::take_record`.
+/// The record of one exchange. It can be taken once, by `Connection::take_record`.
 #[derive(Clone)]
 pub struct Record {
-    /// The request; `None` when no valid head arrived.
+    /// The request; `None` if no valid head arrived.
     pub head: Option<Arc<Head>>,
-    /// What arrived of the request line when there is no head, without its line end: the whole line, but at most 32 bytes
-    /// if it is malformed ([`RequestError::RequestLine`]) or if its end did not arrive or was not waited for.
+    /// The request line if there is no head, without its line end. It is the whole line, or at most 32 bytes if it is
+    /// malformed ([`RequestError::RequestLine`]), incomplete, or refused before its end.
     ///
-    /// After a first byte that cannot begin a request ([`RequestError::StrayByte`]) these are the bytes that arrived
-    /// together with it. Nothing else in a record depends on how the bytes were cut.
+    /// After a first byte that cannot begin a request ([`RequestError::StrayByte`]), it contains the bytes that arrived
+    /// together with that byte. Nothing else in a record depends on how the input was split.
     pub partial_request_line: Vec<u8>,
-    /// Who asked.
+    /// The two ends of the connection.
     pub endpoints: Endpoints,
-    /// Status of the response; 0 when none was sent.
+    /// Status of the response; 0 if none was sent.
     pub status: u16,
     /// Body bytes sent, without framing.
     pub body_length: u64,
     /// All bytes of the response sent: status line, fields, framing, body. Interim responses do not count.
     pub response_length: u64,
-    /// From the arrival of the whole head to the end of the exchange.
+    /// The time from the arrival of the whole head to the end of the exchange.
     pub elapsed: Duration,
     /// The wall clock at the end, in seconds since 1970 (UTC).
     pub unix: i64,

@@ -1,13 +1,13 @@
-//! Bytes from a head as text.
+//! Converts bytes of a head to text.
 //!
-//! Knows latin-1 and percent escapes; does not know what the text is for.
+//! Knows latin-1 and percent escapes. Does not know the purpose of the text.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 
 use memchr::memchr;
 
-/// Text of the characters whose numbers are the bytes, as PEP 3333 wants it; borrowed if all of them are ASCII.
+/// Converts each byte to the character with the same number, as PEP 3333 requires. Borrows `bytes` if all are ASCII.
 ///
 /// ```
 /// assert_eq!(wsgi_proto::latin1(b"caf\xe9"), "café");
@@ -19,10 +19,11 @@ pub fn latin1(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The path of a request as `PATH_INFO` has it: each `%` that two hexadecimal digits follow becomes the byte that they
-/// name, once; anything else stays as it is, a malformed escape and `+` too. Then [`latin1`].
+/// Decodes the path of a request for `PATH_INFO`. Each `%` with two hexadecimal digits is replaced, once, by the byte
+/// that they encode. Everything else is unchanged, including malformed escapes and `+`. The bytes are converted by
+/// [`latin1`].
 ///
-/// Any byte can come out, `%00` and `%2F` are no exceptions; `raw` tells them apart. (eventlet)
+/// The result can contain any byte, even from `%00` and `%2F`; only `raw` shows the difference. (eventlet)
 ///
 /// ```
 /// assert_eq!(wsgi_proto::decode_path(b"/a%20b%252F%zz+"), "/a b%2F%zz+");
@@ -55,7 +56,7 @@ fn hex_value(digit: u8) -> u8 {
     }
 }
 
-/// Appends [`latin1`] of `bytes`.
+/// Appends the result of [`latin1`] to `text`.
 pub(crate) fn push_latin1(text: &mut String, bytes: &[u8]) {
     match ascii(bytes) {
         Some(ascii) => text.push_str(ascii),

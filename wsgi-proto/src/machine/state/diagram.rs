@@ -1,4 +1,4 @@
-//! The tables as pictures: the text in the documentation of this crate, and the diagrams in `ARCHITECTURE.md`.
+//! Renders the tables: as text for the documentation of this crate, and as diagrams for `ARCHITECTURE.md`.
 
 use alloc::format;
 use alloc::string::String;
@@ -9,7 +9,7 @@ use std::{env, fs};
 use super::tests::*;
 use super::*;
 
-/// One table: what it is called, and its ways.
+/// One table: its name, its description, and its transitions.
 struct Table {
     name: &'static str,
     about: &'static str,
@@ -43,22 +43,22 @@ fn tables() -> [Table; 8] {
     [
         table("Peer's half", "the request", &PEER, &PEER_EVENTS, PeerHalf::after),
         table("Our half", "the response", &OURS, &OUR_EVENTS, OurHalf::after),
-        table("Record", "its account", &RECORDS, &RECORD_EVENTS, RecordState::after),
+        table("Record", "of the exchange, for the log", &RECORDS, &RECORD_EVENTS, RecordState::after),
         table("Ending", "whether another exchange may follow", &ENDINGS, &ENDING_EVENTS, Ending::after),
         table(
             "Last read",
-            "the one more before a wait for the peer is given up",
+            "before a wait for the peer is given up",
             &LAST_READS,
             &LAST_READ_EVENTS,
             LastRead::after,
         ),
-        table("Room", "the place that others may wait for", &ROOMS, &ROOM_EVENTS, Room::after),
-        table("Transport", "what still can be carried", &TRANSPORTS, &TRANSPORT_EVENTS, Transport::after),
+        table("Room", "whether another connection is waiting for room", &ROOMS, &ROOM_EVENTS, Room::after),
+        table("Transport", "the usable directions", &TRANSPORTS, &TRANSPORT_EVENTS, Transport::after),
         table("Phase", "the connection itself", &PHASES, &PHASE_EVENTS, Phase::after),
     ]
 }
 
-/// For rustdoc: one line a state, with the ways out of it.
+/// Renders the tables for rustdoc: one line per state, with the transitions out of it.
 fn text() -> String {
     let mut text = String::from("```text\n");
     for Table { name, about, ways } in tables() {
@@ -86,7 +86,7 @@ fn text() -> String {
     text + "\n```\n"
 }
 
-/// For pages that draw it.
+/// Renders the tables as Mermaid diagrams.
 fn mermaid() -> String {
     let mut text = String::new();
     for Table { name, about, ways } in tables() {
@@ -100,18 +100,18 @@ fn mermaid() -> String {
     text
 }
 
-/// Compares what stands between the marks of `file` with `wanted`; with `BLESS=1` it is written anew.
+/// Compares the text between the marks of `file` with `wanted`, or replaces it if `BLESS` is set.
 fn compare(file: &Path, wanted: &str) {
     const FROM: &str = "<!-- states: made by `BLESS=1 cargo test -p wsgi-proto --lib diagram` -->\n";
     const TO: &str = "<!-- end of states -->\n";
-    let all = fs::read_to_string(file).expect("it can be read");
-    let start = all.find(FROM).expect("it has the mark") + FROM.len();
-    let end = all.find(TO).expect("it has the mark of the end");
+    let all = fs::read_to_string(file).expect("the file is readable");
+    let start = all.find(FROM).expect("the file has the start mark") + FROM.len();
+    let end = all.find(TO).expect("the file has the end mark");
     if env::var_os("BLESS").is_some() {
         fs::write(file, format!("{}\n{}\n{}", &all[..start], wanted.trim(), &all[end..]))
-            .expect("it can be written");
+            .expect("the file is writable");
     } else {
-        assert_eq!(all[start..end].trim(), wanted.trim(), "{} is stale, see its mark", file.display());
+        assert_eq!(all[start..end].trim(), wanted.trim(), "{} is stale (see its start mark)", file.display());
     }
 }
 
@@ -119,7 +119,7 @@ fn compare(file: &Path, wanted: &str) {
 fn the_pictures_of_the_states_are_those_of_the_tables() {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     compare(&crate_folder.join("src/machine/states.md"), &text());
-    // The packaged crate has no map around it.
+    // The packaged crate does not contain `ARCHITECTURE.md`.
     let map = crate_folder.join("../ARCHITECTURE.md");
     if map.exists() {
         compare(&map, &mermaid());

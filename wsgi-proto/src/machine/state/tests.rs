@@ -1,4 +1,4 @@
-//! Every state, every event, every combination.
+//! Tests of every state, every event, and every combination.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -97,7 +97,7 @@ fn all_states() -> impl Iterator<Item = State> {
     })
 }
 
-/// One character a cell: the first letter of the next state, `-` where there is no way.
+/// One character per cell: the first letter of the next state, or `-` if there is no transition.
 fn row<S: Copy, E: Copy, N: core::fmt::Debug>(
     states: &[S],
     events: &[E],
@@ -130,22 +130,22 @@ fn the_tables_have_these_ways_and_no_others() {
     assert!(ENDINGS.iter().all(|ending| ending.after(EndingEvent::Evict) == Some(Ending::Evicted)));
 }
 
-/// What each combination means, said once more and in other words: by what has to be true of it.
+/// Checks the turn of each combination a second time, by properties that have to hold.
 #[test]
 fn each_combination_has_the_turn_that_its_parts_ask_for() {
     for (state, flushed) in all_states().flat_map(|state| [(state, false), (state, true)]) {
         let turn = state.turn(flushed);
         let at = format!("{state:?} flushed: {flushed}");
         let in_exchange = matches!(state.ours, OurHalf::Open | OurHalf::Sending);
-        assert_eq!(turn == Turn::Exchange, in_exchange, "the application's move, whatever else is: {at}");
+        assert_eq!(turn == Turn::Exchange, in_exchange, "an open exchange has priority: {at}");
         assert_eq!(in_exchange, state.exchange_is_open(), "{at}");
         let idle = state.ours == OurHalf::Idle;
         let waits = matches!(turn, Turn::Request | Turn::AwaitRequest);
-        assert_eq!(waits, idle && state.phase == Phase::Open, "requests come while the phase is open: {at}");
+        assert_eq!(waits, idle && state.phase == Phase::Open, "requests need an open phase: {at}");
         assert_eq!(turn == Turn::Request, waits && state.request_is_ready(), "{at}");
         assert_eq!(turn == Turn::Drain, state.drains(), "{at}");
         if matches!(turn, Turn::Record | Turn::PassRecord) {
-            assert!(state.record_is_due(flushed), "what is announced can be taken: {at}");
+            assert!(state.record_is_due(flushed), "an announced record can be taken: {at}");
         }
         if turn == Turn::Record {
             assert_ne!(state.record, RecordState::Skipped, "{at}");
@@ -153,7 +153,7 @@ fn each_combination_has_the_turn_that_its_parts_ask_for() {
             assert!(flushed || state.record == RecordState::Wanted, "{at}");
         }
         if matches!(turn, Turn::CloseWrite | Turn::Abort | Turn::TakenOver) {
-            assert!(flushed, "nothing is left behind in the outbox: {at}");
+            assert!(flushed, "the outbox is empty: {at}");
         }
         let ends = [
             (Turn::CloseWrite, &[Phase::Flushing, Phase::Leaving][..]),
@@ -170,14 +170,14 @@ fn each_combination_has_the_turn_that_its_parts_ask_for() {
             let closes =
                 matches!(state.phase, Phase::Flushing | Phase::Leaving | Phase::Breaking) && !flushed;
             let hands_over = state.ours == OurHalf::TakenOver && !flushed;
-            // The last one is never reached: the record was taken and nothing came of it.
+            // The last one is never reached: after the record, the next exchange begins or the phase changes.
             let stuck = state.phase == Phase::Open && state.record == RecordState::Taken;
             assert!(waits_for_record || closes || hands_over || stuck, "{at}");
         }
     }
 }
 
-/// Something that the rest of the crate can tell the states, where it can.
+/// An event that the rest of the crate can report: its name, when it is possible, and the call that reports it.
 type Move = (&'static str, fn(&State) -> bool, fn(&mut State));
 
 const MOVES: [Move; 30] = [
@@ -192,7 +192,7 @@ const MOVES: [Move; 30] = [
         |s| s.on_peer(PeerEvent::HeadWithBody),
     ),
     (
-        "a head alone",
+        "a head without a body",
         |s| s.turn(true) == Turn::AwaitRequest && s.peer == PeerHalf::Head,
         |s| s.on_peer(PeerEvent::HeadAlone),
     ),
@@ -221,7 +221,7 @@ const MOVES: [Move; 30] = [
         |s| s.close(CloseReason::IdleTimeout, true, false),
     ),
     (
-        "the same with an answer in flight",
+        "the same with a response in flight",
         |s| s.turn(true) == Turn::AwaitRequest && s.peer == PeerHalf::Idle,
         |s| s.close(CloseReason::PeerClosed, false, false),
     ),
@@ -238,7 +238,7 @@ const MOVES: [Move; 30] = [
     ),
     ("a head that persists", |s| s.ours == OurHalf::Open && s.persists(), |s| s.on_ours(OurEvent::HeadSent)),
     (
-        "a head that says close",
+        "a head with close",
         |s| s.ours == OurHalf::Open,
         |s| {
             s.do_not_persist();
@@ -271,7 +271,7 @@ const MOVES: [Move; 30] = [
         },
     ),
     (
-        "the record of one that looks complete is taken",
+        "the record is taken and the response looks complete",
         |s| s.record_is_due(true),
         |s| {
             if s.on_record_taken() == AfterRecord::Close {
@@ -287,9 +287,9 @@ const MOVES: [Move; 30] = [
             s.was_read_last();
         },
     ),
-    ("nothing was there", |_| true, State::on_nothing),
-    ("something was there", |_| true, State::settle_last_read),
-    ("a request for the place", |_| true, State::make_room),
+    ("the last read finds nothing", |_| true, State::on_nothing),
+    ("input arrives", |_| true, State::settle_last_read),
+    ("a request to make room", |_| true, State::make_room),
     ("a stop", |_| true, State::stop),
     ("eof", |_| true, State::on_eof),
     ("a loss", |_| true, |s| s.on_lost(Lost::Reset)),
@@ -298,7 +298,7 @@ const MOVES: [Move; 30] = [
     ("records are skipped", |_| true, State::skip_records),
 ];
 
-/// All states that the moves lead to, each with the move and the state that it was first reached by.
+/// All reachable states, each with the move and the state from which it was first reached.
 fn reachable() -> HashMap<State, Option<(&'static str, State)>> {
     let mut found = HashMap::from([(State::new(), None)]);
     let mut queue = VecDeque::from([State::new()]);
@@ -320,7 +320,7 @@ fn reachable() -> HashMap<State, Option<(&'static str, State)>> {
 #[test]
 fn what_always_holds_does_in_every_state_that_can_be_reached() {
     let found = reachable();
-    assert!(found.len() > 300, "the moves lead to {} states only", found.len());
+    assert!(found.len() > 300, "the moves reach only {} states", found.len());
     for state in found.keys() {
         let mut path = String::new();
         let mut at = *state;
@@ -338,8 +338,8 @@ fn what_always_holds_does_in_every_state_that_can_be_reached() {
         assert!(!state.makes_room() || matches!(state.turn(true), Turn::AwaitRequest | Turn::Linger), "{at}");
         assert!(state.phase != Phase::Breaking || state.ours == OurHalf::Cut, "{at}");
         let stuck = state.turn(true) == Turn::Flush;
-        assert!(!stuck, "nothing would come of it: {at}");
-        assert!(state.phase == Phase::Open || state.reason.is_some(), "it ends without a reason: {at}");
+        assert!(!stuck, "a flush of an empty outbox never ends: {at}");
+        assert!(state.phase == Phase::Open || state.reason.is_some(), "ends without a reason: {at}");
     }
 }
 
@@ -374,8 +374,8 @@ fn every_connection_can_end_and_none_comes_back() {
             }
         }
     }
-    assert_eq!(ending.len(), found.len(), "a connection that can never end");
-    // A phase is left for a later one only, and a prospect that is gone stays gone.
+    assert_eq!(ending.len(), found.len(), "some connections can never end");
+    // Phases only advance, and a connection that no longer persists never persists again.
     let order: BTreeMap<&str, usize> =
         [("Open", 0), ("Flushing", 1), ("Leaving", 1), ("Breaking", 1), ("Lingering", 2), ("Closed", 3)]
             .into();

@@ -1,4 +1,4 @@
-//! Which variable comes from where, and who has the last word.
+//! Tests of the source of each variable, and of what overrides what.
 
 use super::*;
 use crate::config::Limits;
@@ -41,7 +41,7 @@ impl Request {
         Variables::new(&self.head, &self.endpoints, &self.config)
     }
 
-    /// Checks that the ways to look at a variable agree.
+    /// Returns a variable, and checks that all ways to read it agree.
     fn get(&self, name: &str) -> Option<String> {
         let value = self.variables().get(name).map(Cow::into_owned);
         let listed: Vec<_> = self.variables().iter().filter(|(listed, _)| listed == name).collect();

@@ -1,7 +1,7 @@
-//! The template of the access log: one line for each request (`log_format`).
+//! The template of the access log: one line per request (`log_format`).
 //!
-//! Knows Python's `%` formatting, as far as a log needs it, and the fields there are; does not know where lines go.
-//! `value.rs` finds what the fields contain, `python.rs` formats it.
+//! Knows the fields of a log line, and the parts of Python's `%` formatting that they need. Does not know where lines
+//! are written. `value.rs` finds the value of a field, `python.rs` formats it.
 
 mod python;
 pub(crate) mod spec;
@@ -17,24 +17,23 @@ use crate::wsgi::record::Record;
 
 /// A checked template of log lines.
 ///
-/// A placeholder is written `%(name)s`, as in Python: after the name come flags (`-` left aligned, `0` filled with
-/// zeros, `+` or a space before a positive number, `#` always a decimal point), a width, a precision after a `.`, and
-/// one of the conversions `s` (text), `d` (integer) and `f` (decimal). `%%` is a percent sign. The names are:
+/// A placeholder is written `%(name)s`, as in Python. After the name there are flags (`-` left aligned, `0` filled
+/// with zeros, `+` or a space before a positive number, `#` always a decimal point), a width, a precision after a `.`,
+/// and one of the conversions `s` (text), `d` (integer) and `f` (decimal). `%%` is a percent sign. The names are:
 ///
 /// | name | conversions | content |
 /// | --- | --- | --- |
-/// | `client_ip` | `s` | address of the peer, or `unix`; what the first `X-Forwarded-For` says before it, if wanted |
+/// | `client_ip` | `s` | address of the peer, or `unix`; after the first `X-Forwarded-For` field, if enabled |
 /// | `client_port` | `s d f` | port of the peer; empty for `unix` |
 /// | `date_time` | `s` | local time at the end of the exchange: `06/Nov/1994 08:49:37` |
-/// | `request_line` | `s` | the request line; up to 32 bytes of what arrived if it is malformed or incomplete |
+/// | `request_line` | `s` | the request line; at most 32 bytes of it if it is malformed or incomplete |
 /// | `status_code` | `s d f` | of the final response; 0 if none was sent |
 /// | `body_length` | `s d f` | body bytes sent, without head and framing |
 /// | `response_length` | `s d f` | all bytes of the response, with head and framing |
 /// | `wall_seconds` | `s d f` | from the arrival of the whole head to the end of the exchange |
 ///
-/// What the client sent is escaped: `\"`, `\\`, and `\x0a` for a control character. So it can neither end the line nor
-/// the quotes that stand around it in the template; a precision does not cut an escape. Bytes above 0x9f are taken as
-/// latin-1.
+/// Text from the client is escaped: `\"`, `\\`, and `\x0a` for a control character. It therefore cannot end the line or
+/// the quotes around it in the template. A precision does not cut an escape. Bytes above 0x9f are treated as latin-1.
 ///
 /// ```
 /// use wsgi_proto::LogFormat;
@@ -53,7 +52,7 @@ impl LogFormat {
     pub const DEFAULT_TEMPLATE: &str = "%(client_ip)s - - [%(date_time)s] \"%(request_line)s\" %(status_code)s \
                                         %(body_length)s %(wall_seconds).6f";
 
-    /// Checks `template`. The error names the first part of it that is wrong.
+    /// Parses `template`. The error contains its first invalid part.
     pub fn parse(template: &str) -> Result<Self, LogFormatError> {
         let mut parts = Vec::new();
         let mut text = String::new();
@@ -81,8 +80,8 @@ impl LogFormat {
 
     /// Writes the line of one exchange, without a line end.
     ///
-    /// With `log_x_forwarded_for` and if the first `X-Forwarded-For` field of the request is not empty, `client_ip` is
-    /// that field without its spaces, a comma, and the address of the peer. Fails only if `out` does.
+    /// With `log_x_forwarded_for`, and if the first `X-Forwarded-For` field of the request is not empty, `client_ip` is
+    /// that field without its spaces, a comma, and the address of the peer. Fails only if `out` fails.
     pub fn write(
         &self,
         record: &Record,

@@ -1,6 +1,6 @@
 //! Python's `%` formatting of one value.
 //!
-//! Knows flags, width, precision and conversions; does not know which value it is.
+//! Knows flags, width, precision and conversions. Does not know the meaning of the value.
 
 use alloc::string::{String, ToString};
 use core::fmt::Write;
@@ -9,7 +9,7 @@ use core::{fmt, str};
 
 use crate::wsgi::log_format::spec::{Conversion, Spec};
 
-/// An integer field, as the conversion asks.
+/// Writes an integer in the format of its conversion.
 pub(super) fn integer(number: u64, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(number);
@@ -23,11 +23,11 @@ pub(super) fn integer(number: u64, spec: Spec, out: &mut (impl Write + ?Sized)) 
     }
 }
 
-/// A field that is a time, in seconds.
+/// Writes a duration in seconds.
 pub(super) fn seconds(time: Duration, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
     match spec.conversion {
         Conversion::Text => {
-            // Rounded once only, or the shortest decimal would not be short.
+            // Rounded only once. Otherwise the shortest decimal would not be short.
             let text = shortest(time.as_nanos() as f64 / 1e9);
             pad(cut(&text, spec.precision), spec, out)
         }
@@ -36,10 +36,10 @@ pub(super) fn seconds(time: Duration, spec: Spec, out: &mut (impl Write + ?Sized
     }
 }
 
-/// Writes a number of seconds and nanoseconds, rounded as Python rounds: half to even.
+/// Writes a number of seconds and nanoseconds, rounded half to even as in Python.
 fn decimal(seconds: u64, nanos: u32, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
     let precision = spec.precision.unwrap_or(6);
-    // There is nothing behind the ninth place but zeros.
+    // There are only zeros after the ninth place.
     let places = precision.min(9);
     let unit = 10_u32.pow(9 - places as u32);
     let (mut seconds, mut fraction, rest) = (seconds, nanos / unit, nanos % unit);
@@ -48,7 +48,7 @@ fn decimal(seconds: u64, nanos: u32, spec: Spec, out: &mut (impl Write + ?Sized)
         fraction += 1;
     }
     if fraction == 10_u32.pow(places as u32) {
-        // 20 digits are the largest integer; one more second than that is a longer time than anyone waits.
+        // The buffer holds the 20 digits of the largest integer, so the sum saturates.
         (seconds, fraction) = (seconds.saturating_add(1), 0);
     }
 
@@ -68,7 +68,7 @@ fn decimal(seconds: u64, nanos: u32, spec: Spec, out: &mut (impl Write + ?Sized)
     pad_number(0, ascii(&buffer[..end + places]), precision - places, spec, out)
 }
 
-/// The shortest decimal that is this number, as Python's `str` has it.
+/// The shortest decimal for this number, like Python's `str`.
 fn shortest(number: f64) -> String {
     if number != 0.0 && !(1e-4..1e16).contains(&number) {
         let text = alloc::format!("{number:e}");
@@ -122,8 +122,8 @@ fn repeat(character: char, times: usize, out: &mut (impl Write + ?Sized)) -> fmt
     (0..times).try_for_each(|_| out.write_char(character))
 }
 
-/// The first `precision` characters of `text`, which `value.rs` has escaped; less, where more would cut an escape in two and
-/// leave its backslash to whatever comes next.
+/// The first `precision` characters of `text`, which `value.rs` has escaped. Fewer if an escape would be cut in two,
+/// because its backslash would then escape the next character.
 pub(super) fn cut(text: &str, precision: Option<usize>) -> &str {
     let Some(precision) = precision else { return text };
     let (mut end, mut left) = (0, precision);
@@ -141,7 +141,7 @@ pub(super) fn cut(text: &str, precision: Option<usize>) -> &str {
     &text[..end]
 }
 
-/// `bytes` are ASCII.
+/// Converts `bytes`, which have to be ASCII, to text.
 pub(super) fn ascii(bytes: &[u8]) -> &str {
     debug_assert!(bytes.is_ascii(), "not ASCII");
     str::from_utf8(bytes).unwrap_or_default()

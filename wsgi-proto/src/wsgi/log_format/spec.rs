@@ -1,4 +1,4 @@
-//! The parts of a template: which fields there are, and how each is to be written.
+//! The parts of a template: the fields that exist, and the format of each.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -40,14 +40,14 @@ impl Field {
     }
 }
 
-/// How a value is written.
+/// The format of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spec {
-    /// `-`; wins over `zero`.
+    /// `-`; overrides `zero`.
     pub(super) left: bool,
     /// `0`
     pub(super) zero: bool,
-    /// `+`; wins over `space`.
+    /// `+`; overrides `space`.
     pub(super) plus: bool,
     pub(super) space: bool,
     /// `#`
@@ -73,7 +73,7 @@ pub(super) struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
-    /// Widths and precisions are for columns; a larger one is a slip, and would make every line that long.
+    /// The maximum width and precision. A larger one is a mistake, and would make every line that long.
     const LARGEST: usize = 1000;
 
     pub(super) fn placeholder(&mut self) -> Result<Part, LogFormatError> {
@@ -136,7 +136,7 @@ impl Scanner<'_> {
         Ok(spec)
     }
 
-    /// As many digits as there are; without any, 0.
+    /// Reads all digits that follow as a number; 0 if there are none.
     pub(super) fn number(&mut self) -> Result<usize, LogFormatError> {
         let mut number = 0;
         while let Some(digit) = self.peek().and_then(|next| next.to_digit(10)) {
@@ -158,7 +158,7 @@ impl Scanner<'_> {
     }
 }
 
-/// A template of log lines that cannot be used. It says which part is wrong, how, and what is allowed.
+/// The error for an invalid template of log lines. The message shows the invalid part, the fault, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFormatError {
     part: String,
@@ -166,7 +166,7 @@ pub struct LogFormatError {
 }
 
 impl LogFormatError {
-    /// The wrong part of the template, from its `%` to where it goes wrong.
+    /// The invalid part of the template, from its `%` to the fault.
     pub fn part(&self) -> &str {
         &self.part
     }

@@ -1,6 +1,6 @@
-//! The fields of a log line, each written as its placeholder asks.
+//! Writes the fields of a log line in the format of their placeholders.
 //!
-//! Knows where a field's content comes from and that a client may have written it; does not know templates.
+//! Knows the source of each field, and which fields contain text from the client. Does not know templates.
 
 use alloc::string::String;
 use core::fmt;
@@ -13,7 +13,7 @@ use crate::wsgi::log_format::python::{ascii, cut, integer, pad, seconds};
 use crate::wsgi::log_format::spec::{Field, Spec};
 use crate::wsgi::record::Record;
 
-/// What one line is about.
+/// The data for one log line.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
     pub(super) record: &'a Record,
@@ -26,7 +26,7 @@ impl Line<'_> {
             Field::ClientIp | Field::DateTime | Field::RequestLine => self.text(field, spec, out),
             Field::ClientPort => match self.record.endpoints.remote {
                 Address::Ip(address) => integer(address.port().into(), spec, out),
-                // Not a number, whatever the conversion.
+                // There is no number, whatever the conversion.
                 Address::Local => pad("", spec, out),
             },
             Field::StatusCode => integer(self.record.status.into(), spec, out),
@@ -66,7 +66,7 @@ impl Line<'_> {
         }
     }
 
-    /// eventlet: the first field, without spaces, and a comma; nothing if it is empty.
+    /// Writes the first `X-Forwarded-For` field and a comma; nothing if it is empty. (eventlet: without spaces.)
     fn forwarded_for(self, out: &mut (impl Write + ?Sized)) -> fmt::Result {
         let Some(head) = self.record.head.as_ref().filter(|_| self.log_x_forwarded_for) else {
             return Ok(());
@@ -81,7 +81,7 @@ impl Line<'_> {
     }
 }
 
-/// Writes what a client sent so that it stays within its line and its quotes.
+/// Writes text from a client escaped, so that it cannot end its line or its quotes.
 fn escape(mut bytes: &[u8], out: &mut (impl Write + ?Sized)) -> fmt::Result {
     loop {
         let plain = bytes.iter().position(|&byte| !is_plain(byte)).unwrap_or(bytes.len());
@@ -234,7 +234,7 @@ mod tests {
             (b"GET /\"a\\ HTTP/1.1", "GET /\\\"a\\\\ HTTP/1.1"),
             (b"\x00\t\r\n\x1b\x1f ~\x7f", "\\x00\\x09\\x0d\\x0a\\x1b\\x1f ~\\x7f"),
             (b"\x80\x85\x9f\xa0\xe9\xff", "\\x80\\x85\\x9f\u{a0}éÿ"),
-            // The hello of a TLS client.
+            // The ClientHello of a TLS client.
             (b"\x16\x03\x01\x02\x00\x01\x00\x01", "\\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01"),
         ] {
             assert_eq!(line("%(request_line)s", &partial(sent)), expected);
