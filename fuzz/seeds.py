@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of both targets to seeds/: a few cases that reach most of the machine."""
+"""Writes the seeds of both targets to seeds/: a few cases that cover most of the machine."""
 
 import pathlib
 
@@ -17,7 +17,7 @@ INPUTS = {
     "huge": CHUNKED + b"fffff\r\nabc",
     "bad": b"GET / HTTP/1.1\r\nHost: h\nX: y\r\n\r\n",
 }
-# Settings, script, seed of the schedule, size of the pieces, distances of the cuts: see fuzz_targets/splits.rs.
+# Settings, script, seed of the schedule, size of the pieces, distances of the split points: see fuzz_targets/splits.rs.
 CONTROLS = {"echo": b"\0\0\1\0\5\5\5\5", "small": b"\2\x12\7\2\x10\1\x10\1", "mixed": b"\1\x34\3\6\1\2\3\4"}
 # Choices: settings, then calls; see fuzz_targets/operations.rs.
 OPERATIONS = {

@@ -1,7 +1,7 @@
-//! Any calls of a driver and an application, in any order, with any data and with numbers at their ends: no panic, and the
-//! invariants hold. Every public call of the machine is among them.
+//! Driver and application calls in any order, with any data and with extreme numbers: nothing panics and the invariants
+//! hold. Every public call of the machine can occur.
 //!
-//! Input: one byte a choice, see `machine::choose::Given`; a received piece is a length and its bytes.
+//! Input: one byte per choice, see `machine::choose::Given`; a received piece is a length followed by its bytes.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ use machine::generate::SMALL;
 #[path = "../../tests/src/machine/mod.rs"]
 mod machine;
 
-/// Requests that bring a fuzzer far at once, and pieces to make its own of.
+/// Requests that take a fuzzer far immediately, and pieces from which it can build its own.
 const PIECES: [&str; 12] = [
     "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n",
@@ -53,7 +53,7 @@ const NAMES: [&str; 9] = [
 const VALUES: [&str; 8] =
     ["3", "close", "upgrade", "chunked", "", "a\r\nb", "\u{e9}", "18446744073709551615"];
 
-/// What a number can be at its ends.
+/// The extreme values of a number.
 const SIZES: [usize; 8] = [0, 1, 2, 10, 299, 16 * 1024, usize::MAX - 1, usize::MAX];
 const LENGTHS: [u64; 8] = [0, 1, 3, 10, 20, u32::MAX as u64, u64::MAX - 1, u64::MAX];
 const TIMES: [Duration; 5] =
@@ -75,7 +75,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Usual settings, small limits, or anything: checked or not, no setting may break the machine.
+/// Default settings, small limits, or arbitrary values: valid or not, no setting may break the machine.
 fn config(choices: &mut Given<'_>) -> Config {
     let limits = match choices.below(4) {
         0 | 1 => Limits::default(),
@@ -109,7 +109,7 @@ fn config(choices: &mut Given<'_>) -> Config {
     config
 }
 
-/// What holds whatever was called.
+/// Checks the invariants that hold after any call.
 fn check(machine: &mut Machine, closed: &mut Option<Event>) {
     let limits = machine.connection.config().limits;
     let room = limits
@@ -119,11 +119,11 @@ fn check(machine: &mut Machine, closed: &mut Option<Event>) {
         )
         .max(16 * 1024);
     if let Some(space) = machine.connection.recv_space() {
-        assert!((1..=room).contains(&space.len()), "the inbox is over its limit");
+        assert!((1..=room).contains(&space.len()), "the inbox exceeds its limit");
     }
     let event = machine.poll();
     if let Some(closed) = closed {
-        assert_eq!(*closed, event, "there is a life after the end");
+        assert_eq!(*closed, event, "a closed connection changed its result");
     }
     if matches!(event, Event::Closed(_)) {
         *closed = Some(event);
@@ -134,11 +134,11 @@ fn check(machine: &mut Machine, closed: &mut Option<Event>) {
     }
     if let Event::Io(io) = event {
         let waits = io.read || io.write || io.deadline.is_some();
-        assert!(waits || machine.connection.exchange().is_some(), "waits for nothing");
+        assert!(waits || machine.connection.exchange().is_some(), "no wait and no open exchange");
         if io.read {
-            // Which an adapter relies on: it never spins.
+            // An adapter relies on this so that it never spins.
             assert!(!io.last_read || io.deadline.is_some_and(|(at, _)| at <= machine.now().instant));
-            assert!(machine.connection.recv_space().is_some(), "asked to read without room");
+            assert!(machine.connection.recv_space().is_some(), "a read without room");
         }
     }
     for slice in machine.connection.transmit().slices() {
@@ -146,7 +146,7 @@ fn check(machine: &mut Machine, closed: &mut Option<Event>) {
     }
 }
 
-/// A call of the driver, announced or not.
+/// One driver call, announced or not.
 fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
     let announced = machine.poll();
     match choices.below(18) {
@@ -170,7 +170,7 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
         }
         6 => {
             let taken = machine.connection.take_record().is_some();
-            // A connection that was taken over has a record that is not announced.
+            // The record of a connection that was taken over is not announced.
             assert!(taken || announced != Event::Done);
         }
         7 => drop(machine.transmit(1 + choices.below(300))),
@@ -205,7 +205,7 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
     }
 }
 
-/// Time that jumps to any moment, forwards or backwards.
+/// Moves the clock to any moment, forwards or backwards.
 fn any_time(connection: &mut Connection, choices: &mut Given<'_>) {
     let now = Now {
         instant: Instant::from_nanos(LENGTHS[choices.below(8)]),
@@ -219,7 +219,7 @@ fn any_time(connection: &mut Connection, choices: &mut Given<'_>) {
     }
 }
 
-/// Every question, and everything that can be made of the answers.
+/// Calls every query, and uses the results in every way.
 fn look(connection: &mut Connection) {
     let _ = (connection.awaits_request(), connection.lingers(), connection.is_busy(), connection.is_lost());
     let _ = (connection.can_make_room(), connection.has_buffers());
@@ -235,7 +235,7 @@ fn look(connection: &mut Connection) {
             assert!(variables.contains("REQUEST_METHOD"));
             let _ = (head.target(), head.host(), head.query(), head.version(), head.value("x"));
             let _ = (head.values("x").count(), head.expects_continue(), head.body_length(), head.method());
-            // What was accepted is accepted again.
+            // A head that was accepted is accepted again.
             let mut again = head.request_line().to_vec();
             again.extend_from_slice(b"\r\n");
             for (name, value) in head.fields() {
@@ -274,7 +274,7 @@ fn obey(machine: &mut Machine, event: Event) {
     }
 }
 
-/// A call of the application, on an exchange that is open or has just been ended by an earlier call.
+/// An application call, on an exchange that is open or that an earlier call has just ended.
 fn apply(machine: &mut Machine, choices: &mut Given<'_>, kept: &mut Option<ResponseHead>) {
     let now = machine.now();
     let Some(mut exchange) = machine.connection.exchange() else { return };
@@ -307,7 +307,7 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
         14 => drop(exchange.wait(now)),
         15 => exchange.watch_peer(),
         16 => exchange.flush_before_record(),
-        // The calls that end an exchange: if they succeed, it is over.
+        // Calls that end an exchange: if they succeed, it is over.
         17 => {
             let ended = exchange.finish().is_ok();
             assert!(!ended || exchange.finish() == Err(SendError::Finished));
@@ -326,7 +326,7 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
         22 => drop(exchange.send_continue()),
         23 => drop(exchange.send_joined()),
         24 => drop(exchange.send_now(&vec![b'z'; choices.below(400)][..])),
-        // A head that was written for this exchange or an earlier one.
+        // A head for this exchange or an earlier one.
         25 => match (kept.take(), choices.below(3)) {
             (Some(head), 0) => drop(exchange.respond_with(head)),
             (Some(head), 1) => drop(exchange.replace_with(head)),

@@ -1,6 +1,7 @@
-//! The same bytes, whole and cut: the same bytes out, events, records, bodies.
+//! The same bytes, whole and split, give the same output, events, records and bodies.
 //!
-//! Input: four bytes that choose settings, script and schedule, four that say where to cut, then what a client sends.
+//! Input: four bytes that choose settings, script and schedule, four that choose the split points, then the client's
+//! bytes.
 
 #![no_main]
 
@@ -52,7 +53,7 @@ fn config(settings: u8) -> Config {
         .minimum_chunk_size(if settings & 16 == 0 { 0 } else { 9 })
 }
 
-/// What the application does with every other request.
+/// The application's actions for every other request.
 fn calls(number: u8) -> Vec<Call> {
     let respond = Call::Respond("200 OK", vec![("x-app", "1".into())]);
     let read = Call::Read(usize::MAX);

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""More clients than an echo server has room for: nobody who was let in is lost, and everybody else waits.
+"""More clients than an echo server has room for: no accepted client is lost, and all others wait.
 
 usage: crowding.py --cmd "target/release/echo --runtime tokio --listen 127.0.0.1:0" [--only NAME,NAME] [--scale F]
 
 Each test starts a fresh server, reads `listening on ADDRESS` from its standard output, and adds `--debug true` (the
-log then tells which connections were accepted) and, where a test says so, `--max-size 8`. Requests carry a number, by
-which they are found in the access log again. What RULES says has to hold; besides, after each test everybody is
-served, the server has the descriptors that it began with and no other, nothing unexpected is in its log, and on
-SIGTERM it ends with status 0. Linux only: descriptors are counted in /proc/PID/fd.
+log then shows which connections were accepted) and, in some tests, `--max-size 8`. Requests carry a number that
+identifies them in the access log. The rules are in RULES. In addition, after each test new clients are served, the
+server has the same descriptors as before, its log has no unexpected lines, and on SIGTERM it ends with status 0.
+Linux only: descriptors are counted in /proc/PID/fd.
 
-Prints one JSON line a test; exit status 0: all rules held.
+Prints one JSON line per test; exit status 0: all rules held.
 """
 import argparse
 import asyncio
@@ -31,26 +31,26 @@ from collections import Counter
 
 RULES = {
     "idle": "--max-size 8, 40 idle clients: each new client is served; an idle one is open or was closed in order, those "
-            "that waited longest first; who is left is served",
+            "that waited longest first; the remaining ones are served",
     "slow_heads": "--max-size 8, 24 clients with half a head: each new client is served; the others get 408 and an end in "
                   "order, or are served when they complete it",
-    "turns": "--max-size 8, 24 clients that take turns for 3 s: each request is answered whole; while others wait, answers "
-             "announce the end of their connection; nobody starves",
-    "burst": "--max-size 8, 40 new clients at once, whose requests come up to 50 ms later: all are served",
-    "busy": "--max-size 8, 8 clients with the application, 32 more: they wait, and all get whole answers",
-    "descriptors": "a limit of 64 descriptors, 200 connections: the server bounds them and says so, descriptors do not run "
-                   "out, who was accepted is answered whole, and everybody is served within 5 s after they left",
-    "queue": "300 clients that reset, or leave, and 50 that ask, all in the listener's queue: those that ask are answered whole",
+    "turns": "--max-size 8, 24 clients in turns for 3 s: each request is answered whole; while others wait, answers "
+             "announce the end of their connection; no client starves",
+    "burst": "--max-size 8, 40 new clients at once, whose requests arrive up to 50 ms later: all are served",
+    "busy": "--max-size 8, 8 clients in the application, 32 more: these wait, and all get whole answers",
+    "descriptors": "a limit of 64 descriptors, 200 connections: the server limits them and logs it, descriptors do not run "
+                   "out, accepted clients are answered whole, and new clients are served within 5 s after all disconnected",
+    "queue": "300 clients that reset or disconnect, and 50 with a request, all in the listener's queue: the 50 are answered whole",
     "queue_8": "the same with --max-size 8",
 }
 PLACES = 8
 # How long the server may take to listen.
 START = 15.0
-# How long the descriptors may take to come back, and a thread without work to leave.
+# How long descriptors may take to be closed, and an idle thread to end.
 SETTLE = 6.0
-# A thread that waits for a socket keeps a pipe by which it is woken.
+# A thread that waits for a socket keeps a pipe for wake-ups.
 SPARE = 2
-# What nothing that a client does may bring about.
+# Log lines that no client may cause.
 BAD_LINE = re.compile(rb"panicked|the application failed|cannot accept connections|a post hook|a value in the environ|^error")
 EXHAUSTED = re.compile(rb"cannot accept connections: [^\n]*\(os error 24\)")
 
@@ -83,7 +83,7 @@ class Server:
         self.address = (host.strip("[]"), int(port))
 
     def text(self):
-        """The log; the place where the server writes is left alone."""
+        """The log; the server's write position is not changed."""
         return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0)
 
     def accepted(self):
@@ -100,7 +100,7 @@ class Server:
         self.process.send_signal(number)
 
     def stop(self):
-        """SIGTERM; the status that it ends with."""
+        """Sends SIGTERM; returns the exit status."""
         self.signal(signal.SIGTERM)
         try:
             return self.process.wait(5)
@@ -143,7 +143,7 @@ class Client:
         return cls(server, sock)
 
     async def ask(self, target="/get", method="GET", fields="", body=""):
-        """Sends a request; its number."""
+        """Sends a request; returns its number."""
         number = next(numbers)
         joint = "&" if "?" in target else "?"
         text = "%s %s%sid=%d HTTP/1.1\r\nHost: crowding\r\n%s\r\n%s" % (method, target, joint, number, fields, body)
@@ -154,7 +154,7 @@ class Client:
         try:
             await self.loop.sock_sendall(self.sock, text.encode())
         except OSError:
-            # What was answered, if anything, can still be read.
+            # An answer, if there was one, can still be read.
             pass
 
     async def fill(self, timeout):
@@ -169,7 +169,7 @@ class Client:
         self.data += more
 
     async def answer(self, timeout=10.0):
-        """Status and body of a whole answer."""
+        """The status and body of a whole answer."""
         while b"\r\n\r\n" not in self.data:
             await self.fill(timeout)
         head, _, rest = self.data.partition(b"\r\n\r\n")
@@ -182,7 +182,7 @@ class Client:
         return int(head.split()[1]), body
 
     async def served(self, target="/get", timeout=10.0, **request):
-        """Asks and reads the answer, which has to be whole."""
+        """Sends a request and reads the answer, which must be whole."""
         number = await self.ask(target, **request)
         await self.is_served(number, target, timeout)
 
@@ -196,7 +196,7 @@ class Client:
         need(wanted in body, "request %d for %s was answered %r" % (number, target, body))
 
     async def state(self, timeout=0.0):
-        """What became of a connection without a request: "open", "closed", "reset", or what came."""
+        """The state of a connection without a request: "open", "closed", "reset", or the bytes received."""
         try:
             await self.fill(timeout or 0.001)
         except Failure:
@@ -226,7 +226,7 @@ async def visit(server, timeout=10.0, **request):
 
 
 async def visits(server, count, lanes):
-    """So many new clients, one after another in each lane."""
+    """The given number of new clients, sequentially in each lane."""
     async def lane():
         for _ in range(count // lanes):
             await visit(server, timeout=2)
@@ -234,7 +234,7 @@ async def visits(server, count, lanes):
 
 
 async def all_of(tasks):
-    """Runs all to the end, and fails as the first that fails does."""
+    """Runs all to the end, and fails with the first failure."""
     results = await asyncio.gather(*tasks, return_exceptions=True)
     broken = [result for result in results if isinstance(result, BaseException)]
     if broken:
@@ -255,8 +255,8 @@ async def idle(server, scale):
         tally = Counter(states)
         need(set(tally) <= {"open", "closed"}, "idle clients saw %r" % (tally,))
         need(tally["open"] == PLACES, "%d idle clients are left, not %d" % (tally["open"], PLACES))
-        # Who has just been answered may not have begun to wait when the next one comes.
-        need(states.index("open") >= len(crowd) - 2 * PLACES, "those that waited longest were not the first to go: %r" % states)
+        # A client that has just been answered may not be idle yet when the next one connects.
+        need(states.index("open") >= len(crowd) - 2 * PLACES, "those that waited longest were not the first to be closed: %r" % states)
         for _ in range(20):
             await visit(server)
         left = [client for client in crowd[-PLACES:] if await client.state(0.02) == "open"]
@@ -309,7 +309,7 @@ async def turns(server, scale):
                 need(status == 200 and b'id=%d"' % number in body, "request %d was answered %d %r" % (number, status, body))
                 mine += 1
                 if client.closes:
-                    # Others wait for room, and it was told so.
+                    # Other clients wait for room, so this one was closed.
                     announced.append(number)
                     client.close()
                     client = None
@@ -322,8 +322,8 @@ async def turns(server, scale):
     executed = {int(number) for number in re.findall(rb"[?&]id=(\d+)", server.text())}
     twice = executed.intersection(refused)
     need(not twice, "%d requests are in the access log and were not answered" % len(twice))
-    need(not refused, "%d connections that had been promised to go on were closed under a request" % len(refused))
-    need(announced, "nobody was told to close, although others waited")
+    need(not refused, "%d connections were closed during a request without an announcement" % len(refused))
+    need(announced, "no close was announced, although others waited")
     need(min(served) >= 5, "one client was served %d times, another %d times" % (min(served), max(served)))
     return {"served": sum(served), "refused": len(refused), "least": min(served), "most": max(served)}
 
@@ -355,7 +355,7 @@ async def busy(server, scale):
             target = ["/sleep?ms=300", "/get", "/sink"][i % 3]
             body = dict(method="POST", fields="Content-Length: 5\r\n", body="hello") if target == "/sink" else {}
             await client.served(target, **body)
-            # Some stay, without a request.
+            # Some keep their connection open, without a request.
             if i % 2:
                 client.close()
             return time.monotonic() - begun
@@ -378,7 +378,7 @@ async def descriptors(server, scale):
             await client.is_served(number, timeout=30)
             answered[client.port] += 1
             if client.closes:
-                # Others wait for room, and it was told so: it comes again.
+                # Other clients wait for room, so this one was closed; it connects again.
                 client = await Client.connect(server)
                 crowd.append(client)
             await asyncio.sleep(0.05)
@@ -407,10 +407,10 @@ async def descriptors(server, scale):
             await visit(server, timeout=1)
             break
         except Failure as failure:
-            need(time.monotonic() - begun < 5, "not served 5 s after they left: %s" % failure)
+            need(time.monotonic() - begun < 5, "not served 5 s after all disconnected: %s" % failure)
     back = time.monotonic() - begun
     complaints = len(EXHAUSTED.findall(server.text()))
-    need(b"descriptors may be open" in server.text(), "the log does not say that descriptors bound the connections")
+    need(b"descriptors may be open" in server.text(), "the log does not report the limit by descriptors")
     need(complaints == 0, "descriptors ran out: %d lines in the log" % complaints)
     return {"accepted": len(accepted), "answers": sum(answered.values()), "complaints": complaints, "back_after_s": round(back, 2)}
 
@@ -494,20 +494,20 @@ async def run(name, command, scale):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cmd", required=True, help="command that starts the server")
-    parser.add_argument("--only", help="comma separated tests: " + ",".join(TESTS))
-    parser.add_argument("--scale", type=float, default=1.0, help="factor for the numbers of clients")
+    parser.add_argument("--only", help="comma-separated tests: " + ",".join(TESTS))
+    parser.add_argument("--scale", type=float, default=1.0, help="factor for the number of clients")
     args = parser.parse_args()
     names = args.only.split(",") if args.only else list(TESTS)
     unknown = [name for name in names if name not in TESTS]
     if unknown:
-        parser.error("unknown test %s, allowed: %s" % (unknown[0], ", ".join(TESTS)))
+        parser.error("unknown test %s (expected: %s)" % (unknown[0], ", ".join(TESTS)))
     failed = 0
     for name in names:
         started, out, why = time.monotonic(), {}, None
         try:
             out = asyncio.run(asyncio.wait_for(run(name, args.cmd, args.scale), 60))
         except asyncio.TimeoutError:
-            why = "not over after 60 s"
+            why = "not finished after 60 s"
         except (Failure, OSError) as failure:
             why = "%s: %s" % (type(failure).__name__, failure)
         failed += why is not None

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""HTTPS with the echo server: what has to work, and clients that break the handshake off, stall, or speak no TLS.
+"""HTTPS with the echo server: features that must work, and clients that abort the handshake, stall, or do not use TLS.
 
 usage: handshakes.py --cmd "target/release/echo --runtime tokio --listen 127.0.0.1:0"
                      [--only NAME,NAME] [--clients 1000] [--cert FILE --key FILE]
 
 Each test starts a fresh server, reads `listening on ADDRESS` from its standard output, and adds `--tls-cert`,
 `--tls-key` (of a certificate that `openssl` makes, unless one is given), `--handshake-timeout 2` and
-`--graceful-timeout 10`. What RULES says has to hold; besides, after each test an honest client is served, the server has
-the descriptors that it began with and no other (Linux: they are counted in /proc/PID/fd), on SIGTERM it ends with
-status 0 and cuts nothing, and its log has nothing but access lines and the server's start and end.
+`--graceful-timeout 10`. The rules are in RULES. In addition, after each test an honest client is served, the server has
+the same descriptors as before (Linux: they are counted in /proc/PID/fd), on SIGTERM it ends with status 0 and cuts no
+connection, and its log has only access lines and the server's start and end.
 
-Prints one JSON line a test; exit status 0: all rules held.
+Prints one JSON line per test; exit status 0: all rules held.
 """
 import argparse
 import json
@@ -34,15 +34,15 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 RULES = {
-    "answers": "/environ says https and on; keep-alive, pipelining, a POST of 16 MB, HEAD, TLS 1.2 and 1.3; after `Connection: "
-               "close` comes close_notify",
-    "pieces": "a client whose bytes come one at a time is served, the handshake included",
-    "curl": "curl -k is served (if there is a curl)",
-    "large": "a response of 100 MB comes whole, twice on one connection",
-    "leaves": "clients that leave in the middle of a response, in all ways, do no harm",
-    "breaks": "clients that break off the handshake in all ways: meanwhile an honest one gets all its answers, p99 < 1 s",
-    "stalls": "clients that stall in the handshake are let go within 2 + 3 s; meanwhile an honest one gets all its answers, p99 < 1 s",
-    "crowded": "--max-size 8, 8 clients with the application, 32 more: they wait, and all are served",
+    "answers": "/environ shows https and on; keep-alive, pipelining, a POST of 16 MB, HEAD, TLS 1.2 and 1.3; after `Connection: "
+               "close` close_notify follows",
+    "pieces": "a client whose bytes arrive one at a time is served, including the handshake",
+    "curl": "curl -k is served (if curl is installed)",
+    "large": "a response of 100 MB arrives whole, twice on one connection",
+    "leaves": "clients that disconnect in the middle of a response, in every way, do no harm",
+    "breaks": "clients that abort the handshake in every way: an honest one still gets all its answers, p99 < 1 s",
+    "stalls": "clients that stall in the handshake are disconnected within 2 + 3 s; an honest one still gets all its answers, p99 < 1 s",
+    "crowded": "--max-size 8, 8 clients in the application, 32 more: these wait, and all are served",
     "last_moment": "30 times SIGTERM, every second time on one processor: a request sent just before it on an idle connection is answered whole; one "
                    "sent after it is answered whole or not at all, and then not in the access log",
     "stop": "on SIGTERM requests in flight are answered whole, with close_notify; idle clients get close_notify; handshakes are "
@@ -51,19 +51,19 @@ RULES = {
 # How long the server may take to listen.
 START = 15.0
 HANDSHAKE, GRACE = 2.0, 10.0
-# How much later than `--handshake-timeout` a client that stalls may be let go.
+# How much later than `--handshake-timeout` a stalling client may be disconnected.
 LATE = 3.0
-# How long the descriptors may take to come back, and a thread without work to leave.
+# How long descriptors may take to be closed, and an idle thread to end.
 SETTLE = 8.0
-# A thread that waits for a socket keeps a pipe by which it is woken.
+# A thread that waits for a socket keeps a pipe for wake-ups.
 SPARE = 2
 LANES = 64
 # How often a server is stopped at the last moment.
 ROUNDS = 30
-# How long clients break off the handshake at least, so that there are enough honest requests to judge.
+# The minimum time of aborted handshakes, so that there are enough honest requests to judge.
 WHILE = 3.0
 HUGE = 100 << 20
-# Nothing else is in the log of a server whose debug lines are off.
+# The log has no other lines when debug lines are off.
 GOOD_LINE = re.compile(rb"\(\d+\) wsgi starting up on https://|\(\d+\) wsgi exited, \d+ finished and 0 cut |\S+ - - \[")
 RESET = struct.pack("ii", 1, 0)
 
@@ -99,7 +99,7 @@ class Server:
         self.context = context(certificate[0])
 
     def text(self):
-        """The log; the place where the server writes is left alone."""
+        """The log; the server's write position is not changed."""
         return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0)
 
     def descriptors(self):
@@ -133,8 +133,8 @@ def context(certificate, version=None):
 
 
 def certificate(folder):
-    """A certificate of its own for localhost, and its key."""
-    need(shutil.which("openssl"), "there is no openssl to make a certificate with; give --cert and --key")
+    """A self-signed certificate for localhost, and its key."""
+    need(shutil.which("openssl"), "openssl is not installed to make a certificate; pass --cert and --key")
     cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
     made = subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
                            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"],
@@ -156,7 +156,7 @@ def connect(server, timeout=15.0, receive=None):
 
 
 class Client:
-    """An honest client, which notices when the end of the stream was not told by close_notify."""
+    """An honest client, which notices an end of the stream without close_notify."""
 
     def __init__(self, server, tls=None, **options):
         plain = connect(server, **options)
@@ -200,26 +200,26 @@ class Client:
         return status, fields, body
 
     def skip(self, count):
-        """Reads and drops so many bytes of an answer; all of them have to be those of /big."""
+        """Reads and drops the given number of bytes of an answer, and checks that they are those of /big."""
         while count:
             if not self.data:
                 self.fill()
             part, self.data = self.data[:count], self.data[count:]
-            need(part.count(b"x") == len(part), "the answer has bytes that are not its own")
+            need(part.count(b"x") == len(part), "the answer has foreign bytes")
             count -= len(part)
 
     def ends(self):
-        """Requires that the stream ends here, and that close_notify says so."""
-        need(not self.data, "after the answer came %r" % self.data[:60])
+        """Requires that the stream ends here with close_notify."""
+        need(not self.data, "unexpected bytes after the answer: %r" % self.data[:60])
         try:
             more = self.sock.recv(1000)
         except ssl.SSLEOFError:
             raise Failure("the connection ended without close_notify") from None
-        need(not more, "after the answer came %r" % more[:60])
+        need(not more, "unexpected bytes after the answer: %r" % more[:60])
 
 
 def visit(server, tls=None):
-    """A new client with one request, to the end of its connection."""
+    """A new client with one request, until the end of its connection."""
     with Client(server, tls) as client:
         client.ask("/early", "GET", "Connection: close")
         status, fields, body = client.answer()
@@ -228,7 +228,7 @@ def visit(server, tls=None):
 
 
 class Honest:
-    """Clients that ask all the time between enter and exit: one on a connection, one on a new connection each time."""
+    """Clients that send requests between enter and exit: one on one connection, one with a new connection per request."""
 
     def __init__(self, server):
         self.server, self.over = server, threading.Event()
@@ -280,7 +280,7 @@ class Honest:
 
 
 def hello():
-    """What a client begins with."""
+    """The first bytes of a client."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     out = ssl.MemoryBIO()
@@ -319,7 +319,7 @@ class Pieces:
         self.push()
 
     def rest(self):
-        """Everything up to close_notify."""
+        """The plaintext until close_notify."""
         data = b""
         while True:
             try:
@@ -379,7 +379,7 @@ def answers(server, args):
         need(status == 100, "an expectation was answered %d" % status)
         client.sock.sendall(b"hello")
         status, _, body = client.answer()
-        need((status, body) == (200, b"5\n"), "after 100 came %d %r" % (status, body))
+        need((status, body) == (200, b"5\n"), "after 100 the answer was %d %r" % (status, body))
         client.ask("/early", "GET", "Connection: close")
         client.answer()
         client.ends()
@@ -389,18 +389,18 @@ def answers(server, args):
         for _ in range(3):
             visit(server, tls)
         versions.append(version.name)
-    # One that is refused learns it, too.
+    # The end of a refused connection is also announced.
     with Client(server) as client:
         client.sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n")
         status, fields, _ = client.answer()
         need((status, fields.get("connection")) == (400, "close"), "two hosts were answered %d %r" % (status, fields))
         client.ends()
-    # A client that says goodbye first is answered.
+    # A client that sends close_notify first is answered.
     with Client(server) as client:
         client.ask("/early", "GET", "Connection: close")
         client.answer()
         plain = client.sock.unwrap()
-        need(plain.recv(10) == b"", "after both have said goodbye something came")
+        need(plain.recv(10) == b"", "data arrived after both had sent close_notify")
     return {"versions": versions}
 
 
@@ -419,7 +419,7 @@ def pieces(server, args):
 
 def curl(server, args):
     if not shutil.which("curl"):
-        return {"skipped": "there is no curl"}
+        return {"skipped": "curl is not installed"}
     host, port = server.address
     base = "https://%s:%d" % ("[%s]" % host if ":" in host else host, port)
     for options, wanted in ([["-k", base + "/early", base + "/early"], "early\nearly\n"],
@@ -452,17 +452,17 @@ def leaves(server, args):
         client = Client(server, receive=16 << 10)
         client.ask("/big?n=%d" % HUGE)
         client.skip(len(client.data)) if client.head()[0] != 200 else client.fill()
-        if way == 0:                        # without a word
+        if way == 0:                        # without any message
             pass
-        elif way == 1:                      # by a reset
+        elif way == 1:                      # with a reset
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        elif way == 2:                      # it says goodbye and does not read on
+        elif way == 2:                      # with close_notify, without reading on
             client.sock.setblocking(False)
             try:
                 client.sock.unwrap()
             except (ssl.SSLError, OSError):
                 pass
-        else:                               # it closes its half without close_notify
+        else:                               # half-closed, without close_notify
             socket.socket.shutdown(client.sock, socket.SHUT_WR)
             time.sleep(0.05)
         client.sock.close()
@@ -476,7 +476,7 @@ def leaves(server, args):
 
 FULL = hello()
 HTTP = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-# What each sends, and how it ends: "close", "reset", or "stay" until the server ends it.
+# The bytes of each client, and how it ends: "close", "reset", or "stay" until the server ends it.
 BREAKS = {
     "nothing": (lambda rng: b"", "close"),
     "nothing, reset": (lambda rng: b"", "reset"),
@@ -520,7 +520,7 @@ def breaks(server, args):
         except socket.timeout:
             late.append(name)
         except OSError:
-            # It was reset, or closed while it was still sending.
+            # The connection was reset, or closed while the client was still sending.
             pass
         if end == "reset":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -531,8 +531,8 @@ def breaks(server, args):
         while count < args.clients or time.monotonic() - begun < WHILE:
             in_lanes(break_off, range(count, count + LANES))
             count += LANES
-    need(not served, "somebody who speaks no TLS got an answer: %s" % served[:1])
-    need(not late, "%d clients were not let go within %.0f s: %s" % (len(late), HANDSHAKE + LATE, Counter(late)))
+    need(not served, "a client without TLS got an answer: %s" % served[:1])
+    need(not late, "%d clients were not disconnected within %.0f s: %s" % (len(late), HANDSHAKE + LATE, Counter(late)))
     return dict(honest.judge(), **{name.replace(" ", "_"): count for name, count in outcomes.items()})
 
 
@@ -573,7 +573,7 @@ def stalls(server, args):
                 del waiting[fileno]
                 sock.close()
             if time.monotonic() >= next_byte:
-                # A byte now and then does not make it an honest client.
+                # A few bytes do not make it an honest client.
                 next_byte, sent = time.monotonic() + 0.3, sent + 1
                 for sock in slow:
                     try:
@@ -582,9 +582,9 @@ def stalls(server, args):
                         pass
         for sock, _ in waiting.values():
             sock.close()
-    need(not waiting, "%d clients that stall are still there" % len(waiting))
-    need(longest < HANDSHAKE + LATE, "a client that stalls was let go after %.2f s" % longest)
-    need(soonest > HANDSHAKE - 0.2, "a client was let go after %.2f s, before its time" % soonest)
+    need(not waiting, "%d stalling clients are still connected" % len(waiting))
+    need(longest < HANDSHAKE + LATE, "a stalling client was disconnected after %.2f s" % longest)
+    need(soonest > HANDSHAKE - 0.2, "a client was disconnected after %.2f s, too early" % soonest)
     return dict(honest.judge(), stalled=args.clients // 2, let_go_s=[round(soonest, 2), round(longest, 2)])
 
 
@@ -616,7 +616,7 @@ def last_moment(_, args):
                 clients[-1].ask("/early")
                 clients[-1].answer()
             time.sleep(random.uniform(0.01, 0.04))
-            # So it learns of the requests and of the signal at the same time.
+            # This way it notices the requests and the signal at the same time.
             server.process.send_signal(signal.SIGSTOP)
             time.sleep(0.002)
             for i, client in enumerate(clients):
@@ -692,7 +692,7 @@ def stop(server, args):
                         length -= part
                         time.sleep(0.01)
                 else:
-                    need(fields.get("connection") == "close", "it is not told `Connection: close`")
+                    need(fields.get("connection") == "close", "the answer lacks `Connection: close`")
                     client.data or client.fill()
                     wanted = {"sleep": b"slept\n", "post": b"6\n", "half": b"early\n"}[kind]
                     need(client.data == wanted, "the answer was %r" % client.data)
@@ -705,7 +705,7 @@ def stop(server, args):
     threads = [threading.Thread(target=play, args=(kind,)) for kind in kinds]
     for thread in threads:
         thread.start()
-    # Handshakes that do not go on.
+    # Handshakes that stall.
     stuck = [connect(server) for _ in range(6)]
     for i, sock in enumerate(stuck):
         sock.sendall([b"", FULL[:20], FULL][i % 3])
@@ -732,7 +732,7 @@ def stop(server, args):
         thread.join()
     left = time.monotonic()
     need(not faults, "%d of %d clients: %s" % (len(faults), len(kinds), faults[:2]))
-    need(all(ended), "%d handshakes were waited for" % ended.count(False))
+    need(all(ended), "%d handshakes were not closed" % ended.count(False))
     server.ends(GRACE)
     took = time.monotonic() - left
     need(took < 1, "the process ended %.2f s after the last client" % took)
@@ -772,16 +772,16 @@ def run(name, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cmd", required=True, help="command that starts the server")
-    parser.add_argument("--only", help="comma separated tests: " + ",".join(TESTS))
-    parser.add_argument("--clients", type=int, default=1000, help="clients that break off the handshake (default: 1000)")
-    parser.add_argument("--cert", help="a certificate, instead of one that openssl makes")
+    parser.add_argument("--only", help="comma-separated tests: " + ",".join(TESTS))
+    parser.add_argument("--clients", type=int, default=1000, help="clients that abort the handshake (default: 1000)")
+    parser.add_argument("--cert", help="a certificate to use instead of one made by openssl")
     parser.add_argument("--key", help="its key")
     args = parser.parse_args()
     names = args.only.split(",") if args.only else list(TESTS)
     unknown = [name for name in names if name not in TESTS]
     if unknown:
-        parser.error("unknown test %s, allowed: %s" % (unknown[0], ", ".join(TESTS)))
-    # Many threads share this interpreter; the honest ones are not to wait for it.
+        parser.error("unknown test %s (expected: %s)" % (unknown[0], ", ".join(TESTS)))
+    # Many threads share this interpreter; the honest ones must not wait for it.
     sys.setswitchinterval(0.0005)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -5,12 +5,12 @@ usage: memory.py --cmd "target/release/echo --runtime tokio --listen 127.0.0.1:0
                  [--size BYTES] [--growth MIB] [--only NAME,NAME]
 
 Starts the server and reads `listening on ADDRESS` from its standard output. Each flow
-uses one connection. Linux only: the resident set comes from /proc/PID/status, and what
-the kernel holds for a connection from /proc/net/tcp.
+uses one connection. Linux only: the resident set comes from /proc/PID/status, and the
+bytes that the kernel holds for a connection from /proc/net/tcp.
 
 A flow passes if every byte arrives, the connection is in step afterwards, and the
 resident set never grows by more than the allowed amount. In the flows with a pause the
-sender has to stop, too: nothing more is sent while nobody reads.
+sender must stop, too: nothing more is sent while the receiver reads nothing.
 """
 import argparse
 import os
@@ -24,14 +24,14 @@ import time
 
 MIB = 1 << 20
 PIECE = memoryview(b"m" * (256 << 10))
-CHUNK = 65521  # a prime: chunks and reads never line up
+CHUNK = 65521  # a prime: chunks and reads are never aligned
 PAUSE = 3.0
-# What the kernel alone may hold between a sender and a reader that stopped.
+# The most that the kernel may hold between a sender and a reader that has stopped.
 KERNEL = 24 * MIB
 
 
 class Failure(Exception):
-    """A flow did not go as it should."""
+    """A flow failed."""
 
 
 def need(holds, why):
@@ -54,7 +54,7 @@ class Server:
             return next(int(line.split()[1]) for line in lines if line.startswith(key))
 
     def forget_peak(self):
-        """Lets VmHWM start anew; False where that is not allowed."""
+        """Resets VmHWM; False where that is not allowed."""
         try:
             with open("/proc/%d/clear_refs" % self.process.pid, "w") as file:
                 file.write("5")
@@ -99,7 +99,7 @@ class Watch:
 # ---------------------------------------------------------------- the client
 
 class Client:
-    """One connection; reads through a buffer so that heads and chunk lines can be cut out."""
+    """One connection; reads through a buffer so that it can split off heads and chunk lines."""
 
     def __init__(self, server, receive=None):
         self.sock = socket.socket(socket.AF_INET6 if ":" in server.address[0] else socket.AF_INET)
@@ -136,7 +136,7 @@ class Client:
         return int(first.split()[1]), {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
     def skip(self, count):
-        """Reads and drops so many bytes."""
+        """Reads and drops the given number of bytes."""
         used = min(count, len(self.data))
         self.data, count = self.data[used:], count - used
         while count:
@@ -145,7 +145,7 @@ class Client:
             count -= more
 
     def chunk(self):
-        """Reads and drops one chunk; its size."""
+        """Reads and drops one chunk; returns its size."""
         size = int(self.until(b"\r\n"), 16)
         self.skip(size)
         need(self.until(b"\r\n") == b"", "no line end after a chunk of %d" % size)
@@ -166,7 +166,7 @@ class Client:
         need(got == (200, "early"), "out of step afterwards: %r" % (got,))
 
     def held(self, server):
-        """What the kernel holds of the response: sent by the server, not yet read here."""
+        """The bytes of the response in the kernel: sent by the server, not yet read here."""
         ours, theirs = self.sock.getsockname()[1], server.address[1]
         total = 0
         for name in ("/proc/net/tcp", "/proc/net/tcp6"):
@@ -186,12 +186,12 @@ class Client:
 
 
 def stays(measure, what):
-    """Waits until `measure` settles, then requires that it does not move for the rest of the pause."""
+    """Waits for half of the pause, then requires that `measure` is constant during the other half."""
     end, settled = time.monotonic() + PAUSE, PAUSE / 2
     time.sleep(settled)
     before = measure()
     time.sleep(max(0, end - time.monotonic()))
-    need(measure() == before, "%s went on during the pause" % what)
+    need(measure() == before, "%s continued during the pause" % what)
     return before
 
 
@@ -243,7 +243,7 @@ def down_chunked(server, size):
 
 
 def reader_stops(server, size):
-    """The client reads 1 MiB, stops, and reads on; the server has to wait meanwhile."""
+    """The client reads 1 MiB, stops, and continues; the server must wait during the pause."""
     with Client(server, receive=64 << 10) as client:
         client.ask("GET", "/big?n=%d" % size)
         status, _ = client.head()
@@ -254,7 +254,7 @@ def reader_stops(server, size):
         need(held < min(size, KERNEL), "%d bytes were sent to a reader that had stopped" % held)
         client.skip(size - first)
         client.in_step()
-        return "%.2f MiB on their way while it stopped" % (held / MIB)
+        return "%.2f MiB in transit during the pause" % (held / MIB)
 
 
 def chunk_reader_stops(server, size):
@@ -268,11 +268,11 @@ def chunk_reader_stops(server, size):
         got += sum(iter(client.chunk, 0))
         need(got == size, "%d bytes arrived" % got)
         client.in_step()
-        return "%.2f MiB on their way while it stopped" % (held / MIB)
+        return "%.2f MiB in transit during the pause" % (held / MIB)
 
 
 def application_stops(server, size):
-    """The application does not read the body; the client has to wait, and gets its answer."""
+    """The application does not read the body; the client must wait, and gets its answer."""
     with Client(server) as client:
         client.ask("POST", "/sleep?ms=%d" % (2 * PAUSE * 1000), "Content-Length: %d" % size)
         client.sock.setblocking(False)
@@ -292,12 +292,12 @@ def application_stops(server, size):
         finally:
             ended.set()
             sender.join()
-        need(taken < min(size, KERNEL), "%d bytes were taken that nobody read" % taken)
+        need(taken < min(size, KERNEL), "%d unread bytes were accepted" % taken)
         client.sock.setblocking(True)
         client.sock.settimeout(60)
         got = client.answer()
         need(got == (200, "slept"), "the answer was %r" % (got,))
-        return "%.2f MiB taken while nobody read" % (taken / MIB)
+        return "%.2f MiB accepted without being read" % (taken / MIB)
 
 
 FLOWS = {
@@ -316,12 +316,12 @@ def main():
     parser.add_argument("--cmd", required=True, help="command that starts the server")
     parser.add_argument("--size", type=int, default=1 << 30, help="bytes of each body (default: 1 GiB)")
     parser.add_argument("--growth", type=float, default=8.0, help="MiB that the resident set may grow by (default: 8)")
-    parser.add_argument("--only", help="comma separated flows: " + ",".join(FLOWS))
+    parser.add_argument("--only", help="comma-separated flows: " + ",".join(FLOWS))
     args = parser.parse_args()
     names = args.only.split(",") if args.only else list(FLOWS)
     unknown = [name for name in names if name not in FLOWS]
     if unknown:
-        parser.error("unknown flow %s, allowed: %s" % (unknown[0], ", ".join(FLOWS)))
+        parser.error("unknown flow %s (expected: %s)" % (unknown[0], ", ".join(FLOWS)))
     if not os.path.exists("/proc/self/status"):
         parser.error("needs Linux: there is no /proc/self/status")
     try:

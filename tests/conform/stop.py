@@ -4,31 +4,31 @@
 usage: stop.py --cmd "target/release/echo --runtime tokio --listen 127.0.0.1:0"
                [--rounds 200] [--clients 50] [--cut-every 10] [--seed N]
 
-Each round starts a fresh server, half of them on one processor alone where the system allows that, and reads
-`listening on ADDRESS` from its standard output. The script adds `--graceful-timeout` and `--debug true` (the log then
-tells which connections were accepted). Requests carry a number, by which they are found in the access log again.
+Each round starts a fresh server and reads `listening on ADDRESS` from its standard output. Half of the servers run on
+a single processor where the system allows that. The script adds `--graceful-timeout` and `--debug true` (the log then
+shows which connections were accepted). Requests carry a number that identifies them in the access log.
 
-In most rounds the clients send without a pause: GETs one after another, bodies in two parts with a pause, answers of
-1 and 6 MB that are read slowly, requests whose application sleeps, pipelined pairs, connections for one request. Some
-are idle, some have sent half a head, and complete it after the stop, and some send a request just before SIGTERM or
-just after it. It comes after 50 to 150 ms, and the clients go on. In half of the rounds the server sleeps (SIGSTOP)
-while the last requests and SIGTERM come, so that it finds all of them at once. Then
+In most rounds the clients send without a pause: sequential GETs, bodies in two parts with a pause, answers of 1 and
+6 MB that are read slowly, requests whose application sleeps, pipelined pairs, connections for one request. Some are
+idle, some have sent half a head, and complete it after the stop, and some send a request just before SIGTERM or just
+after it. SIGTERM follows after 50 to 150 ms, and the clients continue. In half of the rounds the server is suspended
+(SIGSTOP) while the last requests and SIGTERM arrive, so that it finds all of them at the same time. Then
 
-* a request of which a byte was sent before SIGTERM on a connection that was accepted gets its whole answer;
-* so does a request on a new connection, if it was sent at least MARGIN before SIGTERM. What is younger may still have
-  been in the queue of the listener: then the log knows nothing of the connection;
-* whatever else gets no answer gets no byte of one, and is not in the access log: it can be sent again;
-* a request behind an answer that said `Connection: close` gets no answer, and is not in the access log either;
-* a request completed well after SIGTERM is told `Connection: close`; such an answer is followed by an end in order;
-* an idle connection ends in order, at once after SIGTERM and not before;
-* the process ends with status 0 within `--graceful-timeout` and at once when the last client has left, and reports
-  that nothing was cut.
+* a request on an accepted connection gets its whole answer if at least one byte of it was sent before SIGTERM;
+* so does a request on a new connection, if it was sent at least MARGIN before SIGTERM. A later one may still have been
+  in the queue of the listener: then the log does not mention the connection;
+* any other request without an answer gets no byte of one, and is not in the access log: it can be sent again;
+* a request after an answer with `Connection: close` gets no answer, and is not in the access log either;
+* a request completed well after SIGTERM is answered with `Connection: close`, followed by an orderly end;
+* an idle connection ends in order, immediately after SIGTERM and not before;
+* the process ends with status 0 within `--graceful-timeout`, immediately after the last client has disconnected, and
+  reports that no connection was cut.
 
 Every tenth round (`--cut-every`) has requests that do not end, and `--graceful-timeout 0.5`: the process ends within
-2 s with status 0, and reports exactly how many connections were finished and how many cut.
+2 s with status 0, and reports the exact numbers of finished and cut connections.
 
-Prints a JSON line for each violation (the first 5 of a kind), one for each kind of round, and how often each kind of
-violation was met; exit status 0: no violation.
+Prints a JSON line for each violation (the first 5 of a kind), one for each kind of round, and the number of violations
+of each kind; exit status 0: no violation.
 """
 import argparse
 import asyncio
@@ -50,21 +50,21 @@ from collections import Counter
 # How long the server may take to listen.
 START = 15.0
 GRACE, SHORT_GRACE = 5.0, 0.5
-# What the exit may take beyond the graceful timeout: connections that were cut have a second to notice it.
+# How much longer than the graceful timeout the exit may take: connections that were cut have a second to notice it.
 SLACK = 1.5
-# How long an idle connection may take to end after SIGTERM, and the process when nobody is connected any more.
+# How long an idle connection may take to end after SIGTERM, and the process after the last client has disconnected.
 PROMPT = 1.0
-# A connection that is younger at SIGTERM may not have been accepted yet.
+# A connection that is younger than this at SIGTERM may not have been accepted yet.
 MARGIN = 0.1
-# From then on the server has noticed the signal.
+# After this time the server has noticed the signal.
 NOTICED = 0.25
 # A round that takes longer hangs.
 ROUND = 20.0
-# More than the kernel takes at once, so that the server is in the middle of it at SIGTERM.
+# More than the kernel accepts at a time, so that the server is in the middle of it at SIGTERM.
 BIG, HUGE = 1_000_000, 6_000_000
-# So many violations of one kind are shown.
+# The number of violations of one kind that are shown.
 SHOWN = 5
-# What the log may have: the life of the server, debug lines of connections that were accepted or cut, access lines.
+# The allowed log lines: start and end, debug lines of connections that were accepted or cut, access lines.
 GOOD_LINE = re.compile(rb"\(\d+\) (wsgi starting up on|accepted|aborted by the server|wsgi exited,) |\S+ - - \[")
 REPORT = re.compile(rb"wsgi exited, (\d+) finished and (\d+) cut after the stop")
 
@@ -100,12 +100,12 @@ class Server:
         self.ended = time.monotonic()
 
     def terminate(self):
-        """SIGTERM; what was sent before `told` was sent before it."""
+        """Sends SIGTERM; bytes sent before the time `told` were sent before it."""
         self.told = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
 
     def text(self):
-        """The log; the place where the server writes is left alone."""
+        """The log; the server's write position is not changed."""
         size = os.fstat(self.log.fileno()).st_size
         return os.pread(self.log.fileno(), size, 0)
 
@@ -135,7 +135,7 @@ class Line:
     def __init__(self, sock):
         self.sock, self.data = sock, bytearray()
         self.port = sock.getsockname()[1]
-        # Whether something of it was answered already, so that it was accepted for certain.
+        # Whether part of the connection was answered already, which proves that it was accepted.
         self.used = False
 
     async def send(self, data):
@@ -154,7 +154,7 @@ class Line:
         self.data += more
 
     async def head(self):
-        """Status and fields of the next head, which is taken off."""
+        """The status and fields of the next head, which is removed."""
         while True:
             end = self.data.find(b"\r\n\r\n")
             if end >= 0:
@@ -167,7 +167,7 @@ class Line:
         return int(first.split()[1]), fields
 
     async def end(self):
-        """How the connection ends, or what comes instead."""
+        """How the connection ends, or the bytes received instead."""
         try:
             await self.fill()
         except Ended as end:
@@ -179,7 +179,7 @@ class Line:
 
 
 class Request:
-    """One request: when it was sent, and what became of it."""
+    """One request: when it was sent, and its outcome."""
 
     def __init__(self, number, kind, line, behind=None):
         self.number, self.kind, self.line, self.behind = number, kind, line, behind
@@ -193,15 +193,15 @@ class Request:
 # ---------------------------------------------------------------- a round
 
 class Round:
-    """What is common to both kinds: the requests of all clients, and what was wrong."""
+    """The common part of both kinds: the requests of all clients, and the violations."""
 
     def __init__(self, command, grace, rng):
         self.rng, self.grace = rng, grace
         self.requests, self.faults, self.tally = [], [], Counter()
-        # How long the process took to end after the last client had left.
+        # How long the process took to end after the last client had disconnected.
         self.lag = None
         self.stopped = asyncio.Event()
-        # On one processor the server learns late of what has come, which is when a stop might overlook it.
+        # On one processor the server reads new bytes late, which is when a stop might overlook them.
         processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
         self.server = Server(command, grace, rng.choice(processors + [None] * len(processors)) if processors else None)
 
@@ -228,7 +228,7 @@ class Round:
         return request
 
     async def send(self, request, parts, pause):
-        """Sends the parts, with a pause between them; what cannot be sent any more may still be answered."""
+        """Sends the parts, with a pause between them; a part that cannot be sent may still be answered."""
         try:
             for number, part in enumerate(parts):
                 if number:
@@ -287,7 +287,7 @@ class Round:
         return True
 
     def judge_log(self):
-        """What the log must not have; its report."""
+        """Checks the log for unexpected lines; returns its report."""
         text = self.server.text()
         for line in text.split(b"\n"):
             if line and not GOOD_LINE.match(line) or b"panicked" in line:
@@ -332,7 +332,7 @@ class Busy(Round):
         half = len(self.ready) // 2
         freezes = self.rng.random() < 0.5
         if freezes:
-            # So it learns of the requests and of the signal at the same time.
+            # This way it notices the requests and the signal at the same time.
             self.server.process.send_signal(signal.SIGSTOP)
             time.sleep(0.002)
         for request in self.ready[:half]:
@@ -351,13 +351,13 @@ class Busy(Round):
             if task.exception():
                 self.faults.append("the client failed: %r" % task.exception())
         if late:
-            self.faults.append("%d clients wait in vain" % len(late))
+            self.faults.append("%d clients are still waiting" % len(late))
             await asyncio.wait(late)
         took = await self.wait_for_exit(self.grace + SLACK)
         if took is not None:
             self.lag = max(0.0, self.server.ended - left)
             if self.lag > PROMPT:
-                self.faults.append("the process ended %.2f s after the last client had left" % self.lag)
+                self.faults.append("the process ended %.2f s after the last client had disconnected" % self.lag)
         report = self.judge_log()
         if report and report[1]:
             self.faults.append("%d connections were cut" % report[1])
@@ -371,7 +371,7 @@ class Busy(Round):
         return took
 
     def judge(self, request, accepted, logged):
-        """What was wrong about one request, if anything; else it is counted."""
+        """The violation of one request, if any; otherwise counts the request."""
         told = self.server.told
         if request.outcome == "whole":
             self.tally["answered whole"] += 1
@@ -379,7 +379,7 @@ class Busy(Round):
             if request.number not in logged:
                 return "answered, but not in the access log"
             if request.sent > told + NOTICED and not request.close:
-                return "completed %.3f s after SIGTERM and not told `Connection: close`" % (request.sent - told)
+                return "completed %.3f s after SIGTERM without `Connection: close` in the answer" % (request.sent - told)
             return None
         if request.outcome in ("cut", "wrong", "hung"):
             return "the answer was %s" % request.outcome
@@ -395,9 +395,9 @@ class Busy(Round):
             return None
         age = "not answered, and sent %.1f ms before SIGTERM" % ((told - request.began) * 1000)
         if request.behind:
-            return age + " behind an answer that did not say `Connection: close`"
+            return age + " after an answer without `Connection: close`"
         if not request.fresh or request.line.port in accepted:
-            return age + " on a connection that was accepted" + ("" if request.fresh else " and used before")
+            return age + " on an accepted connection" + ("" if request.fresh else " and used before")
         if told - request.began > MARGIN:
             return age + " on a connection that was never accepted"
         self.tally["never accepted"] += 1
@@ -406,7 +406,7 @@ class Busy(Round):
     # ------------------------------------------------------------ the clients
 
     async def keep_alive(self, exchange):
-        """One exchange after another, on as few connections as possible, until the server is gone."""
+        """One exchange after another, on as few connections as possible, until the server has ended."""
         while True:
             line = await self.open(16 << 10 if exchange in (self.read_slowly, self.big_pair) else None)
             if not line:
@@ -473,7 +473,7 @@ class Busy(Round):
         return await self.two(line, "slow pair", "/sleep?ms=20", b"slept")
 
     async def two(self, line, kind, target, wanted, pause=None):
-        """Two requests in one piece, so that whoever reads the first reads the second, too."""
+        """Two requests in one piece, so that the server reads both at the same time."""
         first = self.begin(kind + ", first", line)
         second = self.begin(kind + ", second", line, first)
         both = self.head("GET", target, first) + self.head("GET", "/get", second)
@@ -584,7 +584,7 @@ class Endless(Round):
         for task in late:
             task.cancel()
         if late:
-            self.faults.append("%d clients wait in vain" % len(late))
+            self.faults.append("%d clients are still waiting" % len(late))
             await asyncio.wait(late)
         for task in done:
             if task.exception():
@@ -593,7 +593,7 @@ class Endless(Round):
             self.faults.append("the process ended %.3f s after SIGTERM, before the deadline" % took)
         report, wanted = self.judge_log(), (len(tasks) - to_cut, to_cut)
         if report and report != wanted:
-            self.faults.append("the report says %d finished and %d cut, but %d and %d are right" % (report + wanted))
+            self.faults.append("the report says %d finished and %d cut, expected %d and %d" % (report + wanted))
         self.tally["connections cut"] += to_cut
         self.tally["connections finished"] += len(tasks) - to_cut
         return took
@@ -605,7 +605,7 @@ class Endless(Round):
         try:
             await line.send(data)
             await self.server_gone()
-            # What was on the way is still there; then the end, of whatever kind.
+            # The bytes in transit are still received; then the end, of any kind.
             while True:
                 line.data.clear()
                 await line.fill()
@@ -636,7 +636,7 @@ class Endless(Round):
             line.close()
 
     async def finite(self, _):
-        """One that is with the application at SIGTERM, and ends before the deadline."""
+        """A request that the application has at SIGTERM, and that ends before the deadline."""
         line = await self.open()
         if not line:
             return
@@ -657,12 +657,12 @@ class Endless(Round):
 
 
 def same(fault):
-    """A violation without what differs from one time to the next."""
+    """A violation without its variable parts."""
     return re.sub(r"\d+(\.\d+)?", "N", fault.split("; ")[0])
 
 
 class Sums:
-    """What all rounds of one kind came to."""
+    """The totals of all rounds of one kind."""
 
     def __init__(self):
         self.rounds = self.violations = 0
@@ -688,8 +688,8 @@ def main():
     parser.add_argument("--cmd", required=True, help="command that starts the server")
     parser.add_argument("--rounds", type=int, default=200, help="servers that are started and stopped (default: 200)")
     parser.add_argument("--clients", type=int, default=50, help="clients that send without a pause (default: 50)")
-    parser.add_argument("--cut-every", type=int, default=10, help="each so many-th round has requests that do not end; 0: none")
-    parser.add_argument("--seed", type=int, default=1, help="for the random choices (default: 1)")
+    parser.add_argument("--cut-every", type=int, default=10, help="every Nth round has requests that do not end; 0: none")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random choices (default: 1)")
     args = parser.parse_args()
     kinds, shown, failed = {}, Counter(), 0
     for number in range(1, args.rounds + 1):

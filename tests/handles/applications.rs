@@ -1,4 +1,4 @@
-//! What may be an application: functions, closures and types, boxed or shared, with errors of their own.
+//! The kinds of applications: functions, closures and types, boxed or shared, with their own error types.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use wsgi_tokio::{
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
-/// An error as an application may have one.
+/// An application's own error type.
 #[derive(Debug)]
 enum SiteError {
     NoSuchPage(String),
@@ -42,7 +42,7 @@ impl From<StartError> for SiteError {
     }
 }
 
-/// As `anyhow::Error`: it takes every error, is none itself, and hides the type of what it took.
+/// Like `anyhow::Error`: accepts every error, is not an error itself, and hides the type of the inner error.
 #[derive(Debug)]
 struct AnyError(Error);
 
@@ -85,7 +85,7 @@ async fn own_error(environ: Environ, start: StartResponse) -> Result<Body, SiteE
 async fn any_error(environ: Environ, start: StartResponse) -> Result<Body, AnyError> {
     let body = environ.input().read_to_end().await?;
     if body == "fail" {
-        return Err(io::Error::other("it went wrong").into());
+        return Err(io::Error::other("it failed").into());
     }
     start.start("200 OK", PLAIN)?;
     Ok("any".into())
@@ -96,7 +96,7 @@ async fn io_error(_: Environ, start: StartResponse) -> io::Result<Body> {
     Ok("io".into())
 }
 
-/// A type that is an application, of others of which each is of another type.
+/// An application type that contains other applications, each of a different type.
 struct Pages(Vec<(&'static str, BoxApplication)>);
 
 impl Application for Pages {
@@ -160,5 +160,5 @@ fn what_the_client_did_is_its_fault_also_when_the_error_hides_its_type() {
     assert_eq!(client.answer().status, 400);
     site.journal().accesses(4);
     let errors = site.journal().texts(Kind::Error);
-    assert!(errors.len() == 1 && errors[0].contains("it went wrong"), "{errors:?}");
+    assert!(errors.len() == 1 && errors[0].contains("it failed"), "{errors:?}");
 }

@@ -1,5 +1,5 @@
-//! What an application holds in its hands: used wrongly, kept too long, or by several tasks at once, it gives error
-//! values, never a panic and never a wait without an end.
+//! The handles of an application: used wrongly, kept too long, or used by several tasks at the same time, they return
+//! error values. They never panic and never wait forever.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -19,17 +19,17 @@ use wsgi_tokio::{BodyError, Lost};
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 const NOTHING: [(&str, &str); 0] = [];
 
-/// What the handles of one request are.
+/// The handles of one request.
 type Handles = (Environ, StartResponse, Write);
 
-/// The end of a wait that has to end.
+/// Awaits `wait`, with a time limit.
 async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("timed out waiting for: {what}"))
 }
 
-/// What comes out of a channel, on a thread that is not the server's.
+/// The next message of a channel, received on a thread other than the server's.
 fn receive<T>(receiver: &mut UnboundedReceiver<T>) -> T {
-    blocking(in_time("a message", receiver.recv())).expect("somebody tells")
+    blocking(in_time("a message", receiver.recv())).expect("a message")
 }
 
 fn blocking<T>(wait: impl Future<Output = T>) -> T {
@@ -45,7 +45,7 @@ fn a_response_is_started_once_unless_an_error_says_why() {
         let write = start.restart("503 Busy", [("X-Why", "too much")], "too much")?;
         assert_eq!(start.clone().start("201 Created", PLAIN).expect_err("again"), StartError::AlreadyStarted);
         write.write("come back").await?;
-        // What was meant for an answer comes too late now, and is given back.
+        // This error is too late for a response, so it is returned.
         let error = start.restart("500 Late", NOTHING, SendError::BodyUnread).expect_err("it is too late");
         assert_eq!(error.downcast_ref(), Some(&SendError::BodyUnread));
         Ok(" later".into())
@@ -54,7 +54,7 @@ fn a_response_is_started_once_unless_an_error_says_why() {
     let answer = client.get("/");
     assert_eq!((answer.status, answer.text().as_str()), (503, "come back later"));
     assert_eq!((answer.field("X-Why"), answer.field("Content-Type")), (Some("too much"), None));
-    assert_eq!(client.get("/").status, 503, "the connection goes on");
+    assert_eq!(client.get("/").status, 503, "the connection stays open");
     assert_eq!(site.journal().texts(Kind::Error), [""; 0]);
 }
 
@@ -90,7 +90,7 @@ fn a_head_that_http_does_not_allow_starts_nothing() {
     assert!(!answer.head.contains("Injected"), "{}", answer.head);
 }
 
-/// Uses everything that belongs to an exchange that is over.
+/// Uses every handle of an exchange that is over.
 async fn misuse((environ, start, write): Handles) {
     let input = environ.input();
     assert_eq!(input.read_some(1).await, Err(InputError::Over));
@@ -113,8 +113,8 @@ async fn misuse((environ, start, write): Handles) {
     in_time("flush", write.flush()).await;
     environ.set_minimum_write_chunk_size(1_000_000);
     environ.set("X", "late");
-    environ.add_post_hook(|_, _| panic!("nothing is posted any more"));
-    // What was known of the request stays known.
+    environ.add_post_hook(|_, _| panic!("a hook ran after the exchange"));
+    // The data of the request remains available.
     assert_eq!((environ.path().as_ref(), environ.get("X").as_deref()), ("/kept", Some("late")));
 }
 
@@ -149,13 +149,13 @@ fn handles_that_are_kept_find_their_exchange_over_while_the_next_one_runs() {
     }
     assert_eq!(client.get("/kept").text(), "kept");
     drop(client);
-    eventually("the connection is gone", || site.handle().connections() == 0);
+    eventually("the connection is closed", || site.handle().connections() == 0);
     let handles = kept.lock().expect("no panic").take().expect("they were kept");
     blocking(misuse(handles));
     assert_eq!(site.journal().texts(Kind::Error), [""; 0]);
 }
 
-/// Runs `wait` in a task of its own, which tells `waits` when it has to wait and `ended` how it ended.
+/// Runs `wait` in a separate task, which sends to `waits` when it is pending and the result to `ended`.
 fn spawn<T: Send + 'static>(
     waits: &UnboundedSender<()>,
     ended: &UnboundedSender<T>,
@@ -202,7 +202,7 @@ fn a_call_that_waits_when_the_exchange_ends_is_woken() {
     for _ in 0..3 {
         assert_eq!(receive(&mut told), Err(InputError::Over));
     }
-    assert_eq!(site.handle().connections(), 1, "the rest of the body is to come");
+    assert_eq!(site.handle().connections(), 1, "the remaining body has not arrived");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn several_tasks_may_wait_for_the_same_thing() {
     assert_eq!(client.answer().text(), "[3, 3]");
 }
 
-/// Sends back what it reads: read in one task, written in another, at the same time.
+/// Echoes the request body: one task reads while another one writes.
 async fn echo(environ: Environ, start: StartResponse) -> Result<Body> {
     let write = start.start("200 OK", PLAIN)?;
     let (tell, mut told) = channel::<Bytes>(2);
@@ -272,8 +272,8 @@ fn one_task_reads_while_another_writes() {
     });
     let answer = client.answer();
     sender.join().expect("no panic").expect("the server reads");
-    assert!(answer.whole && answer.body == *body, "{} bytes came back", answer.body.len());
-    assert_eq!(client.get("/").body, b"", "the connection goes on");
+    assert!(answer.whole && answer.body == *body, "{} bytes were echoed", answer.body.len());
+    assert_eq!(client.get("/").body, b"", "the connection stays open");
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn after_a_reset_the_calls_fail_and_the_application_runs_on() {
             };
             tokio::task::yield_now().await;
             let _ = tell.send((read, written));
-            Err("nobody hears this".into()) as Result<Body>
+            Err("no one receives this".into()) as Result<Body>
         }
     });
     let mut client = site.connect();

@@ -1,4 +1,4 @@
-//! Post hooks: after the response, in order, whatever became of it.
+//! Post hooks: they run after the response, in order, however it ended.
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +14,14 @@ use wsgi_tokio::{Lost, RequestError};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
-/// What the hooks of a site have noted.
+/// Notes taken by the hooks of a site.
 type Notes<T> = Arc<Mutex<Vec<T>>>;
 
 fn note<T>(notes: &Notes<T>, what: T) {
     notes.lock().expect("no panic").push(what);
 }
 
-/// The one thing that was noted, once it is there.
+/// Waits for the first note, and checks that it is the only one.
 fn noted<T: Clone>(notes: &Notes<T>) -> T {
     eventually("a hook runs", || !notes.lock().expect("no panic").is_empty());
     let notes = notes.lock().expect("no panic");
@@ -67,7 +67,7 @@ fn hooks_that_were_cleared_do_not_run() {
     let site = Site::new(application_fn(move |environ, start| {
         for mark in ["first", "second"] {
             let (hooks, kept) = (Arc::clone(&hooks), environ.clone());
-            // It holds a handle of its own request, as any hook may.
+            // The hook holds a handle of the same request, which is allowed.
             environ.add_post_hook(move |_, _| note(&hooks, if kept.path() == "/" { mark } else { "?" }));
         }
         environ.clear_post_hooks();
@@ -83,7 +83,7 @@ fn hooks_that_were_cleared_do_not_run() {
     assert_eq!(*notes.lock().expect("no panic"), ["third"]);
 }
 
-/// A site that notes each record that a hook sees.
+/// A site that notes each record passed to a hook.
 fn recording<T: Future<Output = Result<Body>> + Send + 'static>(
     options: Options,
     application: impl Fn(Environ, StartResponse) -> T + Send + Sync + 'static,
@@ -171,7 +171,7 @@ fn hooks_run_before_the_next_request_of_the_connection() {
     assert_eq!(*notes.lock().expect("no panic"), ["request", "hook"].repeat(3));
 }
 
-/// Reads so many bytes and goes away, with a buffer that is small enough to be counted.
+/// Reads the given number of bytes and disconnects, with a buffer small enough to be accounted for.
 fn leave_after(site: &Site, bytes: usize) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(64 * 1024).expect("a socket");
@@ -185,7 +185,7 @@ fn leave_after(site: &Site, bytes: usize) {
 fn a_client_that_leaves_in_the_middle_is_in_the_record() {
     const LENGTH: usize = 100_000_000;
     const READ: u64 = 1_000_000;
-    /// What the buffers of both sides may hold beyond what was read.
+    /// The most that the buffers of both sides may hold beyond the bytes read.
     const BUFFERS: u64 = 16_000_000;
     type Make = fn() -> Body;
     let bodies: [(&str, Make); 4] = [
@@ -206,8 +206,8 @@ fn a_client_that_leaves_in_the_middle_is_in_the_record() {
         assert!((READ..READ + BUFFERS).contains(&record.response_length), "{name}: {record:?}");
         assert!(record.body_length > 0 && record.body_length < record.response_length, "{name}: {record:?}");
         assert_eq!(site.journal().accesses(1)[0].lost, record.lost, "{name}");
-        assert_eq!(site.journal().texts(Kind::Error), [""; 0], "{name}: nobody but the client is at fault");
-        eventually("the connection is gone", || site.handle().connections() == 0);
+        assert_eq!(site.journal().texts(Kind::Error), [""; 0], "{name}: only the client is at fault");
+        eventually("the connection is closed", || site.handle().connections() == 0);
     }
 }
 
@@ -216,11 +216,11 @@ fn a_client_that_leaves_before_the_answer_is_in_the_record() {
     let (site, notes) = recording(quiet(), |environ: Environ, start: StartResponse| async move {
         environ.input().client_gone().await;
         start.start("200 OK", PLAIN)?;
-        Ok("nobody reads this".into())
+        Ok("no one reads this".into())
     });
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    eventually("the request is with the application", || site.handle().requests() == 1);
+    eventually("the application has the request", || site.handle().requests() == 1);
     SockRef::from(client.stream()).set_linger(Some(Duration::ZERO)).expect("a socket");
     drop(client);
     let record = noted(&notes);
@@ -259,7 +259,7 @@ fn hooks_run_when_a_stop_cuts_the_request() {
     let (site, notes) = recording(options, |_: Environ, _: StartResponse| std::future::pending());
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    eventually("the request is with the application", || site.handle().requests() == 1);
+    eventually("the application has the request", || site.handle().requests() == 1);
     site.handle().shutdown();
     assert_eq!(site.ended().expect("the listener is sound").cut, 1);
     let record = noted(&notes);

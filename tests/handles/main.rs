@@ -1,7 +1,7 @@
-//! The handles of an exchange: what an application can do with them, how long they live, and what happens when it
-//! fails.
+//! The handles of an exchange: what an application can do with them, how long they live, and what happens when the
+//! application fails.
 //!
-//! One runtime is enough for that, because these handles are the same on every one.
+//! One runtime is enough, because these handles are the same on every one.
 
 mod applications;
 mod handles;

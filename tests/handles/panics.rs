@@ -1,4 +1,4 @@
-//! An application that panics or fails spoils its own response and nothing else.
+//! An application that panics or fails affects only its own response.
 
 use std::fmt;
 use std::io::Write;
@@ -11,19 +11,19 @@ use wsgi_tests::caller::{Answer, Caller};
 use wsgi_tests::live::{Kind, Site, eventually};
 use wsgi_tokio::{Body, Bytes, Environ, Error, Options, Record, Result, StartResponse, application_fn};
 
-/// What the client gets.
+/// The response that the client receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// 500 instead of the response.
     Error,
-    /// The response, visibly cut.
+    /// The response, visibly cut off.
     Cut(&'static str),
     /// The whole response; the connection stays open.
     Whole,
 }
 use Outcome::{Cut, Error as Refused, Whole};
 
-/// Every path of the application, what the client gets, and whether the failure is a panic.
+/// Every path of the application, the client's response, and whether the failure is a panic.
 const FAILURES: [(&str, Outcome, bool); 19] = [
     ("/panic/call", Refused, true),
     ("/panic/before", Refused, true),
@@ -93,7 +93,7 @@ impl Iterator for DropBomb {
     }
 }
 
-/// Blocks that are ready, then whatever the iterator does.
+/// Blocks that are ready, followed by the iterator's own result.
 struct Blocks<I>(I);
 
 impl<I: Iterator<Item = Result<Bytes>> + Unpin> Stream for Blocks<I> {
@@ -106,7 +106,7 @@ impl<I: Iterator<Item = Result<Bytes>> + Unpin> Stream for Blocks<I> {
 
 type Records = Arc<Mutex<Vec<(String, Record)>>>;
 
-/// A site whose application notes what its post hooks see.
+/// A site whose application notes the records passed to its post hooks.
 fn site(debug: bool) -> (Site, Records) {
     let seen: Records = Arc::default();
     let records = Arc::clone(&seen);
@@ -137,7 +137,7 @@ async fn answer(path: String, environ: Environ, start: StartResponse) -> Result<
     let _bomb = (place == "drop-of-future").then(|| DropBomb(None));
     let write = start.start("200 OK", [("Content-Type", "text/plain")])?;
     if place == "started" || place == "drop-of-future" {
-        // The bomb goes off when what is local here is dropped; a second panic meanwhile would end any program.
+        // Dropping the locals triggers the bomb; a second panic during that would abort any program.
         fail(panics && place == "started")
             .or_else(|error| if panics { Ok(Bytes::new()) } else { Err(error) })?;
     }
@@ -163,7 +163,7 @@ async fn answer(path: String, environ: Environ, start: StartResponse) -> Result<
     })
 }
 
-/// The answer, and whether the connection can be used again.
+/// The response, and whether the connection can be reused.
 fn ask(client: &mut Caller, path: &str) -> Answer {
     let answer = client.get(path);
     if answer.closes() || !answer.whole {
@@ -262,7 +262,7 @@ fn hooks_that_panic_are_logged_and_stop_nothing_else() {
     assert_eq!(client.get("/").text(), "fine", "on the same connection");
     let record = site.journal().accesses(2).remove(0);
     assert_eq!((record.status, record.body_length, record.cut), (200, 6, false));
-    assert_eq!(seen.lock().expect("no panic").len(), 2, "the hook before those that panic");
+    assert_eq!(seen.lock().expect("no panic").len(), 2, "the hooks before those that panic");
     let errors = site.journal().texts(Kind::Error);
     assert_eq!(errors.len(), 3, "{errors:?}");
     for (error, words) in errors.iter().zip(["first", r#"third, Some("ran")"#, r#"it went "wrong"\nquite"#]) {
@@ -276,7 +276,7 @@ fn an_application_that_starts_no_response_is_at_fault() {
     let site = Site::new(application_fn(|_, _| async { Ok("a body without a head".into()) }));
     let answer = ask(&mut site.connect(), "/");
     assert_eq!((answer.status, answer.body.len()), (500, 0));
-    site.journal().error("the response was not started, call start_response first");
+    site.journal().error("the response was not started: call start_response first");
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn a_panic_ends_no_worker_however_often_it_comes() {
         assert_eq!(ask(&mut client, "/panic/after-a-wait").status, 500);
     }
     assert_eq!(site.connect().get("/").text(), "fine");
-    eventually("the connections are gone", || site.handle().connections() <= 1);
+    eventually("the connections are closed", || site.handle().connections() <= 1);
     assert_eq!(site.handle().requests(), 0);
     assert_eq!(site.stop().cut, 0);
 }

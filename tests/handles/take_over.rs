@@ -1,4 +1,4 @@
-//! Taking a connection over: what has to come before it, what the stream begins with, and who may hold it.
+//! Taking over a connection: the preconditions, the first bytes of the stream, and how long it can be held.
 
 use std::future::Future;
 use std::io::Read;
@@ -17,10 +17,10 @@ const SWITCHING: &str = "101 Switching Protocols";
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
 async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("timed out waiting for: {what}"))
 }
 
-/// Sends back what it reads, until the client closes its half.
+/// Echoes the stream until the client closes its half.
 async fn echo(mut stream: Stream) -> std::io::Result<()> {
     let mut space = [0; 1000];
     loop {
@@ -31,7 +31,7 @@ async fn echo(mut stream: Stream) -> std::io::Result<()> {
     }
 }
 
-/// Checks that the connection speaks the other protocol, and ends it.
+/// Checks that the connection uses the other protocol, and ends it.
 fn converse(client: &mut Caller, unread: &str) {
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("Upgrade")), (101, Some("echo")), "{answer:?}");
@@ -56,11 +56,11 @@ fn the_stream_begins_with_what_was_sent_early_and_goes_both_ways() {
         start.start(SWITCHING, SWITCHES)?;
         let input = environ.input();
         let stream = in_time("the stream", input.take_over()).await?;
-        assert_eq!(input.read(1).await, Err(InputError::Over), "it is read from the stream");
+        assert_eq!(input.read(1).await, Err(InputError::Over), "the body is read from the stream");
         assert_eq!(input.take_over().await.expect_err("it is taken"), SendError::Finished);
         assert_eq!(start.start("200 OK", PLAIN).expect_err("it is taken"), StartError::Over);
         echo(stream).await?;
-        Ok("nobody sends this".into())
+        Ok("no one sends this".into())
     }));
     for unread in ["", "early", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"] {
         let mut client = site.connect();
@@ -71,7 +71,7 @@ fn the_stream_begins_with_what_was_sent_early_and_goes_both_ways() {
         assert_eq!((record.status, record.body_length, record.lost), (101, 0, None));
     }
     assert_eq!(site.journal().texts(Kind::Error), [""; 0]);
-    eventually("the connections are gone", || site.handle().connections() == 0);
+    eventually("the connections are closed", || site.handle().connections() == 0);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn another_task_may_take_over_and_outlive_the_application() {
         if environ.path() == "/wait" {
             task.await??;
         } else {
-            // From now on the application has nothing to do with it.
+            // The application has no part in the connection from here on.
             while input.read(1).await.is_ok() {
                 tokio::task::yield_now().await;
             }
@@ -117,7 +117,7 @@ fn a_stream_that_is_dropped_closes_the_connection() {
                 })
                 .await;
             }
-            _ => unreachable!("nobody asks for it"),
+            _ => unreachable!("not requested"),
         }
         Ok(Body::empty())
     }));
@@ -155,7 +155,7 @@ fn the_request_body_has_to_be_read_before() {
     let site = Site::new(application_fn(|environ, start| async move {
         start.start(SWITCHING, SWITCHES)?;
         let input = environ.input();
-        assert_eq!(input.take_over().await.expect_err("a body is to come"), SendError::BodyUnread);
+        assert_eq!(input.take_over().await.expect_err("a body is still expected"), SendError::BodyUnread);
         assert_eq!(input.read_to_end().await?, "body");
         echo(input.take_over().await?).await?;
         Ok(Body::empty())
@@ -195,7 +195,7 @@ fn a_client_that_resets_ends_the_streams_calls() {
     assert_eq!(client.bytes(1), b"a");
     socket2::SockRef::from(client.stream()).set_linger(Some(Duration::ZERO)).expect("a socket");
     drop(client);
-    let ended = told.blocking_recv().expect("it tells");
+    let ended = told.blocking_recv().expect("the stream ended");
     assert_eq!(ended.expect_err("a reset").kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(site.journal().accesses(1)[0].status, 101);
 }

@@ -1,7 +1,7 @@
 //! A small request allocates nothing once its connection is warm.
 //!
-//! `allocation_counter` replaces the allocator of the whole process and counts per thread, so this file is a process of
-//! its own, and what the test harness does meanwhile is not counted.
+//! `allocation_counter` replaces the allocator of the whole process and counts per thread. So this file is a separate
+//! process, and allocations of the test harness are not counted.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use wsgi_proto::{Address, Buffers, Config, Connection, Endpoints, Event, Io, Now
 
 const REQUEST: &[u8] = b"GET /hello?name=world HTTP/1.1\r\nHost: localhost:8090\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
 
-/// One request and its answer as a driver does it that rests between requests.
+/// One request and its answer, with a driver that returns its buffers between requests.
 fn exchange(connection: &mut Connection, pool: &mut Option<Buffers>, now: Now) {
-    connection.provide_buffers(pool.take().expect("they come back after each request"));
+    connection.provide_buffers(pool.take().expect("buffers are returned after each request"));
     connection.recv_space().expect("there is room")[..REQUEST.len()].copy_from_slice(REQUEST);
     connection.recv_commit(REQUEST.len());
     assert_eq!(connection.poll(now), Event::Request);
@@ -36,7 +36,7 @@ fn a_small_request_allocates_nothing_once_warm() {
     let mut connection =
         Connection::new(Config::default().into(), Endpoints::new(Address::Local, Address::Local));
     let mut pool = Some(Buffers::new());
-    // A new second each time, so that the date is made anew too.
+    // A new second each time, so that the date is formatted again too.
     let mut now = Now::default();
     for _ in 0..3 {
         exchange(&mut connection, &mut pool, now);

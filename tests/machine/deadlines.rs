@@ -1,4 +1,4 @@
-//! Every deadline: what it counts from, what moves it, what it does, how it is switched off. Nothing here sleeps.
+//! Every deadline: when it starts, what moves it, its effect, and how to switch it off. Nothing here sleeps.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// No deadline but those that are always there.
+/// No deadlines except those that cannot be switched off.
 fn without() -> Config {
     Config::default().header_timeout(None).linger_timeout(seconds(3600))
 }
@@ -24,8 +24,8 @@ fn with_socket_timeout() -> Config {
     without().socket_timeout(Some(seconds(10)))
 }
 
-/// The machine waits, and the next deadline is `after` from now and for `reason`; a nanosecond before it nothing
-/// happens. Leaves the clock there at the deadline.
+/// Checks that the machine waits and that its next deadline is `after` from now and for `reason`; a nanosecond earlier
+/// nothing happens. Stops the clock at the deadline.
 fn expires(machine: &mut Machine, after: Duration, reason: Reason) {
     let io = machine.io();
     assert_eq!(io.deadline, Some((machine.now().instant.after(after), reason)));
@@ -179,7 +179,7 @@ fn a_body_that_does_not_come_is_the_readers_error() {
     let now = machine.now();
     assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Io(_))));
     expires(&mut machine, seconds(10), Reason::Read);
-    assert_eq!(machine.io(), Io::default(), "the application has the move");
+    assert_eq!(machine.io(), Io::default(), "it is the application's turn");
     let now = machine.now();
     assert_eq!(machine.exchange().body(now).unwrap_err(), BodyError::Request(RequestError::Timeout));
     machine.exchange().refuse(RequestError::Timeout);

@@ -1,4 +1,4 @@
-//! How a connection is told to end, and how its end looks to the peer.
+//! How the driver and the application end a connection, and how its end looks to the peer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +14,12 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 #[test]
 fn the_next_head_after_a_last_exchange_was_asked_for_says_close() {
     for reason in [LastExchange::Crowded, LastExchange::Age, LastExchange::Requests] {
-        // Asked for while the connection is idle, and while its application works.
+        // Requested while the connection is idle, and while its application works.
         for early in [true, false] {
             let mut machine = Machine::new(Config::default());
             if early {
                 machine.connection.last_exchange(reason);
-                assert!(
-                    matches!(machine.io(), Io { read: true, last_read: false, .. }),
-                    "it goes on waiting"
-                );
+                assert!(matches!(machine.io(), Io { read: true, last_read: false, .. }), "it keeps waiting");
             }
             machine.open(GET);
             machine.connection.last_exchange(reason);
@@ -77,7 +74,7 @@ fn a_head_that_has_promised_to_go_on_is_followed_by_one_exchange() {
     assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age), "the first reason counts");
 }
 
-/// A response of HTTP/1.0 without a length, broken off.
+/// An HTTP/1.0 response without a length, cut off.
 fn broken_off(before: &str) -> Machine {
     let mut machine = Machine::new(Config::default());
     if !before.is_empty() {
@@ -97,7 +94,7 @@ fn broken_off(before: &str) -> Machine {
 #[test]
 fn what_ends_with_the_connection_and_is_broken_off_ends_with_a_reset() {
     let mut machine = broken_off("");
-    assert!(machine.take_sent().ends_with("half of it"), "what was taken is written");
+    assert!(machine.take_sent().ends_with("half of it"), "the accepted bytes are written");
     assert_eq!(machine.poll(), Event::Abort);
     machine.connection.write_closed();
     assert_eq!(machine.poll(), Event::Closed(CloseReason::Cut));
@@ -111,7 +108,7 @@ fn earlier_answers_have_a_second_to_leave_before_a_reset() {
         panic!("it waits")
     };
     assert_eq!(at.since(machine.now().instant), Duration::from_secs(1));
-    // Nothing has asked for it yet.
+    // No call has enabled it yet.
     machine.connection.write_closed();
     machine.pass(Duration::from_millis(999));
     assert!(matches!(machine.io().deadline, Some((_, Reason::Abort))));
@@ -193,11 +190,11 @@ fn the_application_has_something_to_learn_when_its_wait_may_be_over() {
     let mut machine = Machine::new(Config::default().limits(limits));
     machine.open("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
     let now = machine.now();
-    assert!(!machine.connection.take_notice(), "it has the request, and nothing else came");
+    assert!(!machine.connection.take_notice(), "it has the request, and nothing else arrived");
     let _ = machine.exchange().body(now);
     assert!(!machine.connection.take_notice());
     machine.receive(b"he");
-    assert!(machine.connection.take_notice() && !machine.connection.take_notice(), "bytes, told once");
+    assert!(machine.connection.take_notice() && !machine.connection.take_notice(), "bytes, reported once");
     machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
     let _ = machine.exchange().send(&[b'x'; 500]).unwrap();
     machine.transmit(10);
@@ -212,7 +209,7 @@ fn the_application_has_something_to_learn_when_its_wait_may_be_over() {
     assert!(machine.connection.take_notice(), "the loss");
 }
 
-/// A peer's bytes have no place in a log that somebody prints a machine into.
+/// The peer's bytes do not appear in the debug output of a machine.
 #[test]
 fn debug_shows_no_bytes_of_a_peer_or_of_a_response() {
     const SECRET: &str = "S3CRET";

@@ -1,11 +1,11 @@
-//! The table of raw exchanges on the machine, however the bytes are cut. `BLESS=1` writes the answers into the table
-//! instead of comparing them; what is written then has to be read by a person.
+//! The table of raw exchanges on the machine, however the bytes are split. `BLESS=1` writes the answers into the table
+//! instead of comparing them; a person then has to review them.
 
 use wsgi_tests::drive::{self, Cut};
 use wsgi_tests::table::{Exchange, Table, blessing, each};
 use wsgi_tests::wire::difference;
 
-/// An exchange longer than this is cut in every place near its ends, and in some of those between.
+/// A longer exchange is split at every position near its ends, and at some of those between.
 const CUT_EVERYWHERE: usize = 1500;
 
 fn tables() -> Vec<Table> {

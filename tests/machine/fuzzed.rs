@@ -1,4 +1,4 @@
-//! The fuzz target `operations` makes every call that the machine offers.
+//! The fuzz target `operations` makes every call of the machine's API.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn public(source: &str) -> impl Iterator<Item = &str> {
     named.filter_map(|rest| rest.split(['(', '<']).next())
 }
 
-/// What the target has to call, by the file that defines it: methods by `.name(`, functions of a type by `Type::name(`.
+/// The calls required of the target, by the defining file: methods as `.name(`, functions of a type as `Type::name(`.
 const FILES: [(&str, &str); 10] = [
     ("connection.rs", "Connection"),
     ("exchange.rs", "Exchange"),
@@ -38,7 +38,7 @@ fn every_public_call_of_the_machine_is_fuzzed() {
         let source = read(&proto.join(file));
         let before_tests = source.split("#[cfg(test)]").next().unwrap_or_default();
         for name in public(before_tests) {
-            // `new` and its like take no receiver.
+            // `new` and similar functions take no receiver.
             let method = name != "new" && fuzzed.contains(&format!(".{name}("));
             if !method && !fuzzed.contains(&format!("{of}::{name}(")) {
                 missing.push(format!("{file}: {name}"));

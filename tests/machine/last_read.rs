@@ -1,4 +1,5 @@
-//! What has arrived in time counts, however late the driver is: one more read before any wait for the peer is given up.
+//! Data that arrived in time counts, however late the driver is: the machine reads once more before it abandons any
+//! wait for the peer.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ fn machine() -> Machine {
     )
 }
 
-/// Checks that the driver is to read once more, and why.
+/// Checks that the driver must read once more, and the reason.
 fn asked(machine: &mut Machine, reason: Reason) {
     let io = machine.io();
     assert!(io.read && io.last_read, "{io:?}");
@@ -42,7 +43,7 @@ fn a_request_that_came_in_time_is_served_by_a_driver_that_comes_late() {
         asked(&mut machine, Reason::Idle);
         machine.open(GET);
         machine.answer("hello");
-        assert!(!machine.take_sent().contains("Connection: close"), "it goes on");
+        assert!(!machine.take_sent().contains("Connection: close"), "it stays open");
     }
 }
 
@@ -65,7 +66,7 @@ fn a_head_that_is_completed_by_its_last_read_is_served() {
     machine.pass(LATE);
     asked(&mut machine, Reason::Head);
     machine.receive(&GET.as_bytes()[10..20]);
-    // Bytes that complete nothing move no deadline; there may be more of them.
+    // Bytes that complete nothing do not move a deadline; more of them may follow.
     asked(&mut machine, Reason::Head);
     machine.receive(&GET.as_bytes()[20..]);
     assert_eq!(machine.poll(), Event::Request);
@@ -93,7 +94,7 @@ fn a_body_that_came_in_time_is_read_by_an_application_that_comes_late() {
     machine.pass(LATE);
     let now = machine.now();
     let Ok(BodyEvent::Io(io)) = machine.exchange().body(now) else { panic!("it waits") };
-    assert!(io.read && io.last_read, "the application's half says so, too: {io:?}");
+    assert!(io.read && io.last_read, "so does the application's half: {io:?}");
     asked(&mut machine, Reason::Read);
     machine.receive(b"hello");
     assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Data(b"hello"))));
@@ -110,7 +111,7 @@ fn a_body_that_did_not_come_is_late_after_the_last_read() {
     machine.connection.take_notice();
     machine.connection.recv_nothing();
     machine.io();
-    assert!(machine.connection.take_notice(), "the application has to learn it");
+    assert!(machine.connection.take_notice(), "the application must be notified");
     let now = machine.now();
     assert_eq!(machine.exchange().body(now).unwrap_err(), BodyError::Request(RequestError::Timeout));
 }
@@ -134,7 +135,7 @@ fn a_stop_reads_an_idle_connection_once_more() {
             machine.connection.recv_nothing();
         }
         assert_eq!(machine.end(), CloseReason::Shutdown);
-        assert_eq!(machine.take_sent(), "", "nothing is said to a peer that waits for nothing");
+        assert_eq!(machine.take_sent(), "", "nothing is sent to a peer that expects nothing");
     }
 }
 
@@ -175,10 +176,10 @@ fn a_connection_that_lingers_makes_room_without_a_last_read() {
     machine.flush();
     assert!(!machine.connection.lingers());
     machine.connection.make_room();
-    assert_eq!(machine.poll(), Event::ShutdownWrite, "the response is not given up");
+    assert_eq!(machine.poll(), Event::ShutdownWrite, "the response is not abandoned");
     machine.connection.write_closed();
     assert!(machine.connection.lingers());
-    assert!(matches!(machine.io().deadline, Some((_, Reason::Linger))), "it was asked too early");
+    assert!(matches!(machine.io().deadline, Some((_, Reason::Linger))), "it was polled too early");
     machine.connection.make_room();
     assert!(matches!(machine.poll(), Event::Closed(_)));
 }

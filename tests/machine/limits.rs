@@ -1,4 +1,4 @@
-//! Each limit is the largest size that is served; one more is refused, however the bytes are cut.
+//! Each limit is the largest size that is served; one more is refused, however the bytes are split.
 
 use wsgi_proto::{BodyError, BodyEvent, CloseReason, Config, Event, Io, Limits, RequestError};
 use wsgi_tests::machine::Machine;
@@ -23,7 +23,7 @@ fn config(limits: Limits) -> Config {
     Config::default().limits(limits)
 }
 
-/// What becomes of `input` when the application reads the body and answers, whole and in pieces.
+/// The outcome of `input` when the application reads the body and answers, whole and in pieces.
 fn outcome(limits: Limits, input: &str) -> Outcome {
     let answer = Call::Respond("200 OK", vec![]);
     let scenario = Scenario {
@@ -90,7 +90,7 @@ fn one_field_line() {
     let field = |size: usize| format!("A: {}\r\n", "b".repeat(size - 5));
     is_served(LIMITS, &get("GET", "/", &field(40)));
     is_refused(LIMITS, &get("GET", "/", &field(41)), RequestError::FieldTooLong(40), 431);
-    // It is refused before its end has come.
+    // It is refused before its end arrives.
     let endless = format!("GET / HTTP/1.1\r\nA: {}", "b".repeat(50));
     is_refused(LIMITS, &endless, RequestError::FieldTooLong(40), 431);
     let default = Limits::default();
@@ -177,7 +177,7 @@ fn the_body() {
         RequestError::BodyTooLarge(16),
         413,
     );
-    // None unless it is set.
+    // No limit unless it is set.
     is_served(Limits::default().inbox(1 << 20), &sized(300_000));
 }
 
@@ -193,7 +193,7 @@ fn trailers_have_the_limits_of_headers() {
     is_refused(LIMITS, &trailers(&"A: b\r\n".repeat(5)), RequestError::Trailer, 400);
 }
 
-/// A limit that is switched off with the largest number there is.
+/// A limit that is switched off with the largest possible number.
 #[test]
 fn a_limit_can_be_the_largest_number() {
     let most = usize::MAX;
@@ -214,7 +214,7 @@ fn a_limit_can_be_the_largest_number() {
     is_served(limits, &chunked("5;a\r\nhello\r\n0\r\nA: b\r\n\r\n"));
 }
 
-/// Answers without reading the body, then tells whether the connection waits for the next request.
+/// Answers without reading the body; returns whether the connection waits for the next request.
 fn is_kept(request: &str, rest: &[u8]) -> bool {
     let mut machine = Machine::new(config(LIMITS.body(None)));
     machine.open(request);
@@ -253,7 +253,7 @@ fn a_body_that_was_read_in_part_is_drained_up_to_the_limit_of_the_rest() {
 
 #[test]
 fn the_linger_ends_after_so_many_bytes() {
-    // The byte that was refused is dropped with them.
+    // The refused byte is dropped with them.
     for (bytes, over) in [(49, false), (50, true)] {
         let mut machine = Machine::new(config(LIMITS));
         machine.receive_all(b"\0");

@@ -1,7 +1,7 @@
 //! The machine of `wsgi-proto`: bytes and calls in, bytes and events out. Time is an argument; nothing here opens a
 //! socket or sleeps.
 //!
-//! `allocations.rs` is a binary of its own, see `Cargo.toml`.
+//! `allocations.rs` is a separate binary, see `Cargo.toml`.
 
 mod deadlines;
 mod endings;

@@ -1,4 +1,4 @@
-//! An idle connection holds no buffer, and no peer makes a busy one grow over its limits.
+//! An idle connection holds no buffer, and no peer makes a busy one exceed its limits.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use wsgi_tests::machine::Machine;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// Gives `bytes` over and over, whenever there is room, and tells how many were taken.
+/// Sends `bytes` repeatedly as long as there is room, and returns how many were accepted.
 fn pour(machine: &mut Machine, bytes: &[u8]) -> usize {
     let mut taken = 0;
     while taken < 10_000_000 {
@@ -25,7 +25,7 @@ fn a_fresh_connection_holds_no_buffer() {
     let mut machine = Machine::new(Config::default());
     machine.io();
     assert!(!machine.connection.has_buffers());
-    assert!(machine.connection.take_buffers().is_none(), "there is nothing to give back");
+    assert!(machine.connection.take_buffers().is_none(), "there is nothing to return");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_machine_that_was_lent_nothing_has_a_buffer_while_it_is_busy_and_none_while_
         assert!(connection.take_record().is_some());
         assert!(matches!(connection.poll(now), Event::Io(Io { read: true, .. })));
         assert!(!connection.has_buffers());
-        // A driver that asks for room before it waits gets some each time.
+        // A driver that requests room before it waits gets some each time.
         assert!(connection.recv_space().is_some());
         connection.poll(now);
         assert!(!connection.has_buffers());
@@ -114,7 +114,7 @@ fn a_closed_connection_gives_its_buffer_back() {
     machine.poll();
     machine.connection.lost(Lost::Reset);
     machine.poll();
-    assert!(machine.take_buffers(), "what a lost peer sent is of no use");
+    assert!(machine.take_buffers(), "the bytes of a lost peer are useless");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_peer_that_sends_requests_and_reads_no_answers_is_held_back() {
     }
     assert!(answered > 5);
     machine.flush();
-    assert_eq!(machine.poll(), Event::Request, "it goes on when answers are read");
+    assert_eq!(machine.poll(), Event::Request, "it continues when answers are read");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_body_that_nobody_reads_stays_at_the_peer() {
         }
         pour(&mut machine, &[b'a'; 3000]);
         assert!(machine.connection.recv_space().is_none());
-        assert_eq!(machine.io(), Io::default(), "nothing is to be read");
+        assert_eq!(machine.io(), Io::default(), "it must not read");
     }
     let now = machine.now();
     let mut exchange = machine.exchange();
@@ -169,7 +169,7 @@ fn requests_sent_ahead_of_a_slow_application_stay_at_the_peer() {
     let limits = Limits::default().inbox(20_000);
     let mut machine = Machine::new(Config::default().limits(limits));
     machine.open(GET);
-    assert_eq!(machine.io(), Io::default(), "nothing is to be read");
+    assert_eq!(machine.io(), Io::default(), "it must not read");
     assert!(pour(&mut machine, GET.as_bytes()) <= 20_000);
 }
 

@@ -1,4 +1,4 @@
-//! Calls that make no sense where they are made: an error value or no effect, never a panic.
+//! Calls in states where they make no sense: they return an error or have no effect, and never panic.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn opened(request: &str) -> Machine {
     machine
 }
 
-/// An exchange whose response has begun, by length if `length` is given.
+/// An exchange whose response has begun, with `length` as its length if given.
 fn sending(request: &str, length: Option<u64>) -> Machine {
     let mut machine = opened(request);
     let mut exchange = machine.exchange();
@@ -232,7 +232,7 @@ fn no_more_is_consumed_than_there_is() {
         machine.record();
         assert_eq!(machine.poll(), Event::Request, "the next request is whole");
     }
-    // Nothing has arrived, or nothing was looked at.
+    // Nothing has arrived, or the bytes were not examined.
     let mut machine = opened(POST);
     machine.exchange().consume(3);
     let mut machine = opened(chunked);
@@ -295,7 +295,7 @@ fn calls_of_a_lost_exchange_fail_and_end_it() {
     machine.exchange().inform("103 E", NO_HEADERS).unwrap();
     machine.exchange().consume(1);
     assert_eq!(machine.exchange().take_over(), Err(gone));
-    assert_eq!(machine.io(), Io::default(), "nothing is left to wait for but the application");
+    assert_eq!(machine.io(), Io::default(), "only the application is left to wait for");
     assert_eq!(machine.exchange().finish(), Err(gone));
     assert!(machine.connection.exchange().is_none());
     assert_eq!(machine.end(), CloseReason::Lost(Lost::Reset));
@@ -562,7 +562,7 @@ fn a_config_without_room_still_serves() {
     machine.find_nothing();
     assert_eq!(machine.poll(), Event::ShutdownWrite);
     machine.connection.write_closed();
-    assert!(machine.receive(b"GET / HTTP/1.1\r\n") > 0, "what comes late is dropped");
+    assert!(machine.receive(b"GET / HTTP/1.1\r\n") > 0, "late bytes are dropped");
     machine.connection.recv_eof();
     assert!(matches!(machine.poll(), Event::Closed(_)));
 }
@@ -600,5 +600,5 @@ fn bytes_of_an_earlier_connection_are_never_committed() {
     let room = connection.recv_space().expect("there is room").len();
     assert!(room < 200, "{room}");
     connection.recv_commit(usize::MAX);
-    assert!(connection.recv_space().is_none(), "all of the room is used, and nothing behind it");
+    assert!(connection.recv_space().is_none(), "all of the room is used, and nothing beyond it");
 }

@@ -1,11 +1,11 @@
-//! Request lines: each byte at each place, when a bad one is answered, and what the log shows of it.
+//! Request lines: each byte at each position, when a malformed one is answered, and how the log shows it.
 
 use wsgi_proto::{Config, Event, Io, Limits, LogFormat, NO_HEADERS, RequestError, Variables, Version};
 use wsgi_tests::machine::Machine;
 use wsgi_tests::machine::play::play;
 use wsgi_tests::machine::scenario::{Call, Outcome, Pieces, Scenario, Text, Whole};
 
-/// What becomes of `input`, whole and in pieces.
+/// The outcome of `input`, whole and in pieces.
 fn outcome(input: &[u8]) -> Outcome {
     let scenario = Scenario {
         config: Config::default().into(),
@@ -21,7 +21,7 @@ fn outcome(input: &[u8]) -> Outcome {
     whole
 }
 
-/// The status that `byte` gets where it stands in the word that `place` names.
+/// The status for a request with `byte` in the part that `place` names.
 fn status(place: &str, byte: u8) -> u16 {
     let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let target = byte.is_ascii_graphic() && byte != b'#';
@@ -71,7 +71,7 @@ fn each_byte_at_each_place_of_the_line_is_served_or_refused() {
     }
 }
 
-/// What the log shows of the request that was answered.
+/// The log line of the answered request.
 fn logged(machine: &mut Machine) -> String {
     let record = machine.record();
     let mut line = String::new();
@@ -89,19 +89,19 @@ fn a_bad_request_line_is_answered_at_its_end_and_logged() {
         ("GET / HTTP/1!\r\n".into(), "GET / HTTP/1! 400".into()),
         ("nonsense \"quoted\"\r\n".into(), "nonsense \\\"quoted\\\" 400".into()),
         ("GET /\t HTTP/1.1\r\n".into(), "GET /\\x09 HTTP/1.1 400".into()),
-        // At once: it is not known whether it has lines at all.
+        // Immediately: such bytes may contain no lines at all.
         (
             "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\u{3}".into(),
             "\\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01\\x03 400".into(),
         ),
         ("\u{5}\u{1}\0".into(), "\\x05\\x01\\x00 400".into()),
         (format!("\0{}", a(100)), format!("\\x00{} 400", a(31))),
-        // No more than 32 bytes of what is no request line.
+        // At most 32 bytes of anything that is not a request line.
         (format!("GET / {}\r\n", a(100)), format!("GET / {} 400", a(26))),
         (format!("({}", a(100)), format!("({} 400", a(31))),
         (a(33), format!("{} 501", a(32))),
         (format!("GET /{}", a(8192)), format!("GET /{} 414", a(27))),
-        // All of what is one.
+        // The whole line if it is a request line.
         (format!("GET /{} HTTP/2.0\r\n", a(100)), format!("GET /{} HTTP/2.0 505", a(100))),
         (format!("GET /{}# HTTP/1.1\r\n", a(100)), format!("GET /{}# HTTP/1.1 400", a(100))),
         (format!("GET {} HTTP/1.1\r\n", a(100)), format!("GET {} HTTP/1.1 400", a(100))),

@@ -1,4 +1,4 @@
-//! A stop, an end of input and a loss in every state of the machine.
+//! A stop, the end of input and a loss in every state of the machine.
 
 use wsgi_proto::{
     BodyError, BodyEvent, CloseReason, Config, Event, Io, KeepAlive, Lost, NO_HEADERS, RequestError,
@@ -9,7 +9,7 @@ use wsgi_tests::machine::Machine;
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
 
-/// Every state that a connection can be in, and how it is reached.
+/// Every state of a connection, and how to reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Fresh,
@@ -24,7 +24,7 @@ enum State {
     Draining,
     /// The record was not taken.
     Done,
-    /// As `Done`, but the record waits until all is flushed.
+    /// Like `Done`, but the record waits until everything is flushed.
     Unflushed,
     Idle,
     Refused,
@@ -145,7 +145,7 @@ impl State {
     }
 }
 
-/// Lets the application answer what is open or comes, and plays on to the end.
+/// Lets the application answer the open and later requests, and plays until the end.
 fn play_on(machine: &mut Machine) -> (Event, String) {
     loop {
         match machine.poll() {
@@ -213,7 +213,7 @@ fn a_stop_behind_a_head_that_promised_more_serves_the_request_that_has_come() {
             let mut machine = state.reach();
             machine.receive(behind.as_bytes());
             machine.connection.shutdown();
-            // A stop may be told more than once.
+            // `shutdown` may be called more than once.
             machine.connection.shutdown();
             if behind.len() == 1 {
                 machine.receive(&GET.as_bytes()[1..]);

@@ -1,8 +1,8 @@
-//! The same bytes in give the same bytes out, however they are cut and in whatever order the sides act.
+//! The same input gives the same output, however it is split and in whatever order the sides act.
 //!
-//! `PROPTEST_CASES=100000 cargo test -p wsgi-tests --test machine split_invariance` plays more cases than the usual
-//! ones; a failure is reported with the smallest case found, and with the seed that gives it again
-//! (`PROPTEST_RNG_SEED`). The binary `schedules` does the same a million times.
+//! `PROPTEST_CASES=100000 cargo test -p wsgi-tests --test machine split_invariance` plays more cases than the default;
+//! a failure is reported with the smallest case found, and with the seed that reproduces it (`PROPTEST_RNG_SEED`). The
+//! binary `schedules` does the same a million times.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use wsgi_tests::machine::generate::{self, Drawn, SMALL};
 use wsgi_tests::machine::play::play;
 use wsgi_tests::machine::scenario::{Call, Cuts, Pieces, Scenario, Text, Whole};
 
-/// As many cases as take some seconds, unless the environment says otherwise.
+/// A number of cases that takes some seconds, unless the environment sets it.
 const CASES: u32 = 3000;
 
 #[allow(clippy::print_stdout, reason = "the seed belongs to the report of a failure")]
@@ -51,7 +51,7 @@ proptest! {
     }
 }
 
-/// Two cuts at every pair of places, of a few inputs that have everything in them.
+/// Splits at every pair of positions, for a few inputs that contain every feature.
 #[test]
 fn every_two_cuts_give_what_the_whole_input_gives() {
     let echo = vec![Call::Read(usize::MAX), Call::Respond("200 OK", vec![]), Call::Echo];

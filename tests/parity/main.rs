@@ -1,4 +1,4 @@
-//! What eventlet promises: the tests of its own suite for its server, and the options of its manual.
+//! Parity with eventlet: the tests of its server, and the options of its manual.
 
 mod eventlet;
 mod options;

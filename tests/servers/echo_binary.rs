@@ -288,7 +288,7 @@ fn the_log_goes_where_it_was_told_to() {
     connect(&line).get("/early");
     program.signal("-TERM");
     assert_eq!(program.end(), (Some(0), String::new()));
-    let log = std::fs::read_to_string(&files.0[0]).expect("it is there");
+    let log = std::fs::read_to_string(&files.0[0]).expect("the file exists");
     assert!(log.starts_with("there before\n") && log.contains("\"GET /early HTTP/1.1\" 200 "), "{log}");
 }
 

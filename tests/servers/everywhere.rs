@@ -1,5 +1,5 @@
-//! What the manual promises beside its options, on every runtime: what post hooks learn about a client that left, a
-//! listener that outlives its server, and a crowd that has its turn.
+//! Further guarantees of the manual besides its options, on every runtime: the records in post hooks when a client
+//! disconnects, a listener that outlives its server, and fairness among many clients.
 #![cfg(unix)]
 
 use std::io::{Read, Write};
@@ -33,7 +33,7 @@ fn stop(running: &Running) {
 
 type Make = fn() -> Body;
 
-/// 100 MB, in each way that a body can be given.
+/// 100 MB, as every kind of body.
 const BODIES: [(&str, Make); 4] = [
     ("whole", || vec![b'x'; LENGTH].into()),
     ("blocks", || Body::blocks((0..100).map(|_| vec![b'x'; LENGTH / 100]))),
@@ -42,7 +42,7 @@ const BODIES: [(&str, Make); 4] = [
 ];
 const LENGTH: usize = 100_000_000;
 
-/// A server of such a body, whose post hooks tell the record, and whose log tells the errors.
+/// A server with such a body; its post hooks report the record, and its log reports the errors.
 fn telling(runtime: Runtime, body: Make) -> (Running, Receiver<Record>, Receiver<String>) {
     let (tell, told) = channel();
     let tell = Arc::new(Mutex::new(tell));
@@ -52,7 +52,7 @@ fn telling(runtime: Runtime, body: Make) -> (Running, Receiver<Record>, Receiver
     let complain = Mutex::new(complain);
     let log = move |entry: &LogEntry<'_>| {
         if let LogEntry::Error(text) = entry {
-            // Nobody listens when the test is over.
+            // The receiver may be dropped when the test is over.
             let _ = complain.lock().expect("no panic").send((*text).to_owned());
         }
     };
@@ -76,9 +76,9 @@ fn telling(runtime: Runtime, body: Make) -> (Running, Receiver<Record>, Receiver
 
 #[test]
 fn post_hooks_learn_how_much_went_to_a_client_that_left() {
-    /// What the system's buffers on both sides may hold beyond what was read.
+    /// The most that the system's buffers on both sides may hold beyond the bytes read.
     const BUFFERS: u64 = 16_000_000;
-    on_each("what a hook learns of a client that left", |runtime| {
+    on_each("the record of a client that disconnected", |runtime| {
         for (name, body) in BODIES {
             let (running, told, complaints) = telling(runtime, body);
             let mut client = TcpStream::connect(running.address).expect("it accepts");
@@ -90,16 +90,16 @@ fn post_hooks_learn_how_much_went_to_a_client_that_left() {
             assert!((read..read + BUFFERS).contains(&record.response_length), "{name}: {record:?}");
             let head = record.response_length - record.body_length;
             assert!((50..500).contains(&head), "{name}: {record:?}");
-            eventually("the connection is gone", || running.handle.connections() == 0);
+            eventually("the connection is closed", || running.handle.connections() == 0);
             stop(&running);
-            assert!(complaints.try_recv().is_err(), "{name}: nobody but the client is at fault");
+            assert!(complaints.try_recv().is_err(), "{name}: only the client is at fault");
         }
     });
 }
 
 #[test]
 fn post_hooks_learn_that_all_went_to_a_client_that_stayed() {
-    on_each("what a hook learns of a client that stayed", |runtime| {
+    on_each("the record of a client that stayed connected", |runtime| {
         for (name, body) in [BODIES[0], BODIES[2]] {
             let (running, told, complaints) = telling(runtime, body);
             let answer = Caller::connect(running.address).get("/");
@@ -107,7 +107,7 @@ fn post_hooks_learn_that_all_went_to_a_client_that_stayed() {
             let record = told.recv_timeout(PATIENCE).expect("the hook runs");
             assert_eq!((record.lost, record.cut, record.body_length), (None, false, LENGTH as u64), "{name}");
             stop(&running);
-            assert!(complaints.try_recv().is_err(), "{name}: nobody is at fault");
+            assert!(complaints.try_recv().is_err(), "{name}: no one is at fault");
         }
     });
 }
@@ -125,7 +125,7 @@ fn greeting(runtime: Runtime, bound: Bound, options: Options) -> Running {
     runtime.begin_on(bound, None, options, application, blocking)
 }
 
-/// Serves a greeting, asks for it, and stops.
+/// Serves a greeting, requests it, and stops.
 fn serve_once(runtime: Runtime, bound: Bound, ask: impl FnOnce() -> String) {
     let running = greeting(runtime, bound, quiet());
     assert_eq!(ask(), "served", "{runtime}");
@@ -138,10 +138,10 @@ fn a_duplicate_of_a_listener_outlives_the_server() {
         let original = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = original.local_addr().expect("it is bound");
         for _ in 0..2 {
-            let duplicate = original.try_clone().expect("descriptors are left");
+            let duplicate = original.try_clone().expect("descriptors are available");
             duplicate.set_nonblocking(true).expect("a socket");
             serve_once(runtime, Bound::Tcp(duplicate), || Caller::connect(address).get("/").text());
-            // Who connects now waits in its queue until somebody accepts.
+            // New connections now wait in its queue until they are accepted.
             let _waiting = TcpStream::connect(address).expect("it listens");
             original.set_nonblocking(false).expect("a socket");
             original.accept().expect("it was not shut down");
@@ -156,16 +156,16 @@ fn the_file_of_a_unix_socket_outlives_the_server() {
         let path = std::env::temp_dir().join(name);
         let original = UnixListener::bind(&path).expect("a place for a file");
         for _ in 0..2 {
-            let duplicate = original.try_clone().expect("descriptors are left");
+            let duplicate = original.try_clone().expect("descriptors are available");
             duplicate.set_nonblocking(true).expect("a socket");
             let connect = || UnixStream::connect(&path).expect("it listens");
             serve_once(runtime, Bound::Unix(duplicate), || Caller::new(connect()).get("/").text());
-            assert!(path.exists(), "the server did not make it, so it does not remove it");
+            assert!(path.exists(), "the server did not create it, so it does not remove it");
             let _waiting = connect();
             original.set_nonblocking(false).expect("a socket");
             original.accept().expect("it was not shut down");
         }
-        std::fs::remove_file(&path).expect("it is there");
+        std::fs::remove_file(&path).expect("the file exists");
     });
 }
 
@@ -175,8 +175,8 @@ fn clients_that_come_at_once_do_not_push_each_other_out() {
         let bound = wsgi_tests::adapters::bind().expect("a free port");
         let running = greeting(runtime, bound, quiet().max_size(4));
         let mut clients: Vec<_> = (0..24).map(|_| Caller::connect(running.address)).collect();
-        eventually("there are as many as may be", || running.handle.connections() == 4);
-        // None of them was served yet, so none has to leave: each may still send what it has to say.
+        eventually("the limit is reached", || running.handle.connections() == 4);
+        // None of them was served yet, so none is closed: each may still send its request.
         clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
         for client in &mut clients {
             assert_eq!(client.answer().text(), "served");
@@ -193,7 +193,7 @@ fn a_stop_does_not_destroy_an_answer_though_more_was_asked_behind_it() {
         let mut client = Caller::over(client);
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         client.stream().peek(&mut [0]).expect("the answer begins");
-        // The server is busy with the first one, and does not read this yet.
+        // The server is busy with the first request, and does not read this one yet.
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         running.handle.shutdown();
         let answer = client.answer();
@@ -225,7 +225,7 @@ fn connections_that_linger_are_the_first_to_make_room() {
                 other
             })
             .collect();
-        assert!(asked.elapsed() < PATIENCE / 3, "nobody waits until the lingering ones have closed");
+        assert!(asked.elapsed() < PATIENCE / 3, "clients waited until the lingering connections were closed");
         assert_eq!(idle.get("/").text(), "served");
         drop((refused, last, others));
         stop(&running);

@@ -1,12 +1,12 @@
-//! The examples of the adapters, run as a person runs them: each is a program that is started, asked over a socket,
-//! and stopped by Ctrl-C.
+//! The examples of the adapters, run as a user runs them: each program is started, queried over a socket, and stopped
+//! by Ctrl-C.
 //!
-//! `cargo test --workspace` builds every example before any test runs and puts the programs beside the tests, so they
-//! are started from there: what runs is what a reader copies, with its `main`. To start each by `cargo run` would build
-//! them again with other features; to include their source would leave out their `main`. A run of this package alone
-//! builds no examples; then cargo is asked for them, once.
+//! `cargo test --workspace` builds every example before any test runs and puts the programs next to the tests, so they
+//! are started from there. These are the programs that a reader copies, including `main`. Starting each with `cargo
+//! run` would build them again with other features; including their source would omit `main`. A run of this package
+//! alone builds no examples; in that case the test calls cargo once to build them.
 //!
-//! `hello_world` is looked at more closely in `hello_world.rs`.
+//! `hello_world` is tested in more detail in `hello_world.rs`.
 
 #![cfg(unix)]
 
@@ -40,7 +40,7 @@ impl Example {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut output = BufReader::new(child.stdout.take().expect("it is a pipe"));
         let mut line = String::new();
         output.read_line(&mut line).expect("text");
         let address = line.trim_end().trim_end_matches('/').rsplit_once("//").expect("an address").1;
@@ -57,7 +57,7 @@ impl Example {
         line
     }
 
-    /// Ctrl-C; what else it said, on its standard output and its standard error.
+    /// Sends Ctrl-C; returns the remaining standard output and the standard error.
     fn stop(mut self) -> (String, String) {
         let kill = format!("kill -INT {}", self.child.id());
         let sent = Command::new("sh").args(["-c", kill.as_str()]).status().expect("there is a shell");
@@ -73,7 +73,7 @@ impl Example {
         });
         let (mut output, mut errors) = (String::new(), String::new());
         self.output.read_to_string(&mut output).expect("text");
-        self.child.stderr.take().expect("it is piped").read_to_string(&mut errors).expect("text");
+        self.child.stderr.take().expect("it is a pipe").read_to_string(&mut errors).expect("text");
         assert!(ended.is_some_and(|status| status.success()), "{}: {output} {errors}", self.name);
         (output, errors)
     }
@@ -81,12 +81,12 @@ impl Example {
 
 impl Drop for Example {
     fn drop(&mut self) {
-        // It has ended, unless a test failed.
+        // The program has ended, unless a test failed.
         let _ = self.child.kill();
     }
 }
 
-/// The tests are in `deps`, and the examples beside that.
+/// The tests are in `deps`, and the examples next to that folder.
 fn place(name: &str) -> PathBuf {
     static BUILT: Once = Once::new();
 
@@ -150,7 +150,7 @@ fn https_speaks_tls_and_nothing_else() {
         client.send("GET / HTTP/1.0\r\n\r\n");
         let mut text = Vec::new();
         client.stream().read_to_end(&mut text).expect("an end");
-        // A TLS alert, which is no HTTP.
+        // A TLS alert, which is not an HTTP message.
         assert_eq!(text.first(), Some(&21), "{name}: {text:?}");
         let answer = Caller::new(trusting(example.connect().clone_stream())).get("/");
         assert_eq!((answer.status, answer.text().as_str()), (200, "Hello over https!\r\n"), "{name}");
@@ -158,7 +158,7 @@ fn https_speaks_tls_and_nothing_else() {
     }
 }
 
-/// A client that takes any certificate, since the example makes its own.
+/// A client that accepts any certificate, since the example generates its own.
 fn trusting(socket: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let config = config.expect("ring has their cipher suites").dangerous();

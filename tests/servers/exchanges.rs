@@ -1,4 +1,4 @@
-//! The table of raw exchanges over sockets, on every runtime, in the clear and over TLS.
+//! The table of raw exchanges over sockets, on every runtime, with and without TLS.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -17,14 +17,14 @@ use wsgi_tests::wire::{difference, mask_dates};
 use wsgi_tests::{application, client, secure};
 use wsgi_tokio::{Environ, Options, ServerHandle, StartResponse};
 
-/// The exchanges in which an application does what only a driver of the machine can do: sends trailers, or ends without
-/// an answer. The others are played over sockets, all of them in the clear and over TLS.
+/// The exchanges in which an application does something that only a driver of the machine can do: sends trailers, or
+/// ends without an answer. The others are played over sockets, all of them with and without TLS.
 const BEYOND_APPLICATIONS: usize = 5;
 
 /// An exchange longer than this is not sent byte by byte.
 const LONG: usize = 1500;
 
-/// What the server is told: the settings of the table, in shorter times when the client waits for one to pass.
+/// The server's options: the settings of the table, with shorter times when the client waits for one to elapse.
 fn options(exchange: &Exchange) -> Result<Options, String> {
     let mut config = exchange.config()?;
     if exchange.afterwards == Afterwards::FallsSilent {
@@ -52,7 +52,7 @@ fn options(exchange: &Exchange) -> Result<Options, String> {
         .limits(|limits| *limits = config.limits))
 }
 
-/// The applications of one exchange, and what they stop.
+/// The applications of one exchange, and the server that they stop.
 struct Site {
     apps: Vec<Script>,
     requests: AtomicUsize,
@@ -60,7 +60,7 @@ struct Site {
 }
 
 impl Site {
-    /// That of the next request.
+    /// The application of the next request.
     fn next(&self) -> &Script {
         &self.apps[self.requests.fetch_add(1, Ordering::Relaxed).min(self.apps.len() - 1)]
     }
@@ -70,7 +70,7 @@ impl Site {
     }
 }
 
-/// Begins to serve a site.
+/// Starts to serve a site.
 trait Start: Fn(Options, Arc<Site>) -> io::Result<Running> + Sync {}
 
 impl<F: Fn(Options, Arc<Site>) -> io::Result<Running> + Sync> Start for F {}
@@ -112,7 +112,7 @@ fn over<L: Line>(
     Ok(())
 }
 
-/// Whole, and the shorter ones byte by byte.
+/// Whole, and the shorter ones also byte by byte.
 fn all_over<L: Line>(start: impl Start, connect: Connect<L>) {
     if blessing() {
         return;

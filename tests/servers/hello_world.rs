@@ -1,4 +1,4 @@
-//! The application of the example `hello_world`, and what `curl` sees of it.
+//! The application of the example `hello_world`, and its responses to `curl`.
 
 use wsgi_tests::live::Site;
 use wsgi_tokio::{Body, Environ, Result, StartResponse};
@@ -31,7 +31,7 @@ fn two_requests_on_one_connection_are_answered_with_date_and_length() {
         assert_eq!(answer.field("Content-Length"), Some("15"));
         assert_eq!(answer.field("Content-Type"), Some("text/plain"));
         assert_eq!((answer.field("Connection"), answer.field("Transfer-Encoding")), (None, None));
-        // Such as: Sun, 06 Nov 1994 08:49:37 GMT.
+        // For example: Sun, 06 Nov 1994 08:49:37 GMT.
         let date = answer.field("Date").expect("RFC 9110, 6.6.1").to_owned();
         assert!(date.len() == 29 && date.ends_with(" GMT") && date.contains(" 20"), "{date}");
     }

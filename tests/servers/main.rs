@@ -1,6 +1,6 @@
-//! Servers on real sockets: on every runtime, except where a file says which one it is about.
+//! Servers on real sockets: on every runtime, unless a file names a particular one.
 //!
-//! `echo_binary.rs` and `examples.rs` start programs and are binaries of their own, see `Cargo.toml`.
+//! `echo_binary.rs` and `examples.rs` start programs and are separate binaries, see `Cargo.toml`.
 
 mod everywhere;
 mod exchanges;

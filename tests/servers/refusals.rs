@@ -1,4 +1,4 @@
-//! Every error that a peer can make is answered, and the answer arrives although the peer is still sending.
+//! Every error that a peer can cause is answered, and the answer arrives although the peer is still sending.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,10 +14,10 @@ use wsgi_tests::caller::{Answer, Caller};
 use wsgi_tests::live::Site;
 use wsgi_tokio::{Body, Environ, Error, InputError, Options, Result, StartResponse, application_fn};
 
-/// What a client sends after its fault, without reading: more than the buffers of both sides hold.
+/// The bytes that a client sends after its error, without reading: more than the buffers of both sides hold.
 const MORE: usize = 1024 * 1024;
 
-/// As small as it takes to be passed in a few bytes.
+/// Small enough to be exceeded with a few bytes.
 const LIMITS: Limits = Limits::new()
     .target(60)
     .method(8)
@@ -34,22 +34,22 @@ const LIMITS: Limits = Limits::new()
 
 fn options() -> Options {
     let options = Options::default().debug(false).limits(|limits| *limits = LIMITS);
-    // A machine that is busy with other things is not what is tested here.
+    // Delays on a busy machine are not tested here.
     options.linger_timeout(Duration::from_secs(20))
 }
 
-/// What the application does about the request body.
+/// What the application does with the request body.
 #[derive(Clone, Copy, Debug)]
 enum Reading {
-    /// It is never called.
+    /// The application is never called.
     Never,
-    /// It reads all of it, and returns the error that it meets.
+    /// Reads all of it, and returns the error.
     All,
-    /// It reads lines after the response was started, and wraps the error in one of its own.
+    /// Reads lines after the response was started, and wraps the error in its own error.
     Wrapped,
 }
 
-/// Each error, what brings it about, and who meets it.
+/// Each error, its cause, and whether the application encounters it.
 fn faults() -> Vec<(RequestError, Reading, String)> {
     use Reading::{All, Never, Wrapped};
     use RequestError as Fault;
@@ -92,7 +92,7 @@ fn faults() -> Vec<(RequestError, Reading, String)> {
         (Fault::ChunkData, Wrapped, chunked("2\r\no\nkay\r\n")),
         (Fault::Trailer, All, chunked("2\r\nok\r\n0\r\nA b: c\r\n\r\n")),
         (Fault::Trailer, Wrapped, chunked(&format!("0\r\nA: {long}\r\n\r\n"))),
-        // These two have a test of their own: the client does not make the fault and then go on.
+        // These two have separate tests: the client does not continue after the error.
         (Fault::Incomplete, All, fields("Content-Length: 2000000")),
         (Fault::Timeout, All, fields("Content-Length: 2000000")),
     ]
@@ -126,7 +126,7 @@ async fn reads(environ: Environ, start: StartResponse, reading: Reading) -> Resu
     Ok("read".into())
 }
 
-/// The answer that the machine gives, whole, and then the end of the connection without a reset.
+/// Checks the machine's whole answer, and then the end of the connection without a reset.
 fn is_refused(site: &Site, answer: &Answer, client: &mut Caller, error: RequestError) {
     assert_eq!((answer.status, answer.text()), (error.status(), format!("{error}\n")), "{error:?}");
     assert!(answer.whole && answer.closes(), "{error:?}: {answer:?}");
@@ -138,7 +138,7 @@ fn is_refused(site: &Site, answer: &Answer, client: &mut Caller, error: RequestE
     assert_eq!(record.body_length, answer.body.len() as u64, "{error:?}");
 }
 
-/// The names of the variants, from the source: the type says of itself that it may get more of them.
+/// The names of the variants, from the source: the type is `non_exhaustive`.
 fn variants() -> BTreeSet<&'static str> {
     let source = include_str!("../../wsgi-proto/src/error.rs");
     let (_, body) = source.split_once("pub enum RequestError {").expect("it is defined there");
@@ -157,7 +157,7 @@ fn no_error_is_forgotten_here() {
     assert_eq!(variants(), tried);
     assert!(tried.len() >= 28);
     let texts: BTreeSet<_> = faults().iter().map(|(error, ..)| error.to_string()).collect();
-    assert_eq!(texts.len(), tried.len(), "each says something else");
+    assert_eq!(texts.len(), tried.len(), "each text is different");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn every_error_is_answered_to_a_client_that_sends_and_reads_at_once() {
         });
         let answer = client.answer();
         is_refused(&site, &answer, &mut client, error);
-        sender.join().expect("no panic").expect("the server reads what comes after its answer");
+        sender.join().expect("no panic").expect("the server reads the bytes after its answer");
     }
 }
 
@@ -247,11 +247,11 @@ fn a_head_that_drips_is_late_although_no_single_wait_is() {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let sender = thread::spawn(move || {
         while stopped.recv_timeout(Duration::from_millis(5)).is_err() {
-            dripping.write_all(b"x").expect("the server reads what comes after its answer");
+            dripping.write_all(b"x").expect("the server reads the bytes after its answer");
         }
     });
     let answer = client.answer();
-    stop.send(()).expect("it sends still");
+    stop.send(()).expect("it is still sending");
     sender.join().expect("no panic");
     is_refused(&site, &answer, &mut client, RequestError::Timeout);
 }

@@ -1,5 +1,6 @@
-//! What was sent and is not whole must not look whole, on every runtime: a response that ends with the connection ends with
-//! a reset when it is broken off, and over TLS without `close_notify`. And how connections are bounded by descriptors.
+//! An incomplete message must not look complete, on every runtime: a response that is delimited by the end of the
+//! connection ends with a reset when it is cut off, and over TLS without `close_notify`. Also the limit of connections
+//! by descriptors.
 #![cfg(unix)]
 
 use std::io::{ErrorKind, Read, Write};
@@ -24,10 +25,10 @@ fn quiet() -> Options {
 
 /// The second block is an error.
 fn broken_off() -> Body {
-    Body::iterator([Ok(Bytes::from("half of it")), Err("the rest is gone".into())])
+    Body::iterator([Ok(Bytes::from("half of it")), Err("the other half is missing".into())])
 }
 
-/// A server whose responses break off.
+/// A server whose responses are cut off.
 fn breaking(runtime: Runtime, bound: Option<Bound>, encrypted: bool) -> Running {
     let application = application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
@@ -42,7 +43,7 @@ fn breaking(runtime: Runtime, bound: Option<Bound>, encrypted: bool) -> Running 
     runtime.begin_on(bound, tls, quiet(), application, blocking)
 }
 
-/// Reads until the stream ends, one way or the other.
+/// Reads until the stream ends, in either way.
 fn ending(mut stream: impl Read) -> (Vec<u8>, Option<ErrorKind>) {
     let (mut all, mut space) = (Vec::new(), [0; 4096]);
     loop {
@@ -57,7 +58,7 @@ fn ending(mut stream: impl Read) -> (Vec<u8>, Option<ErrorKind>) {
 
 fn connect(running: &Running) -> TcpStream {
     let stream = TcpStream::connect(running.address).expect("it accepts");
-    stream.set_read_timeout(Some(PATIENCE)).expect("it is more than zero");
+    stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
     stream
 }
 
@@ -68,7 +69,7 @@ fn a_response_that_ends_with_the_connection_ends_with_a_reset_when_it_is_broken_
         let mut client = connect(&running);
         client.write_all(OLD).expect("there is room");
         assert_eq!(ending(&client).1, Some(ErrorKind::ConnectionReset));
-        // Where the chunks show it, the connection ends as usual.
+        // If the chunks show the cut, the connection ends as usual.
         let mut client = connect(&running);
         client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("there is room");
         let (got, ended) = ending(&client);

@@ -1,4 +1,4 @@
-//! What a hostile client, a careless application or a clumsy log must not be able to do to a server.
+//! A server is not affected by a hostile client, a careless application or a broken log.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -17,7 +17,7 @@ fn quiet() -> Options {
     Options::default().debug(false).log_output(false)
 }
 
-/// Everything up to the end of a head.
+/// Reads up to the end of a head.
 fn head_of(client: &mut Caller) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -32,7 +32,7 @@ fn a_read_that_waits_in_another_task_ends_at_the_socket_timeout() {
     let application = application_fn(|environ, start| async move {
         let input = environ.input();
         let read = tokio::spawn(async move { input.read(10).await });
-        let error = read.await?.expect_err("the body does not come");
+        let error = read.await?.expect_err("the body does not arrive");
         start.start("200 OK", PLAIN)?;
         Ok(Body::from(error.to_string()))
     });
@@ -43,7 +43,7 @@ fn a_read_that_waits_in_another_task_ends_at_the_socket_timeout() {
     eventually("the request is over", || site.handle().requests() == 0);
 }
 
-/// Blocks that are always there.
+/// Blocks that are always ready.
 struct Endless;
 
 impl Stream for Endless {
@@ -116,7 +116,7 @@ fn a_written_block_is_sent_though_blocks_are_joined() {
 
 #[test]
 fn a_log_that_panics_takes_nothing_along() {
-    let runtime = tokio::runtime::Runtime::new().expect("there are threads");
+    let runtime = tokio::runtime::Runtime::new().expect("threads are available");
     let address = runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
@@ -139,7 +139,7 @@ fn reading_nothing_waits_for_nobody() {
         let input = environ.input();
         let nothing = (input.read(0).await?, input.read_line(0).await?, input.read_some(0).await?);
         assert!(nothing.0.is_empty() && nothing.1.is_empty() && nothing.2.is_empty());
-        assert!(input.should_send_hundred_continue(), "the client still waits");
+        assert!(input.should_send_hundred_continue(), "the client is still waiting");
         start.start("200 OK", PLAIN)?;
         Ok("fine".into())
     }));
@@ -187,11 +187,11 @@ fn slow_heads_make_room_one_after_the_other_without_lingering() {
     let site = Site::with(options, application);
     let mut slow: Vec<_> = (0..4).map(|_| site.connect()).collect();
     slow.iter_mut().for_each(|client| client.send("GET / HT"));
-    eventually("they are there", || site.handle().connections() == 4);
+    eventually("they are connected", || site.handle().connections() == 4);
     let began = std::time::Instant::now();
     for _ in 0..4 {
         assert_eq!(site.connect().get("/").text(), "fine");
     }
-    // Each lingered for two seconds, one after the other, when this was wrong.
+    // A regression made each linger for two seconds, one after the other.
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }

@@ -1,4 +1,4 @@
-//! Many connections at once: how many, who goes first, how much a slow one may take, and where they come from.
+//! Many concurrent connections: their number, their order, the buffers of a slow one, and their addresses.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener as StdListener;
@@ -35,7 +35,7 @@ fn on_one_thread(options: Options, application: impl Application) -> Site {
     })
 }
 
-/// An application that holds each request of `/wait` until a permit is given.
+/// An application that holds each request of `/wait` until a permit is available.
 fn gated() -> (impl Application, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let closed = Arc::clone(&gate);
@@ -75,12 +75,12 @@ fn the_connection_that_is_idle_longest_makes_room_for_a_new_one() {
 fn no_connection_has_to_leave_before_a_new_one_comes() {
     let site = Site::with(quiet().max_size(2), hello);
     let (mut one, mut two) = (site.connect(), site.connect());
-    eventually("both are there", || site.handle().connections() == 2);
+    eventually("both are connected", || site.handle().connections() == 2);
     for path in ["/one", "/more"] {
         for client in [&mut one, &mut two] {
-            // If one had to leave, it would within this time.
+            // If one were closed, it would happen within this time.
             client.stream().set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
-            let quiet = client.stream().peek(&mut [0]).expect_err("nothing comes, not even an end");
+            let quiet = client.stream().peek(&mut [0]).expect_err("no data, and no end");
             assert!(matches!(quiet.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{quiet}");
             client.stream().set_read_timeout(Some(PATIENCE)).expect("a socket");
             assert_eq!(client.get(path).text(), path);
@@ -107,7 +107,7 @@ fn a_new_connection_waits_while_all_are_busy_and_nothing_is_lost() {
     first.stream().set_read_timeout(Some(PATIENCE)).expect("a socket");
     assert_eq!(site.handle().connections(), 2);
     gate.add_permits(2);
-    // The busy clients keep their connections open: each has to leave when it is idle.
+    // The busy clients keep their connections open: each is closed when it becomes idle.
     for client in &mut busy {
         assert_eq!(client.answer().text(), "/wait");
     }
@@ -130,7 +130,8 @@ fn one_connection_at_a_time_serves_all_who_come_and_executes_nothing_twice() {
     let ask = move |path: String| {
         loop {
             let mut client = Caller::connect(address);
-            // Who has sent nothing yet may have to leave for another; who was heard is answered.
+            // A client that has sent nothing yet may be closed for another one; a client whose request was read is
+            // answered.
             let sent =
                 client.stream().write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
             if sent.is_ok()
@@ -143,7 +144,7 @@ fn one_connection_at_a_time_serves_all_who_come_and_executes_nothing_twice() {
     };
     let clients: Vec<_> =
         (0..CLIENTS).map(|number| thread::spawn(move || ask(format!("/{number}")))).collect();
-    // Nobody hangs up: each leaves because the next one is there.
+    // No client disconnects: each is closed because the next one is waiting.
     let clients: Vec<_> = clients.into_iter().map(|client| client.join().expect("it is answered")).collect();
     assert_eq!(count.load(Ordering::SeqCst), CLIENTS);
     assert_eq!(site.handle().connections(), 1);
@@ -193,7 +194,7 @@ fn a_unix_socket_is_served_like_any_other() {
     let record = site.journal().accesses(2).remove(0);
     assert_eq!(record.endpoints.remote, wsgi_tokio::Address::Local);
     site.stop();
-    // Its file is not the server's to remove.
+    // The server does not remove the socket file.
     std::fs::remove_file(&path).expect("the file is there");
 }
 
@@ -203,7 +204,7 @@ fn several_listeners_are_served_side_by_side() {
         let server = Server::new(TcpListener::bind("127.0.0.1:0").await?, hello)
             .listener(TcpListener::bind("127.0.0.1:0").await?)
             .listener(TcpListener::bind("127.0.0.1:0").await?);
-        // A machine may be without it.
+        // The machine may lack it.
         Ok(match TcpListener::bind("[::1]:0").await {
             Ok(listener) => server.listener(listener),
             Err(_) => server,
@@ -243,8 +244,10 @@ fn options_that_are_not_allowed_are_told_before_anything_is_served() {
         });
         let error = error.expect_err(option);
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        let inner =
-            error.get_ref().and_then(|inner| inner.downcast_ref::<OptionError>()).expect("it says so");
+        let inner = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<OptionError>())
+            .expect("it is the error of an option");
         assert_eq!(inner.option(), option);
         let text = error.to_string();
         assert!([option, value, allowed].iter().all(|part| text.contains(part)), "{text}");
@@ -293,7 +296,7 @@ fn a_client_that_does_not_read_holds_its_application_back() {
         let mut client = narrow(&site);
         client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
         client.stream().peek(&mut [0; 16]).expect("the response begins");
-        // Until nothing has been taken for a while.
+        // Until no bytes have been accepted for a while.
         let (mut taken, mut since) = (0, Instant::now());
         eventually("the application waits", || {
             let now = TAKEN.load(Ordering::SeqCst);
@@ -317,7 +320,7 @@ fn answers_to_pipelined_requests_share_a_write() {
     let one = client.get("/").head.len() + "\r\n\r\n/".len();
     for round in 0..10 {
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(REQUESTS));
-        // One write is one piece on the way, and a read that waits for it gets all of it.
+        // One write is one segment, and a pending read receives all of it.
         let mut space = vec![0; 2 * REQUESTS * one];
         let count = client.stream().read(&mut space).expect("the answers");
         assert_eq!(count, REQUESTS * one, "round {round}: {}", space[..count].escape_ascii());
@@ -351,7 +354,7 @@ fn a_connection_that_always_has_a_next_request_leaves_time_for_others() {
     for _ in 0..5 {
         assert_eq!(modest.get("/modest").text(), "/modest");
     }
-    assert!(!sender.is_finished(), "it asks still");
+    assert!(!sender.is_finished(), "it is still sending");
     enough.store(true, Ordering::Relaxed);
     sender.join().expect("no panic");
     greedy.half_close();

@@ -1,5 +1,5 @@
-//! What is `wsgi-smol`'s own: streams of any kind, executors, the listeners of two runtimes. What all adapters have in
-//! common is tested by the table of exchanges.
+//! Tests of `wsgi-smol` only: streams of any kind, executors, the listeners of two runtimes. The table of exchanges
+//! tests the common behaviour of all adapters.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -56,7 +56,7 @@ fn take_answer(mut stream: impl Read) {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello"), "{answer}");
 }
 
-/// A stream of which is known no more than that it reads and writes, and how often it was read from.
+/// A stream of an unknown type that only reads and writes, with a count of its reads.
 struct Plain {
     stream: smol::net::TcpStream,
     reads: Arc<AtomicUsize>,
@@ -96,8 +96,8 @@ impl AsyncWrite for Plain {
 /// Both ends of a connection.
 fn pair() -> (TcpStream, Plain) {
     let (listener, address) = free_port();
-    let client = TcpStream::connect(address).expect("somebody listens");
-    let (stream, _) = listener.accept().expect("somebody has connected");
+    let client = TcpStream::connect(address).expect("the server listens");
+    let (stream, _) = listener.accept().expect("a client has connected");
     let stream = stream.try_into().expect("the reactor has room");
     (client, Plain { stream, reads: Arc::default() })
 }
@@ -144,7 +144,7 @@ fn a_stream_that_cannot_tell_whether_it_is_readable_is_not_asked_in_circles() {
 fn an_error_of_one_connection_ends_nothing_and_one_of_the_listener_does() {
     let errors = [io::ErrorKind::ConnectionAborted, io::ErrorKind::InvalidInput];
     let (mut client, stream) = pair();
-    // The error stops the server, which still looks for what has arrived by then.
+    // The error stops the server, which still reads the bytes that have arrived by then.
     client.write_all(REQUEST).unwrap();
     let connections = [Err(errors[0].into()), Ok((stream, ELSEWHERE)), Err(errors[1].into())];
     let ended = run(server(Listener::incoming(stream::iter(connections))).serve());
@@ -161,7 +161,7 @@ fn connections_run_on_the_executor_that_was_given() {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     stream.write_all(REQUEST).unwrap();
-    assert!(stream.read(&mut [0]).is_err(), "nobody runs it yet");
+    assert!(stream.read(&mut [0]).is_err(), "it is not running yet");
     let (stop, stopped) = unbounded::<()>();
     std::thread::scope(|scope| {
         scope.spawn(|| smol::block_on(executor.run(stopped.recv())));
@@ -177,7 +177,7 @@ fn connections_run_on_the_executor_that_was_given() {
 fn one_server_accepts_on_listeners_of_both_runtimes() {
     let ((one, one_address), (other, other_address)) = (free_port(), free_port());
     let one = smol::net::TcpListener::try_from(one).unwrap();
-    // Other owners of the listener go on.
+    // Other owners of the listener continue.
     let (kept, other) = (other.try_clone().unwrap(), async_std::net::TcpListener::from(other));
     let server = server(one.clone()).listener(other);
     let handle = server.handle();

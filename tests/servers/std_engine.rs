@@ -1,4 +1,4 @@
-//! `wsgi-std` on sockets: what waits, what it waits for, and how it all ends.
+//! `wsgi-std` on sockets: pending work, its causes, and how it ends.
 #![cfg(unix)]
 
 use std::io::{BufRead, Read, Write as _};
@@ -41,7 +41,7 @@ impl Site {
         Caller::connect(self.0.address)
     }
 
-    /// Stops it, and tells how many connections finished and how many were cut.
+    /// Stops it, and returns how many connections finished and how many were cut.
     fn stop(self) -> (usize, usize) {
         self.0.handle.shutdown();
         let report = self.0.ended.recv_timeout(PATIENCE).expect("it ends").expect("it was sound");
@@ -63,9 +63,9 @@ fn gate() -> (Sender<()>, Arc<Gate>) {
 }
 
 impl Gate {
-    /// Waits until somebody opens it, or never will.
+    /// Waits until the gate is opened, possibly forever.
     fn pass(&self) {
-        let _ = self.0.lock().expect("nobody panics here").recv();
+        let _ = self.0.lock().expect("no panic").recv();
     }
 }
 
@@ -97,7 +97,7 @@ fn a_body_is_a_reader_and_a_buffered_reader_at_will() {
         let mut input = environ.input();
         let mut line = String::new();
         BufRead::read_line(&mut input, &mut line)?;
-        // What was shown and not consumed is still there for all handles.
+        // Bytes that were shown but not consumed are still available to all handles.
         let shown = input.fill_buf()?.first().copied();
         let named = environ.input().read(4)?;
         let mut rest = Vec::new();
@@ -143,14 +143,14 @@ fn each_block_is_with_the_client_before_the_next_is_made() {
     }
 }
 
-/// A block that comes when somebody sends it.
+/// A block that arrives when the test sends it.
 struct Mailbox(Arc<Mutex<(Option<Bytes>, Option<Waker>)>>);
 
 impl Stream for Mailbox {
     type Item = Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut mailbox = self.0.lock().expect("nobody panics here");
+        let mut mailbox = self.0.lock().expect("no panic");
         match mailbox.0.take() {
             Some(block) if block.is_empty() => Poll::Ready(None),
             Some(block) => Poll::Ready(Some(Ok(block))),
@@ -200,7 +200,7 @@ fn a_panic_stays_in_its_request() {
             }
             _ => fine(&start, "fine"),
         });
-    // More than there are connections at a time.
+    // More requests than concurrent connections.
     for _ in 0..4 {
         assert_eq!(site.connect().get("/before").status, 500);
         let cut = site.connect().get("/after");
@@ -226,7 +226,7 @@ fn a_stop_cuts_who_is_idle_and_finishes_what_has_begun() {
     half.send("GET / HTTP/1.1\r\nHo");
     busy.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
     let handle = site.0.handle.clone();
-    eventually("all are there", || handle.connections() == 4 && handle.requests() == 1);
+    eventually("all are connected", || handle.connections() == 4 && handle.requests() == 1);
     // The half head has arrived, unless the machine is very slow; a new connection is served after it.
     assert_eq!(site.connect().get("/").text(), "fine");
     handle.shutdown();
@@ -259,7 +259,7 @@ fn at_the_deadline_waiting_threads_are_cut_and_those_that_never_return_are_left_
     stuck.send("GET /stuck HTTP/1.1\r\nHost: h\r\n\r\n");
     reading.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n123");
     let handle = site.0.handle.clone();
-    eventually("both are with the application", || handle.requests() == 2);
+    eventually("the application has both", || handle.requests() == 2);
     let began = Instant::now();
     assert_eq!(site.stop(), (0, 2));
     assert!(began.elapsed() < Duration::from_secs(10));
@@ -328,7 +328,7 @@ fn deadlines_of_parked_connections_are_kept() {
 fn a_read_that_waits_ends_at_the_socket_timeout() {
     let options = quiet().socket_timeout(Duration::from_millis(200));
     let site = Site::with(options, |environ: Environ, start: StartResponse| {
-        let error = environ.input().read(10).expect_err("the body does not come");
+        let error = environ.input().read(10).expect_err("the body does not arrive");
         fine(&start, error.to_string())
     });
     let mut client = site.connect();
@@ -388,7 +388,7 @@ fn a_thread_that_outlives_its_request_finds_it_over() {
         if environ.method() == "POST" {
             let (input, tell) = (environ.input(), tell.lock().unwrap().clone());
             thread::spawn(move || tell.send(input.read(10).map(|_| ()).map_err(|error| error.to_string())));
-            // It waits by now, mostly.
+            // It most likely waits by now.
             thread::park_timeout(Duration::from_millis(20));
         }
         fine(&start, "fine")
@@ -398,7 +398,7 @@ fn a_thread_that_outlives_its_request_finds_it_over() {
     assert_eq!(client.answer().text(), "fine");
     let said = told.recv_timeout(PATIENCE).expect("it does not wait indefinitely");
     assert!(said.is_err(), "{said:?}");
-    // The rest of the body is drained, and the connection goes on.
+    // The remaining body is drained, and the connection stays open.
     client.send("0123456789");
     assert_eq!(client.get("/").text(), "fine");
 }
@@ -483,9 +483,9 @@ fn an_application_can_wait_for_its_client_to_leave() {
     let mut client = site.connect();
     client.send(GET);
     let handle = site.0.handle.clone();
-    eventually("it is with the application", || handle.requests() == 1);
+    eventually("the application has it", || handle.requests() == 1);
     client.half_close();
     told.recv_timeout(PATIENCE).expect("it is noticed");
-    // Who half-closes is served.
+    // A client that half-closes is served.
     assert_eq!(client.answer().text(), "fine");
 }

@@ -1,4 +1,4 @@
-//! What `wsgi-std` spends threads on.
+//! How `wsgi-std` uses threads.
 #![cfg(unix)]
 
 use std::io::{Read, Write as _};
@@ -44,7 +44,7 @@ fn connect(address: SocketAddr, bytes: &str) -> TcpStream {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "the application blocks its thread: that is what is looked at")]
+#[allow(clippy::disallowed_methods, reason = "the test is about an application that blocks its thread")]
 fn applications_that_block_run_side_by_side() {
     let site = serve(|_: Environ, start: StartResponse| -> Result<Body> {
         thread::sleep(Duration::from_millis(100));
@@ -61,7 +61,7 @@ fn applications_that_block_run_side_by_side() {
     for client in clients {
         assert_eq!(client.join().expect("it is answered"), "slept");
     }
-    // One after the other they would take 6.4 s.
+    // Sequentially they would take 6.4 s.
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     site.stop();
 }
@@ -69,7 +69,7 @@ fn applications_that_block_run_side_by_side() {
 #[test]
 fn reading_and_writing_from_two_threads_wait_for_each_other_never() {
     const SIZE: usize = 4 << 20;
-    // What is read is written back by another thread, more than any buffer on the way can hold.
+    // A second thread writes back the received bytes, more than all buffers in between can hold.
     let site = serve(|environ: Environ, start: StartResponse| -> Result<Body> {
         let write = start.start("200 OK", [("Content-Length", SIZE.to_string())])?;
         let (send, receive) = std::sync::mpsc::sync_channel::<Vec<u8>>(1);
@@ -89,7 +89,7 @@ fn reading_and_writing_from_two_threads_wait_for_each_other_never() {
         Ok(Body::empty())
     });
     let mut stream = connect(site.address, "");
-    let mut sending = stream.try_clone().expect("there are descriptors");
+    let mut sending = stream.try_clone().expect("descriptors are available");
     let sender = thread::spawn(move || {
         write!(sending, "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {SIZE}\r\n\r\n")?;
         sending.write_all(&vec![b'x'; SIZE])
@@ -97,7 +97,7 @@ fn reading_and_writing_from_two_threads_wait_for_each_other_never() {
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("the whole answer");
-    sender.join().expect("no panic").expect("everything was taken");
+    sender.join().expect("no panic").expect("everything was sent");
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
     assert!(answer.len() > SIZE && answer.ends_with(b"xxxx"), "{} bytes", answer.len());
     site.stop();
@@ -112,7 +112,8 @@ fn another_thread_may_flush_what_waits_to_be_joined() {
     let application = application_fn(move |_, start| {
         let (write, wait) = (start.start("200 OK", PLAIN)?, wait.lock().expect("no panic").take());
         let second = std::iter::once_with(move || {
-            // The first block waits for more. Somebody who knows that there is none for a while sends it on.
+            // The first block is held back for joining. Another thread knows that no block follows soon, and flushes
+            // it.
             thread::spawn(move || write.flush());
             let wait = wait.expect("there is one request");
             wait.recv_timeout(PATIENCE).expect("the client has the first block before it gets the second");
@@ -137,8 +138,8 @@ fn another_thread_may_flush_what_waits_to_be_joined() {
     serving.join().expect("no panic").expect("the listener is sound");
 }
 
-/// Another thread looks at the body, again and again, while the application returns and the next request comes: what it
-/// is shown is never missing from, or added to, a body that it does not belong to.
+/// Another thread keeps examining the body while the application returns and the next request arrives. It never sees
+/// bytes of another request's body, and never takes any from it.
 #[test]
 fn what_another_thread_looks_at_stays_in_its_own_request() {
     use std::io::BufRead as _;
@@ -146,7 +147,7 @@ fn what_another_thread_looks_at_stays_in_its_own_request() {
     let (look, looks) = channel::<wsgi_std::Input>();
     let looking = thread::spawn(move || {
         for mut input in looks {
-            // It ends with an error when the exchange does.
+            // It ends with an error when the exchange ends.
             while input.fill_buf().is_ok_and(|shown| !shown.is_empty()) {}
         }
     });
@@ -176,8 +177,8 @@ fn what_another_thread_looks_at_stays_in_its_own_request() {
     looking.join().expect("no panic");
 }
 
-/// Another thread takes the connection over while its own task flushes the 101 and hands the stream over: the stream
-/// comes, or an error, and nobody hangs. A stop at any moment ends the wait as well.
+/// Another thread takes over the connection while its own task flushes the 101 and passes on the stream: `take_over`
+/// returns the stream or an error, and no thread hangs. A stop at any moment ends the wait as well.
 #[test]
 fn a_take_over_from_another_thread_never_hangs() {
     const ROUNDS: usize = 400;
@@ -202,7 +203,7 @@ fn a_take_over_from_another_thread_never_hangs() {
         let path = if round % 2 == 0 { "/wait" } else { "/return" };
         let mut client = Caller::connect(site.address);
         client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"));
-        // Who returns may end the exchange before the other thread takes it over.
+        // If the application returns, the exchange may end before the other thread takes it over.
         let answer = client.try_answer();
         assert!(answer.is_ok() || path == "/return", "{answer:?}");
     }

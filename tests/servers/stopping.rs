@@ -1,4 +1,5 @@
-//! A graceful stop: what is idle goes at once, what has begun is finished, what does not end is cut.
+//! A graceful stop: idle connections close immediately, requests in progress are finished, and those that do not end
+//! are cut.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream};
@@ -16,14 +17,14 @@ use wsgi_tokio::{Application, Options, Report, Server, application_fn};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
-/// Longer than any test may take: who waits for it fails.
+/// Longer than any test may take: waiting this long fails.
 const NEVER: Duration = Duration::from_secs(600);
 
 fn options(graceful_timeout: Duration) -> Options {
     Options::default().debug(false).graceful_timeout(graceful_timeout)
 }
 
-/// Reads the body; then `/wait` answers when a permit is given, and `/half` sends a block before it waits.
+/// Reads the body; then `/wait` answers when a permit is available, and `/half` sends a block before it waits.
 fn gated() -> (impl Application, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let closed = Arc::clone(&gate);
@@ -63,7 +64,7 @@ fn idle_connections_are_cut_at_once() {
     for client in &mut used {
         assert_eq!(client.get("/").status, 200);
     }
-    eventually("all are there", || site.handle().connections() == 6);
+    eventually("all are connected", || site.handle().connections() == 6);
     let address = site.address();
     assert_eq!(site.stop(), Report { finished: 6, cut: 0 });
     for mut client in fresh.into_iter().chain(used) {
@@ -90,7 +91,7 @@ fn what_has_begun_is_finished_and_nothing_new_is_let_in() {
     let address = site.address();
     site.handle().shutdown();
     assert!(site.handle().is_stopping());
-    eventually("nothing new is let in", || refuses(address));
+    eventually("no new connections are accepted", || refuses(address));
     head.send(&(post("/") + "body")[1..]);
     body.send("y");
     for client in [&mut head, &mut body] {
@@ -177,14 +178,14 @@ fn what_does_not_end_is_cut_at_the_deadline_and_reported() {
     let mut half = site.connect();
     half.send("GET / HT");
     eventually("the application has them", || site.handle().requests() == 3);
-    eventually("all are there", || site.handle().connections() == 4);
+    eventually("all are connected", || site.handle().connections() == 4);
     let began = Instant::now();
     site.handle().shutdown();
     assert_eq!(site.ended().expect("the listener is sound"), Report { finished: 0, cut: 4 });
     assert!(began.elapsed() >= TIMEOUT);
     assert_eq!(DROPPED.load(Ordering::SeqCst), 3, "the applications are dropped");
     for client in [&mut stuck, &mut slow, &mut half] {
-        assert!(client.try_answer().is_err(), "it gets no answer");
+        assert!(client.try_answer().is_err(), "there must be no answer");
     }
     assert!(deaf.try_answer().is_ok_and(|answer| !answer.whole) || deaf.try_answer().is_err());
     assert_eq!((site.handle().connections(), site.handle().requests()), (0, 0));
@@ -222,7 +223,7 @@ fn any_thread_may_stop_a_server_that_is_flooded() {
         .map(|_| {
             thread::spawn(move || {
                 let mut answers = 0;
-                // Until nobody listens any more; who is cut while the server stops comes again.
+                // Until the listener is closed; a client that is cut during the stop tries again.
                 while let Ok(stream) = TcpStream::connect(address) {
                     let mut client = Caller::over(stream);
                     let sent = client.stream().write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -239,7 +240,7 @@ fn any_thread_may_stop_a_server_that_is_flooded() {
     let report = site.ended().expect("the listener is sound");
     assert_eq!(report.cut, 0);
     let answers: usize = flood.into_iter().map(|thread| thread.join().expect("no panic")).sum();
-    assert_eq!(answers, site.journal().accesses(answers).len(), "who was served has the answer");
+    assert_eq!(answers, site.journal().accesses(answers).len(), "each served client has its answer");
 }
 
 #[test]
@@ -247,14 +248,14 @@ fn a_duplicate_of_the_listener_stays_usable() {
     let original = StdListener::bind("127.0.0.1:0").expect("a free port");
     let address = original.local_addr().expect("it is bound");
     for round in ["/one", "/two"] {
-        let duplicate = original.try_clone().expect("descriptors are left");
+        let duplicate = original.try_clone().expect("descriptors are available");
         duplicate.set_nonblocking(true).expect("a socket");
         let site = Site::run(Threads::Several, options(NEVER), || async move {
             Ok(Server::new(TcpListener::from_std(duplicate)?, gated().0))
         });
         assert_eq!(site.connect().get(round).status, 200);
         site.stop();
-        // It is not shut down: who connects now waits in its queue.
+        // It is not shut down: new connections wait in its queue.
         let mut waiting = TcpStream::connect(address).expect("it listens");
         original.set_nonblocking(false).expect("a socket");
         let (mut accepted, _) = original.accept().expect("it accepts");

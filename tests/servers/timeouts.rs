@@ -1,4 +1,4 @@
-//! Deadlines over sockets that pass at the worst moment: while the application is being asked.
+//! Deadlines over sockets that pass at the worst moment: while the application is being polled.
 
 use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use wsgi_tokio::{Body, Environ, Options, Result, StartResponse};
 
 const TIMEOUT: Duration = Duration::from_millis(20);
 
-/// Reads the body, and keeps its thread until it is too late for what has not come yet.
+/// Reads the body, and keeps its thread until the deadline of the missing bytes has passed.
 async fn slow(environ: Environ, start_response: StartResponse) -> Result<Body> {
     let input = environ.input();
     let mut body = pin!(input.read_to_end());
@@ -43,7 +43,7 @@ fn half_a_body_is_answered_408(adapter: &impl Adapter) {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     drop(stream);
     running.handle.shutdown();
-    running.ended.recv_timeout(PATIENCE).expect("it stops").expect("it stops well");
+    running.ended.recv_timeout(PATIENCE).expect("it stops").expect("it stops cleanly");
 }
 
 #[test]

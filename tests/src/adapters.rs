@@ -1,4 +1,4 @@
-//! The same application on every asynchronous adapter, and a blocking one on `wsgi-std`, each with a free port of its own.
+//! The same application on every asynchronous adapter, and a blocking one on `wsgi-std`, each on its own free port.
 
 use std::future::Future;
 use std::io;
@@ -15,25 +15,25 @@ use crate::echo::listen::Bound;
 use crate::echo::on_std;
 use crate::echo::{on_smol, on_tokio};
 
-/// Certificates and the rest, if there has to be HTTPS.
+/// The TLS configuration; `None` serves HTTP.
 pub type Tls<'a> = Option<&'a Arc<ServerConfig>>;
 
-/// Something that serves.
+/// A kind of server.
 pub trait Adapter: Sync {
     /// Serves on a free port.
     ///
     /// # Errors
     ///
-    /// There is no port, or the runtime does not take it.
+    /// No port is free, or the runtime rejects the listener.
     fn start(&self, options: Options, application: impl Application) -> io::Result<Running> {
         self.start_with(None, options, application)
     }
 
-    /// Serves on a free port, and speaks HTTPS if there is `tls`.
+    /// Serves on a free port, with HTTPS if `tls` is given.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// Like [`start`](Self::start).
     fn start_with(
         &self,
         tls: Tls<'_>,
@@ -47,7 +47,7 @@ pub trait Adapter: Sync {
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// Like [`start`](Self::start).
     fn start_on(
         &self,
         bound: Bound,
@@ -60,19 +60,19 @@ pub trait Adapter: Sync {
 /// A running server.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it accepts; unspecified for a unix socket.
+    /// The address that it accepts on; unspecified for a unix socket.
     pub address: SocketAddr,
-    /// What stops it.
+    /// The handle that stops it.
     pub handle: ServerHandle,
-    /// How it ended, when it has.
+    /// The result of the server, once it has ended.
     pub ended: Receiver<io::Result<Report>>,
 }
 
-/// `wsgi-tokio`, on a runtime that is there.
+/// `wsgi-tokio`, on an existing runtime.
 #[derive(Debug)]
 pub struct Tokio(pub Runtime);
 
-/// `wsgi-smol`, where `smol::spawn` runs tasks.
+/// `wsgi-smol`, with tasks run by `smol::spawn`.
 #[derive(Debug)]
 pub struct Smol;
 
@@ -133,21 +133,21 @@ impl Adapter for AsyncStd {
     }
 }
 
-/// Serves a blocking application with `wsgi-std`, on a thread of its own.
+/// Serves a blocking application with `wsgi-std`, on a separate thread.
 ///
 /// # Errors
 ///
-/// There is no port.
+/// No port is free.
 #[cfg(unix)]
 pub fn start_std(options: Options, application: impl wsgi_std::Application) -> io::Result<Running> {
     start_std_with(None, options, application)
 }
 
-/// As [`start_std`], with HTTPS if there is `tls`.
+/// Like [`start_std`], with HTTPS if `tls` is given.
 ///
 /// # Errors
 ///
-/// There is no port.
+/// No port is free.
 #[cfg(unix)]
 pub fn start_std_with(
     tls: Tls<'_>,
@@ -157,11 +157,11 @@ pub fn start_std_with(
     start_std_on(bind()?, tls, options, application)
 }
 
-/// As [`start_std`], on this listener.
+/// Like [`start_std`], on this listener.
 ///
 /// # Errors
 ///
-/// The listener is no socket.
+/// The listener is not a socket.
 #[cfg(unix)]
 pub fn start_std_on(
     bound: Bound,
@@ -173,7 +173,7 @@ pub fn start_std_on(
     let server = wsgi_std::Server::new(on_std::listener(bound, tls), application).options(options);
     let (tell, ended) = sync_channel(1);
     let handle = server.handle();
-    // Nobody listens when the test has failed.
+    // The receiver is dropped when the test has failed.
     std::thread::spawn(move || drop(tell.send(server.serve())));
     Ok(Running { address, handle, ended })
 }
@@ -182,7 +182,7 @@ pub fn start_std_on(
 ///
 /// # Errors
 ///
-/// There is none.
+/// No port is free.
 pub fn bind() -> io::Result<Bound> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
@@ -198,6 +198,6 @@ fn address(bound: &Bound) -> io::Result<SocketAddr> {
 }
 
 async fn telling(tell: SyncSender<io::Result<Report>>, serving: impl Future<Output = io::Result<Report>>) {
-    // Nobody listens when the test has failed.
+    // The receiver is dropped when the test has failed.
     let _ = tell.send(serving.await);
 }

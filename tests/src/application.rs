@@ -1,20 +1,20 @@
-//! Plays a [`script`](crate::script) as an application, for every adapter that runs on futures. Its twin for blocking
-//! applications is in [`blocking`](crate::blocking).
+//! Plays a [`script`](crate::script) as an application, for every adapter that runs futures.
+//! [`blocking`](crate::blocking) is the same for blocking applications.
 
 use wsgi_tokio::{Body, Bytes, Environ, Error, Head, InputError, Result, StartResponse};
 
 use crate::script::{Op, Script, Seen};
 
-/// Whether a script can be played here. An application can send no trailers, and not end without an answer.
+/// Whether a script can be played here. An application cannot send trailers or end without an answer.
 pub fn can_play(script: &Script) -> bool {
     !script.ops.iter().any(|op| matches!(op, Op::Trailers(_) | Op::Abort))
 }
 
-/// Does what `script` says. `stop` tells the server to stop gracefully.
+/// Executes `script`. `stop` stops the server gracefully.
 ///
 /// # Errors
 ///
-/// The first error that an operation meets, or the one that the script asks for.
+/// The first error of an operation, or the one that the script requests.
 pub async fn play(
     script: &Script,
     environ: Environ,
@@ -34,7 +34,7 @@ pub async fn play(
             }
             Op::Respond(status, fields) => write = Some(start_response.start(status, fields)?),
             Op::Replace(status, fields) => {
-                write = Some(start_response.restart(status, fields, "it went wrong")?);
+                write = Some(start_response.restart(status, fields, "it failed")?);
             }
             Op::Body(text) => return Ok(text.render(&seen).into()),
             Op::Send(text) => match (blocks(&script.ops[index..], &seen), &write) {
@@ -63,7 +63,7 @@ pub async fn play(
     Ok(Body::empty())
 }
 
-/// What an application sees before it reads anything.
+/// The request as an application sees it before it reads the body.
 pub(crate) fn look(head: &Head) -> Seen {
     Seen {
         method: head.method().into(),
@@ -75,12 +75,12 @@ pub(crate) fn look(head: &Head) -> Seen {
     }
 }
 
-/// The rest of a script that only sends, and perhaps fails then: a body whose length is not told.
+/// The remaining operations of a script that only sends and may fail at the end, as a body of unknown length.
 pub(crate) fn blocks(ops: &[Op], seen: &Seen) -> Option<Body> {
     let blocks: Option<Vec<Result<Bytes>>> = ops
         .iter()
         .map(|op| match op {
-            // An empty block of a body is passed over; only `write` sends the head with it.
+            // An empty block of a body is skipped; only `write` sends the head with it.
             Op::Send(text) => Some(Bytes::from(text.render(seen))).filter(|block| !block.is_empty()).map(Ok),
             Op::Fail(text) => Some(Err(text.clone().into())),
             _ => None,

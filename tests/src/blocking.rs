@@ -7,11 +7,11 @@ use wsgi_std::{Body, Environ, Error, InputError, Result, StartResponse};
 use crate::application::{blocks, look};
 use crate::script::{Op, Script, Seen};
 
-/// Does what `script` says. `stop` tells the server to stop gracefully.
+/// Executes `script`. `stop` stops the server gracefully.
 ///
 /// # Errors
 ///
-/// The first error that an operation meets, or the one that the script asks for.
+/// The first error of an operation, or the one that the script requests.
 pub fn play(
     script: &Script,
     environ: &Environ,
@@ -31,7 +31,7 @@ pub fn play(
             }
             Op::Respond(status, fields) => write = Some(start_response.start(status, fields)?),
             Op::Replace(status, fields) => {
-                write = Some(start_response.restart(status, fields, "it went wrong")?);
+                write = Some(start_response.restart(status, fields, "it failed")?);
             }
             Op::Body(text) => return Ok(text.render(&seen).into()),
             Op::Send(text) => match (blocks(&script.ops[index..], &seen), &write) {

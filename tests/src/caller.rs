@@ -1,4 +1,4 @@
-//! A blocking client that takes answers apart, for tests that are not in the table.
+//! A blocking client that parses answers, for tests that are not in the table.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use crate::live::PATIENCE;
 #[derive(Debug)]
 pub struct Caller<S = TcpStream> {
     stream: S,
-    /// What has been received and not been taken apart.
+    /// Received bytes that have not been parsed.
     unread: Vec<u8>,
 }
 
@@ -22,7 +22,7 @@ pub struct Answer {
     pub head: String,
     /// The body without its framing.
     pub body: Vec<u8>,
-    /// Whether the body came to the end that its framing promises.
+    /// Whether the body reached the end that its framing announces.
     pub whole: bool,
 }
 
@@ -31,17 +31,17 @@ impl Caller {
     ///
     /// # Panics
     ///
-    /// Nobody accepts.
+    /// No server accepts the connection.
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts");
         Self::over(stream)
     }
 
-    /// As [`connect`](Self::connect), on a socket that is connected already.
+    /// Like [`connect`](Self::connect), on a socket that is connected already.
     ///
     /// # Panics
     ///
-    /// It is no socket any more.
+    /// The socket is no longer usable.
     pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -53,16 +53,16 @@ impl Caller {
     ///
     /// # Panics
     ///
-    /// There are no descriptors left.
+    /// No descriptors are available.
     pub fn clone_stream(&self) -> TcpStream {
-        self.stream.try_clone().expect("descriptors are left")
+        self.stream.try_clone().expect("descriptors are available")
     }
 
     /// Closes the client's half.
     ///
     /// # Panics
     ///
-    /// The connection is gone.
+    /// The connection is closed.
     pub fn half_close(&self) {
         self.stream.shutdown(Shutdown::Write).expect("the connection is open");
     }
@@ -83,16 +83,16 @@ impl<S: Read + Write> Caller<S> {
     ///
     /// # Panics
     ///
-    /// The server takes it not, or not in time.
+    /// The server does not read the bytes, or not in time.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("the server reads");
     }
 
-    /// Asks for `path` and takes the answer.
+    /// Requests `path` and returns the answer.
     ///
     /// # Panics
     ///
-    /// There is none.
+    /// There is no answer.
     pub fn get(&mut self, path: &str) -> Answer {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
         self.answer()
@@ -102,16 +102,16 @@ impl<S: Read + Write> Caller<S> {
     ///
     /// # Panics
     ///
-    /// There is none.
+    /// There is no answer.
     pub fn answer(&mut self) -> Answer {
         self.try_answer().expect("there is an answer")
     }
 
-    /// The next answer, also an interim one. One whose body ends too early is not `whole`.
+    /// The next answer, even an interim one. One whose body ends too early is not `whole`.
     ///
     /// # Errors
     ///
-    /// Those of the socket; the connection ended before there was a head.
+    /// Errors from the socket; the connection ended before there was a head.
     pub fn try_answer(&mut self) -> io::Result<Answer> {
         let end = loop {
             match self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -136,27 +136,27 @@ impl<S: Read + Write> Caller<S> {
         Ok(answer)
     }
 
-    /// The next `count` bytes, with which HTTP has nothing to do.
+    /// The next `count` bytes, independent of HTTP.
     ///
     /// # Panics
     ///
-    /// There are not as many.
+    /// Fewer bytes arrive.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         assert!(self.take(count, &mut bytes).expect("the socket is sound"), "it ends: {bytes:?}");
         bytes
     }
 
-    /// Whether the connection ends here, in order.
+    /// Whether the connection ends here, without a reset.
     ///
     /// # Panics
     ///
-    /// It goes on with nothing, or it was reset.
+    /// The connection stays silent, or it was reset.
     pub fn ends(&mut self) -> bool {
         self.unread.is_empty() && self.receive().expect("an end, in time and without a reset") == 0
     }
 
-    /// `count` bytes; false when there are not as many.
+    /// Moves `count` bytes; false if there are fewer.
     fn take(&mut self, count: usize, into: &mut Vec<u8>) -> io::Result<bool> {
         while self.unread.len() < count {
             if self.receive()? == 0 {
@@ -216,7 +216,7 @@ impl Answer {
         fields.clone().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
-    /// Whether the server says that it closes the connection.
+    /// Whether the server announces that it closes the connection.
     pub fn closes(&self) -> bool {
         self.field("Connection") == Some("close")
     }

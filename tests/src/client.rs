@@ -1,8 +1,8 @@
-//! Plays the client of an exchange of the [`table`](crate::table) over a real socket, in the clear or encrypted, whatever
-//! server is at the other end.
+//! Plays the client of an exchange of the [`table`](crate::table) over a real socket, with or without TLS, against any
+//! server.
 //!
-//! All that a client of the table does can be said over TLS, too: it sends, waits, falls silent, and closes its half,
-//! which is a close_notify there. None of them resets its connection or leaves without a farewell.
+//! Every action of a client in the table also works over TLS: it sends, waits, falls silent, and closes its half, which
+//! sends close_notify there. No client resets its connection or disconnects without close_notify.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,26 +11,26 @@ use std::time::Duration;
 use crate::secure;
 use crate::table::{Afterwards, Answer, Exchange};
 
-/// How long a client waits for what has to come.
+/// How long a client waits for expected bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long nothing more has to come for a connection to count as open.
+/// How long a connection must be silent to count as open.
 const SILENCE: Duration = Duration::from_millis(40);
 
 /// The client's end of a connection.
 pub trait Line: Read + Write {
-    /// How long a read may wait.
+    /// Sets how long a read may wait.
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// Errors from the socket.
     fn set_patience(&self, patience: Duration) -> io::Result<()>;
 
-    /// Tells the server that nothing more is sent.
+    /// Announces that no more bytes are sent.
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// Errors from the socket.
     fn close_half(&self) -> io::Result<()>;
 }
 
@@ -54,11 +54,11 @@ impl Line for secure::Stream {
     }
 }
 
-/// What comes back. It ends with `open` or `closed`; encrypted bytes that end without close_notify are an error.
+/// The received bytes. They end with `open` or `closed`; encrypted bytes that end without close_notify are an error.
 ///
 /// # Errors
 ///
-/// Those of the line. A client that cannot write reads on: the server may have answered already.
+/// Errors from the connection. After a failed write the client keeps reading: the server may have answered already.
 pub fn answer(exchange: &Exchange, line: impl Line, bytewise: bool) -> io::Result<Answer> {
     let mut client = Client { line, bytes: Vec::new(), closed: false };
     for (turn, piece) in exchange.client.iter().enumerate() {
@@ -94,7 +94,7 @@ struct Client<L> {
 }
 
 impl<L: Line> Client<L> {
-    /// Reads what comes; 0 when nothing does.
+    /// Reads available bytes; returns 0 when none arrive.
     fn read(&mut self, patience: Duration) -> io::Result<usize> {
         self.line.set_patience(patience)?;
         let mut space = [0; 16 * 1024];

@@ -13,10 +13,10 @@ const UNIX: i64 = 784_111_777;
 /// More rounds than any exchange of the table needs.
 const ROUNDS: usize = 1_000_000;
 
-/// In which pieces a client's bytes arrive.
+/// How the client's bytes are split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// As the table says.
+    /// Like in the table.
     Whole,
     /// One at a time.
     Bytewise,
@@ -24,11 +24,11 @@ pub enum Cut {
     At(usize),
 }
 
-/// What comes back when the client's bytes arrive like that.
+/// The answer when the client's bytes are split like this.
 ///
 /// # Errors
 ///
-/// The machine went round without an end, or left a client waiting that has something to send only after an answer.
+/// The machine does not stop, or a client that sends its next part only after an answer gets none.
 pub fn answer(exchange: &Exchange, cut: Cut) -> Result<Answer, String> {
     let all = exchange.client.concat();
     let pieces: Vec<&[u8]> = match cut {
@@ -81,12 +81,12 @@ impl<'t> Drive<'t> {
             self.application.advance(&mut self.connection, self.now, self.exchange.debug())?;
             let event = self.connection.poll(self.now);
             if event != self.connection.poll(self.now) {
-                return Err(format!("asked twice, the machine gave two answers, the first is {event:?}"));
+                return Err(format!("two polls returned different events, the first is {event:?}"));
             }
             match event {
                 Event::Request => self.begin()?,
                 Event::Done => {
-                    drop(self.connection.take_record().ok_or("a record was announced and is not there")?)
+                    drop(self.connection.take_record().ok_or("a record was announced but is missing")?)
                 }
                 Event::Io(io) if io.write => self.transmit(),
                 Event::Io(io) if io.read && self.piece_is_there()? => self.feed()?,
@@ -101,7 +101,7 @@ impl<'t> Drive<'t> {
                     }
                     _ if io.read && self.connection.is_busy() => return Ok(self.end("open, in a request")),
                     _ if io.read => return Ok(self.end("open, idle")),
-                    _ => return Err(format!("nobody can end the wait for {io:?}")),
+                    _ => return Err(format!("nothing can end the wait for {io:?}")),
                 },
                 Event::ShutdownWrite | Event::Abort => {
                     closing = true;
@@ -116,11 +116,11 @@ impl<'t> Drive<'t> {
                 Event::Closed(reason) => return Ok(self.end(&format!("closed, {reason}"))),
             }
         }
-        Err("the machine goes round without an end".into())
+        Err("the machine does not stop".into())
     }
 
     fn begin(&mut self) -> Result<(), String> {
-        let head = self.connection.take_request().ok_or("a request was announced and is not there")?;
+        let head = self.connection.take_request().ok_or("a request was announced but is missing")?;
         let apps = &self.exchange.apps;
         let seen = Seen {
             method: head.method().into(),
@@ -142,7 +142,7 @@ impl<'t> Drive<'t> {
         self.bytes.extend(bytes);
     }
 
-    /// Whether the client has something to send now.
+    /// Whether the client has bytes to send now.
     fn piece_is_there(&mut self) -> Result<bool, String> {
         while self.piece.is_empty() {
             let Some(next) = self.pieces.next() else { return Ok(false) };
@@ -159,14 +159,13 @@ impl<'t> Drive<'t> {
     }
 
     fn feed(&mut self) -> Result<(), String> {
-        // What an idle connection gives back is provided again, as a pool would.
+        // Buffers that an idle connection has returned are provided again, like from a pool.
         self.pool.extend(self.connection.take_buffers());
         if !self.connection.has_buffers() {
-            self.connection.provide_buffers(
-                self.pool.pop().ok_or("the only buffers were given out and not given back")?,
-            );
+            self.connection
+                .provide_buffers(self.pool.pop().ok_or("the only buffers were taken and not returned")?);
         }
-        let space = self.connection.recv_space().ok_or("the machine wants to read and has no room")?;
+        let space = self.connection.recv_space().ok_or("the machine requests a read but has no room")?;
         let count = space.len().min(self.piece.len());
         space[..count].copy_from_slice(&self.piece[..count]);
         self.connection.recv_commit(count);
@@ -188,7 +187,7 @@ impl<'t> Drive<'t> {
     }
 }
 
-/// A script at work on one request, as far as it gets without waiting.
+/// A script that processes one request, as far as it gets without waiting.
 #[derive(Debug, Default)]
 struct Application<'t> {
     ops: &'t [Op],
@@ -201,7 +200,7 @@ struct Application<'t> {
 /// How an operation ended.
 enum Step {
     Next,
-    /// It goes on when more has arrived or been sent.
+    /// The operation continues when more has arrived or been sent.
     Later,
     /// The application failed with this error.
     Failed(String),
@@ -212,7 +211,7 @@ impl Application<'_> {
     fn advance(&mut self, connection: &mut Connection, now: Now, debug: bool) -> Result<(), String> {
         while let Some(mut exchange) = connection.exchange() {
             let Some(op) = self.ops.first() else {
-                // The end of the response, or an application that forgot to begin one.
+                // The end of the response, or an application that never started one.
                 if let Err(error) = exchange.finish() {
                     self.fail(connection, &error.to_string(), debug);
                 }
@@ -230,7 +229,7 @@ impl Application<'_> {
 
     fn fail(&self, connection: &mut Connection, text: &str, debug: bool) {
         if let Some(mut exchange) = connection.exchange() {
-            // As the runner of applications says it.
+            // The same text as in the runner of applications.
             let text = if debug { format!("the application failed: {text}\n") } else { String::new() };
             exchange.fail(&text);
         }

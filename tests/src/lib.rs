@@ -1,4 +1,4 @@
-//! The same cases through the machine and through every adapter: what the tests and the binaries share.
+//! The shared code of the tests and binaries: it runs the same cases on the machine and on every adapter.
 
 pub mod adapters;
 pub mod application;

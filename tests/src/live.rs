@@ -1,6 +1,6 @@
-//! A server on real sockets for the length of one test, and everything that it logs.
+//! A server on real sockets for one test, and its complete log.
 //!
-//! Nothing here waits for a fixed time: a test waits for what has to happen, for [`PATIENCE`] at most.
+//! Nothing here waits for a fixed time: a test waits for an event, for [`PATIENCE`] at most.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,28 +15,28 @@ use wsgi_tokio::{Application, LogEntry, Options, Record, Report, Server, ServerH
 
 use crate::caller::Caller;
 
-/// How long anything may take that has to happen. The machine may be busy.
+/// The longest time that any event may take. The machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Asks until `condition` holds.
+/// Repeats the check until `condition` holds.
 ///
 /// # Panics
 ///
-/// It does not hold within [`PATIENCE`].
+/// The condition does not hold within [`PATIENCE`].
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
-        assert!(Instant::now() < end, "waited in vain: {what}");
+        assert!(Instant::now() < end, "timed out waiting for: {what}");
         thread::park_timeout(Duration::from_millis(2));
     }
 }
 
-/// What a server's tasks run on.
+/// The threads of a server's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threads {
-    /// One thread for everything: while a task runs, nothing else does.
+    /// One thread for everything: while a task runs, no other task does.
     One,
-    /// Two threads for the connections, and one that accepts.
+    /// Two threads for the connections, and one for the accept loop.
     Several,
 }
 
@@ -61,7 +61,7 @@ impl Site {
         })
     }
 
-    /// Serves what `build` makes. The log is kept here.
+    /// Serves the server that `build` returns. Its log is kept here.
     pub fn run<A: Application, F: Future<Output = io::Result<Server<A>>>>(
         threads: Threads,
         options: Options,
@@ -74,10 +74,10 @@ impl Site {
                 Threads::One => runtime::Builder::new_current_thread(),
                 Threads::Several => runtime::Builder::new_multi_thread(),
             };
-            let runtime = builder.worker_threads(2).enable_all().build().expect("there are threads");
+            let runtime = builder.worker_threads(2).enable_all().build().expect("threads are available");
             let serving = async {
                 let server = build().await?.options(options);
-                // Nobody listens when the test has failed.
+                // The receiver is dropped when the test has failed.
                 let _ = tell_handle.send(server.handle());
                 server.serve().await
             };
@@ -92,7 +92,7 @@ impl Site {
     ///
     /// # Panics
     ///
-    /// It accepts on none.
+    /// It accepts on no internet address.
     pub fn address(&self) -> SocketAddr {
         eventually("the server accepts", || !self.handle.addresses().is_empty());
         self.handle.addresses()[0]
@@ -103,12 +103,12 @@ impl Site {
         Caller::connect(self.address())
     }
 
-    /// Stops and watches the server.
+    /// The handle of the server.
     pub fn handle(&self) -> &ServerHandle {
         &self.handle
     }
 
-    /// What the server has logged.
+    /// The log of the server.
     pub fn journal(&self) -> &Arc<Journal> {
         &self.journal
     }
@@ -117,11 +117,11 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// What `serve` ended with.
+    /// The error of `serve`.
     ///
     /// # Panics
     ///
-    /// It does not end.
+    /// The server does not end.
     pub fn ended(&self) -> io::Result<Report> {
         self.ended.recv_timeout(PATIENCE).expect("the server ends")
     }
@@ -130,7 +130,7 @@ impl Site {
     ///
     /// # Panics
     ///
-    /// It does not end, or not well.
+    /// The server does not end, or ends with an error.
     pub fn stop(self) -> Report {
         self.handle.shutdown();
         self.ended().expect("the listener is sound")
@@ -143,7 +143,7 @@ impl Drop for Site {
     }
 }
 
-/// What kind of entry a log entry is.
+/// The kind of a log entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A request is over.
@@ -163,7 +163,7 @@ pub struct Entry {
     pub kind: Kind,
     /// Its text.
     pub text: String,
-    /// The record, if it is an access.
+    /// The record of an access.
     pub record: Option<Record>,
 }
 
@@ -175,7 +175,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Keeps the log of a server that gets these options.
+    /// Adds a log to the options and returns it with them.
     pub fn keep(options: Options) -> (Options, Arc<Self>) {
         let journal: Arc<Self> = Arc::default();
         let entries = Arc::clone(&journal);
@@ -203,7 +203,7 @@ impl Journal {
         self.lock().iter().filter(|entry| entry.kind == kind).map(|entry| entry.text.clone()).collect()
     }
 
-    /// The records of the first `count` accesses, once they are there.
+    /// The records of the first `count` accesses; waits for them.
     pub fn accesses(&self, count: usize) -> Vec<Record> {
         let wanted = |entries: &[Entry]| {
             let records: Vec<_> = entries.iter().filter_map(|entry| entry.record.clone()).collect();
@@ -212,12 +212,12 @@ impl Journal {
         self.wait(&format!("{count} accesses"), wanted)
     }
 
-    /// The first error whose text has `part` in it, once it is there.
+    /// The first error whose text contains `part`; waits for it.
     pub fn error(&self, part: &str) -> String {
         self.first(Kind::Error, part)
     }
 
-    /// The first entry of a kind whose text has `part` in it, once it is there.
+    /// The first entry of a kind whose text contains `part`; waits for it.
     pub fn first(&self, kind: Kind, part: &str) -> String {
         self.wait(part, |entries| {
             let found = entries.iter().find(|entry| entry.kind == kind && entry.text.contains(part));

@@ -9,11 +9,11 @@ use wsgi_tokio::{Application, Options};
 use crate::adapters::{self, Adapter, AsyncStd, Running, Smol, Tls, Tokio};
 use crate::echo::listen::Bound;
 
-/// The tasks of all servers on tokio.
+/// The runtime of all tokio servers.
 pub static TOKIO: LazyLock<Tokio> =
-    LazyLock::new(|| Tokio(runtime::Runtime::new().expect("there are threads")));
+    LazyLock::new(|| Tokio(runtime::Runtime::new().expect("threads are available")));
 
-/// What a server runs on.
+/// The runtime of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runtime {
     /// `wsgi-tokio`.
@@ -37,12 +37,12 @@ pub const RUNTIMES: &[Runtime] = &[
 ];
 
 impl Runtime {
-    /// Begins to serve on a free port: `application`, or `blocking` where applications block. Whether the options are
-    /// allowed, the end of the server says.
+    /// Starts to serve on a free port: `application`, or `blocking` where applications block. The server's result
+    /// reports whether the options are allowed.
     ///
     /// # Panics
     ///
-    /// There is no free port.
+    /// No port is free.
     #[cfg(unix)]
     pub fn begin(
         self,
@@ -54,11 +54,11 @@ impl Runtime {
         self.begin_on(adapters::bind().expect("there is a free port"), tls, options, application, blocking)
     }
 
-    /// As [`begin`](Self::begin), on this listener.
+    /// Like [`begin`](Self::begin), on this listener.
     ///
     /// # Panics
     ///
-    /// The runtime does not take it.
+    /// The runtime rejects the listener.
     #[cfg(unix)]
     pub fn begin_on(
         self,
@@ -90,20 +90,20 @@ impl fmt::Display for Runtime {
     }
 }
 
-/// Runs one check on all runtimes, side by side.
+/// Runs one check on all runtimes concurrently.
 ///
-/// Each has a thread whose name says what is checked and on which runtime, so that a failed assertion says so too.
+/// Each thread is named after the check and the runtime, so that a failed assertion shows both.
 ///
 /// # Panics
 ///
-/// The check does.
+/// The check fails.
 pub fn on_each(what: &str, check: impl Fn(Runtime) + Sync) {
     let check = &check;
     let failed: Vec<_> = thread::scope(|scope| {
         let begin = |runtime: &Runtime| {
             let runtime = *runtime;
             let thread = thread::Builder::new().name(format!("{what} on {runtime}"));
-            let thread = thread.spawn_scoped(scope, move || check(runtime)).expect("there are threads");
+            let thread = thread.spawn_scoped(scope, move || check(runtime)).expect("threads are available");
             (runtime, thread)
         };
         let begun: Vec<_> = RUNTIMES.iter().map(begin).collect();
@@ -112,5 +112,5 @@ pub fn on_each(what: &str, check: impl Fn(Runtime) + Sync) {
         };
         begun.into_iter().filter_map(failed).collect()
     });
-    assert!(failed.is_empty(), "{what} is not what it should be on {}", failed.join(", "));
+    assert!(failed.is_empty(), "the check of {what} failed on {}", failed.join(", "));
 }

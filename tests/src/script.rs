@@ -1,33 +1,33 @@
-//! Applications as data: what an application does with one request, one operation a line.
+//! Applications as data: the operations of an application for one request, one per line.
 //!
 //! | line | the application |
 //! | --- | --- |
-//! | `read all` | reads the whole body; if that fails, it gives up with that error |
+//! | `read all` | reads the whole body; if that fails, it fails with that error |
 //! | `read 5` | reads five bytes, or to the end |
-//! | `try read all` | reads the whole body; an error is kept as `$error`, and it goes on |
+//! | `try read all` | reads the whole body; an error is stored as `$error`, and the script continues |
 //! | `respond 200 OK` | starts the response; indented lines after it are its fields |
-//! | `replace 500 Oops` | starts the response anew because of an error (`exc_info`) |
-//! | `body text` | gives the whole body as one block of known length |
-//! | `send text` | gives one block of a body whose length nobody told |
+//! | `replace 500 Oops` | replaces the response because of an error (`exc_info`) |
+//! | `body text` | returns the whole body as one block of known length |
+//! | `send text` | returns one block of a body of unknown length |
 //! | `trailers` | ends the response; indented lines after it are trailer fields |
 //! | `inform 103 Early Hints` | sends an interim response, with the indented lines as fields |
 //! | `continue headers` | sets the indented lines as fields of the 100 that the first read sends |
 //! | `minimum chunk size 10` | has blocks joined to that size |
 //! | `fail text` | fails with an error of that text |
-//! | `abort` | gives up on the response |
-//! | `shutdown` | stops the server gracefully, in the middle of its own request |
-//! | `take over` | takes the stream over and sends back what comes, as it comes |
+//! | `abort` | aborts the response |
+//! | `shutdown` | stops the server gracefully, in the middle of this request |
+//! | `take over` | takes the stream over and echoes it |
 //!
-//! After the last line the response is finished. An operation that is refused makes the application fail with the
-//! text of that error. Texts have the escapes of [`wire`](crate::wire) and these words:
-//! `$method`, `$path`, `$query`, `$host`, `$version`; `$body` and `$length`, of what was read; `$trailers`; `$error`.
+//! After the last line the response is finished. A rejected operation makes the application fail with the text of that
+//! error. Texts have the escapes of [`wire`](crate::wire) and these words: `$method`, `$path`, `$query`, `$host`,
+//! `$version`; `$body` and `$length`, of the bytes read; `$trailers`; `$error`.
 
 use crate::wire::unescape;
 
-/// Names and values of fields, as bytes: an application may try to send anything.
+/// Names and values of fields, as bytes, because an application may try to send anything.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// One thing that an application does.
+/// One operation of an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// `read all`
@@ -62,15 +62,15 @@ pub enum Op {
     TakeOver,
 }
 
-/// An application: what it does, in order.
+/// A scripted application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// The operations.
+    /// The operations, in order.
     pub ops: Vec<Op>,
 }
 
 impl Default for Script {
-    /// Reads everything and says what it was asked.
+    /// Reads everything and echoes the request.
     fn default() -> Self {
         let plain = vec![(b"Content-Type".to_vec(), b"text/plain".to_vec())];
         let text = Text(b"$method $path [$body]\n".to_vec());
@@ -79,11 +79,11 @@ impl Default for Script {
 }
 
 impl Script {
-    /// Reads a script, one operation a line.
+    /// Parses a script, one operation per line.
     ///
     /// # Errors
     ///
-    /// Says which line is wrong.
+    /// The line that is malformed.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let mut ops = Vec::new();
         for line in lines {
@@ -143,14 +143,14 @@ impl Op {
 }
 
 fn wrong(line: &str) -> String {
-    format!("no operation of an application: {line}")
+    format!("not an operation: {line}")
 }
 
-/// Bytes with words such as `$body`, which stand for what the application has got.
+/// Bytes with words such as `$body`, which stand for the application's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(Vec<u8>);
 
-/// What the words in a [`Text`] stand for.
+/// The values of the words in a [`Text`].
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// `$method`
@@ -172,7 +172,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Trailer fields as `$trailers` shows them.
+    /// Trailer fields in the format of `$trailers`.
     pub fn list<'f>(fields: impl Iterator<Item = (&'f str, &'f [u8])>) -> Vec<u8> {
         let text = |(name, value): (&str, &[u8])| [name.as_bytes(), b"=", value].concat();
         fields.map(text).collect::<Vec<_>>().join(&b" "[..])

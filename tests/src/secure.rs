@@ -1,5 +1,5 @@
-//! HTTPS for the tests: a certificate of our own, and a client that reads and writes from two threads, or cuts its bytes
-//! as it likes.
+//! HTTPS for the tests: a self-signed certificate, and a client that reads and writes from two threads, or splits its
+//! bytes arbitrarily.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,25 +14,25 @@ use rustls::{
 use crate::caller::Caller;
 use crate::live::PATIENCE;
 
-/// How much is encrypted at a time; rustls takes that at once.
+/// The number of bytes that are encrypted at a time; rustls accepts that in one call.
 const PART: usize = 32 * 1024;
 
-/// What a server and its clients have to know.
+/// The configurations of a server and its clients.
 #[derive(Debug)]
 pub struct Trust {
-    /// For the server, with its key.
+    /// For the server, with its private key.
     pub server: Arc<ServerConfig>,
-    /// For a client that trusts this server alone.
+    /// For a client that trusts only this server.
     pub client: Arc<ClientConfig>,
     certificate: CertificateDer<'static>,
 }
 
-/// The crypto provider of every test. None is installed as the default of the process, as the crates need none.
+/// The crypto provider of every test. None is installed as the process default, because the crates do not need one.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// A server and clients that trust each other; made once a process.
+/// A server and clients that trust each other; created once per process.
 pub fn trust() -> &'static Trust {
     static TRUST: OnceLock<Trust> = OnceLock::new();
     TRUST.get_or_init(|| {
@@ -55,14 +55,14 @@ impl Trust {
         Arc::new(config)
     }
 
-    /// For a client that trusts this server alone and offers these protocols by ALPN.
+    /// For a client that trusts only this server and offers these protocols by ALPN.
     pub fn client_offering(&self, protocols: &[&str]) -> Arc<ClientConfig> {
         let mut config = ClientConfig::clone(&self.client);
         config.alpn_protocols = names(protocols);
         Arc::new(config)
     }
 
-    /// For a client that speaks only these versions.
+    /// For a client that supports only these versions.
     pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
         trusting(&self.certificate, versions)
     }
@@ -83,7 +83,7 @@ fn trusting(
     Arc::new(client.with_no_client_auth())
 }
 
-/// A session that has not begun.
+/// A session before its handshake.
 fn session(config: &Arc<ClientConfig>) -> ClientConnection {
     let name = ServerName::try_from("localhost").expect("a name");
     ClientConnection::new(Arc::clone(config), name).expect("a session")
@@ -92,45 +92,45 @@ fn session(config: &Arc<ClientConfig>) -> ClientConnection {
 /// The first bytes of a handshake, a whole ClientHello.
 pub fn greeting() -> Vec<u8> {
     let mut greeting = Vec::new();
-    session(&trust().client).write_tls(&mut greeting).expect("memory takes it");
+    session(&trust().client).write_tls(&mut greeting).expect("memory never fails");
     greeting
 }
 
 /// The client's end of an encrypted connection. Clones share it: one thread may read while another one writes. When the
-/// last is dropped the socket closes, without close_notify.
+/// last clone is dropped the socket closes, without close_notify.
 #[derive(Clone, Debug)]
 pub struct Stream {
     socket: Arc<TcpStream>,
     session: Arc<Mutex<Session>>,
     /// Keeps records in order while they are written.
     writing: Arc<Mutex<()>>,
-    /// How many bytes of ciphertext are written at a time.
+    /// The number of ciphertext bytes that are written at a time.
     piece: usize,
 }
 
 #[derive(Debug)]
 struct Session {
     tls: ClientConnection,
-    /// Received, and not with rustls yet.
+    /// Received bytes that have not been passed to rustls.
     received: Vec<u8>,
 }
 
 impl Stream {
-    /// Connects and shakes hands; every wait is bounded.
+    /// Connects and completes the handshake; every wait is bounded.
     ///
     /// # Panics
     ///
-    /// Nobody accepts, or the handshake fails.
+    /// No server accepts the connection, or the handshake fails.
     pub fn connect(address: SocketAddr) -> Self {
         let socket = Caller::connect(address).clone_stream();
         Self::shake_hands(socket, &trust().client, usize::MAX).expect("the server shakes hands")
     }
 
-    /// Shakes hands on a socket that is connected, and writes at most `piece` bytes at a time from the first one on.
+    /// Completes the handshake on a connected socket, and writes at most `piece` bytes at a time from the start.
     ///
     /// # Errors
     ///
-    /// Those of the socket, and of the handshake.
+    /// Errors from the socket and the handshake.
     pub fn shake_hands(socket: TcpStream, config: &Arc<ClientConfig>, piece: usize) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         let mut tls = session(config);
@@ -141,34 +141,34 @@ impl Stream {
         Ok(Self { socket: Arc::new(socket), session, writing: Arc::default(), piece })
     }
 
-    /// What was negotiated by ALPN.
+    /// The protocol negotiated by ALPN.
     pub fn protocol(&self) -> Option<String> {
         let session = self.lock();
         session.tls.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned())
     }
 
-    /// The socket below, to be written to or closed past the encryption.
+    /// The underlying socket, to bypass the encryption for writing or closing.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
 
-    /// The records that carry `plain`, to be sent by [`socket`](Self::socket) in this order. An end of `plain` is the
+    /// The records that carry `plain`, to be sent by [`socket`](Self::socket) in this order. Each call ends with the
     /// end of a record.
     ///
     /// # Panics
     ///
-    /// It is more than rustls takes at once.
+    /// `plain` is more than rustls accepts in one call.
     pub fn seal(&self, plain: impl AsRef<[u8]>) -> Vec<u8> {
         let (tls, plain) = (&mut self.lock().tls, plain.as_ref());
         assert_eq!(tls.writer().write(plain).expect("it is open"), plain.len(), "too much at once");
         drain(tls)
     }
 
-    /// Tells that nothing more is sent; what comes can still be read.
+    /// Announces that no more bytes are sent; received bytes can still be read.
     ///
     /// # Errors
     ///
-    /// Those of the socket.
+    /// Errors from the socket.
     pub fn close_notify(&self) -> io::Result<()> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.send(&self.farewell())
@@ -181,11 +181,11 @@ impl Stream {
         drain(tls)
     }
 
-    /// Has the next bytes be encrypted by new keys.
+    /// Makes the next bytes use new keys.
     ///
     /// # Panics
     ///
-    /// The version of TLS has no such thing.
+    /// The TLS version does not support it.
     pub fn change_keys(&self) {
         self.lock().tls.refresh_traffic_keys().expect("TLS 1.3");
     }
@@ -202,7 +202,7 @@ impl Stream {
 fn drain(tls: &mut ClientConnection) -> Vec<u8> {
     let mut records = Vec::new();
     while tls.wants_write() {
-        tls.write_tls(&mut records).expect("memory takes it");
+        tls.write_tls(&mut records).expect("memory never fails");
     }
     records
 }
@@ -217,7 +217,7 @@ impl Read for Stream {
                 read => return read,
             }
             if session.received.is_empty() {
-                // Nobody else waits for this lock meanwhile.
+                // No other thread waits for this lock during the read.
                 drop(session);
                 let count = (&*self.socket).read(&mut fresh)?;
                 session = self.lock();
@@ -244,7 +244,7 @@ impl Write for Stream {
     }
 }
 
-/// A socket that is written to in pieces.
+/// A socket that is written in pieces.
 struct Pieces<'a> {
     socket: &'a TcpStream,
     piece: usize,
@@ -267,21 +267,21 @@ impl Write for Pieces<'_> {
 }
 
 impl Caller<Stream> {
-    /// Connects and shakes hands; every wait is bounded.
+    /// Connects and completes the handshake; every wait is bounded.
     ///
     /// # Panics
     ///
-    /// Nobody accepts, or the handshake fails.
+    /// No server accepts the connection, or the handshake fails.
     pub fn secure(address: SocketAddr) -> Self {
         Self::new(Stream::connect(address))
     }
 }
 
-/// As [`TcpStream::connect`], with a receive buffer so small that a server soon finds no room.
+/// Like [`TcpStream::connect`], with a receive buffer so small that a server soon finds no room.
 ///
 /// # Panics
 ///
-/// Nobody accepts.
+/// No server accepts the connection.
 pub fn narrow(address: SocketAddr, bytes: usize) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)
         .expect("a socket");

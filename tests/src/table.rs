@@ -1,4 +1,4 @@
-//! The table of raw exchanges: files that say what a client sends, what the application does, and what comes back.
+//! The table of raw exchanges: files with a client's bytes, the application's operations, and the expected answer.
 //!
 //! ```text
 //! === a_name_that_is_a_fact
@@ -31,44 +31,44 @@ use crate::wire;
 /// One exchange, or several on one connection.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// A fact.
+    /// The name, which states a fact.
     pub name: String,
-    /// Settings that differ from the defaults, as written.
+    /// Settings that differ from the defaults, unparsed.
     pub settings: Vec<(String, String)>,
-    /// The application for each request; the last one goes on.
+    /// The application for each request; the last one serves all later requests.
     pub apps: Vec<Script>,
-    /// What the client sends; each part but the first only after something was answered.
+    /// The client's bytes; each part except the first is sent only after an answer.
     pub client: Vec<Vec<u8>>,
-    /// What the client does after that.
+    /// The client's behaviour after its last part.
     pub afterwards: Afterwards,
-    /// What has to come back.
+    /// The expected answer.
     pub answer: Answer,
-    /// Everything before the answer, as written.
+    /// The unparsed text before the answer.
     source: String,
 }
 
-/// What a client does when it has sent everything.
+/// The behaviour of a client after it has sent everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Afterwards {
     /// Waits for answers, and closes when the server does.
     Waits,
-    /// Closes its sending half at once.
+    /// Closes its sending half immediately.
     Closes,
-    /// Does nothing at all until the server gives up.
+    /// Does nothing until the server times out.
     FallsSilent,
 }
 
-/// What came back.
+/// The answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// All bytes.
     pub bytes: Vec<u8>,
-    /// `open`, `closed` or `taken over`, and behind a comma what only the machine knows.
+    /// `open`, `closed` or `taken over`, and after a comma a detail that only the machine knows.
     pub end: String,
 }
 
 impl Answer {
-    /// As it stands in the file.
+    /// The text of the answer in the file.
     pub fn text(&self) -> String {
         let end = if self.end.is_empty() { String::new() } else { format!("--- {}\n", self.end) };
         format!("--- server\n{}{end}", wire::encode(&self.bytes))
@@ -79,18 +79,18 @@ impl Answer {
 #[derive(Clone, Debug)]
 pub struct Table {
     path: PathBuf,
-    /// What stands before the first exchange.
+    /// The text before the first exchange.
     preamble: String,
     /// The exchanges in the order written.
     pub exchanges: Vec<Exchange>,
 }
 
 impl Table {
-    /// Every file of `tests/exchanges`, by name.
+    /// Reads every file of `tests/exchanges`, by name.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, or that is no table: the message says where.
+    /// A file that cannot be read, or that is malformed: the message includes the location.
     pub fn all() -> io::Result<Vec<Self>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("exchanges");
         let mut paths = Vec::new();
@@ -122,7 +122,7 @@ impl Table {
         Ok((text[..bounds[0]].into(), exchanges.collect::<Result<_, _>>()?))
     }
 
-    /// Name of the file, for messages.
+    /// The name of the file, for messages.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into()
     }
@@ -134,7 +134,7 @@ impl Table {
         self.preamble.clone() + &exchanges.collect::<Vec<_>>().join("\n")
     }
 
-    /// Writes the file with the answers that the exchanges have now.
+    /// Writes the file with the current answers of the exchanges.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ pub fn blessing() -> bool {
 ///
 /// # Panics
 ///
-/// With all that `check` says about the exchanges that are wrong.
+/// With all messages that `check` returns for failed exchanges.
 pub fn each(check: impl Fn(&Exchange) -> Result<(), String> + Sync) {
     let tables = Table::all().expect("the files are part of this crate");
     let all = tables.iter().flat_map(|table| table.exchanges.iter().map(move |exchange| (table, exchange)));
@@ -173,7 +173,7 @@ pub fn each(check: impl Fn(&Exchange) -> Result<(), String> + Sync) {
     });
     let complaints = complaints.into_inner().expect("no check panics");
     let (count, text) = (complaints.len(), complaints.join("\n"));
-    assert!(complaints.is_empty(), "{count} exchanges went wrong:\n\n{text}");
+    assert!(complaints.is_empty(), "{count} exchanges failed:\n\n{text}");
 }
 
 fn next<T>(all: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
@@ -183,7 +183,7 @@ fn next<T>(all: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
 impl Exchange {
     fn parse(part: &str) -> Result<Self, String> {
         let server =
-            part.find("\n--- server\n").ok_or("there is no line `--- server`, where the answer is put")?;
+            part.find("\n--- server\n").ok_or("the line `--- server` before the answer is missing")?;
         let (source, answer) = part.split_at(server + 1);
         let mut exchange = Self {
             name: source.lines().next().unwrap_or_default().trim_start_matches("=== ").into(),
@@ -211,7 +211,7 @@ impl Exchange {
             }
         }
         if exchange.answer.end.is_empty() {
-            // Not blessed yet; the empty lines are those between two exchanges.
+            // Not blessed yet; the empty lines only separate two exchanges.
             exchange.answer.bytes.clear();
         }
         if exchange.apps.is_empty() {
@@ -225,14 +225,14 @@ impl Exchange {
     ///
     /// # Errors
     ///
-    /// A setting that does not exist, or a value that is none.
+    /// A setting that does not exist, or a malformed value.
     pub fn config(&self) -> Result<Config, String> {
         let mut config = Config::default();
         for (name, value) in &self.settings {
-            let number = || value.parse::<usize>().map_err(|_| format!("{name}: no number: {value}"));
+            let number = || value.parse::<usize>().map_err(|_| format!("{name}: not a number: {value}"));
             let time = || {
                 let seconds = value.strip_suffix(" s").and_then(|seconds| seconds.parse().ok());
-                seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("{name}: no time: {value}"))
+                seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("{name}: not a time: {value}"))
             };
             match name.as_str() {
                 "keepalive" => {
@@ -268,18 +268,18 @@ impl Exchange {
         Ok(config)
     }
 
-    /// The bytes that have to come back from a server with a clock of its own.
+    /// The expected bytes from a server with a real clock.
     pub fn masked(&self) -> Vec<u8> {
         wire::mask_dates(&self.answer.bytes)
     }
 
-    /// Whether the client is told why the application failed.
+    /// Whether application errors are shown to the client.
     pub fn debug(&self) -> bool {
         self.settings.iter().any(|(name, value)| name == "debug" && value == "true")
     }
 }
 
-/// The parts that begin with a line `--- title`, with their lines; what stands before the first has no title.
+/// The parts that begin with a line `--- title`, with their lines; the part before the first title has none.
 fn sections(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
     let mut parts: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in text.lines() {
@@ -293,7 +293,7 @@ fn sections(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
 }
 
 fn setting(line: &str) -> Result<(String, String), String> {
-    let (name, value) = line.split_once(" = ").ok_or_else(|| format!("no setting: {line}"))?;
+    let (name, value) = line.split_once(" = ").ok_or_else(|| format!("not a setting: {line}"))?;
     Ok((name.into(), value.into()))
 }
 

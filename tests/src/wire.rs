@@ -1,19 +1,19 @@
-//! Raw bytes as text that a person reads and writes, and back.
+//! Raw bytes as text that a person can read and write, and back.
 //!
-//! Each line of text is a line on the wire and ends in CRLF there, unless its last character is a backslash: then
-//! nothing follows it. What cannot be seen is written `\r`, `\n`, `\t`, `\0`, `\\` or `\xNN`, and `\{text*3}` is
-//! `text` three times.
+//! Each line of text is a line on the wire, where it ends in CRLF. If its last character is a backslash, the line ends
+//! without CRLF. Invisible bytes are written `\r`, `\n`, `\t`, `\0`, `\\` or `\xNN`, and `\{text*3}` is `text` three
+//! times.
 
 use std::fmt::Write;
 
-/// Runs of one byte that are at least this long are written as a repetition.
+/// Runs of one byte with at least this length are written as a repetition.
 const RUN: usize = 40;
 
-/// The bytes that `lines` stand for, each with its CRLF unless it ends in a backslash.
+/// The bytes of `lines`, each with CRLF unless it ends in a backslash.
 ///
 /// # Errors
 ///
-/// Says which escape is none.
+/// An unknown escape, by name.
 pub fn decode<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     for line in lines {
@@ -28,11 +28,11 @@ pub fn decode<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, S
     Ok(bytes)
 }
 
-/// The bytes that one piece of text stands for; no line end is added.
+/// The bytes of one piece of text, without a line end.
 ///
 /// # Errors
 ///
-/// Says which escape is none.
+/// An unknown escape, by name.
 pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -65,8 +65,8 @@ pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The lines that stand for `bytes`, each with a line feed. A line is also broken behind a lone line feed, and before
-/// a response that begins where the body of another ends.
+/// The lines that represent `bytes`, each with a line feed. A line is also split after a lone line feed, and before a
+/// response that begins where the body of another ends.
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::new();
     let mut rest = bytes;
@@ -92,7 +92,7 @@ fn begins_response(bytes: &[u8]) -> bool {
 fn escape_line(text: &mut String, line: &[u8]) {
     for (index, run) in line.chunk_by(|one, other| one == other).enumerate() {
         let byte = run[0];
-        // What would begin a section or an exchange, and white space that nobody sees.
+        // Lines that would begin a section or an exchange, and trailing spaces, which are invisible.
         let hidden = index == 0
             && matches!(line, [b'-', b'-', b'-', b' ', ..] | [b'=', b'=', b'=', b' ', ..])
             || byte == b' ' && run.as_ptr_range().end == line.as_ptr_range().end;
@@ -106,7 +106,7 @@ fn escape_line(text: &mut String, line: &[u8]) {
             _ => format!("\\x{byte:02x}"),
         };
         if run.len() >= RUN {
-            // A string takes everything.
+            // Writing to a string cannot fail.
             let _ = write!(text, "\\{{{character}*{}}}", run.len());
         } else {
             text.push_str(&character.repeat(run.len()));
@@ -114,7 +114,7 @@ fn escape_line(text: &mut String, line: &[u8]) {
     }
 }
 
-/// `bytes` with every value of a `Date` field replaced, for a server that has a clock of its own.
+/// `bytes` with every value of a `Date` field masked, for a server with a real clock.
 pub fn mask_dates(bytes: &[u8]) -> Vec<u8> {
     const DATE: &[u8] = b"\r\nDate: ";
     let mut masked = Vec::with_capacity(bytes.len());
@@ -129,7 +129,7 @@ pub fn mask_dates(bytes: &[u8]) -> Vec<u8> {
     masked
 }
 
-/// What differs between two texts, line by line: `-` is only in `wanted`, `+` only in `got`.
+/// The difference of two texts, line by line: `-` is only in `wanted`, `+` only in `got`.
 pub fn difference(wanted: &str, got: &str) -> String {
     let (wanted, got): (Vec<_>, Vec<_>) = (wanted.lines().collect(), got.lines().collect());
     let shortest = wanted.len().min(got.len());

@@ -95,7 +95,7 @@ impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StrayByte => {
-                f.write_str("a request begins with a method, which is made of token characters")
+                f.write_str("malformed request (expected a method of token characters)")
             }
             Self::BareCarriageReturn => f.write_str("carriage return without line feed (expected CRLF)"),
             Self::BareLineFeed => f.write_str("line feed without carriage return (expected CRLF)"),
@@ -123,14 +123,14 @@ impl fmt::Display for RequestError {
                 f.write_str("Content-Length and Transfer-Encoding together are not allowed")
             }
             Self::TransferCoding => f.write_str("unsupported transfer coding (expected `chunked`)"),
-            Self::CodingOrder => f.write_str("chunked has to be the last transfer coding, and only once"),
+            Self::CodingOrder => f.write_str("chunked must be the last transfer coding and must not be repeated"),
             Self::CodingInHttp10 => f.write_str("Transfer-Encoding is not allowed in HTTP/1.0"),
             Self::BodyTooLarge(limit) => write!(f, "request body too large (limit: {limit} bytes)"),
             Self::ChunkSize => f.write_str("malformed chunk size (expected a hexadecimal number)"),
             Self::ChunkLine => f.write_str("chunk-size line too long or not ended by CRLF"),
-            Self::ChunkExtension => f.write_str("malformed or too long chunk extensions"),
+            Self::ChunkExtension => f.write_str("chunk extensions malformed or too long"),
             Self::ChunkData => f.write_str("chunk data not followed by CRLF"),
-            Self::Trailer => f.write_str("malformed or too long trailer section"),
+            Self::Trailer => f.write_str("trailer section malformed or too long"),
             Self::Incomplete => f.write_str("the request ended before it was complete"),
             Self::Timeout => f.write_str("the request did not arrive in time"),
         }
@@ -216,7 +216,7 @@ impl fmt::Display for StartError {
             Self::CannotSwitch => "status 101 is not allowed (HTTP/1.0 cannot switch protocols)",
             Self::HeadSent => "the response has begun: its head cannot be replaced",
             Self::AlreadyStarted => {
-                "the response was started before, starting again needs the error that caused it"
+                "the response was already started (a second start needs the error that caused it)"
             }
             Self::Over => "the exchange is over",
             Self::Full => "the outbox is full: flush it first",
@@ -359,7 +359,7 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotStarted => f.write_str("the response was not started, call start_response first"),
+            Self::NotStarted => f.write_str("the response was not started: call start_response first"),
             Self::TooLong(length) => write!(f, "the response is longer than its Content-Length of {length}"),
             Self::TooShort(missing) => {
                 write!(f, "the response is {missing} bytes shorter than its Content-Length")
@@ -368,9 +368,9 @@ impl fmt::Display for SendError {
             Self::Finished => f.write_str("the response is finished"),
             Self::Trailer => f.write_str("malformed or forbidden trailer field"),
             Self::NotSwitching => {
-                f.write_str("taking over needs a started 101 response of which nothing was sent")
+                f.write_str("a take-over needs a 101 response that was started and not sent")
             }
-            Self::BodyUnread => f.write_str("taking over needs the request body to be read to its end"),
+            Self::BodyUnread => f.write_str("a take-over needs the request body to be read to its end"),
             Self::Lost(lost) => lost.fmt(f),
         }
     }

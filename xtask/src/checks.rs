@@ -1,4 +1,4 @@
-//! The steps that are a command or two of cargo.
+//! The steps that are one or two cargo commands.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ pub(crate) fn fmt(_: &Options) -> Outcome {
     Ok(String::new())
 }
 
-/// Which files, which words and which exceptions: see `.codespellrc`.
+/// `.codespellrc` defines the files, the words and the exceptions.
 pub(crate) fn spelling(_: &Options) -> Outcome {
     if !Cmd::new("codespell --version").works() {
         let ways = "`apt-get install codespell` or `pip install codespell`";
@@ -25,7 +25,7 @@ pub(crate) fn spelling(_: &Options) -> Outcome {
     Ok(String::new())
 }
 
-/// One package at a time: cargo would otherwise switch on, for all, the features that any of them asks for.
+/// One package at a time: otherwise cargo enables every feature that any of them requires, for all.
 pub(crate) fn clippy(_: &Options) -> Outcome {
     let private = PRIVATE.iter().map(|package| (*package, &[""][..]));
     for (package, feature_sets) in PUBLISHED.iter().copied().chain(private) {
@@ -54,19 +54,19 @@ pub(crate) fn package(_: &Options) -> Outcome {
     if !in_ci() {
         command = command.arg("--allow-dirty");
     }
-    // Cargo remembers what it unpacked by the folder and the version: a folder that was used before gives old sources.
+    // Cargo caches unpacked sources by folder and version: a reused folder would give old sources.
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     let folder = target_dir().join(format!("package-{since_1970}"));
     let packaged = command.env("CARGO_TARGET_DIR", &folder).run();
-    // What is left there is of no further use; next time it is another folder.
+    // The folder is not needed any more; the next run uses another one.
     let _ = fs::remove_dir_all(folder);
     packaged.map(|()| String::new())
 }
 
-/// What a change of the code alone can break, so that it needs no network beyond the crates themselves.
+/// Checks everything that a code change can break, so that it needs no network except for the crates themselves.
 pub(crate) fn deny(_: &Options) -> Outcome {
     require_subcommand("deny")?;
-    // cargo-deny looks at the crates of every platform, cargo has fetched those of this one.
+    // cargo-deny reads the crates of every platform, but cargo has fetched only those of this one.
     Cmd::new("cargo fetch").run()?;
     Cmd::new("cargo deny --offline check bans licenses sources").run()?;
     Ok(String::new())
@@ -78,13 +78,13 @@ pub(crate) fn advisories(_: &Options) -> Outcome {
     Ok(String::new())
 }
 
-/// The test command of the README, word for word.
+/// The exact test command of the README.
 pub(crate) fn test(_: &Options) -> Outcome {
     Cmd::new("cargo test --workspace").run()?;
     Ok(String::new())
 }
 
-/// Another set of flags builds everything anew, so it has a folder of its own.
+/// Different flags rebuild everything, so this uses a separate folder.
 pub(crate) fn model(_: &Options) -> Outcome {
     Cmd::new("cargo test -p wsgi-std --release --test model -- --nocapture")
         .env("RUSTFLAGS", "--cfg loom")

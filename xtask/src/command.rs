@@ -1,10 +1,10 @@
-//! Starting commands. Every command runs in the root of the repository and is shown before it runs.
+//! Starts commands. Every command runs in the root of the repository and is printed before it runs.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// One command that is put together word by word.
+/// A command that is built word by word.
 #[derive(Debug)]
 pub(crate) struct Cmd {
     command: Command,
@@ -12,7 +12,7 @@ pub(crate) struct Cmd {
 }
 
 impl Cmd {
-    /// `line` is split at white space; words that may contain any come by [`Cmd::arg`].
+    /// Splits `line` at white space; use [`Cmd::arg`] for words that may contain any.
     pub(crate) fn new(line: &str) -> Cmd {
         let mut words = line.split_ascii_whitespace();
         let program = Cmd::program(words.next().unwrap_or_default());
@@ -38,24 +38,24 @@ impl Cmd {
         self
     }
 
-    /// Runs it with our own output; the error says which command failed.
+    /// Runs the command with inherited output; the error names the command.
     pub(crate) fn run(mut self) -> Result<(), String> {
         println!("$ {}", self.shown);
         let status = self.command.status().map_err(|error| self.not_started(&error))?;
         if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", self.shown)) }
     }
 
-    /// Runs it silently and hands out what it printed, whatever its status.
+    /// Runs the command silently and returns its output, whatever its status.
     pub(crate) fn output(mut self) -> Result<Output, String> {
         self.command.stdin(Stdio::null()).output().map_err(|error| self.not_started(&error))
     }
 
-    /// Whether it can be started and succeeds; says nothing.
+    /// Whether the command can be started and succeeds; prints nothing.
     pub(crate) fn works(self) -> bool {
         self.output().is_ok_and(|output| output.status.success())
     }
 
-    /// Shows the command and returns it, for callers that do more than wait for its end.
+    /// Prints the command and returns it, for callers that do more than wait for its end.
     pub(crate) fn show(self) -> Command {
         println!("$ {}", self.shown);
         self.command
@@ -66,17 +66,17 @@ impl Cmd {
     }
 }
 
-/// Where the workspace is.
+/// The root folder of the workspace.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is a folder of the workspace")
 }
 
-/// Where cargo puts what it builds for the workspace.
+/// The target folder of the workspace.
 pub(crate) fn target_dir() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
-/// Fails with the way to install a cargo subcommand that is not there.
+/// Fails with installation instructions if a cargo subcommand is missing.
 pub(crate) fn require_subcommand(name: &str) -> Result<(), String> {
     if Cmd::new("cargo").arg(name).arg("--version").works() {
         return Ok(());
@@ -84,7 +84,7 @@ pub(crate) fn require_subcommand(name: &str) -> Result<(), String> {
     Err(format!("cargo-{name} is missing; install it with `cargo install --locked cargo-{name}`"))
 }
 
-/// Fails with the way to install a nightly toolchain if there is none.
+/// Fails with installation instructions if no nightly toolchain is installed.
 pub(crate) fn require_nightly() -> Result<(), String> {
     if Cmd::new("cargo +nightly --version").works() {
         return Ok(());
@@ -92,7 +92,7 @@ pub(crate) fn require_nightly() -> Result<(), String> {
     Err("no nightly toolchain; install it with `rustup toolchain install nightly`".to_owned())
 }
 
-/// The lines that a successful command prints; none when it cannot run.
+/// The lines that a successful command prints; empty if it fails.
 pub(crate) fn lines_of(command: Cmd) -> Vec<String> {
     match command.output() {
         Ok(output) if output.status.success() => {

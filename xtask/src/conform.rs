@@ -1,4 +1,4 @@
-//! The conformance cases against `echo`, over real sockets, on every runtime.
+//! Runs the conformance cases against `echo`, over real sockets, on every runtime.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -12,11 +12,11 @@ use crate::command::{Cmd, target_dir};
 use crate::{Options, Outcome};
 
 const RUNTIMES: &[&str] = &["tokio", "smol", "async-std", "std"];
-/// How long `echo` may take to listen.
+/// The time limit for `echo` to listen.
 const START: Duration = Duration::from_secs(10);
-/// How long it may take to end after SIGTERM: its `graceful_timeout` and some more.
+/// The time limit for its end after SIGTERM: its `graceful_timeout` and some more.
 const STOP: Duration = Duration::from_secs(40);
-/// How much of its log is shown after a failure.
+/// The number of log lines shown after a failure.
 const LOG_LINES: usize = 30;
 
 pub(crate) fn run(_: &Options) -> Outcome {
@@ -32,7 +32,7 @@ pub(crate) fn run(_: &Options) -> Outcome {
     Ok(RUNTIMES.join(", "))
 }
 
-/// Both runs, also when the first has failures, and then a stop in good order.
+/// Both runs, even if the first has failures, and then a clean stop.
 fn judge_and_stop(server: Server) -> Result<(), String> {
     let judge =
         || Cmd::new("python3 tests/conform/conform.py").arg(&server.address).arg("-v").arg("-j").arg("8");
@@ -69,15 +69,15 @@ impl Server {
             .stderr(file)
             .spawn()
             .map_err(|error| format!("`echo` could not be started: {error}"))?;
-        let stdout = child.stdout.take().expect("standard output was asked for as a pipe");
+        let stdout = child.stdout.take().expect("standard output is a pipe");
         let mut server = Server { child, address: String::new() };
         server.address = address_from(stdout)?;
         Ok(server)
     }
 
-    /// Asks it to stop and says how it ended.
+    /// Stops it and returns its exit status.
     fn stop(mut self) -> Result<ExitStatus, String> {
-        // The shell's own `kill`: there is always a shell, and not always a program of that name.
+        // The shell's builtin `kill`: a shell always exists, a program with that name may not.
         Cmd::new("sh -c").arg(format!("kill -TERM {}", self.child.id())).run()?;
         let limit = Instant::now() + STOP;
         while Instant::now() < limit {
@@ -93,28 +93,28 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only when it has ended already and been waited for.
+        // Both fail only if it has already ended and been waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads until `listening on ADDRESS`; a thread goes on reading, so that the pipe never fills.
+/// Reads until `listening on ADDRESS`; a thread keeps reading, so that the pipe never fills.
 fn address_from(stdout: ChildStdout) -> Result<String, String> {
     let (found, address) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             if let Some(address) = line.strip_prefix("listening on ") {
-                // Nobody listens any more once the first address was taken.
+                // The receiver is dropped after the first address.
                 let _ = found.send(address.trim().to_owned());
             }
         }
     });
     address.recv_timeout(START).map_err(|error| match error {
         mpsc::RecvTimeoutError::Timeout => {
-            format!("`echo` did not say where it listens within {} s", START.as_secs())
+            format!("`echo` did not print its address within {} s", START.as_secs())
         }
-        mpsc::RecvTimeoutError::Disconnected => "`echo` ended before it said where it listens".to_owned(),
+        mpsc::RecvTimeoutError::Disconnected => "`echo` ended before it printed its address".to_owned(),
     })
 }
 
@@ -128,10 +128,7 @@ fn print_tail(log: &Path) {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "std offers no wait for a process that ends after a while by itself"
-)]
+#[allow(clippy::disallowed_methods, reason = "std has no wait for a process with a time limit")]
 fn pause() {
     thread::sleep(Duration::from_millis(20));
 }

@@ -3,8 +3,8 @@
 use crate::command::{Cmd, lines_of};
 use crate::{Options, Outcome, PUBLISHED};
 
-/// Without dev-dependencies and examples, which could switch on features of other crates. With clippy instead of `cargo
-/// check`, so that code which only some combinations use is found as well.
+/// Without dev-dependencies and examples, which could enable features of other crates. With clippy instead of `cargo
+/// check`, so that code unused in some combinations is found as well.
 pub(crate) fn run(_: &Options) -> Outcome {
     let mut count = 0;
     for (package, _) in PUBLISHED {
@@ -21,16 +21,16 @@ pub(crate) fn run(_: &Options) -> Outcome {
     Ok(format!("{count} combinations"))
 }
 
-/// The names of a package's features, as cargo sees them: optional dependencies may be features, too.
+/// The names of a package's features, according to cargo: optional dependencies may be features, too.
 fn features(package: &str) -> Result<Vec<String>, String> {
     let tree = Cmd::new(&format!("cargo tree -p {package} --all-features --depth 0 --edges normal -f"));
     // An unknown package prints nothing, a package without features an empty line.
     let lines = lines_of(tree.arg("{f}"));
-    let line = lines.first().ok_or(format!("`cargo tree` cannot tell the features of {package}"))?;
+    let line = lines.first().ok_or(format!("`cargo tree` does not list the features of {package}"))?;
     Ok(listed(line))
 }
 
-/// Without `default`, which only stands for others.
+/// Without `default`, which only groups others.
 fn listed(line: &str) -> Vec<String> {
     line.split(',').filter(|name| !["", "default"].contains(name)).map(str::to_owned).collect()
 }

@@ -1,4 +1,4 @@
-//! Every fuzz target for a while, on the nightly toolchain.
+//! Runs every fuzz target for a limited time, on the nightly toolchain.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Stdio;
 use crate::command::{Cmd, require_nightly, require_subcommand, root};
 use crate::{Options, Outcome};
 
-/// How much of the fuzzer's report is shown after a finding.
+/// The number of lines of the fuzzer's report shown after a finding.
 const REPORT_LINES: usize = 80;
 
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -40,7 +40,7 @@ fn targets() -> Result<Vec<String>, String> {
     if names.is_empty() { Err(format!("no fuzz target in {}", folder.display())) } else { Ok(names) }
 }
 
-/// Runs one target silently, unless it finds something; says how much it ran.
+/// Runs one target, silently unless it finds something; returns a summary.
 fn run_one(target: &str, seconds: u64) -> Outcome {
     let line = format!("cargo +nightly fuzz run {target} --fuzz-dir fuzz -- -max_total_time={seconds}");
     let mut child = Cmd::new(&line)
@@ -49,7 +49,7 @@ fn run_one(target: &str, seconds: u64) -> Outcome {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("`{line}` could not be started: {error}"))?;
-    let stderr = child.stderr.take().expect("standard error was asked for as a pipe");
+    let stderr = child.stderr.take().expect("standard error is a pipe");
     let (mut last, mut done) = (VecDeque::new(), None);
     for text in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
         let text = String::from_utf8_lossy(&text).into_owned();
@@ -71,7 +71,7 @@ fn run_one(target: &str, seconds: u64) -> Outcome {
     }
 }
 
-/// `Done 1234 runs in 21 second(s)`, with which libFuzzer ends a run without a finding.
+/// Parses `Done 1234 runs in 21 second(s)`, the end of a libFuzzer run without a finding.
 fn done_line(text: &str) -> Option<(u64, u64)> {
     let (runs, rest) = text.trim().strip_prefix("Done ")?.split_once(" runs in ")?;
     let (seconds, _) = rest.split_once(' ')?;

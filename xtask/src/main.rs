@@ -1,8 +1,9 @@
 //! The task runner. `cargo xtask ci` is the whole run, `cargo xtask STEP` a single step of it.
 //!
-//! Knows which commands prove the project and how to start them. Must not know anything that a command can say itself.
+//! Knows which commands check the project and how to start them. Must not know anything that a command can report
+//! itself.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to the one who called is its work")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is the purpose of a task runner")]
 
 mod api;
 mod checks;
@@ -19,7 +20,7 @@ mod tls_provider;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// What a step has to say for the summary (often nothing), or why it failed.
+/// The result of a step: a note for the summary (often empty), or the reason of the failure.
 pub(crate) type Outcome = Result<String, String>;
 
 /// The published crates, lowest first, each with the sets of features that it is linted with.
@@ -31,10 +32,10 @@ pub(crate) const PUBLISHED: &[(&str, &[&str])] = &[
     ("wsgi-std", &["", "--features tls"]),
 ];
 
-/// The crates that never leave the repository.
+/// The crates that are never published.
 pub(crate) const PRIVATE: &[&str] = &["wsgi-tests", "xtask"];
 
-/// What the command line may set.
+/// Options of the command line.
 pub(crate) struct Options {
     /// How long each fuzz target runs.
     pub(crate) fuzz_seconds: u64,
@@ -46,9 +47,9 @@ struct Step {
     run: fn(&Options) -> Outcome,
 }
 
-/// The steps of `ci` in their order: what fails fast comes first.
+/// The steps of `ci` in order: fast failures first.
 const CI: &[Step] = &[
-    Step { name: "fmt", about: "the format of every crate, the fuzz crate too", run: checks::fmt },
+    Step { name: "fmt", about: "the format of every crate, including the fuzz crate", run: checks::fmt },
     Step {
         name: "spelling",
         about: "known misspellings in prose and names (codespell)",
@@ -56,7 +57,7 @@ const CI: &[Step] = &[
     },
     Step {
         name: "layers",
-        about: "imports follow the layers of ARCHITECTURE.md, name the defining module, form no cycle",
+        about: "imports follow the layers of ARCHITECTURE.md, name the defining module, and form no cycle",
         run: layers::run,
     },
     Step { name: "clippy", about: "lints, package by package, warnings as errors", run: checks::clippy },
@@ -66,8 +67,12 @@ const CI: &[Step] = &[
         run: features::run,
     },
     Step { name: "docs", about: "documentation without warnings", run: checks::docs },
-    Step { name: "api", about: "the public items of the published crates are those in api/", run: api::run },
-    Step { name: "no-std", about: "wsgi-proto links no std, and the proof of it can fail", run: no_std::run },
+    Step {
+        name: "api",
+        about: "the public items of the published crates match the lists in api/",
+        run: api::run,
+    },
+    Step { name: "no-std", about: "wsgi-proto links no std, and the check can fail", run: no_std::run },
     Step {
         name: "tls-provider",
         about: "no adapter enables a crypto provider; TLS works with the one that a program chooses",
@@ -96,14 +101,10 @@ const CI: &[Step] = &[
         about: "the conformance cases against echo, whole and byte by byte",
         run: conform::run,
     },
-    Step {
-        name: "fuzz",
-        about: "each fuzz target for a while, 20 s unless --seconds says more",
-        run: fuzz::run,
-    },
+    Step { name: "fuzz", about: "each fuzz target for 20 s, or for --seconds", run: fuzz::run },
 ];
 
-/// Steps that are not part of `ci`, since their answer can change while the code does not.
+/// Steps that are not part of `ci`, since their result can change while the code does not.
 const OTHER: &[Step] = &[Step {
     name: "advisories",
     about: "the dependencies in the RustSec database (network)",
@@ -130,7 +131,7 @@ fn main() -> ExitCode {
     if run(&steps, &options) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The name of what to run, which is a step, `ci` or `help`.
+/// The name of the command: a step, `ci` or `help`.
 fn parse(arguments: &[String]) -> Result<(&str, Options), String> {
     let mut options = Options { fuzz_seconds: 20 };
     let (name, rest) = match arguments.split_first() {
@@ -166,7 +167,7 @@ fn usage() -> String {
     text
 }
 
-/// Runs the steps up to the first failure and sums up; whether all of them passed.
+/// Runs the steps up to the first failure and prints a summary; returns whether all of them passed.
 fn run(steps: &[&Step], options: &Options) -> bool {
     let mut summary: Vec<(&str, Duration, Outcome)> = Vec::new();
     for step in steps {

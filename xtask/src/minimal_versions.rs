@@ -1,4 +1,4 @@
-//! The workspace with the lowest versions of its dependencies that the `Cargo.toml`s allow.
+//! Checks the workspace with the lowest versions of its dependencies that each `Cargo.toml` allows.
 
 use std::fs;
 #[cfg(unix)]
@@ -8,11 +8,11 @@ use std::path::Path;
 use crate::command::{Cmd, lines_of, require_nightly, root, target_dir};
 use crate::{Options, Outcome};
 
-/// Entries of the root that the copy of the workspace does not share.
+/// Entries of the root that are not linked into the copy of the workspace.
 const OWN: &[&str] = &["Cargo.lock", "target", ".git"];
 
-/// Works on a copy of `Cargo.lock`. Only direct dependencies are lowered: the others stay as they are locked, unless that
-/// is impossible, so that a release of theirs does not change the result.
+/// Works on a copy of `Cargo.lock`. Only direct dependencies are lowered. The others stay locked unless that is
+/// impossible, so that their new releases do not change the result.
 pub(crate) fn run(_: &Options) -> Outcome {
     require_nightly()?;
     let folder = target_dir().join("minimal-versions");
@@ -34,11 +34,11 @@ pub(crate) fn run(_: &Options) -> Outcome {
         .fold(update, Cmd::arg)
         .run()
         .and_then(|()| check.env("CARGO_TARGET_DIR", &folder).run())
-        .map_err(|error| format!("{error}; a version in a Cargo.toml is lower than what is needed"))?;
+        .map_err(|error| format!("{error}; a version in a Cargo.toml is lower than required"))?;
     Ok(format!("{} direct dependencies", direct.len()))
 }
 
-/// Makes a folder with the files of the workspace, which are links, and a lock file of its own.
+/// Makes a folder with links to the files of the workspace and a separate lock file.
 fn mirror(folder: &Path) -> std::io::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
@@ -61,7 +61,7 @@ fn symlink(_: impl AsRef<Path>, _: impl AsRef<Path>) -> std::io::Result<()> {
 /// The dependencies of the workspace's packages as `name@version`, from the lines of `cargo tree`.
 fn direct(tree: &[String]) -> Vec<String> {
     let dependency = |line: &String| {
-        // A path in parentheses follows the version of a package of the workspace.
+        // Packages of the workspace have a path in parentheses after the version.
         let (name, version) = line.strip_prefix('1')?.split_once(" v")?;
         (!version.contains('(')).then(|| format!("{name}@{version}"))
     };

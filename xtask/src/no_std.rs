@@ -1,13 +1,13 @@
-//! `wsgi-proto` without `std`: the proof in `tests/no-std-proof`, the proof that it can fail, and bare metal.
+//! Checks `wsgi-proto` without `std`: the proof in `tests/no-std-proof`, that this proof can fail, and bare metal.
 
 use crate::command::{Cmd, target_dir};
 use crate::platforms::installed_targets;
 use crate::{Options, Outcome};
 
-/// What rustc says when `std` brings a second panic handler.
+/// Rustc's message when `std` adds a second panic handler.
 const REFUSAL: &str = "duplicate lang item `panic_impl`";
 
-/// Targets that have no `std`; one is enough.
+/// Targets without `std`; one is enough.
 const BARE_METAL: &[&str] =
     &["x86_64-unknown-none", "aarch64-unknown-none", "thumbv7em-none-eabi", "riscv32imac-unknown-none-elf"];
 
@@ -18,9 +18,9 @@ pub(crate) fn run(_: &Options) -> Outcome {
         let output = command.output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         if output.status.success() || !said.contains(REFUSAL) {
-            return Err(format!("the proof does not notice std: with `{feature}` it says\n{said}"));
+            return Err(format!("the proof does not notice std; its output with `{feature}`:\n{said}"));
         }
-        println!("with the feature `{feature}` it is refused, as it has to be: {REFUSAL}");
+        println!("with the feature `{feature}` it is rejected, as expected: {REFUSAL}");
     }
     let installed = installed_targets();
     let Some(target) = BARE_METAL.iter().find(|target| installed.iter().any(|name| name == *target)) else {

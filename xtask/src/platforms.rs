@@ -1,9 +1,9 @@
-//! `cargo check` where the tests cannot run: other platforms, and the oldest Rust.
+//! Runs `cargo check` where the tests cannot run: on other platforms, and with the oldest Rust.
 
 use crate::command::{Cmd, lines_of};
 use crate::{Options, Outcome, PUBLISHED};
 
-/// The platforms that the README names and that are not the one of this machine.
+/// The platforms named in the README, except the one of this machine.
 const TARGETS: &[&str] = &["aarch64-unknown-linux-gnu", "aarch64-apple-darwin", "x86_64-pc-windows-msvc"];
 
 pub(crate) fn run(_: &Options) -> Outcome {
@@ -28,7 +28,7 @@ pub(crate) fn run(_: &Options) -> Outcome {
     Ok(if skipped.is_empty() { String::new() } else { format!("skipped: {}", skipped.join(", ")) })
 }
 
-/// The targets that this toolchain has a standard library for; none without rustup.
+/// The targets with an installed standard library; empty without rustup.
 pub(crate) fn installed_targets() -> Vec<String> {
     lines_of(Cmd::new("rustup target list --installed"))
 }

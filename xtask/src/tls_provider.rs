@@ -1,5 +1,5 @@
-//! The crypto provider of rustls is the program's choice: no adapter enables one, a program with a provider of its own in
-//! `tests/tls-provider` works, and the proof that it can fail.
+//! The program chooses the crypto provider of rustls: no adapter enables one, a program with its own provider works
+//! (`tests/tls-provider`), and this proof can fail.
 
 use crate::command::{Cmd, target_dir};
 use crate::{Options, Outcome};
@@ -7,11 +7,11 @@ use crate::{Options, Outcome};
 /// The crates with TLS.
 const ADAPTERS: &[&str] = &["wsgi-tokio", "wsgi-smol", "wsgi-std"];
 
-/// Packages that are a provider, and features of rustls and of the crates around it that enable or replace one.
+/// Packages that are a provider, and features of rustls and related crates that enable or replace one.
 const PROVIDERS: &[&str] =
     &["aws-lc-rs", "aws-lc-sys", "aws_lc_rs", "custom-provider", "fips", "prefer-post-quantum", "ring"];
 
-/// How rustls refuses to choose between two providers.
+/// The error of rustls when two providers are enabled.
 const REFUSAL: &str = "Could not automatically determine the process-level CryptoProvider";
 
 pub(crate) fn run(_: &Options) -> Outcome {
@@ -22,13 +22,13 @@ pub(crate) fn run(_: &Options) -> Outcome {
     let output = proof("--features second-provider").output()?;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() || !stdout.contains(REFUSAL) {
-        return Err(format!("the proof does not notice a second provider: it says\n{stdout}{stderr}"));
+        return Err(format!("the proof does not notice a second provider; its output:\n{stdout}{stderr}"));
     }
-    println!("with a second provider it fails, as it has to: {REFUSAL}");
+    println!("with a second provider it fails, as expected: {REFUSAL}");
     Ok(String::new())
 }
 
-/// Checks what cargo builds for a program that has this package with all its features, and nothing else.
+/// Checks the dependencies of a program that has only this package, with all its features.
 fn enables_none(package: &str) -> Result<(), String> {
     let command =
         format!("cargo tree -p {package} --all-features --target all -e normal,build --prefix none");
@@ -45,9 +45,9 @@ fn enables_none(package: &str) -> Result<(), String> {
         _ if !tree.lines().any(|line| line.starts_with("rustls v")) => {
             Err(format!("`{command}` does not list rustls, so it proves nothing"))
         }
-        Some(line) => Err(format!(
-            "{package} enables a crypto provider (`{line}`); allowed: none, programs choose their own"
-        )),
+        Some(line) => {
+            Err(format!("{package} enables a crypto provider (`{line}`), which only programs may choose"))
+        }
         None => {
             println!("{package} enables no crypto provider");
             Ok(())
@@ -63,7 +63,7 @@ fn enabled(tree: &str) -> Option<&str> {
         let name = package.split(' ').next().unwrap_or_default();
         // A repeated package ends with ` (*)`.
         let features = features.trim_end_matches("(*)").trim();
-        // Other crates may call anything by these names.
+        // Other crates may use these names for anything.
         is_provider(name) || name.contains("rustls") && features.split(',').any(is_provider)
     })
 }

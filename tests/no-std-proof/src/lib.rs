@@ -1,8 +1,8 @@
-//! Compiles exactly when `wsgi-proto` and all that it depends on do without `std`.
+//! Compiles only if `wsgi-proto` and all its dependencies do not use `std`.
 //!
-//! A program has one panic handler. `std` brings one; this crate defines one too. So rustc refuses this crate, with
-//! "found duplicate lang item `panic_impl`", as soon as any crate in its graph links `std`, also on a machine
-//! where `std` is there. The features `with-std` and `with-std-below` show that it does refuse.
+//! A program has exactly one panic handler. `std` has one; this crate defines another. So rustc rejects this crate with
+//! "found duplicate lang item `panic_impl`" as soon as any crate in its graph links `std`, even on a machine where
+//! `std` is available. The features `with-std` and `with-std-below` prove that the check can fail.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Request bodies: with a length, in chunks, in lines, and those that break off.
+//! Request bodies: with a length, chunked, read in lines, and cut off.
 
 use wsgi_tests::live::Site;
 use wsgi_tokio::{Body, Environ, InputError, Result, StartResponse, application_fn};
@@ -6,7 +6,7 @@ use wsgi_tokio::{BodyError, RequestError};
 
 use super::talk::{PLAIN, converse, echo, has};
 
-/// Reads in the way that the path says, and answers with what it got, reads parted by `|`.
+/// Reads in the way that the path selects, and answers with the data, separated by `|`.
 async fn reading(environ: Environ, start_response: StartResponse) -> Result<Body> {
     let (input, mut parts) = (environ.input(), Vec::new());
     match &*environ.path() {
@@ -24,7 +24,7 @@ async fn reading(environ: Environ, start_response: StartResponse) -> Result<Body
             }
         },
         path => {
-            // `/10` reads ten bytes once, `/10*` as often as there are any.
+            // `/10` reads ten bytes once, `/10*` until the end.
             let size = path.trim_start_matches('/').trim_end_matches('*').parse()?;
             loop {
                 let part = input.read(size).await?;
@@ -42,13 +42,13 @@ async fn reading(environ: Environ, start_response: StartResponse) -> Result<Body
     Ok(parts.join(&b"|"[..]).into())
 }
 
-/// A chunked request, of one chunk a part.
+/// A chunked request, with one chunk per part.
 fn chunked(path: &str, parts: &[&str]) -> String {
     let chunks: String = parts.iter().map(|part| format!("{:x}\r\n{part}\r\n", part.len())).collect();
     format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
 }
 
-/// What the answer to `reading` has to be.
+/// Checks the answer of `reading`.
 fn reads(request: &str, wanted: &str) {
     let next = chunked("/all", &["next"]);
     converse(reading, &[(request, &[&format!("\r\n\r\n{wanted}")]), (&next, &["\r\n\r\nnext"])]);
@@ -86,7 +86,7 @@ pub(crate) fn test_short_read() {
     reads(&chunked("/10", &["this is ", "chunked\nline"]), "this is ch");
 }
 
-/// The field that has to stand alone is not added; what the test is about is the body that is left.
+/// The field that is not allowed together with another one is not added; the test is about the unread body.
 #[test]
 pub(crate) fn test_short_read_with_content_length() {
     let post = "POST /10 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
@@ -123,7 +123,7 @@ pub(crate) fn test_chunked_readlines_from_input() {
     reads(&chunked("/lines", LINES), "this is chunked\n|line\n|and another one\n|the end");
 }
 
-/// What an application meets whose client sends this and then closes its half.
+/// The errors of an application whose client sends this and then closes its half.
 fn aborted(sent: &str, error: RequestError) {
     let (tell, told) = std::sync::mpsc::channel();
     let site = Site::new(application_fn(move |environ, start| {
@@ -131,7 +131,7 @@ fn aborted(sent: &str, error: RequestError) {
         async move {
             let read = environ.input().read_to_end().await;
             let as_io = read.map_err(std::io::Error::from).map_err(|error| error.kind());
-            let again = environ.input().read(1).await.expect_err("it stays so");
+            let again = environ.input().read(1).await.expect_err("the error is permanent");
             tell.send((as_io.expect_err("it breaks off"), again)).expect("the test waits");
             start.start("200 OK", PLAIN)?;
             Ok("gave up".into())
@@ -140,7 +140,7 @@ fn aborted(sent: &str, error: RequestError) {
     let mut client = site.connect();
     client.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{sent}"));
     client.half_close();
-    // An application that goes on is heard, and then the connection is over.
+    // An application that continues is answered, and then the connection ends.
     has(&client.answer(), &["200 OK", "gave up", "Connection: close"]);
     assert!(client.ends());
     let kind = match error {

@@ -4,7 +4,7 @@ use wsgi_tokio::{Body, Environ, Result, StartResponse, application_fn};
 
 use super::talk::{END, PLAIN, converse};
 
-/// Refuses large bodies unread, and reads the others.
+/// Refuses large bodies unread, and reads smaller ones.
 async fn choosy(environ: Environ, start_response: StartResponse) -> Result<Body> {
     let length: u64 = environ.get("CONTENT_LENGTH").unwrap_or_default().parse()?;
     if length > 1024 {
@@ -28,7 +28,7 @@ pub(crate) fn test_024_expect_100_continue() {
         let turns: [(&str, &[&str]); 3] = [
             (&put(7, expectation), &["HTTP/1.1 100 Continue"]),
             ("testing", &["HTTP/1.1 200 OK", "\r\n\r\ntesting"]),
-            // The connection goes on.
+            // The connection stays open.
             ("PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nab", &["200 OK", "\r\n\r\nab"]),
         ];
         converse(choosy, &turns);
@@ -51,7 +51,7 @@ pub(crate) fn test_024a_expect_100_continue_with_headers() {
     converse(application, &[(&put(1025, "100-continue"), &refused), ("", END)]);
 }
 
-/// Reads `size` bytes after a 100 with `H1`, and what is left after one with `H2`; answers with both.
+/// Reads `size` bytes after a 100 with `H1`, and the remaining bytes after one with `H2`; answers with both.
 async fn in_two_stages(environ: Environ, start_response: StartResponse, size: usize) -> Result<Body> {
     let input = environ.input();
     input.set_hundred_continue_response_headers([("Hundred-Continue-Header-1", "H1")])?;
@@ -72,7 +72,7 @@ pub(crate) fn test_024b_expect_100_continue_with_headers_multiple_chunked() {
     let head =
         "PUT / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
     let whole = |environ, start| in_two_stages(environ, start, usize::MAX);
-    // The last chunk ends the body, whatever 100 follows; what comes then would be a request, and is none.
+    // The last chunk ends the body, whatever 100 follows; the next bytes would have to be a request, and are not one.
     converse(
         whole,
         &[
@@ -83,7 +83,7 @@ pub(crate) fn test_024b_expect_100_continue_with_headers_multiple_chunked() {
             ("", END),
         ],
     );
-    // Within the body both 100s have their place.
+    // Within the body both 100s are allowed.
     let parted = |environ, start| in_two_stages(environ, start, 10);
     converse(
         parted,

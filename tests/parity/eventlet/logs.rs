@@ -1,4 +1,4 @@
-//! What is logged, and where connections come from.
+//! The log, and the client addresses in it.
 
 use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use super::talk::{hello, quiet, showing};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// A log that is written in lines.
+/// A log that is written line by line.
 #[derive(Clone, Default)]
 pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -32,7 +32,7 @@ impl Written {
     }
 }
 
-/// Serves a conversation with a log of lines, and gives that back when the server has ended.
+/// Serves a conversation with a log of lines, and returns the log when the server has ended.
 pub(crate) fn logged(options: Options, application: impl Application, request: &str) -> String {
     let log = Written::default();
     let options = options.log_to(log.clone());
@@ -45,7 +45,7 @@ pub(crate) fn logged(options: Options, application: impl Application, request: &
     });
     let mut client = Caller::connect(address);
     client.send(request);
-    // Whether it is answered, or closed in silence.
+    // The request may be answered, or the connection closed silently.
     let _ = client.try_answer();
     handle.shutdown();
     runtime.block_on(serving).expect("no panic").expect("the listener is sound");
@@ -115,10 +115,10 @@ pub(crate) fn test_log_unix_address() {
     assert!(site.journal().texts(Kind::Info)[0].ends_with(&start));
     assert!(site.journal().texts(Kind::Access)[0].starts_with("unix - - ["));
     site.stop();
-    assert!(path.exists(), "the file is not the server's");
-    std::fs::remove_file(&path).expect("it is there");
+    assert!(path.exists(), "the file does not belong to the server");
+    std::fs::remove_file(&path).expect("the file exists");
 }
 
-/// There are no unix sockets; the row stays in the table.
+/// This platform has no unix sockets; the row stays in the table.
 #[cfg(not(unix))]
 pub(crate) fn test_log_unix_address() {}

@@ -1,7 +1,7 @@
 //! Each test of eventlet's own suite for its server, 89 of them: whether it holds here too, and if not, why.
 //!
-//! The table is in `table.rs`; the checks, one a row and under the name of the row, are in the other files. They run
-//! over real sockets. `docs/from-eventlet.md` tells the same to people.
+//! The table is in `table.rs`; the checks, one per row and named like the row, are in the other files. They run over
+//! real sockets. `docs/from-eventlet.md` is the version for readers.
 
 mod bodies;
 mod continues;
@@ -44,7 +44,7 @@ fn no_row_is_without_a_verdict_and_a_check() {
     let page =
         include_str!("../../../docs/from-eventlet.md").split_whitespace().collect::<Vec<_>>().join(" ");
     let told = format!(
-        "{same} hold here too, {departures} are answered otherwise on purpose, {not_applicable} are about things"
+        "{same} also hold here, {departures} differ on purpose, {not_applicable} test features of Python"
     );
-    assert!(page.contains(&told), "docs/from-eventlet.md does not say: {told}");
+    assert!(page.contains(&told), "docs/from-eventlet.md does not contain: {told}");
 }

@@ -1,4 +1,4 @@
-//! Requests: which are served, which are refused, how long the connection lasts, and what the application sees.
+//! Requests: which are served, which are refused, how long the connection lasts, and what the application receives.
 
 use std::time::Duration;
 
@@ -167,7 +167,7 @@ pub(crate) fn test_path_info_latin1() {
     );
 }
 
-/// Answers with the fields as they were sent.
+/// Answers with the fields exactly as sent.
 async fn raw_fields(environ: Environ, start_response: StartResponse) -> Result<Body> {
     start_response.start("200 OK", PLAIN)?;
     let fields = environ.head().fields();

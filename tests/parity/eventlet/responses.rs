@@ -1,4 +1,4 @@
-//! Responses: their framing, their heads, and what an application that fails is answered with.
+//! Responses: their framing, their heads, and the answer to a failed application.
 
 use std::io::Read;
 
@@ -14,7 +14,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const GET_LAST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 const GET_OLD_KEPT: &str = "GET / HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n";
 
-/// A body whose length is not known, in these blocks.
+/// A body of unknown length with these blocks.
 fn blocks(blocks: &'static [&'static str]) -> impl wsgi_tokio::Application {
     application_fn(move |_, start| async move {
         start.start("200 OK", PLAIN)?;
@@ -50,12 +50,12 @@ pub(crate) fn test_011_multiple_chunks() {
     assert!(text.ends_with("x\r\n0\r\n\r\n"));
 }
 
-/// A response far larger than the buffers of either side, so that no write is taken whole.
+/// A response far larger than the buffers of either side, so that no write succeeds as a whole.
 #[test]
 pub(crate) fn test_partial_writes_are_handled() {
     const LENGTH: usize = 512 * 1024;
     let site = Site::run(Threads::One, quiet(), || async {
-        // What is accepted has the buffers of its listener.
+        // Accepted sockets inherit the buffer sizes of their listener.
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         listener.set_send_buffer_size(1)?;
         listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())?;

@@ -1,4 +1,4 @@
-//! A running server: hooks, timeouts, what it runs on, and how it stops.
+//! A running server: hooks, timeouts, sockets, pools, and how it stops.
 
 use std::net::{Shutdown, TcpListener as StdListener};
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ const SHORT: Duration = Duration::from_millis(100);
 fn on_duplicate(options: Options, application: impl Application) -> (Site, StdListener) {
     let listener = StdListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a socket");
-    let kept = listener.try_clone().expect("descriptors are left");
+    let kept = listener.try_clone().expect("descriptors are available");
     let site = Site::run(Threads::Several, options, || async {
         Ok(Server::new(TcpListener::from_std(listener)?, application))
     });
@@ -34,7 +34,7 @@ pub(crate) fn test_socket_remains_open() {
     let address = site.address();
     assert_eq!(site.connect().get("/").text(), "hello world");
     site.stop();
-    // The kernel still listens; a second server goes on with the same socket.
+    // The kernel still listens; a second server continues with the same socket.
     let mut early = Caller::connect(address);
     let site = Site::run(Threads::Several, quiet(), || async {
         Ok(Server::new(TcpListener::from_std(kept)?, hello))
@@ -76,7 +76,7 @@ pub(crate) fn test_025_accept_errors() {
     site.journal().error("Invalid argument");
 }
 
-/// What such a socket does is not the same everywhere; the row stays in the table.
+/// The behaviour of such a socket depends on the platform; the row stays in the table.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn test_025_accept_errors() {}
 
@@ -153,12 +153,12 @@ pub(crate) fn test_server_keepalive_as_timeout() {
     let options = || quiet().keepalive(SHORT);
     converse_with(options(), hello, &[("", END)]);
     converse_with(options(), hello, &[(GET, &["200 OK", "!Keep-Alive"]), ("", END)]);
-    // It bounds idleness, and nothing within a request.
+    // It bounds idle time only, not time within a request.
     let site = Site::with(options(), hello);
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\n");
     client.stream().set_read_timeout(Some(2 * SHORT)).expect("a socket");
-    client.stream().peek(&mut [0]).expect_err("nothing comes, and it does not end");
+    client.stream().peek(&mut [0]).expect_err("no data, and no end");
     take(&mut client, ("Host: localhost\r\nConnection: keep-alive\r\n\r\n", &["200 OK", "!Keep-Alive: "]));
 }
 
@@ -182,7 +182,7 @@ pub(crate) fn test_close_idle_connections() {
     assert_eq!(site.ended().expect("the listener is sound").cut, 0);
 }
 
-/// The listener breaks under the server: it ends as it would when told to, and says why.
+/// The listener breaks under the server: it ends as after a stop, and returns the error.
 #[cfg(target_os = "linux")]
 #[test]
 pub(crate) fn test_close_idle_connections_listen_socket_closed() {
@@ -194,7 +194,7 @@ pub(crate) fn test_close_idle_connections_listen_socket_closed() {
     assert_eq!(site.ended().expect_err("it cannot accept").kind(), std::io::ErrorKind::InvalidInput);
 }
 
-/// Elsewhere a listener cannot be shut down; the row stays in the table.
+/// Other platforms cannot shut down a listener; the row stays in the table.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn test_close_idle_connections_listen_socket_closed() {}
 

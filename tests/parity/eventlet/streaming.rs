@@ -1,4 +1,4 @@
-//! Bodies that come bit by bit: what goes out when, and what becomes of those that break off.
+//! Bodies that are produced bit by bit: when each block is sent, and the result when a body is cut off.
 
 use std::future::Future;
 use std::io::{ErrorKind, Read};
@@ -16,7 +16,7 @@ use super::talk::{PLAIN, hello, quiet, until_end};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// How long nothing may come of a block that waits. It would come at once.
+/// How long to wait before a block counts as held back. Otherwise it would arrive immediately.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// `one`, and then `two` as soon as there is a permit.
@@ -39,7 +39,7 @@ impl Stream for Gated {
     }
 }
 
-/// Two blocks, the second of which waits for a permit; on the path `/each` the request wants each block as it comes.
+/// Two blocks, the second of which waits for a permit; on the path `/each` the request has each block sent immediately.
 fn two_blocks() -> (impl Application, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let closed = Arc::clone(&gate);
@@ -57,7 +57,7 @@ fn two_blocks() -> (impl Application, Arc<Semaphore>) {
     (application, gate)
 }
 
-/// Whether the first block comes before the second is there; then the whole answer is checked.
+/// Checks whether the first block arrives before the second is available; then checks the whole answer.
 fn comes_at_once(options: Options, path: &str) -> bool {
     let (application, gate) = two_blocks();
     let site = Site::with(options, application);
@@ -96,7 +96,7 @@ pub(crate) fn test_chunked_readline_wsgi_not_override_minimum_chunk_size() {
     assert!(comes_at_once(quiet(), "/"));
 }
 
-/// The option of one server changes nothing for another in the same process.
+/// The option of one server does not affect another one in the same process.
 #[test]
 pub(crate) fn test_minimum_chunk_size_parameter_leaves_httpprotocol_class_member_intact() {
     let joining = Site::with(quiet().minimum_chunk_size(4096), hello);
@@ -104,7 +104,7 @@ pub(crate) fn test_minimum_chunk_size_parameter_leaves_httpprotocol_class_member
     assert_eq!(joining.connect().get("/").text(), "hello world");
 }
 
-/// `exc_info` after the head: the error comes back, and the response ends without its last chunk.
+/// `exc_info` after the head: the error is returned, and the response ends without its last chunk.
 #[test]
 pub(crate) fn test_error_in_chunked_closes_connection() {
     let site = Site::new(application_fn(|_, start| async move {
@@ -165,6 +165,6 @@ pub(crate) fn test_client_disconnect() {
     drop(client);
     let record = &site.journal().accesses(1)[0];
     assert!(record.cut && record.lost.is_some() && record.body_length < 1024 * 65536, "{record:?}");
-    assert_eq!(site.journal().texts(Kind::Error), [""; 0], "it is nobody's fault");
+    assert_eq!(site.journal().texts(Kind::Error), [""; 0], "no one is at fault");
     assert_eq!(site.connect().get("/").status, 200);
 }

@@ -1,24 +1,24 @@
-//! The table: a row for each test of eventlet's `tests/wsgi_test.py`, in its order.
+//! The table: one row per test of eventlet's `tests/wsgi_test.py`, in the same order.
 
 use super::{bodies, continues, logs, requests, responses, running, streaming, tls};
 
 /// A test of eventlet.
 pub(crate) struct Row {
-    /// What it is called there.
+    /// Its name in eventlet.
     pub(crate) name: &'static str,
-    /// What became of it.
+    /// Whether it holds here.
     pub(crate) verdict: Verdict,
-    /// What shows that.
+    /// The check for it.
     pub(crate) check: Option<fn()>,
 }
 
 /// Whether a test of eventlet holds here.
 pub(crate) enum Verdict {
-    /// It does.
+    /// The same holds here.
     Same,
-    /// What it asks for is answered otherwise, on purpose.
+    /// The behaviour differs on purpose.
     Departure(&'static str),
-    /// It is about something that there is not.
+    /// The tested feature does not exist here.
     NotApplicable(&'static str),
 }
 
@@ -55,9 +55,9 @@ pub(crate) const ROWS: [Row; 89] = [
     row!(
         requests::test_018b_http_10_keepalive_framing,
         "an expectation of HTTP/1.0 is ignored (RFC 9110, 10.1.1), so its unread body is dropped like any other and \
-         the connection stays; nothing of a body is taken for a request in either case"
+         the connection stays open; no byte of a body is parsed as a request in either case"
     ),
-    row!(test_019_fieldstorage_compat, "Python's module `cgi`, which Python has removed"),
+    row!(test_019_fieldstorage_compat, "Python's module `cgi`, which was removed from Python"),
     row!(logs::test_020_x_forwarded_for),
     row!(running::test_socket_remains_open),
     row!(requests::test_021_environ_clobbering),
@@ -74,7 +74,7 @@ pub(crate) const ROWS: [Row; 89] = [
     row!(continues::test_024d_expect_100_continue_with_eager_app_chunked),
     row!(
         running::test_025_accept_errors,
-        "a listener that cannot accept is an entry of the log and the error of `serve`, not a traceback on standard \
+        "a listener that cannot accept is a log entry and the error of `serve`, not a traceback on standard \
          error"
     ),
     row!(logs::test_026_log_format),
@@ -92,7 +92,7 @@ pub(crate) const ROWS: [Row; 89] = [
     row!(bodies::test_032_wsgi_input_as_iterable, "iteration gives lines (PEP 3333)"),
     row!(
         responses::test_zero_length_chunked_response,
-        "a response that turns out empty before its head was sent has `Content-Length: 0`"
+        "a response that is known to be empty before its head is sent has `Content-Length: 0`"
     ),
     row!(requests::test_configurable_url_length_limit),
     row!(bodies::test_aborted_chunked_post),
@@ -101,39 +101,36 @@ pub(crate) const ROWS: [Row; 89] = [
     row!(running::test_aborted_post_io_error),
     row!(
         responses::test_exceptions_close_connection,
-        "the connection stays, since the request has no body; and an error is a value and has no traceback: the log has \
-         it with its causes, or the panic with its place"
+        "the connection stays open, since the request has no body; an error is a value without a traceback: the log has \
+         it with its causes, or the panic with its location"
     ),
     row!(
         streaming::test_timeouts_in_app_call,
-        "without `minimum_chunk_size` a block is sent as it comes (PEP 3333), and then the response is cut; with it, \
-         the answer is the clean 500, and the connection stays"
+        "without `minimum_chunk_size` a block is sent immediately (PEP 3333), and then the response is cut off; with it, \
+         the answer is the clean 500, and the connection stays open"
     ),
     row!(streaming::test_timeouts_in_app_iter),
     row!(responses::test_unicode_with_only_ascii_characters_works),
     row!(
         responses::test_unicode_with_nonascii_characters_raises_error,
-        "text is UTF-8 by its type, so there is nothing to refuse: its bytes are sent"
+        "text is UTF-8 by type, so there is nothing to reject: its bytes are sent"
     ),
     row!(requests::test_path_info_decoding),
     row!(requests::test_path_info_latin1),
     row!(logs::test_ipv6),
-    row!(
-        responses::test_debug,
-        "what `debug` shows is the error with its causes, or the panic with its place"
-    ),
+    row!(responses::test_debug, "`debug` shows the error with its causes, or the panic with its location"),
     row!(streaming::test_client_disconnect),
     row!(running::test_server_connection_timeout_exception),
     row!(
         running::test_server_socket_timeout,
-        "silence before a request is silently closed; a request that has begun and stalls is answered 408 (RFC 9110, \
+        "a connection that is idle before a request is closed silently; a stalled request is answered 408 (RFC 9110, \
          15.5.9)"
     ),
     row!(running::test_server_keepalive_as_timeout),
     row!(running::test_server_keepalive_sent_in_headers),
     row!(
         responses::test_header_name_capitalization,
-        "a field name is a token (RFC 9110, 5.6.2): one with other characters is refused"
+        "a field name is a token (RFC 9110, 5.6.2): a name with other characters is rejected"
     ),
     row!(responses::test_disable_header_name_capitalization),
     row!(logs::test_log_unix_address),
@@ -148,12 +145,12 @@ pub(crate) const ROWS: [Row; 89] = [
     row!(requests::test_rfc9112_reject_bad_request),
     row!(
         requests::test_rfc9112_content_length_and_transfer_encoding_escape_hatch,
-        "there is no such option: two ways to find the end of a body are how requests are smuggled (RFC 9112, 6.1)"
+        "there is no such option: two ways to find the end of a body allow request smuggling (RFC 9112, 6.1)"
     ),
     row!(requests::test_no_content_length_or_transfer_encoding),
     row!(
         responses::test_iterable_app_keeps_socket_open_unless_connection_close_sent,
-        "nothing returned is a response of no bytes, `Content-Length: 0`; who wants the stream itself calls `take_over`"
+        "an empty return value is an empty response, `Content-Length: 0`; `take_over` returns the stream itself"
     ),
     row!(
         test_proxied_iterable_app_keeps_socket_open_unless_connection_close_sent,
@@ -164,7 +161,7 @@ pub(crate) const ROWS: [Row; 89] = [
     row!(bodies::test_short_read_with_zero_content_length),
     row!(
         bodies::test_dirt,
-        "extensions are ignored, but a control character in one is refused (RFC 9112, 7.1.1)"
+        "extensions are ignored, but a control character in one is rejected (RFC 9112, 7.1.1)"
     ),
     row!(bodies::test_chunked_readline),
     row!(bodies::test_chunked_readline_from_input),
@@ -172,7 +169,7 @@ pub(crate) const ROWS: [Row; 89] = [
     row!(streaming::test_chunked_readline_wsgi_override_minimum_chunk_size),
     row!(
         streaming::test_chunked_readline_wsgi_not_override_minimum_chunk_size,
-        "the default is to send each block as it comes (PEP 3333); blocks wait when `minimum_chunk_size` says so"
+        "by default each block is sent immediately (PEP 3333); `minimum_chunk_size` delays blocks"
     ),
     row!(bodies::test_close_before_finished),
 ];

@@ -1,4 +1,4 @@
-//! Raw requests, and what has to be in their answers.
+//! Raw requests, and the expected parts of their answers.
 
 use std::io::{Read, Write};
 
@@ -11,8 +11,8 @@ pub(crate) const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 /// Stands for the end of the connection, where a turn has no answer.
 pub(crate) const END: &[&str] = &["(the end)"];
 
-/// What a client sends, and what has to be in the answer: pieces of its head or of its body without framing. A piece
-/// that begins with `!` must not be in it.
+/// A client's request, and the expected parts of the answer: parts of its head or of its unframed body. A part that
+/// begins with `!` must not occur in it.
 pub(crate) type Turn<'a> = (&'a str, &'a [&'a str]);
 
 /// Answers `hello world`.
@@ -28,7 +28,7 @@ pub(crate) async fn echo(environ: Environ, start_response: StartResponse) -> Res
     Ok(body.into())
 }
 
-/// Answers with the values of some variables, a line each.
+/// Answers with the values of some variables, one per line.
 pub(crate) fn showing(names: &'static [&'static str]) -> impl Application {
     application_fn(move |environ, start_response| async move {
         start_response.start("200 OK", PLAIN)?;
@@ -42,12 +42,12 @@ pub(crate) fn quiet() -> Options {
     Options::default().debug(false)
 }
 
-/// One connection to a server of its own with the default options.
+/// One connection to a separate server with the default options.
 pub(crate) fn converse(application: impl Application, turns: &[Turn<'_>]) {
     converse_with(quiet(), application, turns);
 }
 
-/// One connection to a server of its own.
+/// One connection to a separate server.
 pub(crate) fn converse_with(options: Options, application: impl Application, turns: &[Turn<'_>]) {
     let site = Site::with(options, application);
     let mut client = site.connect();
@@ -80,7 +80,7 @@ pub(crate) fn has(answer: &Answer, wanted: &[&str]) {
     }
 }
 
-/// Everything that comes until the connection ends.
+/// All bytes until the connection ends.
 pub(crate) fn until_end(site: &Site, request: impl AsRef<[u8]>) -> String {
     let mut client = site.connect();
     client.send(request);

@@ -1,4 +1,4 @@
-//! HTTPS, and clients that do not go through with it.
+//! HTTPS, and clients that do not complete the handshake.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use wsgi_tokio::{Application, Body, Listener, Server, application_fn};
 
 use super::talk::{PLAIN, hello, quiet, take};
 
-/// A server that speaks TLS.
+/// A server with TLS.
 fn secure(application: impl Application) -> Site {
     Site::run(Threads::Several, quiet(), || async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -44,7 +44,7 @@ pub(crate) fn test_013_empty_return() {
     let mut client = connect(&site);
     let request = "GET /foo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     take(&mut client, (request, &["200 OK", "Content-Length: 0"]));
-    assert!(client.ends(), "and the end is told by close_notify, or this is an error");
+    assert!(client.ends(), "the end is announced by close_notify, or this is an error");
 }
 
 #[test]
@@ -52,7 +52,7 @@ pub(crate) fn test_017_ssl_zeroreturnerror() {
     let site = secure(hello);
     let post = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n";
     for sent in ["G", &post[..20], post] {
-        // It vanishes without close_notify.
+        // The client disconnects without close_notify.
         Stream::connect(site.address()).write_all(sent.as_bytes()).expect("the server reads");
     }
     take(&mut connect(&site), ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", &["200 OK", "hello world"]));
@@ -62,7 +62,7 @@ pub(crate) fn test_017_ssl_zeroreturnerror() {
 #[test]
 pub(crate) fn test_028_ssl_handshake_errors() {
     let site = secure(hello);
-    // One leaves at once, one speaks plain text, one something that is neither, one breaks the handshake off.
+    // One client disconnects immediately, one sends plain HTTP, one sends garbage, one aborts the handshake.
     drop(site.connect());
     let text = super::talk::until_end(&site, "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n");
     assert!(!text.contains("HTTP/"), "{text:?}");

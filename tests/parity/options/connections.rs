@@ -1,4 +1,4 @@
-//! Options that say how many connections there are, and how long one is used.
+//! Options for the number of connections and their lifetime.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use super::site::{ECHO, HELLO, Serve as _, Site, busy, on_each, quiet};
 /// Short enough to wait for.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Asks twice on one connection. Whether it was kept between; if not, the first answer has to say so.
+/// Sends two requests on one connection. Returns whether it was kept open; if not, the first answer must announce it.
 fn is_kept(site: &Site) -> bool {
     let mut client = site.connect();
     let first = client.get("/");
     if first.closes() {
-        assert!(client.ends(), "it says that it closes");
+        assert!(client.ends(), "the answer announced the close");
         return false;
     }
     assert_eq!(client.get("/").text(), "hello");
@@ -50,7 +50,7 @@ fn max_size_has_a_new_connection_wait_while_all_are_busy() {
         let [waits, comes] = &mut new;
         assert_eq!(comes.answer().status, 200);
         assert_eq!(without.handle().connections(), 2);
-        // It was sent before the other one, which is answered.
+        // It was sent before the other request, which is answered.
         waits.stream().set_nonblocking(true).expect("a socket");
         waits.stream().peek(&mut [0]).expect_err("there is no room for it yet");
         waits.stream().set_nonblocking(false).expect("a socket");
@@ -67,14 +67,14 @@ fn keepalive_off_closes_after_one_response() {
         let [with, without] = runtime.pair(|options| options.keepalive(false), HELLO);
         assert_eq!((is_kept(&with), is_kept(&without)), (false, true));
         let zero = runtime.serve(quiet().keepalive(Duration::ZERO), HELLO);
-        assert!(!is_kept(&zero), "no time at all is off");
+        assert!(!is_kept(&zero), "a time of zero switches it off");
     });
 }
 
 #[test]
 fn keepalive_on_keeps_connections() {
     on_each("keepalive", |runtime| {
-        // On is the default; so that it is seen to do something, it is off before.
+        // On is the default, so it is switched off first to show that the option has an effect.
         let options = || quiet().keepalive(false);
         let (off, on) = (runtime.serve(options(), HELLO), runtime.serve(options().keepalive(true), HELLO));
         assert_eq!((is_kept(&off), is_kept(&on)), (false, true));
@@ -93,7 +93,7 @@ fn keepalive_with_a_time_is_told_to_a_client_that_asks() {
             assert_eq!(usual.field("Keep-Alive"), None, "{usual:?}");
         }
         let answer = with.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        assert_eq!(answer.field("Keep-Alive"), None, "it did not ask: {answer:?}");
+        assert_eq!(answer.field("Keep-Alive"), None, "not requested: {answer:?}");
         assert!(is_kept(&with));
     });
 }
@@ -104,12 +104,12 @@ fn keepalive_with_a_time_closes_idle_connections() {
         let [with, without] = runtime.pair(|options| options.keepalive(SHORT), ECHO);
         let mut usual = without.connect();
         assert_eq!(usual.get("/").status, 200);
-        // Nothing within a request is idle.
+        // The time within a request does not count as idle.
         let mut busy = busy(&with, 2);
         let (mut used, answer) = with.open("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        assert!(!answer.closes(), "it is kept for some time");
-        assert!(used.ends(), "without a word");
-        assert!(with.connect().ends(), "also before the first request");
+        assert!(!answer.closes(), "it is kept open for some time");
+        assert!(used.ends(), "without a message");
+        assert!(with.connect().ends(), "even before the first request");
         busy.send("hi");
         assert_eq!(busy.answer().text(), "hi");
         assert!(busy.ends());

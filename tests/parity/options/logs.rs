@@ -1,4 +1,4 @@
-//! Options that say what is logged, and where it goes.
+//! Options for what is logged, and where.
 
 use std::io::Write as _;
 
@@ -10,7 +10,7 @@ use super::site::{HELLO, Program, Serve as _, Written, on_each, quiet};
 
 const YO: &str = "GET /yo HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\n\r\n";
 
-/// What a server writes into its log from its start to its end, with one request between.
+/// The log of a server from start to end, with one request in between.
 fn written(runtime: Runtime, change: impl FnOnce(Options) -> Options, program: Program) -> String {
     let log = Written::default();
     let options = Options::default().debug(false).log_to(log.clone());
@@ -20,7 +20,7 @@ fn written(runtime: Runtime, change: impl FnOnce(Options) -> Options, program: P
     log.text()
 }
 
-/// The access lines of such a log: those that are not the server's own words.
+/// The access lines of such a log, without the server's own messages.
 fn accesses(log: &str) -> Vec<&str> {
     let own = format!("({}) ", std::process::id());
     log.lines().filter(|line| !line.starts_with(&own)).collect()
@@ -29,7 +29,7 @@ fn accesses(log: &str) -> Vec<&str> {
 #[test]
 fn log_gives_a_function_each_entry_and_the_record_of_an_access() {
     on_each("log", |runtime| {
-        // Without `debug` as well, which is about lines.
+        // Also without `debug`, which only affects lines.
         let (options, entries) = Journal::keep(Options::default().debug(false));
         let site = runtime.serve(options, HELLO);
         site.ask(YO);
@@ -66,7 +66,7 @@ fn logger_gives_a_value_each_entry() {
 
     impl Log for Texts {
         fn log(&self, entry: &LogEntry<'_>) {
-            writeln!(self.0.clone(), "{}", entry.text()).expect("memory takes all");
+            writeln!(self.0.clone(), "{}", entry.text()).expect("memory never fails");
         }
     }
 
@@ -103,7 +103,7 @@ fn log_output_off_silences_everything() {
         let fails = Program::Script(&["fail it broke"]);
         let usual = written(runtime, |options| options.debug(true), fails);
         for part in ["wsgi starting up", " accepted ", "it broke", "GET /yo HTTP/1.1", "wsgi exited"] {
-            assert!(usual.contains(part), "{part} is not in {usual}");
+            assert!(usual.contains(part), "{part} is missing from {usual}");
         }
         assert_eq!(written(runtime, |options| options.debug(true).log_output(false), fails), "");
 

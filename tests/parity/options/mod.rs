@@ -1,9 +1,9 @@
-//! Each option of a server, on each runtime: a talk that goes another way when the option is ignored.
+//! Each option of a server, on each runtime: a conversation that differs when the option is ignored.
 //!
-//! A check is written once and runs on every runtime, see [`site::on_each`]. Wherever it is cheap, the same talk is
-//! held with a second server without the option, and has to end differently there: so it is the option that does it.
-//! Nothing waits for a fixed time. Where an option is a time, the server that has it does what it should when that time
-//! has passed, and the other one, asked after that, has not done it.
+//! A check is written once and runs on every runtime, see [`site::on_each`]. Wherever it is cheap, the same
+//! conversation runs with a second server without the option, and must end differently there. This proves that the
+//! option causes the difference. Nothing waits for a fixed time. If an option is a time, the server with the option
+//! must act after that time, and the other server, tested afterwards, must not have acted.
 #![cfg(unix)]
 
 mod connections;
@@ -17,10 +17,10 @@ mod values;
 use std::fs;
 use std::path::Path;
 
-/// Setters that need no check of their own here, and why.
+/// Setters that need no check here, with the reason.
 const ELSEWHERE: [(&str, &str); 1] = [("limits", "each limit is checked by itself")];
 
-/// Where the names of the checks are looked for. `values.rs` is not among them: there an option need not do anything.
+/// The files searched for the names of the checks. `values.rs` is not among them: its options need not have an effect.
 const CHECKS: [&str; 5] = [
     include_str!("connections.rs"),
     include_str!("logs.rs"),
@@ -29,7 +29,7 @@ const CHECKS: [&str; 5] = [
     include_str!("times.rs"),
 ];
 
-/// What `handshake_timeout` does is checked there, where there are handshakes.
+/// The effect of `handshake_timeout` is checked there, where handshakes happen.
 const HANDSHAKES: &str = include_str!("../../servers/tls/handshakes.rs");
 
 fn complain_unless_checked(option: &str) {
@@ -39,7 +39,7 @@ fn complain_unless_checked(option: &str) {
     assert!(elsewhere || CHECKS.iter().any(|file| file.contains(&named)), "no check of the option {option}");
 }
 
-/// The source file of this name, in whichever folder of the crate it is.
+/// The source file with this name, in any folder of the package.
 fn source_of(package: &str, name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is in a workspace");
     let mut folders = vec![root.join(package).join("src")];

@@ -1,4 +1,4 @@
-//! Options that change what an application sees, or what a client gets from it.
+//! Options that change the application's environ or the response.
 
 use wsgi_tokio::{Options, Version};
 
@@ -6,13 +6,13 @@ use super::site::{Program, Serve as _, on_each, quiet};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// A request after which the connection ends, so that all of the answer can be read as it came.
+/// A request after which the connection ends, so that the complete answer can be read unparsed.
 const LAST: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
-/// Three blocks of two bytes each, of a body whose length is not told.
+/// Three blocks of two bytes each, in a body of unknown length.
 const BLOCKS: Program = Program::Script(&["respond 200 OK", "send ab", "send cd", "send ef"]);
 
-/// The body of an answer, as it came.
+/// The body of an answer, still framed.
 fn framed_body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("(no head)", |(_, body)| body)
 }
@@ -23,7 +23,7 @@ fn environ_is_what_every_request_starts_from() {
         let change = |options: Options| options.environ("GREETING", "hello").environ("HTTP_X", "operator");
         let [with, without] = runtime.pair(change, Program::Variable("GREETING"));
         assert_eq!((with.ask(GET).text(), without.ask(GET).text()), ("hello".into(), "(none)".into()));
-        // What the request says wins.
+        // The request's own value wins.
         let [with, without] = runtime.pair(change, Program::Variable("HTTP_X"));
         assert_eq!((with.ask(GET).text(), without.ask(GET).text()), ("operator".into(), "(none)".into()));
         let says = "GET / HTTP/1.1\r\nHost: h\r\nX: client\r\n\r\n";
@@ -60,10 +60,10 @@ fn max_http_version_has_no_100_sent() {
     });
 }
 
-/// `ab`, `cd` and `ef`, each as it came.
+/// `ab`, `cd` and `ef`, each in its own chunk.
 const SEPARATE: &str = "2\r\nab\r\n2\r\ncd\r\n2\r\nef\r\n0\r\n\r\n";
 
-/// Joined until there are four bytes.
+/// Joined into blocks of at least four bytes.
 const JOINED: &str = "4\r\nabcd\r\n2\r\nef\r\n0\r\n\r\n";
 
 #[test]
@@ -80,7 +80,7 @@ fn a_request_can_have_a_minimum_chunk_size_of_its_own() {
     on_each("environ.set_minimum_write_chunk_size", |runtime| {
         let four = &["minimum chunk size 4", "respond 200 OK", "send ab", "send cd", "send ef"];
         let none = &["minimum chunk size 0", "respond 200 OK", "send ab", "send cd", "send ef"];
-        // It wins over the option, in either direction.
+        // The request's own value overrides the option, in either direction.
         for (program, wanted) in [(Program::Script(four), JOINED), (Program::Script(none), SEPARATE)] {
             for option in [0, 4, 100] {
                 let site = runtime.serve(quiet().minimum_chunk_size(option), program);
@@ -93,7 +93,7 @@ fn a_request_can_have_a_minimum_chunk_size_of_its_own() {
 #[test]
 fn minimum_chunk_size_joins_nothing_that_is_written() {
     on_each("minimum_chunk_size", |runtime| {
-        // What is read behind them makes these blocks no body that is returned: they go through `write`.
+        // The read after the blocks means that they are not a returned body: they go through `write`.
         let writes = &["respond 200 OK", "send ab", "send cd", "send ef", "read all"];
         let [with, without] = runtime.pair(|options| options.minimum_chunk_size(4), Program::Script(writes));
         assert_eq!((framed_body(&with.raw(LAST)), framed_body(&without.raw(LAST))), (SEPARATE, SEPARATE));

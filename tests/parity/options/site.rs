@@ -1,4 +1,4 @@
-//! How a check runs on every runtime, and the servers that it talks to.
+//! How a check runs on every runtime, and the servers for it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,29 +14,29 @@ use wsgi_tokio::{Body, Environ, Error, Options, Report, Result, ServerHandle, St
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
-/// Runs one check of `option` on all runtimes; its threads are called so.
+/// Runs one check of `option` on all runtimes; the option is part of the thread names.
 pub(crate) fn on_each(option: &str, check: impl Fn(Runtime) + Sync) {
     runtimes::on_each(&format!("option {option}"), check);
 }
 
-/// What an application does with each request.
+/// The application's behaviour for each request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Program {
     /// Plays a [`Script`], given line by line.
     Script(&'static [&'static str]),
     /// Answers with a variable of the environ.
     Variable(&'static str),
-    /// Reads the body as it comes, and answers with the size of the largest part of it.
+    /// Reads the body piece by piece, and answers with the size of the largest piece.
     LargestPart,
 }
 
-/// Reads the body, and gives it back.
+/// Echoes the body.
 pub(crate) const ECHO: Program = Program::Script(&["read all", "respond 200 OK", "body $body"]);
 
-/// Answers without a look at the body.
+/// Answers without reading the body.
 pub(crate) const HELLO: Program = Program::Script(&["respond 200 OK", "body hello"]);
 
-/// Sixteen times what was sent: of 1 MiB it is more than the sockets between server and client hold.
+/// Sends the body sixteen times: for 1 MiB this is more than the sockets between server and client hold.
 pub(crate) const MUCH: Program = Program::Script(&[
     "read all",
     "respond 200 OK",
@@ -52,7 +52,7 @@ pub(crate) fn quiet() -> Options {
 
 /// How each runtime serves a program.
 pub(crate) trait Serve: Copy {
-    /// Begins to serve, if the options are allowed; whether they are, the end of the server says.
+    /// Starts to serve. The server's result reports whether the options are allowed.
     fn start(self, options: Options, program: Program) -> Running;
 
     /// A server with these options.
@@ -60,7 +60,7 @@ pub(crate) trait Serve: Copy {
         Site { running: self.start(options, program) }
     }
 
-    /// Two servers that differ in what `change` does: the one with it, and the usual one.
+    /// Two servers that differ by `change`: first the one with it, then the one without.
     fn pair(self, change: impl FnOnce(Options) -> Options, program: Program) -> [Site; 2] {
         [self.serve(change(quiet()), program), self.serve(quiet(), program)]
     }
@@ -101,7 +101,7 @@ impl Program {
         }
     }
 
-    /// As [`run`](Self::run), for a blocking application.
+    /// Like [`run`](Self::run), for a blocking application.
     fn run_blocking(
         self,
         environ: &wsgi_std::Environ,
@@ -149,7 +149,7 @@ impl Site {
         Caller::connect(self.running.address)
     }
 
-    /// A connection whose client can keep little that it has not read.
+    /// A connection whose client can buffer only a little unread data.
     pub(crate) fn connect_narrowly(&self) -> Caller {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(32 * 1024).expect("a socket");
@@ -157,9 +157,9 @@ impl Site {
         Caller::over(socket.into())
     }
 
-    /// A connection on which `request` came in time, and the answer to it.
+    /// A connection on which `request` arrived in time, and its answer.
     ///
-    /// For servers with little patience, which may take a client on a busy machine for an idle one: then it comes
+    /// For servers with short timeouts, which may treat a client on a busy machine as idle: then the client tries
     /// again.
     pub(crate) fn open(&self, request: impl AsRef<[u8]>) -> (Caller, Answer) {
         for _ in 0..20 {
@@ -176,14 +176,14 @@ impl Site {
         panic!("it never answers");
     }
 
-    /// The answer to one request on a connection of its own.
+    /// The answer to one request on a separate connection.
     pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut client = self.connect();
         client.send(request);
         client.answer()
     }
 
-    /// All that comes to one request until the connection ends, with its framing.
+    /// All bytes received after one request until the connection ends, including the framing.
     pub(crate) fn raw(&self, request: impl AsRef<[u8]>) -> String {
         let mut client = self.connect();
         client.send(request);
@@ -196,20 +196,20 @@ impl Site {
         &self.running.handle
     }
 
-    /// Waits until so many connections are left.
+    /// Waits until this number of connections is left.
     pub(crate) fn comes_down_to(&self, connections: usize) {
         eventually(&format!("{connections} connections are left"), || {
             self.handle().connections() == connections
         });
     }
 
-    /// Waits for the end of a server that was told to stop.
+    /// Waits for the end of a server after `shutdown`.
     pub(crate) fn report(&self) -> Report {
         let ended = self.running.ended.recv_timeout(PATIENCE).expect("the server ends");
         ended.expect("the options are allowed, and the listener is sound")
     }
 
-    /// Stops the server, and waits for its end: then everything is logged.
+    /// Stops the server, and waits for its end, after which everything is logged.
     pub(crate) fn stop(&self) -> Report {
         self.handle().shutdown();
         self.report()
@@ -222,7 +222,7 @@ impl Drop for Site {
     }
 }
 
-/// A connection whose request is with the application, which waits for a body of `length` bytes.
+/// A connection whose request the application has, waiting for a body of `length` bytes.
 pub(crate) fn busy(site: &Site, length: usize) -> Caller {
     let head = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue";
     let (client, answer) = site.open(format!("{head}\r\nContent-Length: {length}\r\n\r\n"));
@@ -230,7 +230,7 @@ pub(crate) fn busy(site: &Site, length: usize) -> Caller {
     client
 }
 
-/// A log that is written in lines, for `log_to`.
+/// A log that is written line by line, for `log_to`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
 

@@ -1,7 +1,7 @@
-//! Options that are sizes: the largest that is served.
+//! Options that are sizes: the largest size that is served.
 //!
-//! What is observable of a limit is shown with a smaller one, which refuses what is served usually, and with a larger
-//! one, which serves what is refused usually. Every field of `Limits` is observable from outside.
+//! A limit is tested with a smaller value, which refuses sizes that are normally served, and with a larger one, which
+//! serves sizes that are normally refused. The effect of every field of `Limits` is observable from outside.
 
 use wsgi_proto::Limits;
 use wsgi_tests::caller::Caller;
@@ -29,7 +29,7 @@ fn get(target: &str, fields: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
 }
 
-/// A field line of `size` bytes with its CRLF.
+/// A field line of `size` bytes, including CRLF.
 fn field(size: usize) -> String {
     format!("A: {}\r\n", "b".repeat(size - 5))
 }
@@ -54,7 +54,7 @@ fn url_length_limit_is_the_longest_target() {
 fn limits_target_is_the_same_as_url_length_limit() {
     let change = |options: Options| options.limits(|limits| limits.target = 20);
     statuses("limits.target", change, &get("/aaaaaaaaaaaaaaaaaaaa", ""), [414, 200]);
-    // The later one counts.
+    // The later call counts.
     let change = |options: Options| options.limits(|limits| limits.target = 20).url_length_limit(21);
     statuses("limits.target", change, &get("/aaaaaaaaaaaaaaaaaaaa", ""), [200, 200]);
 }
@@ -92,7 +92,7 @@ fn limits_field_line_is_the_longest_header_line() {
     statuses("limits.field_line", short, &get("/", &field(41)), [431, 200]);
     let long = |options: Options| options.limits(|limits| limits.field_line = 20_000);
     statuses("limits.field_line", long, &get("/", &field(20_000)), [200, 431]);
-    // A trailer has no status of its own.
+    // A trailer has no separate status.
     let trailer = |size| chunked(&format!("0\r\n{}\r\n", field(size)));
     statuses("limits.field_line", short, &trailer(40), [200, 200]);
     statuses("limits.field_line", short, &trailer(41), [400, 200]);
@@ -100,7 +100,7 @@ fn limits_field_line_is_the_longest_header_line() {
 
 #[test]
 fn limits_fields_size_is_the_size_of_all_header_lines() {
-    // With 9 bytes of `Host`, and 2 of the empty line.
+    // The `Host` line has 9 bytes, and the empty line 2.
     let short = |options: Options| options.limits(|limits| limits.fields_size = 100);
     statuses("limits.fields_size", short, &get("/", &(field(45) + &field(44))), [200, 200]);
     statuses("limits.fields_size", short, &get("/", &(field(45) + &field(45))), [431, 200]);
@@ -165,7 +165,7 @@ fn limits_drain_is_how_much_of_an_unread_body_is_dropped() {
 #[test]
 fn limits_linger_is_how_much_is_dropped_after_the_last_answer() {
     on_each("limits.linger", |runtime| {
-        // The time is no bound here.
+        // The time must not be the limit here.
         let site = |change: fn(&mut Limits)| {
             runtime.serve(quiet().linger_timeout(std::time::Duration::from_secs(300)).limits(change), HELLO)
         };
@@ -185,7 +185,7 @@ fn limits_linger_is_how_much_is_dropped_after_the_last_answer() {
     });
 }
 
-/// A client asks for much, asks again at once, and reads nothing.
+/// Requests a large answer, sends another request immediately, and reads nothing.
 fn greedy(site: &Site) -> Caller {
     let mut client = site.connect_narrowly();
     client.send(sized(&"x".repeat(MEBIBYTE)) + &get("/again", ""));
@@ -218,7 +218,7 @@ fn limits_inbox_is_how_much_of_a_body_is_received_at_a_time() {
         let change = |options: Options| options.limits(|limits| limits.inbox = 1024);
         let [with, without] = runtime.pair(change, Program::LargestPart);
         let largest = |site: &Site| {
-            // The body comes when the head is gone, which has a buffer of its own size.
+            // The body arrives after the head, which has its own buffer size.
             let mut client = busy(site, MEBIBYTE);
             client.send(vec![b'x'; MEBIBYTE]);
             client.answer().text().parse::<usize>().expect("a number")

@@ -1,7 +1,7 @@
 //! Options that are times.
 //!
-//! The server without the option, or with a long time, begins first and is asked last, when the other's time is over:
-//! if the option were ignored, both would do the same.
+//! The server without the option, or with a long time, starts first and is tested last, when the other's time is over:
+//! if the option were ignored, both would behave the same.
 
 use std::io::Read;
 use std::time::Duration;
@@ -59,7 +59,7 @@ fn socket_timeout_closes_an_idle_connection_without_a_word() {
         let (mut used, answer) = with.open("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         assert!(!answer.closes());
         assert!(used.ends());
-        assert!(with.connect().ends(), "also before the first request");
+        assert!(with.connect().ends(), "even before the first request");
         for client in &mut usual {
             assert_eq!(client.get("/").text(), "hello");
         }
@@ -69,7 +69,7 @@ fn socket_timeout_closes_an_idle_connection_without_a_word() {
 #[test]
 fn socket_timeout_leaves_a_client_that_does_not_read() {
     on_each("socket_timeout", |runtime| {
-        // The body of the request has to come in time.
+        // The body of the request must arrive in time.
         let [with, without] = [Some(5 * SHORT), None].map(|timeout| {
             let (options, entries) = Journal::keep(quiet().log_output(true).socket_timeout(timeout));
             (runtime.serve(options, MUCH), entries)
@@ -82,13 +82,13 @@ fn socket_timeout_leaves_a_client_that_does_not_read() {
         });
         let (site, entries) = &with;
         let timed_out = |entry: &Entry| entry.text.contains(" timed out 127.0.0.1");
-        eventually("the client is left", || entries.of(Kind::Debug).iter().any(timed_out));
+        eventually("the client has timed out", || entries.of(Kind::Debug).iter().any(timed_out));
         site.comes_down_to(0);
         let [usual, left] = &mut clients;
-        // Its end is an error, as far as the client sees it at all.
+        // The end is an error, if the client notices it at all.
         let mut rest = Vec::new();
         let _ = left.stream().read_to_end(&mut rest);
-        assert!(rest.len() < 16 * MEBIBYTE, "all of it came");
+        assert!(rest.len() < 16 * MEBIBYTE, "the whole answer arrived");
         let answer = usual.answer();
         assert_eq!((answer.status, answer.body.len()), (200, 16 * MEBIBYTE));
         let (_, entries) = &without;
@@ -101,7 +101,7 @@ fn header_timeout_answers_408() {
     on_each("header_timeout", |runtime| {
         let [with, without] = runtime.pair(|options| options.header_timeout(SHORT), HELLO);
         let none = runtime.serve(quiet().header_timeout(SHORT).header_timeout(None), HELLO);
-        // It is the time from the first byte of a head: who is idle has as much as before.
+        // The time starts with the first byte of a head: an idle client loses none of it.
         let mut idle = with.connect();
         assert_eq!(idle.get("/").status, 200);
         let mut clients = [&without, &none, &with].map(Site::connect);
@@ -132,7 +132,11 @@ fn linger_timeout_bounds_the_wait_for_a_body_that_nobody_reads() {
         let [waits, gives_up] = &mut clients;
         assert!(gives_up.ends());
         waits.send("worldGET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        assert_eq!(waits.answer().text(), "hello", "the rest was dropped, and the connection kept");
+        assert_eq!(
+            waits.answer().text(),
+            "hello",
+            "the remaining body was dropped, and the connection kept open"
+        );
     });
 }
 

@@ -1,4 +1,4 @@
-//! One application, as futures and as a blocking one.
+//! One application, in an asynchronous and a blocking form.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,15 +7,15 @@ use wsgi_tokio::{Body, Bytes, Record, Result};
 
 pub(crate) const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
-/// How much of a body is made or read at a time.
+/// The number of bytes that are generated or read at a time.
 const BLOCK: usize = 100_000;
 
-/// What the requests of a site share.
+/// State shared by the requests of a site.
 #[derive(Debug)]
 pub(crate) struct Common {
-    /// Lets those through that ask for `/wait` or `/half`, one a permit.
+    /// Releases requests for `/wait` or `/half`, one per permit.
     pub(crate) gate: Semaphore,
-    /// What the post hooks have seen.
+    /// The records passed to the post hooks.
     records: Mutex<Vec<Record>>,
     /// How streams that were taken over ended.
     ended: Mutex<Vec<std::io::Result<()>>>,
@@ -30,7 +30,7 @@ impl Common {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How the streams that were taken over have ended; asked a second time it has forgotten them.
+    /// Returns how the streams that were taken over have ended, and clears the list.
     pub(crate) fn ended(&self) -> Vec<std::io::Result<()>> {
         std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -49,23 +49,23 @@ impl Common {
     }
 }
 
-/// The byte at a place of a large body: two blocks that change places, or one that is missing, do not go unnoticed.
+/// The byte at a position of a large body. The pattern reveals exchanged or missing blocks.
 fn byte(at: usize) -> u8 {
     (at ^ (at >> 8) ^ (at >> 16)).wrapping_mul(197) as u8
 }
 
-/// So many bytes of a large body, from one place on.
+/// The given number of bytes of a large body, from a position on.
 pub(crate) fn pattern(from: usize, count: usize) -> Vec<u8> {
     (from..from + count).map(byte).collect()
 }
 
-/// A large body, in blocks that are made when they are sent.
+/// A large body in blocks that are generated when they are sent.
 fn large(count: usize) -> Body {
     let blocks = (0..count).step_by(BLOCK);
     Body::iterator(blocks.map(move |from| Ok(pattern(from, BLOCK.min(count - from)).into())))
 }
 
-/// The path and the number behind it: `/large/1000`.
+/// The path and the number after it: `/large/1000`.
 fn asked(path: &str) -> (&str, usize) {
     match path[1..].split_once('/') {
         Some((name, number)) => (name, number.parse().unwrap_or_default()),
@@ -82,7 +82,7 @@ macro_rules! answer {
         let path = environ.path().into_owned();
         let input = environ.input();
         match asked(&path) {
-            // What the environ says of the connection.
+            // The environ's values about the connection.
             ("scheme", _) => {
                 start.start("200 OK", PLAIN)?;
                 let named = ["wsgi.url_scheme", "HTTPS", "SERVER_PROTOCOL"].map(|name| environ.get(name));
@@ -93,7 +93,7 @@ macro_rules! answer {
                 start.start("200 OK", PLAIN)?;
                 Ok(large(count))
             }
-            // Each part goes back as soon as it was read.
+            // Each part is sent back as soon as it is read.
             ("back", count) => {
                 let write = start.start("200 OK", [("Content-Length", count.to_string())])?;
                 loop {

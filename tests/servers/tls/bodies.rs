@@ -1,4 +1,4 @@
-//! Large bodies, while the other side has no room.
+//! Large bodies, while the peer has no room.
 
 use std::io::Write;
 use std::sync::mpsc::sync_channel;
@@ -29,7 +29,7 @@ fn slow(site: &Site) -> Caller<Stream> {
     Caller::new(Stream::shake_hands(socket, &trust().client, usize::MAX).expect("it shakes hands"))
 }
 
-/// What comes before the body of an answer; the body has the length that was sent.
+/// The bytes before the body of an answer; the body has the length that was sent.
 fn take_head(client: &mut Caller<Stream>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -47,7 +47,7 @@ fn eight_megabytes_go_there_and_back_to_a_client_that_reads_slowly(runtime: Runt
     take_head(&mut client);
     for (turn, from) in (0..LENGTH).step_by(40_000).enumerate() {
         assert!(client.bytes(40_000) == pattern(from, 40_000), "from {from} on");
-        // Each time others are served, so that the server has found no room and waits.
+        // Other clients are served each time, so that the server has found no room and waits.
         if turn % 8 == 0 {
             assert_eq!(other.get("/").status, 200);
         }
@@ -75,7 +75,7 @@ fn bodies_go_both_ways_at_a_time(runtime: Runtime) {
 
 fn a_client_that_sends_bit_by_bit_while_it_is_answered_is_answered_whole(runtime: Runtime) {
     const LENGTH: usize = 3_000_000;
-    // The server reads parts of records, which bring nothing, whenever it finds no room.
+    // When it finds no room, the server reads parts of records, which yield no plaintext.
     let site = Site::new(runtime);
     let mut client = slow(&site);
     client.send(format!("GET /large/{LENGTH} HTTP/1.1\r\nHost: h\r\n\r\n"));
@@ -95,7 +95,7 @@ fn a_client_that_sends_bit_by_bit_while_it_is_answered_is_answered_whole(runtime
 #[test]
 fn two_threads_read_and_write_one_exchange_at_a_time() {
     const LENGTH: usize = 8_000_000;
-    // What is read is written back by another thread, more than any buffer on the way can hold.
+    // A second thread writes back the received bytes, more than all buffers in between can hold.
     let site = Site::blocking(|environ: Environ, start: StartResponse| -> Result<Body> {
         let write = start.start("200 OK", [("Content-Length", LENGTH.to_string())])?;
         let (send, receive) = sync_channel::<Vec<u8>>(1);

@@ -39,7 +39,7 @@ fn the_environ_says_https_in_both_versions_of_tls(runtime: Runtime) {
             let answer = client.get("/scheme");
             assert_eq!(answer.text(), r#"[Some("https"), Some("on"), Some("HTTP/1.1")]"#);
         }
-        // What is large goes through the session many times.
+        // A large body passes through the session many times.
         assert_eq!(client.get("/large/300000").body, pattern(0, 300_000), "{version:?}");
     }
     let started = site.journal.first(Kind::Info, "starting up");
@@ -65,18 +65,18 @@ fn an_answer_that_closes_ends_with_close_notify(runtime: Runtime) {
     }
 }
 
-/// The client takes its time with the answer, and longer than the farewell may take.
+/// The client reads the answer slowly, and takes longer than the closing handshake may take.
 fn an_answer_is_not_given_up_while_its_last_bytes_wait_to_be_encrypted_and_sent(runtime: Runtime) {
     const LINGER: Duration = Duration::from_millis(20);
     let site = Site::narrow(runtime, options().linger_timeout(LINGER));
-    // Of some of these sizes the end is with rustls when the system has no more room.
+    // For some of these sizes rustls holds the last bytes when the system's buffers are full.
     let clients: Vec<_> = (1..16)
         .map(|step| {
             let length = step * 8000;
             let socket = narrow(site.address(), 4096);
             let stream = Stream::shake_hands(socket, &trust().client, usize::MAX).expect("it shakes hands");
             let mut client = Caller::new(stream);
-            // Chunked, so that it is whole without the farewell, which may not find room in time.
+            // Chunked, so that it is complete without close_notify, which may not find room in time.
             client.send(format!("GET /large/{length} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
             (length, client)
         })
@@ -103,7 +103,7 @@ fn a_stop_ends_idle_connections_with_close_notify(runtime: Runtime) {
     let site = Site::new(runtime);
     let (mut fresh, mut used) = (site.connect(), site.connect());
     assert_eq!(used.get("/").status, 200);
-    // The client's handshake is over a little before the server's.
+    // The client's handshake completes a little before the server's.
     assert_eq!(fresh.get("/").status, 200);
     site.handle().shutdown();
     assert!(fresh.ends() && used.ends());
@@ -114,7 +114,7 @@ fn a_stop_ends_idle_connections_with_close_notify(runtime: Runtime) {
 
 fn after_its_close_notify_a_client_is_still_answered(runtime: Runtime) {
     let site = Site::new(runtime);
-    // All three in one segment: two requests, and the farewell.
+    // All three in one segment: two requests, and close_notify.
     let mut client = site.connect();
     let stream = client.stream().clone();
     let mut sent = stream.seal(GET.repeat(2));
@@ -123,7 +123,7 @@ fn after_its_close_notify_a_client_is_still_answered(runtime: Runtime) {
     assert_eq!(client.answer().status, 200);
     assert_eq!(client.answer().status, 200);
     assert!(client.ends());
-    // The farewell comes while the application has the request.
+    // close_notify arrives while the application has the request.
     let mut client = site.connect();
     client.send("GET /half HTTP/1.1\r\nHost: h\r\n\r\n");
     site.runs(1);
@@ -219,7 +219,7 @@ fn a_body_that_ends_without_close_notify_is_not_whole(runtime: Runtime) {
 
 fn the_record_tells_how_much_was_sent_to_a_client_that_leaves(runtime: Runtime) {
     const READ: u64 = 1_000_000;
-    /// What the system may hold for both sides beyond what was read, and TLS in between.
+    /// The most that the system may hold for both sides beyond the bytes read, plus the TLS session.
     const BUFFERS: u64 = 16_000_000 + (1 << 20);
     let site = Site::new(runtime);
     let socket = narrow(site.address(), 64 * 1024);

@@ -1,4 +1,4 @@
-//! Handshakes that fail, or take their time.
+//! Handshakes that fail or take long.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -20,13 +20,13 @@ on_every_runtime! {
     room_is_made_however_close_upon_each_other_clients_come
 }
 
-/// How far a client goes that stalls.
+/// The bytes that a stalling client sends.
 fn stages() -> [Vec<u8>; 3] {
     let greeting = greeting();
     [Vec::new(), greeting[..greeting.len() / 2].to_vec(), greeting]
 }
 
-/// A client that has sent this, and nothing else.
+/// A client that has sent only these bytes.
 fn stalled(site: &Site, sent: &[u8]) -> TcpStream {
     let mut socket = site.plain().clone_stream();
     socket.write_all(sent).expect("there is room");
@@ -39,7 +39,7 @@ fn a_handshake_that_is_broken_off_is_a_debug_entry(runtime: Runtime) {
         for leave in [half_closes, resets, closes] {
             let before = failures(&site);
             leave(stalled(&site, &sent));
-            eventually("it is told", || failures(&site) == before + 1);
+            eventually("it is logged", || failures(&site) == before + 1);
         }
     }
     site.counts(0);
@@ -56,7 +56,7 @@ fn failures(site: &Site) -> usize {
 
 fn half_closes(mut socket: TcpStream) {
     socket.shutdown(Shutdown::Write).expect("it is open");
-    // It ends for the client, too; what the server had to say comes before that.
+    // It ends for the client, too; the server's alerts arrive before that.
     let _ = socket.read_to_end(&mut Vec::new());
 }
 
@@ -73,9 +73,9 @@ fn what_is_no_tls_is_a_debug_entry(runtime: Runtime) {
     let mut broken = greeting();
     let middle = broken.len() / 2;
     broken[middle..].fill(0xff);
-    // A farewell of TLS, but not encrypted: anybody may send it.
+    // A TLS close_notify, but not encrypted: anyone may send it.
     let farewell = [0x15, 0x03, 0x03, 0x00, 0x02, 0x01, 0x00];
-    // A record that promises more than is allowed, and one that never gets whole.
+    // A record that announces more than is allowed, and one that is never complete.
     let (long, short) = ([0x16, 0x03, 0x01, 0xff, 0xff, 0x01], [0x16, 0x03, 0x01, 0x00, 0x00]);
     for sent in [
         b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n".as_slice(),
@@ -89,12 +89,12 @@ fn what_is_no_tls_is_a_debug_entry(runtime: Runtime) {
     ] {
         let before = failures(&site);
         let mut socket = site.plain().clone_stream();
-        // The server may have given up on it before it has taken all.
+        // The server may have closed the connection before it has read everything.
         let _ = socket.write_all(sent);
         let mut told = Vec::new();
         let _ = socket.read_to_end(&mut told);
         assert!(!told.starts_with(b"HTTP/"), "{:?} gets {told:?}", &sent[..4]);
-        eventually("it is told", || failures(&site) == before + 1);
+        eventually("it is logged", || failures(&site) == before + 1);
     }
     site.counts(0);
     site.serves();
@@ -106,19 +106,19 @@ fn a_handshake_that_takes_too_long_is_let_go(runtime: Runtime) {
     const TIME: Duration = Duration::from_millis(300);
     let (patient, site) = (Site::new(runtime), Site::with(runtime, options().handshake_timeout(TIME)));
     let begun = Instant::now();
-    // Those of the other server, whose time is the default, began before these.
+    // The handshakes on the other server, with the default time, started before these.
     let waiting = stages().map(|sent| stalled(&patient, &sent));
     patient.counts(3);
     for mut socket in stages().map(|sent| stalled(&site, &sent)) {
         socket.read_to_end(&mut Vec::new()).expect("an end without a reset");
     }
     assert!(begun.elapsed() >= TIME, "after {:?}", begun.elapsed());
-    eventually("it is told", || failures(&site) == 3);
+    eventually("it is logged", || failures(&site) == 3);
     assert!(site.journal.texts(Kind::Debug).iter().any(|entry| entry.contains("timed out")));
     site.counts(0);
     assert_eq!((patient.handle().connections(), failures(&patient)), (3, 0));
     drop(waiting);
-    // Who has shaken hands in time, on a machine that may be busy, can wait longer than that.
+    // A client that completes the handshake in time may idle longer than that, even on a busy machine.
     let mut shaken = None;
     eventually("a handshake in time", || {
         let socket = site.plain().clone_stream();
@@ -139,7 +139,7 @@ fn stalled_handshakes_make_room_for_new_clients(runtime: Runtime) {
     site.counts(4);
     let mut client = site.connect();
     assert_eq!(client.get("/").status, 200);
-    // The one that had waited longest had to go, the others stay.
+    // The connection that had waited longest was closed, the others stay open.
     site.counts(4);
     assert_eq!(waiting[0].read_to_end(&mut Vec::new()).expect("an end"), 0);
     let mut more: Vec<_> = (0..3).map(|_| site.connect()).collect();
@@ -153,7 +153,7 @@ fn stalled_handshakes_make_room_for_new_clients(runtime: Runtime) {
 fn room_is_made_however_close_upon_each_other_clients_come(runtime: Runtime) {
     const SIZE: usize = 20;
     let site = Site::with(runtime, options().max_size(SIZE).handshake_timeout(NEVER));
-    // In each round the new ones have half a second before one of them has to leave.
+    // In each round the new connections have half a second before one of them must be closed.
     for _ in 0..6 {
         let waiting: Vec<_> = (0..SIZE).map(|_| site.plain()).collect();
         site.serves();

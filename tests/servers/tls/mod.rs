@@ -12,7 +12,7 @@ mod stops;
 mod taken;
 mod wire;
 
-/// Makes a test for each runtime of each function, which gets a `Runtime`.
+/// Makes a test of each function for each runtime, passed as a `Runtime`.
 macro_rules! on_every_runtime {
     ($($name:ident)*) => {
         $(mod $name {

@@ -1,4 +1,4 @@
-//! The borders of records are nobody's business: neither where a segment ends nor where a request does.
+//! Record boundaries have no meaning: neither for segments nor for requests.
 
 use std::io::Write;
 
@@ -23,8 +23,8 @@ fn send(client: &Caller<Stream>, records: &[u8]) {
     { client.stream().socket() }.write_all(records).expect("there is room");
 }
 
-/// A server as it is by default, and one that reads so little at a time that most of a record is left in the session, of
-/// which the socket tells nothing.
+/// A server with default options, and one that reads so little at a time that most of a record remains in the session,
+/// where the socket does not report it.
 fn sites(runtime: Runtime) -> [Site; 2] {
     let small = options().limits(|limits| {
         (limits.inbox, limits.target, limits.fields_size) = (1024, 100, 500);
@@ -59,7 +59,7 @@ fn requests_in_records_of_their_own_in_one_segment_are_all_answered(runtime: Run
             for number in 0..requests {
                 assert_eq!(client.answer().text(), format!("{number:03}"), "of {requests}");
             }
-            // And the connection goes on.
+            // The connection stays open.
             assert_eq!(client.get("/").status, 200);
         }
     }
@@ -68,7 +68,7 @@ fn requests_in_records_of_their_own_in_one_segment_are_all_answered(runtime: Run
 fn one_record_with_many_requests_answers_all(runtime: Runtime) {
     for site in sites(runtime) {
         let mut client = site.connect();
-        // More than one read takes, and the last one is not whole yet.
+        // More than one read can return, and the last record is incomplete.
         let requests = GET.repeat(500);
         let (most, rest) = requests.split_at(requests.len() - 3);
         send(&client, &client.stream().seal(most));
@@ -100,8 +100,8 @@ fn a_body_may_be_spread_over_records(runtime: Runtime) {
 
 fn records_of_a_large_body_are_left_in_the_session_while_nobody_reads(runtime: Runtime) {
     const LENGTH: usize = 60_000;
-    // The application reads nothing before it is let through; then all that waits is drained, and the next request is
-    // found behind it.
+    // The application reads nothing before it is released; then all pending bytes are drained, and the next request is
+    // found after them.
     for site in sites(runtime) {
         let mut client = site.connect();
         let head = format!("POST /wait HTTP/1.1\r\nHost: h\r\nContent-Length: {LENGTH}\r\n\r\n");
@@ -121,7 +121,7 @@ fn records_of_a_large_body_are_left_in_the_session_while_nobody_reads(runtime: R
 fn records_that_hold_nothing_are_passed_over(runtime: Runtime) {
     let site = Site::new(runtime);
     let mut client = site.connect();
-    // Changes of keys carry no plaintext: the server reads something, and yet nothing.
+    // Key updates carry no plaintext: the server reads bytes, but gets no data.
     for _ in 0..3 {
         client.stream().change_keys();
         send(&client, &client.stream().seal(""));
@@ -144,7 +144,7 @@ fn keys_may_change_at_any_time(runtime: Runtime) {
             let head = format!("POST /back/{LENGTH} HTTP/1.1\r\nHost: h\r\nContent-Length: {LENGTH}\r\n\r\n");
             sending.write_all(head.as_bytes()).expect("it reads");
             for part in body.chunks(50_000) {
-                // What answers this goes between the records of the response.
+                // The reply to this is sent between the records of the response.
                 sending.change_keys();
                 sending.write_all(part).expect("it reads");
             }

@@ -1,4 +1,4 @@
-//! A server that speaks TLS, on one of the four runtimes, for the length of a test.
+//! A server with TLS, on one of the four runtimes, for one test.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -17,7 +17,7 @@ use wsgi_tokio::{Options, Record, Report, ServerHandle};
 
 use super::application::{Common, blocking, futures};
 
-/// Longer than any test may take: who waits for it fails.
+/// Longer than any test may take: waiting this long fails.
 pub(crate) const NEVER: Duration = Duration::from_secs(600);
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -29,7 +29,7 @@ pub(crate) struct Site {
     pub(crate) common: Arc<Common>,
 }
 
-/// Options without `debug`, for a stop that cuts nobody.
+/// Options without `debug`, for a stop that cuts no connection.
 pub(crate) fn options() -> Options {
     Options::default().debug(false).graceful_timeout(NEVER)
 }
@@ -49,10 +49,10 @@ impl Site {
         })
     }
 
-    /// As [`with`](Self::with), and the system keeps little that the client has not received.
+    /// Like [`with`](Self::with), but the system buffers only a little that the client has not received.
     pub(crate) fn narrow(runtime: Runtime, options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        // What is accepted inherits it.
+        // Accepted sockets inherit it.
         SockRef::from(&listener).set_send_buffer_size(4096).expect("a socket");
         listener.set_nonblocking(true).expect("a socket");
         Self::start(options, |options, common| {
@@ -61,7 +61,7 @@ impl Site {
         })
     }
 
-    /// Serves another application, a blocking one.
+    /// Serves another, blocking application.
     pub(crate) fn blocking(application: impl wsgi_std::Application) -> Self {
         Self::start(options(), |options, _| {
             start_std_with(Some(&trust().server), options, application).expect("there is a port")
@@ -82,7 +82,7 @@ impl Site {
         &self.running.handle
     }
 
-    /// A client that has shaken hands.
+    /// A client that has completed the handshake.
     pub(crate) fn connect(&self) -> Caller<Stream> {
         Caller::secure(self.address())
     }
@@ -92,24 +92,24 @@ impl Site {
         Caller::connect(self.address())
     }
 
-    /// Checks that the server goes on: a new client is answered.
+    /// Checks that the server still works: a new client is answered.
     pub(crate) fn serves(&self) {
         let mut client = self.connect();
         assert_eq!(client.get("/scheme").status, 200);
     }
 
-    /// Waits until so many connections are open.
+    /// Waits until this number of connections is open.
     pub(crate) fn counts(&self, connections: usize) {
         let what = format!("{connections} connections");
         eventually(&what, || self.handle().connections() == connections);
     }
 
-    /// Waits until so many requests are with the application.
+    /// Waits until the application has this number of requests.
     pub(crate) fn runs(&self, requests: usize) {
         eventually(&format!("{requests} requests"), || self.handle().requests() == requests);
     }
 
-    /// What the post hook of the one request has seen, once it ran.
+    /// The record passed to the only post hook, once it ran.
     pub(crate) fn record(&self) -> Record {
         eventually("a hook runs", || !self.common.records().is_empty());
         let mut records = self.common.records();
@@ -117,7 +117,7 @@ impl Site {
         records.remove(0)
     }
 
-    /// Checks that nothing bothers the operator.
+    /// Checks that no errors were logged.
     pub(crate) fn is_at_peace(&self) {
         assert_eq!(self.journal.texts(Kind::Error), [""; 0]);
     }
@@ -127,7 +127,7 @@ impl Site {
         self.result().expect("the listener is sound")
     }
 
-    /// Waits until the server has ended, or has not begun.
+    /// Waits until the server has ended, or has failed to start.
     pub(crate) fn result(&self) -> io::Result<Report> {
         self.running.ended.recv_timeout(PATIENCE).expect("the server ends")
     }
@@ -140,7 +140,7 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        // Who waits there would hold a thread.
+        // A wait there would block a thread.
         self.common.gate.close();
         self.handle().shutdown();
     }

@@ -1,4 +1,4 @@
-//! A graceful stop, wherever an encrypted connection is.
+//! A graceful stop in every state of an encrypted connection.
 
 use std::io::{Read, Write};
 
@@ -40,7 +40,7 @@ fn requests_in_flight_are_finished(runtime: Runtime) {
     let (mut wait, mut half) = (site.connect(), site.connect());
     wait.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
     half.send("GET /half HTTP/1.1\r\nHost: h\r\n\r\n");
-    // One has sent a part of its body, and one is in the middle of a record.
+    // One client has sent a part of its body, and one is in the middle of a record.
     let (mut body, record) = (site.connect(), site.connect());
     body.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo");
     site.runs(3);
@@ -76,11 +76,11 @@ fn a_request_that_was_sent_before_the_stop_is_served(runtime: Runtime) {
     const POST: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody";
     for round in 0..50 {
         let site = Site::new(runtime);
-        // In this version the server's handshake is over before the client's.
+        // In this version the server's handshake completes before the client's.
         let socket = site.plain().clone_stream();
         let stream = Stream::shake_hands(socket, &trust().client_of(&[&TLS12]), usize::MAX);
         let mut client = Caller::new(stream.expect("it shakes hands"));
-        // Whole, or not more than a byte of it.
+        // Whole, or at most one byte of it.
         let (before, after) = POST.split_at(if round % 2 == 0 { POST.len() } else { 1 });
         client.send(before);
         site.handle().shutdown();

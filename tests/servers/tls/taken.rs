@@ -1,4 +1,4 @@
-//! Connections that the application has taken over, and that stay encrypted.
+//! Connections that the application has taken over, which stay encrypted.
 
 use std::io::{ErrorKind, Write};
 use std::thread;
@@ -27,7 +27,7 @@ fn a_stream_that_was_taken_goes_both_ways_and_ends_with_close_notify(runtime: Ru
     let site = Site::new(runtime);
     for early in ["", "early", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"] {
         let mut client = site.connect();
-        // What was sent ahead, in the same record and in the next one of the same segment.
+        // Early bytes, in the same record and in the next one of the same segment.
         let mut records = client.stream().seal(format!("{UPGRADE}{early}"));
         records.extend(client.stream().seal("more"));
         { client.stream().socket() }.write_all(&records).expect("there is room");
@@ -67,7 +67,7 @@ fn a_taken_stream_tells_of_a_client_that_vanishes(runtime: Runtime) {
             !ended.is_empty()
         });
         let wanted = if reset { ErrorKind::ConnectionReset } else { ErrorKind::UnexpectedEof };
-        assert_eq!(ended.remove(0).expect_err("it ended without a farewell").kind(), wanted);
+        assert_eq!(ended.remove(0).expect_err("it ended without close_notify").kind(), wanted);
     }
     site.counts(0);
     site.is_at_peace();
@@ -88,7 +88,7 @@ fn two_threads_may_write_to_one_taken_stream() {
                 .map(|thread| thread.join())
         });
         for end in ends {
-            end.map_err(|_| "a write claims more than it was given")??;
+            end.map_err(|_| "a write claims more than it was passed")??;
         }
         stream.shutdown()?;
         Ok(Body::empty())
@@ -100,7 +100,7 @@ fn two_threads_may_write_to_one_taken_stream() {
     assert_eq!(client.answer().status, 101);
     let all = client.bytes(2 * LENGTH);
     assert!(client.ends());
-    // Nothing is there twice, and nothing is missing.
+    // No byte is duplicated or missing.
     for letter in [b'a', b'b'] {
         assert_eq!(all.iter().filter(|byte| **byte == letter).count(), LENGTH);
     }

@@ -1,5 +1,5 @@
-//! TLS of blocking applications over a wire in memory, which has room and bytes exactly when a test says so: what happens
-//! on sockets only now and then.
+//! TLS of blocking applications over an in-memory transport, whose room and bytes are controlled by the test. This
+//! reproduces states that are rare on sockets.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -24,24 +24,24 @@ use wsgi_tokio::rustls::{ClientConnection, SupportedProtocolVersion};
 use super::application::pattern;
 use super::site::options;
 
-/// The server's end of a wire, and what a test does with the other one.
+/// The server's end of a transport, and the controls of the test.
 struct Memory {
-    /// As the engine has it: tells whether room that comes is worth a call.
+    /// The engine's state: whether new room is worth polling the task.
     state: TaskState,
     ends: Mutex<Ends>,
 }
 
 #[derive(Default)]
 struct Ends {
-    /// What the server has not read yet.
+    /// Bytes that the server has not read yet.
     arrived: Vec<u8>,
-    /// What the server has written.
+    /// Bytes that the server has written.
     sent: Vec<u8>,
-    /// How much it may write.
+    /// How many bytes it may write.
     room: usize,
-    /// Comes just after a write has found no room, not the next one but so many later: room, and these bytes.
+    /// Room and bytes that arrive after a write has found no room: not the next such write, but this many writes later.
     surprise: Option<(usize, Vec<u8>)>,
-    /// There was room, of which the engine has not been told.
+    /// There is new room that has not been reported to the task.
     room_came: bool,
     shut: bool,
     reminder: Option<Instant>,
@@ -113,7 +113,7 @@ impl BlockingTransport for Far {
     }
 
     fn wait(&self, _: bool, _: bool, _: Option<Instant>) -> io::Result<()> {
-        unreachable!("the application here waits for nothing")
+        unreachable!("the application here never waits")
     }
 
     fn waker(&self) -> Waker {
@@ -138,7 +138,7 @@ struct Played {
     over: bool,
     memory: Arc<Memory>,
     client: ClientConnection,
-    /// The plaintext that the client has.
+    /// The plaintext that the client has received.
     plain: Vec<u8>,
     handle: ServerHandle,
 }
@@ -163,7 +163,7 @@ impl Played {
         Self { task, calls, over: false, memory, client, plain: Vec::new(), handle }
     }
 
-    /// One that has shaken hands.
+    /// A connection after the handshake.
     fn shaken(options: Options) -> Self {
         let mut played = Self::new(options, &TLS13);
         for _ in 0..3 {
@@ -176,8 +176,8 @@ impl Played {
         played
     }
 
-    /// Runs the task until it waits, and tells how often it was polled. Room that came meanwhile is told to it as the
-    /// engine would: only if it waits for some.
+    /// Runs the task until it is pending, and returns how often it was polled. Like the engine, it reports new room to
+    /// the task only if the task waits for some.
     fn run(&mut self) -> usize {
         let waker = Waker::from(Arc::clone(&self.calls));
         for polls in 1.. {
@@ -190,10 +190,10 @@ impl Played {
                 return polls;
             }
         }
-        unreachable!("it would have been polled indefinitely")
+        unreachable!("an unbounded range ends")
     }
 
-    /// Gives the server room, and runs the task if the engine would.
+    /// Adds room for the server, and runs the task if the engine would.
     fn make_room(&mut self, bytes: usize) {
         self.memory.ends().make_room(bytes);
         if std::mem::take(&mut self.memory.ends().room_came) && self.memory.state.has_room() {
@@ -201,12 +201,12 @@ impl Played {
         }
     }
 
-    /// What the client has to say, sealed.
+    /// The client's plaintext, encrypted.
     fn sealed(&mut self, plain: &str) -> Vec<u8> {
         self.client.writer().write_all(plain.as_bytes()).expect("it is open");
         let mut records = Vec::new();
         while self.client.wants_write() {
-            self.client.write_tls(&mut records).expect("memory takes it");
+            self.client.write_tls(&mut records).expect("memory never fails");
         }
         records
     }
@@ -222,7 +222,7 @@ impl Played {
         self.run();
     }
 
-    /// Takes what the server has sent.
+    /// Receives the bytes that the server has sent.
     fn receive(&mut self) {
         let sent = std::mem::take(&mut self.memory.ends().sent);
         let mut left = sent.as_slice();
@@ -235,7 +235,7 @@ impl Played {
         }
     }
 
-    /// Checks answers with so many bytes, and takes them.
+    /// Checks answers with bodies of these lengths, and removes them.
     fn take(&mut self, lengths: &[usize]) {
         self.receive();
         for length in lengths {
@@ -286,13 +286,13 @@ fn a_single_byte_of_room_at_a_time_is_enough() {
 fn room_that_comes_between_a_write_and_a_read_is_not_forgotten() {
     for later in 0..4 {
         let mut played = Played::shaken(options());
-        // So little that the next request is read meanwhile; rustls has the first answer only.
+        // So little that the next request is read in between; rustls has the first answer only.
         played.ask("/20000", "");
         played.ask("/20001", "");
-        // A part of a record arrives, and with it the room for which a write has just asked in vain.
+        // A part of a record arrives, and with it the room that a write has just requested in vain.
         let record = played.sealed("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         played.memory.ends().surprise = Some((later, record[..10].to_vec()));
-        // It is not run again after that, but by the room.
+        // After that only new room makes it run again.
         while played.memory.ends().surprise.is_some() {
             played.run();
         }
@@ -312,7 +312,7 @@ fn the_last_words_of_a_handshake_wait_for_room() {
             played.send_all();
             played.run();
             played.receive();
-            // The client's last words arrive when there is hardly room for the server's.
+            // The client's last messages arrive when there is hardly any room for the server's.
             played.memory.ends().room = room;
             played.send_all();
             played.run();
@@ -354,23 +354,23 @@ fn a_farewell_that_never_finds_room_is_waited_for_as_long_as_the_linger_allows()
     played.ask("/", "Connection: close\r\n");
     let mut polls = 0;
     while !played.over {
-        let at = played.memory.ends().reminder.take().expect("it has to be looked at again");
+        let at = played.memory.ends().reminder.take().expect("a reminder is set");
         assert!(begun.elapsed() < PATIENCE && polls < 1000, "{polls} polls in {:?}", begun.elapsed());
         while let Some(left) = at.checked_duration_since(Instant::now()) {
             thread::park_timeout(left);
         }
         polls += played.run();
     }
-    // Once for the farewell, once for what the client may still send.
+    // Once for close_notify, once for later bytes from the client.
     assert!(begun.elapsed() >= LINGER && polls < 10, "{polls} polls in {:?}", begun.elapsed());
 }
 
-/// How many bytes of ciphertext the answer to `/` with `Connection: close` takes.
+/// The number of ciphertext bytes in the answer to `/` with `Connection: close`.
 fn answer_size() -> usize {
     let mut played = Played::shaken(options());
     played.memory.ends().room = usize::MAX / 2;
     played.ask("/", "Connection: close\r\n");
     let sent = played.memory.ends().sent.len();
-    // Without the close_notify: a record of TLS 1.3 with two bytes.
+    // Without close_notify: a TLS 1.3 record with two bytes.
     sent - (5 + 2 + 1 + 16)
 }

@@ -1,4 +1,4 @@
-//! The smallest server on one thread, to count instructions and to measure speed with.
+//! The smallest server on one thread, for counting instructions and measuring speed.
 //!
 //! `cargo run --release -p wsgi-tests --bin hello -- --listen 127.0.0.1:8090`
 //!
@@ -6,8 +6,8 @@
 //! | --- | --- |
 //! | `/` | 13 bytes |
 //! | `/10k`, `/1m` | 10 KiB and 1 MiB that are there already |
-//! | `/chunked` | 1000 blocks of 16 bytes, each a chunk, all ready at once |
-//! | `/upload` | reads the request body and answers its length |
+//! | `/chunked` | 1000 blocks of 16 bytes, each a chunk, all ready immediately |
+//! | `/upload` | reads the request body and answers with its length |
 
 use std::io;
 use std::process::ExitCode;
@@ -26,10 +26,10 @@ const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 #[derive(Debug, Parser)]
 #[command(about = "Serves the same few bytes as fast as it can")]
 struct Settings {
-    /// Where to accept connections: 127.0.0.1:8090, `[::1]:8090`, unix:PATH; port 0 takes a free one.
+    /// Where to accept connections: 127.0.0.1:8090, `[::1]:8090`, unix:PATH; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: Place,
-    /// What it runs on.
+    /// The runtime of the server.
     #[arg(long, value_enum, default_value = "tokio")]
     runtime: Runtime,
     /// Whether requests are logged on standard error.
@@ -81,7 +81,7 @@ fn hello_blocking(environ: wsgi_std::Environ, start_response: wsgi_std::StartRes
     Ok(format!("{length}\n").into())
 }
 
-/// What is known before the request is looked at; that of `/upload` is not.
+/// The body if it does not depend on the request body; `/upload` has none here.
 fn body(path: &[u8]) -> Option<Body> {
     Some(match path {
         b"/" => "Hello, World!".into(),

@@ -1,9 +1,11 @@
-//! Plays generated scenarios by generated schedules, and compares each outcome with that of the whole input at once.
+//! Plays generated scenarios with generated schedules, and compares each outcome with that of the whole input in one
+//! piece.
 //!
 //! `cargo run --release -p wsgi-tests --bin schedules -- --count 1000000 --seed N`
 //!
-//! The last line has a digest of all outcomes. Two builds that print the same digest for one seed and count behave alike
-//! in every scenario, down to the byte: that is how a rewrite of the machine is compared with the code before it.
+//! The last line has a digest of all outcomes. Two builds that print the same digest for one seed and count behave
+//! identically in every scenario, down to the byte. Use this to compare a rewrite of the machine with the previous
+//! code.
 
 use std::error::Error;
 use std::fmt;
@@ -16,16 +18,16 @@ use wsgi_tests::machine::generate::{self, Drawn};
 use wsgi_tests::machine::play::play;
 use wsgi_tests::machine::scenario::{Action, Outcome, Scenario, Schedule, Whole};
 
-/// How many schedules one scenario is played by.
+/// The number of schedules that play one scenario.
 const EACH: u64 = 4;
 
 #[derive(Debug, Parser)]
-#[command(about = "Split invariance: any schedule gives what the whole input at once gives")]
+#[command(about = "Split invariance: any schedule gives the same outcome as the whole input in one piece")]
 struct Options {
-    /// How many schedules.
+    /// The number of schedules.
     #[arg(long, default_value_t = 1_000_000)]
     count: u64,
-    /// Where the generator starts; drawn from the clock when it is not given.
+    /// The seed of the generator; taken from the clock if not given.
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -73,7 +75,7 @@ impl Default for Digest {
 
 impl Digest {
     fn add(&mut self, outcome: &Outcome) {
-        // Taking text cannot fail.
+        // Writing to a string cannot fail.
         let _ = fmt::write(self, format_args!("{outcome:?}"));
     }
 }

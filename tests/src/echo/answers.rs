@@ -1,4 +1,4 @@
-//! What the echo application answers, wherever it runs: everything that does not have to wait.
+//! The answers of the echo application that are the same on every runtime, since they never wait.
 
 use std::borrow::Cow;
 use std::iter;
@@ -15,13 +15,13 @@ pub(super) const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 pub(super) const CONTINUE: [(&str, &str); 2] =
     [("Hundred-Continue-Header-1", "H1"), ("Hundred-Continue-Header-k", "Hk")];
 
-/// How many bytes are read or sent at a time.
+/// The number of bytes read or sent at a time.
 pub(super) const BLOCK: usize = 64 * 1024;
 
 static BLANK: [u8; BLOCK] = [b'x'; BLOCK];
 const SECRET: &str = "secret-detail-of-the-app";
 
-/// Starts a response: what `start_response` of every kind can.
+/// Starts a response: the common interface of every kind of `start_response`.
 pub(super) trait Start {
     fn begin(&self, status: &str, headers: &[(&str, &str)]) -> Result<()>;
 }
@@ -41,15 +41,15 @@ impl Start for wsgi_std::StartResponse {
     }
 }
 
-/// What requests leave behind.
+/// State that outlives the requests.
 #[derive(Default)]
 pub(super) struct Echo {
-    /// What the post hooks of `/hooks` have written.
+    /// Lines written by the post hooks of `/hooks`.
     hooked: Mutex<String>,
 }
 
 impl Echo {
-    /// Answers, or `None` when the path is none of those here.
+    /// Answers the request, or returns `None` for any other path.
     pub(super) fn at_once(self: &Arc<Self>, environ: &Environ, start: &impl Start) -> Option<Result<Body>> {
         let path = environ.path();
         if let Some(code) = path.strip_prefix("/status/") {
@@ -91,7 +91,7 @@ impl Echo {
         })
     }
 
-    /// What checks other than the conformance run ask for.
+    /// Paths for checks other than the conformance run.
     fn beyond_the_contract(
         self: &Arc<Self>,
         path: &str,
@@ -132,7 +132,7 @@ impl Echo {
     }
 }
 
-/// The request, told back: for every path without a special answer.
+/// Echoes the request, for every path without a special answer.
 pub(super) fn echo(environ: &Environ, start: &impl Start, body: &[u8]) -> Result<Body> {
     let variables = environ.to_map();
     let headers = variables.iter().filter_map(|(name, value)| match name.strip_prefix("HTTP_") {
@@ -169,7 +169,7 @@ fn status(start: &impl Start, code: &str) -> Result<Body> {
     Ok(body.into())
 }
 
-/// A text whose length is told.
+/// A text with its length.
 pub(super) fn plain(start: &impl Start, body: impl Into<Cow<'static, str>>) -> Result<Body> {
     let body = body.into();
     let length = body.len() as u64;
@@ -204,7 +204,7 @@ pub(super) fn milliseconds(environ: &Environ, otherwise: u64) -> Duration {
     Duration::from_millis(number(environ, "ms", otherwise))
 }
 
-/// A number in the query; what is not there, or is none, becomes `otherwise`.
+/// A number in the query; `otherwise` if it is missing or malformed.
 fn number(environ: &Environ, name: &str, otherwise: u64) -> u64 {
     let query = environ.query();
     let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));

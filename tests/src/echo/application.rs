@@ -1,6 +1,6 @@
-//! The echo application of `conform/CONTRACT.md`, and some paths beside it for other checks.
+//! The echo application of `conform/CONTRACT.md`, and some additional paths for other checks.
 //!
-//! It knows no runtime: how to sleep is handed in. Its twin for blocking sockets is in `blocking`.
+//! It is independent of the runtime: the caller passes the sleep function. `blocking` is the same for blocking sockets.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use wsgi_tokio::{Application, Body, Environ, InputError, Result, StartResponse};
 use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, echo, milliseconds, plain};
 use super::stream::{self, Sleep};
 
-/// The application, for a runtime that sleeps like this.
+/// The application, for a runtime with this sleep function.
 pub fn application(sleep: Sleep) -> impl Application {
     let echo: Arc<Echo> = Arc::default();
     move |environ, start_response| {
@@ -35,7 +35,7 @@ async fn answer(site: &Arc<Echo>, sleep: Sleep, environ: Environ, start: StartRe
             start.start("200 OK", PLAIN)?;
             Ok(stream::with_pause("first\n", sleep, milliseconds(&environ, 500), "second\n"))
         }
-        // A body that is read and dropped, however large, and its length.
+        // Reads and drops a body of any size, and answers with its length.
         "/sink" => plain(&start, format!("{}\n", drain(&environ).await?)),
         "/continue" => {
             environ.input().set_hundred_continue_response_headers(CONTINUE)?;
@@ -48,7 +48,7 @@ async fn answer(site: &Arc<Echo>, sleep: Sleep, environ: Environ, start: StartRe
     }
 }
 
-/// Reads and drops the request body, and tells its length.
+/// Reads and drops the request body, and returns its length.
 async fn drain(environ: &Environ) -> Result<u64, InputError> {
     let (input, mut length) = (environ.input(), 0);
     loop {

@@ -1,4 +1,4 @@
-//! The echo application once more, for blocking sockets: what waits here, waits on its thread.
+//! The echo application for blocking sockets: every wait blocks its thread.
 
 use std::iter;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ fn answer(site: &Arc<Echo>, environ: Environ, start: StartResponse) -> Result<Bo
             });
             Ok(Body::iterator(iter::once(Ok("first\n".into())).chain(second)))
         }
-        // A body that is read and dropped, however large, and its length.
+        // Reads and drops a body of any size, and answers with its length.
         "/sink" => plain(&start, format!("{}\n", drain(&environ)?)),
         "/continue" => {
             environ.input().set_hundred_continue_response_headers(CONTINUE)?;
@@ -50,7 +50,7 @@ fn answer(site: &Arc<Echo>, environ: Environ, start: StartResponse) -> Result<Bo
     }
 }
 
-/// Reads and drops the request body, and tells its length.
+/// Reads and drops the request body, and returns its length.
 fn drain(environ: &Environ) -> Result<u64, InputError> {
     let (input, mut length) = (environ.input(), 0);
     loop {
@@ -61,7 +61,7 @@ fn drain(environ: &Environ) -> Result<u64, InputError> {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "an application that sleeps is what its client asked for")]
+#[allow(clippy::disallowed_methods, reason = "the client requested a sleep")]
 fn sleep(time: Duration) {
     thread::sleep(time);
 }

@@ -1,4 +1,4 @@
-//! Binds what `--listen` names. Adapters take listeners that are bound already, so this is the program's part.
+//! Binds the addresses of `--listen`. Adapters accept listeners that are already bound, so the program binds them.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use socket2::SockRef;
 
 use super::options::Place;
 
-/// Connections that the system keeps until they are accepted; std asks for 128, and a flood needs more.
+/// The backlog of connections that are not accepted yet; std sets 128, and a flood needs more.
 const BACKLOG: i32 = 1024;
 
 /// A bound listener, before a runtime takes it. It does not block.
@@ -23,14 +23,14 @@ pub enum Bound {
     Unix(UnixListener),
 }
 
-/// The listeners, where they listen (with the port that was given for 0), and the files to remove.
+/// The listeners, their addresses (with the actual port for port 0), and the files to remove.
 #[derive(Debug, Default)]
 pub struct Listeners {
     /// The listeners.
     pub bound: Vec<Bound>,
-    /// Where they listen.
+    /// Their addresses.
     pub places: Vec<Place>,
-    /// The files to remove in the end.
+    /// The files to remove at the end.
     pub files: Files,
 }
 
@@ -41,7 +41,7 @@ pub struct Files(Vec<PathBuf>);
 impl Drop for Files {
     fn drop(&mut self) {
         for path in &self.0 {
-            // Somebody may have removed it before.
+            // The file may have been removed already.
             let _ = std::fs::remove_file(path);
         }
     }
@@ -51,7 +51,7 @@ impl Drop for Files {
 ///
 /// # Errors
 ///
-/// The first place that cannot be listened on, by name.
+/// The first address that cannot be listened on, by name.
 pub fn bind(places: &[Place]) -> io::Result<Listeners> {
     let mut listeners = Listeners::default();
     for place in places {

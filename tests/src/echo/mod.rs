@@ -1,5 +1,5 @@
-//! The server that outside checks talk to: the echo application, the server's options as flags, and how the program
-//! listens and stops. What depends on a runtime is in a file of its own.
+//! The server for external checks: the echo application, the server's options as flags, and how the program listens and
+//! stops. Runtime-specific parts are in separate files.
 
 mod answers;
 pub mod application;
@@ -24,11 +24,11 @@ use wsgi_tokio::{OptionError, Report};
 use self::listen::Listeners;
 use self::options::{Place, Runtime, Settings};
 
-/// Listens, says so, and serves until a signal stops it.
+/// Listens, prints the addresses, and serves until a signal stops it.
 ///
 /// # Errors
 ///
-/// What cannot be listened on, an option that is not allowed, the failure of a listener.
+/// An address that cannot be bound, an option that is not allowed, the failure of a listener.
 pub fn run(settings: Settings) -> io::Result<Report> {
     // The files outlive the server.
     let Listeners { bound, places, files: _files } = listen::bind(&settings.listen)?;
@@ -51,20 +51,20 @@ pub fn run(settings: Settings) -> io::Result<Report> {
     }
 }
 
-/// What connections run on.
+/// The threads of connections.
 #[derive(Clone, Copy, Debug)]
 pub enum Threads {
-    /// So many threads of the runtime, or as many as it likes; 0 is the main thread alone.
+    /// The given number of runtime threads, or the runtime's default; 0 is the main thread only.
     Runtime(Option<usize>),
-    /// A custom pool of so many threads.
+    /// A custom pool with this number of threads.
     Pool(usize),
 }
 
-/// Tells on standard output where the server listens.
+/// Prints the server's addresses on standard output.
 ///
 /// # Errors
 ///
-/// Those of standard output.
+/// Errors from standard output.
 pub fn announce(places: &[Place]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for place in places {
@@ -73,11 +73,11 @@ pub fn announce(places: &[Place]) -> io::Result<()> {
     out.flush()
 }
 
-/// The status that the process ends with: 0 after a stop, 1 when it could not serve, 2 when an option was wrong. An error
-/// is told on standard error.
+/// The exit status of the process: 0 after a stop, 1 when it could not serve, 2 when an option was wrong. Prints an
+/// error on standard error.
 pub fn status(ended: io::Result<Report>) -> ExitCode {
     let Err(error) = ended else { return ExitCode::SUCCESS };
-    // There is nowhere else to tell it.
+    // There is no other place to report it.
     let _ = writeln!(io::stderr(), "error: {error}");
     let bad_option = error.get_ref().is_some_and(|error| error.is::<OptionError>());
     ExitCode::from(if bad_option { 2 } else { 1 })

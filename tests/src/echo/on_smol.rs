@@ -23,11 +23,11 @@ const SLEEP: Sleep = |time| {
 };
 
 /// Serves until the server is stopped. `accepting` is called when it accepts, with the handle that stops it. Without a
-/// number of threads the connections run where smol runs its tasks.
+/// number of threads the connections run on smol's global executor.
 ///
 /// # Errors
 ///
-/// Those of `wsgi_smol`, and of `accepting`.
+/// Errors from `wsgi_smol` and from `accepting`.
 pub fn serve(
     listeners: Vec<Bound>,
     tls: Option<Arc<ServerConfig>>,
@@ -40,7 +40,7 @@ pub fn serve(
     let executor = Arc::new(Executor::new());
     match threads {
         Threads::Runtime(None) => smol::block_on(run(server, accepting)),
-        // This thread is one of them.
+        // This thread counts as one of them.
         Threads::Runtime(Some(threads)) => {
             let serving = run(server.pool(Arc::clone(&executor)), accepting);
             with_threads(&executor, threads.saturating_sub(1), || smol::block_on(executor.run(serving)))
@@ -52,11 +52,11 @@ pub fn serve(
     }
 }
 
-/// As [`serve`], with the listeners and the tasks of async-std. The number of its own threads is its own affair.
+/// Like [`serve`], with the listeners and the tasks of async-std, which chooses the number of its threads itself.
 ///
 /// # Errors
 ///
-/// As [`serve`].
+/// Like [`serve`].
 pub fn serve_async_std(
     listeners: Vec<Bound>,
     tls: Option<Arc<ServerConfig>>,
@@ -80,7 +80,7 @@ fn with_threads<R>(executor: &Executor<'static>, threads: usize, work: impl FnOn
     let (stop, stopped) = smol::channel::bounded::<()>(1);
     thread::scope(|scope| {
         for _ in 0..threads {
-            // They end when nobody can send any more.
+            // The threads end when all senders are dropped.
             scope.spawn(|| smol::block_on(executor.run(stopped.recv())));
         }
         let done = work();
@@ -89,18 +89,18 @@ fn with_threads<R>(executor: &Executor<'static>, threads: usize, work: impl FnOn
     })
 }
 
-/// A server on all these listeners.
+/// Builds a server on all these listeners.
 ///
 /// # Errors
 ///
-/// There is no listener.
+/// The list of listeners is empty.
 pub fn build<A: Application>(
     listeners: Vec<Listener>,
     application: A,
     options: Options,
 ) -> io::Result<Server<A>> {
     let mut listeners = listeners.into_iter();
-    let first = listeners.next().ok_or_else(|| io::Error::other("there is nothing to listen on"))?;
+    let first = listeners.next().ok_or_else(|| io::Error::other("no listener is given"))?;
     Ok(listeners.fold(Server::new(first, application).options(options), Server::listener))
 }
 
@@ -108,14 +108,14 @@ pub fn build<A: Application>(
 ///
 /// # Errors
 ///
-/// As [`serve`].
+/// Like [`serve`].
 pub async fn run(
     server: Server<impl Application>,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
     let handle = server.handle();
     let mut serving = pin!(server.serve());
-    // Asked once, it has looked at its options and accepts.
+    // The first poll checks the options and starts to accept.
     let begun = poll_fn(|context| Poll::Ready(serving.as_mut().poll(context))).await;
     if let Poll::Ready(ended) = begun {
         return ended;
@@ -124,11 +124,11 @@ pub async fn run(
     serving.await
 }
 
-/// Hands a listener to smol; it speaks HTTPS if there is `tls`.
+/// Passes a listener to smol, with HTTPS if `tls` is given.
 ///
 /// # Errors
 ///
-/// Those of smol's reactor.
+/// Errors from smol's reactor.
 pub fn listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> io::Result<Listener> {
     let listener = match bound {
         Bound::Tcp(listener) => Async::new(listener)?.into(),
@@ -138,7 +138,7 @@ pub fn listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> io::Result<Lis
     Ok(encrypted(listener, tls))
 }
 
-/// Hands a listener to async-std; it speaks HTTPS if there is `tls`.
+/// Passes a listener to async-std, with HTTPS if `tls` is given.
 pub fn async_std_listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> Listener {
     let listener = match bound {
         Bound::Tcp(listener) => async_std::net::TcpListener::from(listener).into(),

@@ -13,14 +13,14 @@ use super::Threads;
 use super::blocking::application;
 use super::listen::Bound;
 
-/// How long a server that refuses its options, or finds no thread, takes to say so.
+/// How long a server may take to report invalid options or missing threads.
 const REFUSAL: Duration = Duration::from_millis(50);
 
 /// Serves until the server is stopped. `accepting` is called when it accepts, with the handle that stops it.
 ///
 /// # Errors
 ///
-/// Those of `wsgi_std`, and of `accepting`.
+/// Errors from `wsgi_std` and from `accepting`.
 pub fn serve(
     listeners: Vec<Bound>,
     tls: Option<Arc<ServerConfig>>,
@@ -35,7 +35,7 @@ pub fn serve(
 ///
 /// # Errors
 ///
-/// As [`serve`].
+/// Like [`serve`].
 pub fn run(
     listeners: Vec<Bound>,
     tls: Option<Arc<ServerConfig>>,
@@ -45,7 +45,7 @@ pub fn run(
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
     let mut listeners = listeners.into_iter().map(|bound| listener(bound, tls.as_ref()));
-    let first = listeners.next().ok_or_else(|| io::Error::other("there is nothing to listen on"))?;
+    let first = listeners.next().ok_or_else(|| io::Error::other("no listener is given"))?;
     let mut server = Server::new(first, application).options(options);
     for listener in listeners {
         server = server.listener(listener);
@@ -58,7 +58,7 @@ pub fn run(
     };
     let handle = server.handle();
     let (tell, ended) = channel();
-    // It needs no other thread to serve; here it has to be asked whether it does.
+    // Serving needs no separate thread; here it allows a wait for an early error.
     thread::spawn(move || tell.send(server.serve()));
     if let Ok(ended) = ended.recv_timeout(REFUSAL) {
         return ended;
@@ -71,7 +71,7 @@ pub fn run(
     accepted.and(ended)
 }
 
-/// Hands a listener to the server; it speaks HTTPS if there is `tls`.
+/// Passes a listener to the server, with HTTPS if `tls` is given.
 pub fn listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> Listener {
     let listener: Listener = match bound {
         Bound::Tcp(listener) => listener.into(),

@@ -21,7 +21,7 @@ use super::listen::Bound;
 ///
 /// # Errors
 ///
-/// Those of `wsgi_tokio`, and of `accepting`.
+/// Errors from `wsgi_tokio` and from `accepting`.
 pub fn serve(
     listeners: Vec<Bound>,
     tls: Option<Arc<ServerConfig>>,
@@ -53,18 +53,18 @@ pub fn serve(
     })
 }
 
-/// A server on all these listeners.
+/// Builds a server on all these listeners.
 ///
 /// # Errors
 ///
-/// There is no listener.
+/// The list of listeners is empty.
 pub fn build<A: Application>(
     listeners: Vec<Listener>,
     application: A,
     options: Options,
 ) -> io::Result<Server<A>> {
     let mut listeners = listeners.into_iter();
-    let first = listeners.next().ok_or_else(|| io::Error::other("there is nothing to listen on"))?;
+    let first = listeners.next().ok_or_else(|| io::Error::other("no listener is given"))?;
     Ok(listeners.fold(Server::new(first, application).options(options), Server::listener))
 }
 
@@ -72,14 +72,14 @@ pub fn build<A: Application>(
 ///
 /// # Errors
 ///
-/// As [`serve`].
+/// Like [`serve`].
 pub async fn run(
     server: Server<impl Application>,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
     let handle = server.handle();
     let mut serving = pin!(server.serve());
-    // Asked once, it has looked at its options and accepts.
+    // The first poll checks the options and starts to accept.
     let begun = poll_fn(|context| Poll::Ready(serving.as_mut().poll(context))).await;
     if let Poll::Ready(ended) = begun {
         return ended;
@@ -88,11 +88,11 @@ pub async fn run(
     serving.await
 }
 
-/// Hands a listener to tokio; it speaks HTTPS if there is `tls`.
+/// Passes a listener to tokio, with HTTPS if `tls` is given.
 ///
 /// # Errors
 ///
-/// Those of tokio's reactor.
+/// Errors from tokio's reactor.
 pub fn listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> io::Result<Listener> {
     let listener: Listener = match bound {
         Bound::Tcp(listener) => TcpListener::from_std(listener)?.into(),

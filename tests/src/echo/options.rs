@@ -1,4 +1,4 @@
-//! The command line of `echo`: the server's options, each a flag that is named like the manual's parameter.
+//! The command line of `echo`: the server's options, each as a flag named like the manual's parameter.
 
 use std::fmt;
 use std::fs::File;
@@ -14,7 +14,7 @@ use wsgi_tokio::{Options, Version};
 
 use super::tls::TlsSettings;
 
-/// What `echo` was told.
+/// The command line of `echo`.
 #[derive(Debug, Parser)]
 #[command(
     name = "echo",
@@ -23,24 +23,24 @@ use super::tls::TlsSettings;
     after_help = "Times are in seconds, fractions are allowed. The log goes to standard error."
 )]
 pub struct Settings {
-    /// What the connections run on.
+    /// The runtime of the connections.
     #[arg(long, value_enum)]
     pub runtime: Runtime,
 
-    /// Where to accept connections: 127.0.0.1:8090, `[::1]:8090`, unix:PATH; port 0 takes a free one. Several are allowed.
+    /// Where to accept connections: 127.0.0.1:8090, `[::1]:8090`, unix:PATH; port 0 picks a free one. May be repeated.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     pub listen: Vec<Place>,
 
-    /// Threads of the runtime; 0 runs everything on the main thread. The runtime's own number unless given; that of
-    /// async-std cannot be chosen here.
+    /// Number of runtime threads; 0 runs everything on the main thread. The default is the runtime's own; it cannot be
+    /// changed for async-std.
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub threads: Option<usize>,
 
-    /// Connections run on a pool of this many threads, beside what accepts, and --max-size is ignored.
+    /// Runs connections on a pool of this many threads, separate from the accept loop; --max-size is ignored.
     #[arg(long, value_name = "N", value_parser = at_least_one, conflicts_with = "threads")]
     pub custom_pool: Option<usize>,
 
-    /// The files of HTTPS.
+    /// The files for HTTPS.
     #[command(flatten)]
     pub tls: TlsSettings,
 
@@ -49,21 +49,21 @@ pub struct Settings {
     pub server: ServerSettings,
 }
 
-/// What the connections run on.
+/// The runtime of the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Runtime {
     /// tokio
     Tokio,
     /// smol
     Smol,
-    /// async-std, which ends where smol goes on
+    /// async-std, discontinued in favour of smol
     AsyncStd,
     /// the sockets of std, for blocking applications
     #[cfg(unix)]
     Std,
 }
 
-/// The options of the server; what is not given keeps its default, except `debug`.
+/// The options of the server; a missing one keeps its default, except `debug`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of the server")]
 pub struct ServerSettings {
@@ -71,31 +71,31 @@ pub struct ServerSettings {
     #[arg(long, value_name = "FILE", value_parser = log_file)]
     log: Option<LogFile>,
 
-    /// A variable of every request; several are allowed.
+    /// A variable of every request; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     environ: Vec<(String, String)>,
 
-    /// The largest number of connections at a time.
+    /// The maximum number of concurrent connections.
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     max_size: Option<usize>,
 
-    /// The version that responses carry: HTTP/1.0 or HTTP/1.1.
+    /// The HTTP version of responses: HTTP/1.0 or HTTP/1.1.
     #[arg(long, value_name = "VERSION", value_parser = version)]
     max_http_version: Option<Version>,
 
-    /// Blocks of a response are joined up to this size.
+    /// Joins blocks of a response up to this size.
     #[arg(long, value_name = "BYTES", value_parser = whole::<usize>)]
     minimum_chunk_size: Option<usize>,
 
-    /// Whether %(client_ip)s begins with what X-Forwarded-For says.
+    /// Whether %(client_ip)s includes the addresses from X-Forwarded-For.
     #[arg(long, value_name = "BOOL")]
     log_x_forwarded_for: Option<bool>,
 
-    /// Whether connections are reused: true, false, or the seconds that they may be idle.
+    /// Whether connections are reused: true, false, or the maximum idle time in seconds.
     #[arg(long, value_name = "BOOL|SECONDS", value_parser = keepalive)]
     keepalive: Option<KeepAlive>,
 
-    /// Whether anything is logged.
+    /// Whether the server logs at all.
     #[arg(long, value_name = "BOOL")]
     log_output: Option<bool>,
 
@@ -103,15 +103,15 @@ pub struct ServerSettings {
     #[arg(long, value_name = "TEMPLATE")]
     log_format: Option<String>,
 
-    /// The largest request target.
+    /// The maximum length of the request target.
     #[arg(long, value_name = "BYTES", value_parser = whole::<usize>)]
     url_length_limit: Option<usize>,
 
-    /// Whether the answer to a failed application shows the error.
+    /// Show application errors in 500 responses.
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = false)]
     debug: bool,
 
-    /// Bounds every single wait for the client; none: no bound.
+    /// Time limit of every single wait for the client, or none.
     #[arg(long, value_name = "SECONDS", value_parser = or_none(seconds))]
     socket_timeout: Option<Bound<Duration>>,
 
@@ -119,35 +119,35 @@ pub struct ServerSettings {
     #[arg(long, value_name = "BOOL")]
     capitalize_response_headers: Option<bool>,
 
-    /// The largest request body; none: no bound.
+    /// The maximum size of the request body, or none.
     #[arg(long, value_name = "BYTES", value_parser = or_none(whole::<u64>))]
     max_body_size: Option<Bound<u64>>,
 
-    /// Time for a whole head; none: no bound.
+    /// Time limit for a whole head, or none.
     #[arg(long, value_name = "SECONDS", value_parser = or_none(seconds))]
     header_timeout: Option<Bound<Duration>>,
 
-    /// Time that unread input is read and dropped, so that the last answer is not lost.
+    /// How long unread input is read and dropped, so that the last answer is not lost.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     linger_timeout: Option<Duration>,
 
-    /// Time for a TLS handshake.
+    /// Time limit for a TLS handshake.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     handshake_timeout: Option<Duration>,
 
-    /// Time that a graceful stop gives to requests that have begun.
+    /// Time limit for requests in progress during a graceful stop.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     graceful_timeout: Option<Duration>,
 
-    /// One of the other limits; several are allowed.
+    /// Another limit; may be repeated.
     #[arg(long = "limit", value_name = "NAME=BYTES", value_parser = limit)]
     limits: Vec<Limit>,
 }
 
 impl ServerSettings {
-    /// As the adapters take them.
+    /// The options in the form that adapters accept.
     pub fn options(self) -> Options {
-        // Each is set only when it was given, so that a run without flags tries the defaults.
+        // Sets only the given options, so that a run without flags uses the defaults.
         let mut options = Options::default().debug(self.debug);
         for (name, value) in self.environ {
             options = options.environ(name, value);
@@ -180,7 +180,7 @@ impl ServerSettings {
 pub enum Place {
     /// An internet address.
     Tcp(SocketAddr),
-    /// A unix socket, by its file.
+    /// A unix socket, by its path.
     Unix(PathBuf),
 }
 
@@ -189,7 +189,7 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix("unix:") {
-            Some("") => Err("there is no path after unix:".into()),
+            Some("") => Err("no path after unix:".into()),
             Some(path) => Ok(Self::Unix(path.into())),
             None => text
                 .parse()
@@ -208,7 +208,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A bound, or `none`.
+/// A limit, or `none`.
 #[derive(Clone, Copy, Debug)]
 struct Bound<T>(Option<T>);
 
@@ -224,14 +224,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "allowed: seconds, such as 5 or 0.5".into())
 }
 
-/// A file that the log is appended to, with as many handles as the command line has copies.
+/// A log file, shared by all copies of the command line.
 #[derive(Clone, Debug)]
 struct LogFile(Arc<File>);
 
 fn log_file(path: &str) -> Result<LogFile, String> {
     match File::options().append(true).create(true).open(path) {
         Ok(file) => Ok(LogFile(Arc::new(file))),
-        Err(error) => Err(format!("it cannot be written to: {error}; allowed: the path of a file")),
+        Err(error) => Err(format!("cannot be opened for writing: {error} (allowed: the path of a file)")),
     }
 }
 
@@ -267,7 +267,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// A change of one of the limits that have no option of their own.
+/// A change to one of the limits that have no separate option.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
     set: SetLimit,

@@ -1,6 +1,6 @@
-//! SIGTERM and SIGINT: the first stops a server gracefully, the second ends the process at once.
+//! SIGTERM and SIGINT: the first stops a server gracefully, the second ends the process immediately.
 //!
-//! A separate thread waits for them, so that it is the same for every runtime.
+//! A separate thread waits for them, so that the code is the same for every runtime.
 
 use std::io;
 use std::thread;
@@ -8,11 +8,11 @@ use std::thread;
 use tokio::runtime;
 use wsgi_tokio::ServerHandle;
 
-/// From now on signals stop the server of `handle`.
+/// Makes signals stop the server of `handle` from now on.
 ///
 /// # Errors
 ///
-/// The system gives no signals or no thread.
+/// The system cannot register signals or start a thread.
 pub fn stop_by_signal(handle: ServerHandle) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
     let mut signals = {
@@ -23,7 +23,10 @@ pub fn stop_by_signal(handle: ServerHandle) -> io::Result<()> {
         runtime.block_on(signals.next());
         handle.shutdown();
         runtime.block_on(signals.next());
-        #[allow(clippy::disallowed_methods, reason = "a second signal asks to cut the answers in flight")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "a second signal requests that answers in flight are cut"
+        )]
         std::process::exit(130)
     };
     thread::Builder::new().name("signals".into()).spawn(waiting)?;

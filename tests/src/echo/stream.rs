@@ -1,4 +1,4 @@
-//! Bodies that come in time: the two kinds of stream that the applications here return.
+//! The two kinds of stream that the applications here return: ready blocks, and blocks with a pause.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use wsgi_tokio::{Body, Result};
 /// A runtime's timer.
 pub type Sleep = fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Blocks that are ready at once.
+/// A body of blocks that are ready immediately.
 pub fn ready_blocks(blocks: impl Iterator<Item = Bytes> + Send + Unpin + 'static) -> Body {
     struct Ready<I>(I);
 
@@ -27,12 +27,12 @@ pub fn ready_blocks(blocks: impl Iterator<Item = Bytes> + Send + Unpin + 'static
     Body::stream(Ready(blocks))
 }
 
-/// `before`, then a pause, then `after`.
+/// A body of `before`, a pause, and `after`.
 pub fn with_pause(before: &'static str, sleep: Sleep, pause: Duration, after: &'static str) -> Body {
     Body::stream(Paused { before: Some(before), sleep, pause, waiting: None, after: Some(after) })
 }
 
-/// The timer starts when what comes after it is asked for.
+/// The timer starts when the block after it is polled.
 struct Paused {
     before: Option<&'static str>,
     sleep: Sleep,

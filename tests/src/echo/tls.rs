@@ -1,4 +1,4 @@
-//! Reads what HTTPS needs from files.
+//! Reads the files for HTTPS.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What `--listen` speaks: HTTPS with both files, HTTP without.
+/// Selects the protocol of `--listen`: HTTPS with both files, HTTP without.
 #[derive(Debug, Default, Args)]
 pub struct TlsSettings {
-    /// Speaks HTTPS, with the certificates in this PEM file: the server's own first, then those above it.
+    /// Serves HTTPS with the certificates in this PEM file: the server's own first, then the intermediate ones.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
@@ -23,11 +23,11 @@ pub struct TlsSettings {
 }
 
 impl TlsSettings {
-    /// The files, read; `None` without them.
+    /// Reads the files; `None` if they are not given.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, by name, or a certificate and a key that do not belong together.
+    /// A file that cannot be read, by name, or a key that does not match the certificate.
     pub fn config(&self) -> io::Result<Option<Arc<ServerConfig>>> {
         let (Some(certificates), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
         let chain =
@@ -50,6 +50,6 @@ impl TlsSettings {
 fn in_file(flag: &str, path: &Path, error: pem::Error) -> io::Error {
     let wanted = if flag == "--tls-cert" { "certificates" } else { "a private key" };
     let message =
-        format!("{flag} {} cannot be used: {error}; allowed: a PEM file with {wanted}", path.display());
+        format!("{flag} {} cannot be used: {error} (allowed: a PEM file with {wanted})", path.display());
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }

@@ -1,13 +1,13 @@
-//! Rows of choices: from a seed, or from bytes that a fuzzer or `proptest` gives.
+//! Sequences of choices: from a seed, or from bytes of a fuzzer or `proptest`.
 //!
-//! Choice 0 is meant to be the plain one, so that a shorter or smaller row of choices means a simpler case.
+//! Choice 0 is the plain one, so that a shorter or smaller sequence of choices means a simpler case.
 
-/// A row of choices.
+/// A sequence of choices.
 pub trait Choose {
     /// A number below `bound`, which is at least 1.
     fn below(&mut self, bound: usize) -> usize;
 
-    /// True once in `times`; choice 0 is false.
+    /// True with probability 1 / `times`; choice 0 is false.
     fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == times - 1
     }
@@ -42,7 +42,7 @@ impl Choose for Seeded {
     }
 }
 
-/// Choices from bytes, one each; 0 when they are used up.
+/// Choices from bytes, one byte each; 0 when they are used up.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a>(pub &'a [u8]);
 

@@ -1,4 +1,4 @@
-//! Makes scenarios and schedules out of a row of choices.
+//! Generates scenarios and schedules from a sequence of choices.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use wsgi_proto::{Config, KeepAlive, Limits, Version};
 use super::choose::Choose;
 use super::scenario::{Action, Call, Scenario, Schedule, Text};
 
-/// A schedule that is drawn, move by move.
+/// A randomly generated schedule.
 #[derive(Debug)]
 pub struct Drawn<C> {
     choices: C,
@@ -25,7 +25,7 @@ enum Sizes {
 }
 
 impl<C: Choose> Drawn<C> {
-    /// Draws from `choices`.
+    /// Creates a schedule from `choices`.
     pub fn new(mut choices: C) -> Self {
         let mut sizes = || [Sizes::All, Sizes::One, Sizes::Few, Sizes::Any][choices.below(4)];
         let (reads, writes) = (sizes(), sizes());
@@ -35,7 +35,7 @@ impl<C: Choose> Drawn<C> {
     fn size(&mut self, sizes: Sizes, most: usize) -> usize {
         match sizes {
             Sizes::All => most,
-            // Few enough of them when much is written.
+            // Large writes are split into at most 256 parts or so.
             Sizes::One => 1.max(most / 256),
             Sizes::Few => 1 + self.choices.below(most.min(16)),
             Sizes::Any => 1 + self.choices.below(most),
@@ -63,8 +63,8 @@ impl<C: Choose> Schedule for Drawn<C> {
     }
 }
 
-/// Draws a scenario: settings, what a client sends, what the application does. Half of the clients and half of the
-/// applications behave, so that the other side gets far.
+/// Generates a scenario: settings, the client's bytes, the application's calls. Half of the clients and half of the
+/// applications behave correctly, so that the other side gets far.
 pub fn scenario(choices: &mut impl Choose) -> Scenario {
     let config = Arc::new(config(choices));
     let mut input = Vec::new();
@@ -83,7 +83,7 @@ pub fn scenario(choices: &mut impl Choose) -> Scenario {
     Scenario { config, input: Text(input), eof, scripts }
 }
 
-/// One of `plain`, or now and then one of `odd` if it may be `wild`.
+/// One of `plain`, or sometimes one of `odd` if it may be `wild`.
 fn pick<'i>(choices: &mut impl Choose, wild: bool, plain: &[&'i str], odd: &[&'i str]) -> &'i str {
     let odd_one = wild && choices.once_in(6);
     choices.of(if odd_one { odd } else { plain })
@@ -181,7 +181,7 @@ fn request(choices: &mut impl Choose, wild: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// A body by length, or a length that makes no sense.
+/// A body with a length, or a malformed length.
 fn sized(choices: &mut impl Choose, wild: bool, out: &mut Vec<u8>) {
     let length = [5, 1, 23, 24, 25, 64, 65, 300][choices.below(8)];
     let right = format!("Content-Length: {length}\r\n");
@@ -235,7 +235,7 @@ fn chunked(choices: &mut impl Choose, wild: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(end.as_bytes());
 }
 
-/// Makes something nearly valid of it.
+/// Makes the input slightly invalid.
 fn mutate(choices: &mut impl Choose, input: &mut Vec<u8>) {
     if input.is_empty() {
         return;
@@ -315,7 +315,7 @@ fn script(choices: &mut impl Choose, wild: bool) -> Vec<Call> {
         6 => calls.push(Call::FinishWith(vec![("X-Sum", "1"), ("x-more", "")])),
         7 if wild => calls.push(Call::FinishWith(vec![("X-Sum", "1"), ("Content-Length", "1")])),
         8 if wild => calls.push([Call::Abort, Call::Fail("ah"), Call::Refuse][choices.below(3)].clone()),
-        // No stop here: one that comes while an answer is under way serves what has arrived behind its request.
+        // No stop here: a stop while an answer is being sent also serves the bytes that have arrived after its request.
         _ => {}
     }
     calls

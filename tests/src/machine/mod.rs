@@ -1,7 +1,7 @@
-//! A simulated driver for one [`Connection`]: a clock that is moved by hand, a peer that is a slice of bytes.
+//! A simulated driver for one [`Connection`]: a manual clock, and a slice of bytes as the peer.
 //!
-//! Nothing here sleeps, opens a socket or knows what HTTP is. [`Machine::poll`] checks on every call what has to hold
-//! in every state. Whole runs of scripted applications are in [`play`].
+//! Nothing here sleeps, opens a socket or knows HTTP. [`Machine::poll`] checks on every call the invariants of every
+//! state. [`play`] runs whole scenarios with scripted applications.
 
 pub mod choose;
 pub mod generate;
@@ -16,13 +16,13 @@ use wsgi_proto::{
     NO_HEADERS, Now, Reason, Record,
 };
 
-/// What the wall clock shows all the time: `Sun, 06 Nov 1994 08:49:37 GMT`, the example of RFC 9110, 5.6.7.
+/// The fixed wall clock: `Sun, 06 Nov 1994 08:49:37 GMT`, the example of RFC 9110, 5.6.7.
 pub const UNIX: i64 = 784_111_777;
 
 /// A connection with its driver.
 #[derive(Debug)]
 pub struct Machine {
-    /// The machine itself, for calls that the driver does not make by itself.
+    /// The machine itself, for calls that the driver does not make automatically.
     pub connection: Connection,
     now: Now,
     sent: Vec<u8>,
@@ -40,38 +40,38 @@ impl Machine {
         }
     }
 
-    /// What the clock shows.
+    /// The current time of the clock.
     pub fn now(&self) -> Now {
         self.now
     }
 
-    /// Moves the clock, while the peer is silent: a last read that is asked for then finds nothing. The date stays, so
-    /// that answers can be compared.
+    /// Moves the clock while the peer is silent: a requested last read finds nothing. The date does not change, so that
+    /// answers can be compared.
     pub fn advance(&mut self, by: Duration) {
         self.pass(by);
         self.find_nothing();
     }
 
-    /// Moves the clock and nothing else.
+    /// Moves only the clock.
     pub fn pass(&mut self, by: Duration) {
         self.now.instant = self.now.instant.after(by);
     }
 
-    /// Answers a last read, if one is due: nothing was there.
+    /// Performs a last read, if one is due, and finds nothing.
     pub fn find_nothing(&mut self) {
         while let Event::Io(Io { last_read: true, .. }) = self.connection.poll(self.now) {
             self.connection.recv_nothing();
         }
     }
 
-    /// What now?
+    /// Polls the machine and checks its invariants.
     ///
     /// # Panics
     ///
-    /// When asking twice gives two answers, or the answer forgets bytes that wait to be written.
+    /// When two polls return different events, or the event ignores bytes in the outbox.
     pub fn poll(&mut self) -> Event {
         let event = self.connection.poll(self.now);
-        assert_eq!(event, self.connection.poll(self.now), "asked twice, answered differently");
+        assert_eq!(event, self.connection.poll(self.now), "two polls returned different events");
         let waits = !self.connection.transmit().slices().is_empty();
         match event {
             Event::Io(io) => {
@@ -86,11 +86,11 @@ impl Machine {
         event
     }
 
-    /// What the machine waits for.
+    /// The wait of the machine.
     ///
     /// # Panics
     ///
-    /// When it does not wait.
+    /// When the machine does not wait.
     pub fn io(&mut self) -> Io {
         match self.poll() {
             Event::Io(io) => io,
@@ -98,7 +98,7 @@ impl Machine {
         }
     }
 
-    /// Gives the machine as much of `bytes` as it has room for in one read, and tells how much that was.
+    /// Passes as much of `bytes` to the machine as one read has room for, and returns the number.
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         if !self.connection.has_buffers() {
             self.connection.provide_buffers(self.pool.take().unwrap_or_default());
@@ -112,7 +112,7 @@ impl Machine {
         count
     }
 
-    /// Takes the buffers back if the machine gives them, and provides the same again at the next read.
+    /// Takes the buffers if the machine releases them, and provides them again at the next read.
     pub fn take_buffers(&mut self) -> bool {
         let buffers = self.connection.take_buffers();
         let rested = buffers.is_some();
@@ -120,11 +120,11 @@ impl Machine {
         rested
     }
 
-    /// Gives all of `bytes`, polling after each read; meant for a machine that reads on.
+    /// Passes all of `bytes`, polling after each read; for a machine that keeps reading.
     ///
     /// # Panics
     ///
-    /// When the machine has no room although something is left.
+    /// When the machine has no room although bytes remain.
     pub fn receive_all(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let count = self.receive(bytes);
@@ -134,7 +134,7 @@ impl Machine {
         }
     }
 
-    /// Gives `bytes`, one at a time, until they are all taken or the machine stops waiting for bytes.
+    /// Passes `bytes` one at a time until all are accepted or the machine stops waiting for bytes.
     pub fn receive_bytewise(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if !matches!(self.poll(), Event::Io(Io { read: true, .. })) {
@@ -144,7 +144,7 @@ impl Machine {
         }
     }
 
-    /// Writes at most `most` bytes, as a partial write does, and tells how many.
+    /// Writes at most `most` bytes, like a partial write, and returns the number.
     pub fn transmit(&mut self, most: usize) -> usize {
         let mut left = most;
         for slice in self.connection.transmit().slices() {
@@ -159,7 +159,7 @@ impl Machine {
         count
     }
 
-    /// Writes all that waits.
+    /// Writes all pending bytes.
     pub fn flush(&mut self) {
         while self.transmit(usize::MAX) > 0 {}
     }
@@ -169,17 +169,17 @@ impl Machine {
         &self.sent
     }
 
-    /// Writes all that waits, and gives what was written since the last call as text.
+    /// Writes all pending bytes, and returns the bytes written since the last call as text.
     pub fn take_sent(&mut self) -> String {
         self.flush();
         String::from_utf8_lossy(&std::mem::take(&mut self.sent)).into_owned()
     }
 
-    /// Gives the request in `bytes` and opens its exchange.
+    /// Passes the request in `bytes` and opens its exchange.
     ///
     /// # Panics
     ///
-    /// When no request comes of it.
+    /// When the bytes are not a request.
     pub fn open(&mut self, bytes: impl AsRef<[u8]>) -> Arc<Head> {
         let mut bytes = bytes.as_ref();
         while !bytes.is_empty() {
@@ -190,11 +190,11 @@ impl Machine {
             }
         }
         assert_eq!(self.poll(), Event::Request);
-        assert!(bytes.is_empty(), "{} bytes behind the head found no room", bytes.len());
+        assert!(bytes.is_empty(), "{} bytes after the head found no room", bytes.len());
         self.connection.take_request().expect("it was announced")
     }
 
-    /// The application's half.
+    /// The application's half of the open exchange.
     ///
     /// # Panics
     ///
@@ -207,7 +207,7 @@ impl Machine {
     ///
     /// # Panics
     ///
-    /// When no exchange is open or something was sent.
+    /// When no exchange is open or the response was started.
     pub fn answer(&mut self, body: &str) {
         let mut exchange = self.exchange();
         exchange.respond("200 OK", NO_HEADERS).expect("nothing was started");
@@ -216,17 +216,17 @@ impl Machine {
         exchange.finish().expect("as long as announced");
     }
 
-    /// Takes the record that is announced.
+    /// Takes the announced record.
     ///
     /// # Panics
     ///
-    /// When none is.
+    /// When no record is announced.
     pub fn record(&mut self) -> Record {
         assert_eq!(self.poll(), Event::Done);
         self.connection.take_record().expect("it was announced")
     }
 
-    /// Plays a whole ending: takes records, writes, closes, and lets the peer close once our half is closed.
+    /// Plays until the end: takes records, writes, closes, and lets the peer close once our half is closed.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Plays a [`Scenario`] by a [`Schedule`].
+//! Plays a [`Scenario`] with a [`Schedule`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use wsgi_proto::{BodyError, BodyEvent, Buffers, Event, SendError, StartError};
 use super::Machine;
 use super::scenario::{Action, Call, Fault, Outcome, Scenario, Schedule, Seen, Text};
 
-/// How often a schedule may let a millisecond pass: far less than the shortest deadline takes.
+/// The most milliseconds that a schedule may let pass: far fewer than the shortest deadline.
 const TICKS: usize = 500;
 
 /// Plays `scenario`.
@@ -26,7 +26,7 @@ pub fn play(scenario: &Scenario, schedule: &mut dyn Schedule) -> Outcome {
         over: false,
         outcome: Outcome::default(),
     };
-    // Answers of some hundred kilobytes may have to leave byte by byte.
+    // Answers of some hundred kilobytes may be written byte by byte.
     let (mut ticks, bound) = (0, 300_000 + 100 * scenario.input.0.len());
     for _ in 0..bound {
         match schedule.action() {
@@ -36,7 +36,7 @@ pub fn play(scenario: &Scenario, schedule: &mut dyn Schedule) -> Outcome {
                 while player.call() {
                     called = true;
                 }
-                // A call that waits may have told the machine what for.
+                // A pending call may have changed the machine's next wait.
                 let moved = driven || called || player.drive(schedule);
                 if player.over || !(moved || player.pass_deadline()) {
                     return player.finish();
@@ -61,14 +61,14 @@ struct Player<'s> {
     /// Bytes of the input that were read.
     given: usize,
     eof: bool,
-    /// What is left of the current script.
+    /// The remaining calls of the current script.
     script: &'s [Call],
     over: bool,
     outcome: Outcome,
 }
 
 impl Player<'_> {
-    /// Does what the machine says. True when anything happened.
+    /// Handles the machine's next event. True when anything happened.
     fn drive(&mut self, schedule: &mut dyn Schedule) -> bool {
         if self.over {
             return false;
@@ -88,7 +88,7 @@ impl Player<'_> {
                     moved = true;
                 }
                 let left = self.given < self.scenario.input.0.len() || self.scenario.eof && !self.eof;
-                assert!(read || !left, "asked to read without room");
+                assert!(read || !left, "a read without room");
                 moved |= read;
             }
             return moved;
@@ -117,7 +117,7 @@ impl Player<'_> {
         self.outcome.seen.push(Seen { request_line: Text(head.request_line().to_vec()), ..Seen::default() });
     }
 
-    /// Reads if there is room and anything is left. True when something came.
+    /// Reads if there is room and any bytes remain. True if bytes were read.
     fn read(&mut self, schedule: &mut dyn Schedule) -> bool {
         let rest = &self.scenario.input.0[self.given..];
         if rest.is_empty() {
@@ -138,7 +138,7 @@ impl Player<'_> {
         true
     }
 
-    /// The client is silent: lets the deadline pass that the machine waits for. False when there is none.
+    /// The client is silent: lets the machine's deadline pass. False without a deadline.
     fn pass_deadline(&mut self) -> bool {
         let Event::Io(io) = self.machine.poll() else { return true };
         let Some((at, _)) = io.deadline else { return false };
@@ -160,7 +160,7 @@ impl Player<'_> {
         };
         match done {
             Ok(true) => {}
-            // Flushed first, then made again.
+            // Flushes, then repeats the call.
             Ok(false) | Err(Fault::Send(SendError::Full) | Fault::Start(StartError::Full)) => return false,
             Err(fault) => self.outcome.seen.last_mut().expect("an exchange is open").errors.push(fault),
         }

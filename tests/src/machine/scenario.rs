@@ -1,14 +1,14 @@
-//! What a whole run is made of: a client's bytes, a scripted application, a schedule that says who moves next.
+//! The parts of a whole run: a client's bytes, a scripted application, and a schedule that decides the order of moves.
 //!
-//! [`play`](super::play::play) plays a [`Scenario`] by a [`Schedule`] and gives the [`Outcome`]: all that the client,
-//! the application and the log could tell apart. Of one scenario every schedule has to give the same outcome.
+//! [`play`](super::play::play) plays a [`Scenario`] with a [`Schedule`] and returns the [`Outcome`]: everything visible
+//! to the client, the application and the log. Every schedule must give the same outcome for one scenario.
 
 use core::fmt;
 use std::sync::Arc;
 
 use wsgi_proto::{BodyError, CloseReason, Config, Event, Lost, Record, RequestError, SendError, StartError};
 
-/// Bytes that show themselves as text.
+/// Bytes that are formatted as text.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Text(pub Vec<u8>);
 
@@ -18,12 +18,12 @@ impl fmt::Debug for Text {
     }
 }
 
-/// One call of an application. Those that would wait are made again until they are done.
+/// One application call. Calls that would wait are repeated until they complete.
 #[derive(Clone, Debug)]
 pub enum Call {
-    /// Reads until so many bytes of the body were read in all, it ends, or it fails.
+    /// Reads until this number of body bytes was read in total, the body ends, or reading fails.
     Read(usize),
-    /// Waits until there is something to read, and leaves it there.
+    /// Waits until the body has bytes to read, without reading them.
     Look,
     /// `inform` with this status and one field.
     Inform(&'static str),
@@ -37,11 +37,11 @@ pub enum Call {
     Announce(u64),
     /// `set_minimum_chunk_size`.
     Join(usize),
-    /// `send` of so many bytes, borrowed.
+    /// `send` of this number of bytes, borrowed.
     Send(usize),
-    /// `send` of so many bytes, owned.
+    /// `send` of this number of bytes, owned.
     Give(usize),
-    /// `send` of all that was read.
+    /// `send` of all bytes read so far.
     Echo,
     /// Waits until the outbox is empty.
     Flush,
@@ -59,67 +59,67 @@ pub enum Call {
     Abort,
     /// `fail`.
     Fail(&'static str),
-    /// `refuse` with the error that reading ended in, if it did.
+    /// `refuse` with the error of the last read, if any.
     Refuse,
     /// `take_over`.
     TakeOver,
 }
 
-/// What is played.
+/// The input of a run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// Settings of the connection.
     pub config: Arc<Config>,
-    /// All that the client sends.
+    /// All bytes of the client.
     pub input: Text,
     /// Whether the client closes its half after `input`; if not, it falls silent and the deadlines pass.
     pub eof: bool,
-    /// What the application does with its first request, its second, and so on, over again. A script that ends
-    /// before the exchange does is followed by `finish`, or `fail` where that is not possible.
+    /// The scripts for the first request, the second, and so on, in a cycle. A script that ends before its exchange is
+    /// followed by `finish`, or by `fail` where that is not possible.
     pub scripts: Vec<Vec<Call>>,
 }
 
-/// Who moves.
+/// The next side to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The driver does what the machine says, then the application goes on as far as it can.
+    /// The driver handles the machine's events, then the application continues as far as it can.
     Round,
-    /// The driver does what the machine says.
+    /// The driver handles the machine's events.
     Driver,
     /// The application makes one call.
     Application,
-    /// The driver reads although nobody asked for it.
+    /// The driver reads without a request from the machine.
     ReadAhead,
     /// A millisecond passes.
     Tick,
 }
 
-/// Decides who moves, and how far. [`Action::Round`] has to come again and again.
+/// Decides which side acts, and how far. [`Action::Round`] must occur again and again.
 pub trait Schedule {
     /// The next move.
     fn action(&mut self) -> Action {
         Action::Round
     }
 
-    /// How many bytes of 1 to `most` a read brings; `at` were read before.
+    /// The number of bytes for a read, from 1 to `most`; `at` bytes were read before.
     fn read(&mut self, at: usize, most: usize) -> usize {
         let _ = at;
         most
     }
 
-    /// How many bytes of 1 to `most` a write takes.
+    /// The number of bytes for a write, from 1 to `most`.
     fn write(&mut self, most: usize) -> usize {
         most
     }
 }
 
-/// Everything is there at once and goes out at once.
+/// All input arrives in one piece, and all output is written in one piece.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole;
 
 impl Schedule for Whole {}
 
-/// Each read brings so many bytes, each write takes as many.
+/// Each read and each write has this number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Pieces(pub usize);
 
@@ -133,7 +133,7 @@ impl Schedule for Pieces {
     }
 }
 
-/// Reads end at these places of the input, in rising order.
+/// Reads end at these positions of the input, in ascending order.
 #[derive(Clone, Debug)]
 pub struct Cuts(pub Vec<usize>);
 
@@ -144,25 +144,25 @@ impl Schedule for Cuts {
     }
 }
 
-/// All that a run shows to anyone.
+/// Everything that is observable of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// All bytes written.
     pub output: Text,
     /// The events that were acknowledged, in order.
     pub events: Vec<Event>,
-    /// One account a record.
+    /// One account per record.
     pub records: Vec<Account>,
-    /// What the application saw, one an exchange.
+    /// The application's observations, one per exchange.
     pub seen: Vec<Seen>,
-    /// How it ended. `None`: taken over, or a wait without a deadline.
+    /// The close reason. `None`: taken over, or a wait without a deadline.
     pub reason: Option<CloseReason>,
 }
 
 impl Outcome {
-    /// Where `other`, of the same scenario, differs; `None` when it does not.
+    /// Returns the parts that differ in `other`, an outcome of the same scenario; `None` if it is the same.
     ///
-    /// What had arrived together with a first byte that cannot begin a request is shown in its record, and may differ.
+    /// A record shows the bytes that arrived together with an invalid first byte. These may differ.
     pub fn difference(&self, other: &Self) -> Option<String> {
         let parts = |outcome: &Self| {
             let Self { output, events, records, seen, reason } = outcome;
@@ -188,22 +188,22 @@ impl Outcome {
     }
 }
 
-/// What an application can tell of one exchange.
+/// The application's observations of one exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The request line.
     pub request_line: Text,
-    /// What was read of the body.
+    /// The body bytes that were read.
     pub body: Text,
     /// Its trailers, once its end was read.
     pub trailers: Vec<(String, Text)>,
-    /// Every error that a call gave.
+    /// Every error that a call returned.
     pub errors: Vec<Fault>,
-    /// After a take-over: the bytes that follow the request, received or not.
+    /// After a take-over: the bytes after the request, received or not.
     pub stream: Option<Text>,
 }
 
-/// An error that a call of the application gave.
+/// An error of an application call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// From reading.
@@ -214,7 +214,7 @@ pub enum Fault {
     Send(SendError),
 }
 
-/// What is left of an exchange for the log: all of a [`Record`] that does not depend on time.
+/// The log's view of an exchange: all of a [`Record`] that does not depend on time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields of Record")]
 pub struct Account {
@@ -229,7 +229,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// Whether both requests were refused for their first byte, and one shows more of what followed it.
+    /// Whether both requests were refused for their first byte, and one shows more of the bytes after it.
     fn shows_the_same_stray_bytes(&self, other: &Self) -> bool {
         let refused = Some(RequestError::StrayByte);
         let (mine, theirs) = (&self.partial_request_line.0, &other.partial_request_line.0);

@@ -1,8 +1,8 @@
 //! A program that uses every adapter with TLS and the crypto provider that rustls enables by default.
 //!
-//! `ServerConfig::builder()` takes the one provider that the features of rustls enable, and panics if there are two. Features
-//! are unified over all crates of a program. So these tests fail as soon as an adapter enables a provider other than the
-//! program's. The feature `second-provider` shows that they do fail.
+//! `ServerConfig::builder()` uses the one provider that the features of rustls enable, and panics if there are two.
+//! Cargo unifies features over all crates of a program. So these tests fail as soon as an adapter enables a provider
+//! other than the program's. The feature `second-provider` proves that the tests can fail.
 
 #![cfg(all(test, unix))]
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
-/// After so long without an answer a test fails.
+/// The time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
@@ -97,7 +97,7 @@ fn bind() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Asks once over HTTPS.
+/// Sends one request over HTTPS.
 fn is_greeted(address: SocketAddr, client: ClientConfig) {
     let socket = TcpStream::connect(address).expect("the server accepts");
     socket.set_read_timeout(Some(PATIENCE)).expect("a socket");

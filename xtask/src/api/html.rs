@@ -1,11 +1,11 @@
-//! The HTML that rustdoc writes: tags, text, and the code in it. Not a general HTML reader.
+//! Parses rustdoc's HTML: tags, text, and the code in it. Not a general HTML parser.
 
 use std::collections::BTreeSet;
 
 /// The names that decide how [`code`] shows a link.
 #[derive(Debug)]
 pub(super) struct Names<'a> {
-    /// The crate that the pages are about.
+    /// The crate that the pages document.
     pub(super) own_crate: &'a str,
     /// The items in its root.
     pub(super) root: BTreeSet<String>,
@@ -16,7 +16,7 @@ pub(super) struct Names<'a> {
 pub(super) enum Piece<'a> {
     Open(Tag<'a>),
     Close(&'a str),
-    /// As it stands in the page; [`code`] replaces the entities.
+    /// The raw text of the page; [`code`] replaces the entities.
     Text(&'a str),
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Tag<'a> {
 }
 
 impl<'a> Tag<'a> {
-    /// The value of an attribute; empty if there is none.
+    /// The value of an attribute; empty if it is missing.
     pub(super) fn attribute(&self, name: &str) -> &'a str {
         let mut rest = self.attributes;
         while let Some((before, after)) = rest.split_once('=') {
@@ -75,7 +75,7 @@ pub(super) fn pieces(page: &str) -> Vec<Piece<'_>> {
     found
 }
 
-/// Where the `>` is that ends a tag; one in a quoted value does not.
+/// The position of the `>` that ends a tag, ignoring those in quoted values.
 fn end_of_tag(tag: &str) -> usize {
     let mut quote = None;
     for (at, c) in tag.char_indices() {
@@ -91,8 +91,8 @@ fn end_of_tag(tag: &str) -> usize {
 
 /// The code of the element whose opening tag `pieces` begins with, on one line.
 ///
-/// A link to an item of the crate becomes its path from the root, because several modules may have the same name. A link
-/// to another crate's item shows where it is from if the root has an item of the same name.
+/// A link to an item of the crate becomes its path from the root, because several modules may have the same name. A
+/// link to another crate's item includes its crate if the root has an item of the same name.
 pub(super) fn code(pieces: &[Piece<'_>], names: &Names<'_>) -> String {
     let mut text = String::new();
     let mut depth = 0;
@@ -106,7 +106,7 @@ pub(super) fn code(pieces: &[Piece<'_>], names: &Names<'_>) -> String {
                 at = end;
             }
             Piece::Open(tag) => {
-                // A line of its own on the page, without white space around it.
+                // A separate line on the page, without white space around it.
                 if ["div", "br"].contains(&tag.name) || tag.has_class("where") {
                     text.push(' ');
                 }
@@ -142,7 +142,7 @@ fn link(tag: &Tag<'_>, inside: &[Piece<'_>], names: &Names<'_>) -> String {
     match crate_name {
         own if own == names.own_crate => path.to_owned(),
         _ if !names.root.contains(&text) => text,
-        // Items move between these three, and stay in their module.
+        // Items move between these three crates, and keep their module.
         "core" | "alloc" | "std" => format!("{}::{text}", path.split("::").next().unwrap_or_default()),
         other => format!("{other}::{text}"),
     }
@@ -155,7 +155,7 @@ fn unescaped(text: &str) -> String {
     text.replace("&amp;", "&")
 }
 
-/// Without the line breaks, and the commas before them, that depend on how long a declaration is.
+/// Removes the line breaks, and the commas before them, that depend on the length of a declaration.
 fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ");

@@ -1,7 +1,7 @@
 //! The public API of each published crate, compared with the list in `api/`.
 //!
-//! The items are read from rustdoc's pages, which show what users can name, including what macros and re-exports bring.
-//! Rustdoc's JSON would be easier to read, but needs a nightly, and its format changes.
+//! The items are read from rustdoc's pages, which show everything that users can name, including items from macros and
+//! re-exports. Rustdoc's JSON would be easier to parse, but needs a nightly, and its format changes.
 
 mod html;
 mod pages;
@@ -16,7 +16,7 @@ use crate::{Options, Outcome, PUBLISHED, checks};
 
 pub(crate) fn run(options: &Options) -> Outcome {
     for (package, _) in PUBLISHED {
-        // Pages of a `cargo doc` with other features look fresh to cargo; missing ones do not.
+        // Cargo considers pages of a `cargo doc` with other features fresh, but not missing pages.
         let pages = pages_of(package);
         if pages.exists() {
             fs::remove_dir_all(&pages)
@@ -70,7 +70,7 @@ fn items(package: &str) -> Result<BTreeSet<String>, String> {
     Ok(items)
 }
 
-/// One line for each file with items that are public but on no page.
+/// One line for each file with public items that are hidden from the pages.
 fn hidden(files: &Files) -> Vec<String> {
     let count =
         |text: &str| text.lines().filter(|line| line.trim_start().starts_with("#[doc(hidden)]")).count();
@@ -78,12 +78,12 @@ fn hidden(files: &Files) -> Vec<String> {
     counts.map(|(path, count)| format!("(hidden items in src/{path}: {count})")).collect()
 }
 
-/// Where rustdoc's pages of a package are.
+/// The folder of rustdoc's pages for a package.
 fn pages_of(package: &str) -> PathBuf {
     target_dir().join("doc").join(package.replace('-', "_"))
 }
 
-/// The lines of a list that are not comments, against the items that were found; the old line of an item comes first.
+/// Compares the lines of a list, without comments, with the items found; the old line of an item precedes the new one.
 fn difference(listed: &str, found: &BTreeSet<String>) -> Vec<String> {
     let listed: BTreeSet<&str> =
         listed.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
@@ -95,7 +95,7 @@ fn difference(listed: &str, found: &BTreeSet<String>) -> Vec<String> {
     lines.into_iter().map(|line| format!("{} {line}", sign(line))).collect()
 }
 
-/// The rustdoc that a list was written with.
+/// The rustdoc version that wrote a list.
 fn written_by(listed: &str) -> Option<&str> {
     listed.lines().find_map(|line| line.strip_prefix("# ").filter(|line| line.starts_with("rustdoc ")))
 }

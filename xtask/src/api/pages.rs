@@ -1,6 +1,6 @@
 //! The public items on the pages that rustdoc writes for one crate.
 //!
-//! Relies on the ids in these pages (`method.name`, `variant.Name`, …), which are the targets of links and therefore hardly
+//! Relies on the ids in these pages (`method.name`, `variant.Name`, …), which are link targets and therefore hardly
 //! ever change, and on the classes of declarations.
 
 use std::borrow::Cow;
@@ -11,13 +11,13 @@ use super::html::{Names, Piece, Tag, code, pieces};
 /// The auto traits that count as part of the API; rustdoc also shows some that only the compiler uses.
 const AUTO_TRAITS: &[&str] = &["Send", "Sync", "Unpin"];
 
-/// Derived together with `PartialEq`, and private to the compiler.
+/// Derived together with `PartialEq`, and internal to the compiler.
 const INTERNAL_TRAIT: &str = "impl StructuralPartialEq for ";
 
-/// What a declaration shows instead of fields that are not public.
+/// The text that a declaration shows instead of private fields.
 const PRIVATE: &str = "/* private fields */";
 
-/// Reads the pages of a crate: one line per item. `read` returns the page at a path.
+/// Parses the pages of a crate: one line per item. `read` returns the page at a path.
 pub(super) fn items(
     own_crate: &str,
     read: impl Fn(&str) -> Result<String, String>,
@@ -58,12 +58,12 @@ pub(super) fn items(
     if lines.is_empty() { Err(format!("rustdoc's pages of {own_crate} show no item")) } else { Ok(lines) }
 }
 
-/// The line of an item that another crate defines; that crate's list has its members.
+/// The line of an item that another crate defines; its members are in that crate's list.
 fn foreign(path: &str, kind: &str, origin: &str) -> String {
     format!("{path}: {kind} re-exported from {origin}")
 }
 
-/// An item in the list of all items.
+/// An entry of the page that lists all items.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     page: String,
@@ -89,7 +89,7 @@ fn entries(page: &str) -> Vec<Entry> {
     links.filter_map(entry).collect()
 }
 
-/// The `pub use` on the page of a module for which rustdoc makes no page, such as those of whole crates.
+/// The `pub use` lines on a module's page for which rustdoc makes no page, such as those of whole crates.
 fn reexports(module: &str, page: &str, names: &Names<'_>) -> BTreeSet<String> {
     let pieces = pieces(page);
     let starts = pieces.iter().enumerate().filter_map(|(at, piece)| match piece {
@@ -103,7 +103,7 @@ fn reexports(module: &str, page: &str, names: &Names<'_>) -> BTreeSet<String> {
     starts.filter_map(line).collect()
 }
 
-/// The first element from `start` on that is searched for.
+/// The first element from `start` on that `matches` accepts.
 fn element(pieces: &[Piece<'_>], start: usize, matches: impl Fn(&Tag<'_>) -> bool) -> Option<usize> {
     let found = |piece: &Piece<'_>| matches!(piece, Piece::Open(tag) if matches(tag));
     pieces[start..].iter().position(found).map(|at| start + at)
@@ -121,7 +121,7 @@ impl<'a> Page<'a> {
     fn read(text: &'a str, path: &str, kind: &str, names: &Names<'_>) -> Page<'a> {
         let pieces = pieces(text);
         let mut page = Page { origin: "another crate", lines: BTreeSet::new() };
-        // Rustdoc's own heading above the current piece; none before the first one.
+        // Rustdoc's own heading above the current piece; empty before the first one.
         let mut section = "";
         let mut declared = false;
         // The line of an impl, complete when the next one begins.
@@ -180,7 +180,7 @@ fn declaration<'a>(code: &'a str, kind: &str) -> Cow<'a, str> {
     }
 }
 
-/// The name of a member that an id stands for, and whether an implementation has to bring it.
+/// The name of a member with this id, and whether an implementation must provide it.
 fn member(id: &str) -> Option<(String, bool)> {
     let (kind, name) = id.split_once('.')?;
     if !["method", "tymethod", "variant", "structfield", "associatedtype", "associatedconstant"]
@@ -203,7 +203,7 @@ fn member_line(path: &str, name: &str, required: bool, declaration: &str) -> Str
     }
 }
 
-/// An id that stands on a page already has a number appended: `method.new-1`.
+/// Rustdoc appends a number to an id that occurs twice on a page: `method.new-1`.
 fn without_number(name: &str) -> &str {
     name.rsplit_once('-').filter(|(_, number)| number.parse::<usize>().is_ok()).map_or(name, |(name, _)| name)
 }
@@ -214,8 +214,8 @@ fn has_members(section: &str) -> bool {
         || section.starts_with("provided-")
 }
 
-/// Whether an impl in a section has a line: not those of every type, and those of auto traits only where they are missing
-/// or have conditions.
+/// Whether an impl in a section gets a line: impls for every type do not, and auto traits only where they are missing
+/// or conditional.
 fn is_listed(header: &str, section: &str, path: &str) -> bool {
     match section {
         "implementations" => header != format!("impl {path}"),

@@ -7,7 +7,7 @@ use super::imports::{Import, Kind, Segments};
 use super::table::{DOCUMENT, Table};
 use super::tree::{Definition, File, Tree, joined};
 
-/// The problems of one crate.
+/// Returns the problems of one crate.
 pub(super) fn check(files: &Files, table: &Table<'_>) -> Vec<String> {
     let tree = Tree::new(table.package, files);
     let mut check = Check { table, tree: &tree, edges: BTreeMap::new(), problems: Vec::new() };
@@ -31,7 +31,7 @@ struct Check<'a, 't> {
 }
 
 impl<'a, 't> Check<'a, 't> {
-    /// Reports the names of the table that stand for no file, or not for the first time.
+    /// Reports the names in the table that match no file, or not for the first time.
     fn names(&mut self) {
         let package = self.table.package;
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -73,7 +73,7 @@ impl<'a, 't> Check<'a, 't> {
         }
     }
 
-    /// The number of a file's layer, from the top, and the name that puts it there; none for `lib.rs`.
+    /// The number of a file's layer, from the top, and the name that places it there; `None` for `lib.rs`.
     fn layer(&self, file: &File<'a>) -> Option<(usize, &'t str)> {
         let specificity = |name: &str| match name.strip_suffix('/') {
             Some(folder) => {
@@ -124,7 +124,7 @@ impl<'a, 't> Check<'a, 't> {
         }
     }
 
-    /// Judges the import of one item; returns the file that defines it.
+    /// Checks the import of one item; returns the file that defines it.
     fn item(
         &mut self,
         file: &File<'a>,
@@ -151,7 +151,7 @@ impl<'a, 't> Check<'a, 't> {
                 self.report(file, import, &format!("{wrong}; import `{path}` instead"));
                 self.tree.files.get(&module)
             }
-            // A module may stand for another crate, as `sync` does for std's locks or loom's.
+            // A module may re-export another crate, like `sync`, which re-exports std's locks or loom's.
             Some(Definition::Outside(_)) if !in_root => Some(target),
             Some(Definition::Outside(path)) => {
                 self.report(file, import, &format!("{wrong}; import `{}` instead", path.join("::")));
@@ -168,7 +168,7 @@ impl<'a, 't> Check<'a, 't> {
         }
     }
 
-    /// Judges the import of everything in a module, which must not include that module's own imports.
+    /// Checks the import of everything in a module, which must not include that module's own imports.
     fn glob(
         &mut self,
         file: &File<'a>,
@@ -217,7 +217,7 @@ impl<'a, 't> Check<'a, 't> {
         }
     }
 
-    /// Reports cycles until each file that is on one has been shown.
+    /// Reports cycles until each file in a cycle has been reported.
     fn cycles(&mut self) {
         let mut shown: BTreeSet<&[&str]> = BTreeSet::new();
         for start in self.edges.keys() {
@@ -237,7 +237,7 @@ impl<'a, 't> Check<'a, 't> {
 
     /// The shortest cycle through a file: its modules, each with the line that imports the next.
     fn shortest_cycle(&self, start: &'t [&'a str]) -> Option<Vec<(&'t [&'a str], usize)>> {
-        // How each module was reached first.
+        // The predecessor through which each module was reached first.
         let mut reached: BTreeMap<&[&str], (&'t [&'a str], usize)> = BTreeMap::new();
         let mut waiting = VecDeque::from([start]);
         while let Some(module) = waiting.pop_front() {

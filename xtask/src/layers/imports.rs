@@ -1,4 +1,4 @@
-//! What a file declares and what it imports, read from its tokens.
+//! The declarations and imports of a file, read from its tokens.
 //!
 //! Items that are compiled only for tests are left out. Paths are kept as written; `tree.rs` resolves them.
 
@@ -15,7 +15,7 @@ pub(super) struct Import<'a> {
     pub(super) line: usize,
     /// The inline modules around it.
     pub(super) scope: Segments<'a>,
-    /// As written; the last segment is `*` for a glob, the first one is empty if the path begins with `::`.
+    /// The path as written; the last segment is `*` for a glob, the first one is empty if the path begins with `::`.
     pub(super) path: Segments<'a>,
     pub(super) kind: Kind<'a>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Import<'a> {
 pub(super) enum Kind<'a> {
     /// A part of a `use` declaration.
     Use {
-        /// The name that it binds; none for a glob.
+        /// The name that it binds; `None` for a glob.
         name: Option<&'a str>,
         /// Whether it is an item of a module, not a statement in a function.
         item: bool,
@@ -48,14 +48,14 @@ pub(super) struct Source<'a> {
     pub(super) test_children: Vec<Segments<'a>>,
     /// Macros that `#[macro_export]` puts into the root of the crate.
     pub(super) exported_macros: HashSet<&'a str>,
-    /// Words in the arguments of macros outside functions; the macros may define items of these names.
+    /// Words in the arguments of macros outside functions; the macros may define items with these names.
     pub(super) macro_words: HashSet<&'a str>,
     pub(super) imports: Vec<Import<'a>>,
     /// The whole file is `#![cfg(test)]`.
     pub(super) test_only: bool,
 }
 
-/// Reads a file of the crate that is called `own_name` in paths.
+/// Parses a file of the crate that paths call `own_name`.
 pub(super) fn read<'a>(text: &'a str, own_name: &str) -> Source<'a> {
     let mut reader =
         Reader { tokens: tokens(text), blocks: Vec::new(), macro_export: false, source: Source::default() };
@@ -68,7 +68,7 @@ pub(super) fn read<'a>(text: &'a str, own_name: &str) -> Source<'a> {
 
 struct Reader<'a> {
     tokens: Vec<(Token<'a>, usize)>,
-    /// The open braces; the name for those of a module.
+    /// The open braces; a module's brace has its name.
     blocks: Vec<Option<&'a str>>,
     /// An attribute before the next macro exports it.
     macro_export: bool,
@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
         self.blocks.iter().all(Option::is_some)
     }
 
-    /// Reads what begins at a token; where the next step begins.
+    /// Parses the item at a token; returns the position of the next step.
     fn step(&mut self, at: usize, own_name: &str) -> usize {
         match self.tokens[at].0 {
             Token::Mark('#') => self.attribute(at),
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where the bracket that is opened at `at` is closed.
+    /// The position of the bracket that closes the one at `at`.
     fn closing(&self, at: usize) -> usize {
         let mut depth = 0;
         for (offset, (token, _)) in self.tokens[at..].iter().enumerate() {
@@ -237,7 +237,7 @@ impl<'a> Reader<'a> {
             return at + 1;
         }
         let at = if self.word(at + 1) == Some("mut") { at + 1 } else { at };
-        // In `const fn name` it is the next keyword that names the item.
+        // In `const fn name` the next keyword names the item.
         let name = self.word(at + 1).filter(|name| !["fn", "unsafe", "extern", "async"].contains(name));
         if let Some(name) = name {
             let path = self.named(name);
@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
         let is_import = match self.before(start) {
             // `$crate` in a macro.
             Some(Token::Mark('$')) => false,
-            // The rest of a longer path, or `::name`.
+            // The remainder of a longer path, or `::name`.
             Some(Token::PathSep) => first == own_name,
             // `pub(in crate::connection)`
             Some(Token::Word("in")) => start < 3 || self.word(start - 3) != Some("pub"),
@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
             let (line, scope) = (self.tokens[start].1, self.scope());
             self.source.imports.push(Import { line, scope, path, kind: Kind::Inline });
         }
-        // A `!` may follow: then this is a macro's name, and its arguments are read as usual.
+        // A `!` may follow: then this is a macro's name, and its arguments are parsed as usual.
         at + 1
     }
 
@@ -311,7 +311,7 @@ impl<'a> Reader<'a> {
         end
     }
 
-    /// Reads a `use` tree into its leaves: the line, the path and the name given to it.
+    /// Flattens a `use` tree: the line, the path and the bound name of each import.
     fn use_tree(
         &self,
         mut at: usize,

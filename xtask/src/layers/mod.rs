@@ -1,7 +1,7 @@
-//! The step `layers`: files import downwards only, name the module that defines the item, and form no cycle.
+//! The step `layers`: imports go only downwards, name the module that defines the item, and form no cycle.
 //!
-//! The layers are listed in `ARCHITECTURE.md` alone, so the document and the check cannot disagree. Imports are read as
-//! text, without a compiler; that is decisive because each of them has to name the defining module.
+//! The layers are listed only in `ARCHITECTURE.md`, so the document and the check cannot disagree. Imports are read as
+//! text, without a compiler; this is sufficient because each import must name the defining module.
 
 mod check;
 mod imports;
@@ -53,7 +53,7 @@ pub(crate) fn sources(package: &str) -> Result<Files, String> {
     Ok(files)
 }
 
-/// Reads every Rust file of `folder`; `prefix` is its path below `src`, empty or with a `/` at the end.
+/// Reads every Rust file of `folder`; `prefix` is its path below `src`, empty or with a trailing `/`.
 fn read_sources(folder: &Path, prefix: &str, files: &mut Files) -> Result<(), String> {
     let failed = |error| format!("cannot read {}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(failed)? {

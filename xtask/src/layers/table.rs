@@ -1,9 +1,9 @@
 //! The layers of a crate, as `ARCHITECTURE.md` lists them.
 //!
-//! A table is a fenced block whose info string contains `layers=PACKAGE`. Its lines go from the top layer down. The first
-//! column of a line lists modules, separated by single spaces; after two or more spaces a sentence may follow, which is
-//! not read. `name` is `src/name.rs` or `src/name/mod.rs`; `name/` is that file and everything below `src/name/`. The
-//! more specific name wins: `machine/state` can have a line apart from `machine/`.
+//! A table is a fenced block whose info string contains `layers=PACKAGE`. Its lines go from the top layer down. The
+//! first column of a line lists modules, separated by single spaces; after two or more spaces a sentence may follow,
+//! which is ignored. `name` is `src/name.rs` or `src/name/mod.rs`; `name/` is that file and everything below
+//! `src/name/`. The more specific name wins: `machine/state` can have a separate line from `machine/`.
 
 /// The file that holds the tables.
 pub(super) const DOCUMENT: &str = "ARCHITECTURE.md";
@@ -12,7 +12,7 @@ pub(super) const DOCUMENT: &str = "ARCHITECTURE.md";
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     pub(super) package: &'a str,
-    /// The line of the document where the block begins.
+    /// The line of the document on which the block begins.
     pub(super) line: usize,
     /// From the top down.
     pub(super) layers: Vec<Layer<'a>>,
@@ -34,7 +34,7 @@ impl Table<'_> {
 }
 
 impl Layer<'_> {
-    /// The layer in a message.
+    /// The description of the layer in messages.
     pub(super) fn shown(&self) -> String {
         format!("`{}` ({DOCUMENT}:{})", self.names.join(" "), self.line)
     }
@@ -47,7 +47,7 @@ pub(super) fn missing(package: &str) -> String {
     )
 }
 
-/// Finds the tables of a document, and what is wrong with them.
+/// Parses the tables of a document, and collects their problems.
 pub(super) fn parse(document: &str) -> (Vec<Table<'_>>, Vec<String>) {
     let mut tables: Vec<Table<'_>> = Vec::new();
     let mut problems = Vec::new();
@@ -89,7 +89,7 @@ pub(super) fn parse(document: &str) -> (Vec<Table<'_>>, Vec<String>) {
     (tables, problems)
 }
 
-/// The fence at the start of a line, or nothing.
+/// The fence at the start of a line, or an empty string.
 fn fence(line: &str) -> &str {
     let end =
         ['`', '~'].iter().map(|mark| line.len() - line.trim_start_matches(*mark).len()).max().unwrap_or(0);

@@ -47,7 +47,7 @@ fn in_high(text: &str) -> Vec<String> {
 #[test]
 fn imports_downwards_and_within_a_line_pass() {
     assert_clean(
-        "top  what sees everything\nmiddle/ left right  some more\n\nbottom",
+        "top  the module above all\nmiddle/ left right  some more\n\nbottom",
         &[
             (
                 "top.rs",
@@ -300,7 +300,7 @@ fn what_is_not_an_import_is_left_alone() {
         "use std::io; use bytes::{self, Bytes}; fn f() -> io::Result<()> {}",
         "use self::inner::Inner; mod inner { use super::Outer; pub struct Inner; } struct Outer;",
     ] {
-        // A file for tests only needs no layer, so that its line is stale then.
+        // A file that is only for tests needs no layer, so a line for it would be stale.
         let found: Vec<String> =
             in_high(text).into_iter().filter(|problem| !problem.contains("not a module")).collect();
         assert_eq!(found, Vec::<String>::new(), "{text}");

@@ -1,4 +1,4 @@
-//! Rust source cut into tokens, without comments and without the content of literals.
+//! Splits Rust source into tokens, without comments and without the content of literals.
 
 /// A token; a lifetime counts as a literal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ fn word(text: &str) -> usize {
     text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())
 }
 
-/// The length of a block comment; such comments nest.
+/// The length of a block comment; block comments nest.
 fn comment(text: &str) -> usize {
     let (mut at, mut depth) = (2, 1);
     while depth > 0 && at < text.len() {
@@ -62,7 +62,7 @@ fn comment(text: &str) -> usize {
     at
 }
 
-/// The length of the literal or lifetime that `text` begins with.
+/// The length of the literal or lifetime at the start of `text`.
 fn literal(text: &str) -> Option<usize> {
     let first = text.chars().next()?;
     if first.is_ascii_digit() {

@@ -1,4 +1,4 @@
-//! The modules of a crate: what a path means, and where an item is defined.
+//! The modules of a crate: resolves paths and finds the definitions of items.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) struct File<'a> {
     pub(super) source: Source<'a>,
 }
 
-/// Where an item is defined.
+/// The place of an item's definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Definition<'a> {
     /// The module of the file, and the item in it, with the inline modules around it; empty for the module itself.
@@ -30,7 +30,7 @@ pub(super) enum Definition<'a> {
     Outside(Segments<'a>),
 }
 
-/// No chain of re-exports is longer, unless it is circular.
+/// The longest chain of re-exports that is followed; only a circular one is longer.
 const LONGEST_CHAIN: usize = 16;
 
 impl<'a> Tree<'a> {
@@ -73,7 +73,7 @@ impl<'a> Tree<'a> {
             "self" => here,
             "super" => joined(&here[..here.len().checked_sub(1)?], &[]),
             name if self.is_module(&joined(&here, &[name])) => joined(&here, &[name]),
-            // A module that a `use` of the same scope brings in, as in `use crate::response; response::Framing`.
+            // A module imported by a `use` in the same scope, as in `use crate::response; response::Framing`.
             name => {
                 let mut uses = file.source.imports.iter().filter(|import| {
                     let is_it = matches!(import.kind, Kind::Use { name: Some(given), .. } if given == name);
@@ -92,7 +92,7 @@ impl<'a> Tree<'a> {
         Some(joined(&head, rest))
     }
 
-    /// Splits a path at the file that it leads to: the file's module, and the rest in it.
+    /// Splits a path at its file: the file's module, and the remaining segments.
     pub(super) fn locate<'p>(&self, path: &'p [&'a str]) -> Option<(&File<'a>, &'p [&'a str])> {
         (0..=path.len()).rev().find_map(|length| Some((self.files.get(&path[..length])?, &path[length..])))
     }
@@ -101,13 +101,13 @@ impl<'a> Tree<'a> {
         self.locate(path).is_some_and(|(file, rest)| rest.is_empty() || file.source.inline.contains(rest))
     }
 
-    /// Splits the rest of a path at the inline modules of its file.
+    /// Splits the remaining segments at the inline modules of their file.
     pub(super) fn inline<'p>(&self, file: &File<'a>, rest: &'p [&'a str]) -> (&'p [&'a str], &'p [&'a str]) {
         let length = (0..rest.len()).rev().find(|length| file.source.inline.contains(&rest[..*length]));
         rest.split_at(length.unwrap_or(0))
     }
 
-    /// Where the item at a path is defined; `None` if the text does not tell.
+    /// The definition of the item at a path; `None` if the text does not show it.
     pub(super) fn definition(&self, path: &[&'a str]) -> Option<Definition<'a>> {
         self.follow(path, LONGEST_CHAIN)
     }
@@ -132,7 +132,7 @@ impl<'a> Tree<'a> {
                 None => (&import.path[..import.path.len() - 1], item),
             };
             let Some(inside) = self.absolute(file, scope, path, left) else {
-                // A name counts more than a glob.
+                // An explicit name takes precedence over a glob.
                 if bound.is_some() || outside.is_none() {
                     outside = Some(Definition::Outside(joined(path, remaining)));
                 }
@@ -146,7 +146,7 @@ impl<'a> Tree<'a> {
         outside.or_else(|| file.source.macro_words.contains(name).then_some(here))
     }
 
-    /// The module with the macro that `#[macro_export]` puts into the root.
+    /// The module of a macro that `#[macro_export]` puts into the root.
     pub(super) fn exported_macro(&self, name: &str) -> Option<&File<'a>> {
         self.files.values().find(|file| file.source.exported_macros.contains(name))
     }

@@ -156,7 +156,7 @@ mod tests {
             ("%(status_code)*d", "%(status_code)*", "unknown conversion"),
             ("%(status_code)5-d", "%(status_code)5-", "unknown conversion"),
             ("%(status_code).-5d", "%(status_code).-", "unknown conversion"),
-            ("x%(client_ip)5d", "%(client_ip)5d", "this is text (expected the conversion s)"),
+            ("x%(client_ip)5d", "%(client_ip)5d", "field is text (expected the conversion s)"),
             ("%(date_time)f", "%(date_time)f", "this is text"),
             ("%(request_line)d", "%(request_line)d", "this is text"),
             ("%(status_code)1001d", "%(status_code)1001", "width or precision too large (limit: 1000)"),

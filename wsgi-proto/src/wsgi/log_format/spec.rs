@@ -197,7 +197,7 @@ impl fmt::Display for LogFormatError {
                 f.write_str(")")
             }
             Fault::Conversion => f.write_str("unknown conversion (expected s, d or f)"),
-            Fault::TextAsNumber => f.write_str("this is text (expected the conversion s)"),
+            Fault::TextAsNumber => f.write_str("field is text (expected the conversion s)"),
             Fault::TooLarge => {
                 write!(f, "width or precision too large (limit: {})", Scanner::LARGEST)
             }
