@@ -32,7 +32,7 @@ fn the_next_head_after_a_last_exchange_was_asked_for_says_close() {
 }
 
 #[test]
-fn a_failure_says_close_where_any_other_response_would() {
+fn a_failure_response_announces_close_like_any_other_response() {
     for asked in [false, true] {
         let mut machine = Machine::new(Config::default());
         machine.open(GET);

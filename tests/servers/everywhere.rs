@@ -170,7 +170,7 @@ fn the_file_of_a_unix_socket_outlives_the_server() {
 }
 
 #[test]
-fn clients_that_come_at_once_do_not_push_each_other_out() {
+fn clients_that_connect_together_do_not_evict_each_other() {
     on_each("a crowd", |runtime| {
         let bound = wsgi_tests::adapters::bind().expect("a free port");
         let running = greeting(runtime, bound, quiet().max_size(4));

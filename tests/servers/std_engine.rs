@@ -472,7 +472,7 @@ fn hooks_see_the_environ_and_what_was_sent() {
 }
 
 #[test]
-fn an_application_can_wait_for_its_client_to_leave() {
+fn an_application_can_wait_for_its_client_to_disconnect() {
     let (tell, told) = channel();
     let tell = Mutex::new(tell);
     let site = Site::new(move |environ: Environ, start: StartResponse| {

@@ -1,8 +1,5 @@
-//! What an application of a `wsgi-*` server sees, and how one request runs from its head to its end.
-//!
-//! The adapters (`wsgi-tokio` and its siblings) re-export what applications need, so an application never has to name this
-//! crate. It knows no runtime and no socket: an [`adapter`] brings a [`Transport`](adapter::Transport), and
-//! [`serve_connection`](adapter::serve_connection) runs the protocol and the application on it.
+//! The interface of applications for the `wsgi-*` HTTP servers, and the code that runs their connections on any
+//! runtime.
 //!
 //! ```
 //! use wsgi_app::{Body, Environ, Result, StartResponse};
@@ -18,7 +15,229 @@
 //! # fn is_an_application(_: impl wsgi_app::Application) {}
 //! # is_an_application(hello_world);
 //! ```
+//!
+//! The interface is that of WSGI (PEP 3333), under the names of `eventlet.wsgi`: an application gets [`Environ`] and
+//! [`StartResponse`], and returns a [`Body`].
+//!
+//! # Which crate to use
+//!
+//! | you write | depend on |
+//! | --- | --- |
+//! | a server on tokio, smol, async-std or blocking sockets | `wsgi-tokio`, `wsgi-smol` or `wsgi-std` instead |
+//! | an application or middleware for every asynchronous adapter | this crate, its root |
+//! | an application or middleware for blocking code | this crate, [`blocking`] |
+//! | an adapter for another runtime or transport | this crate, [`adapter`] |
+//! | a driver without `std` or without tasks | `wsgi-proto` |
+//!
+//! The adapters re-export everything that applications need: read `wsgi_tokio::Body` for `wsgi_app::Body` below.
+//!
+//! There are two namespaces. The crate root is for applications, and [`blocking`] has its types with calls that wait.
+//! [`adapter`] is for adapters; applications need nothing from it. The crate depends on no runtime and opens no socket.
+//!
+//! # Cookbook
+//!
+//! ## Share state
+//!
+//! An application is called by many connections at the same time, through `&self`. Put shared state into a type:
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use wsgi_app::{Application, Body, Environ, Result, StartResponse};
+//!
+//! #[derive(Default)]
+//! struct Site {
+//!     hits: AtomicU64,
+//! }
+//!
+//! impl Application for Site {
+//!     async fn call(&self, _environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!         let hits = self.hits.fetch_add(1, Ordering::Relaxed) + 1;
+//!         start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!         Ok(format!("{hits} hits\n").into())
+//!     }
+//! }
+//! # fn is_an_application(_: impl wsgi_app::Application) {}
+//! # is_an_application(Site::default());
+//! ```
+//!
+//! A closure that clones an `Arc` does the same, see [`Application`]. Values of one request, such as its user, go from
+//! middleware to the application by [`Environ::insert`].
+//!
+//! ## Read the body of a POST
+//!
+//! ```
+//! use wsgi_app::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//!
+//! async fn greet(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     if environ.method() != "POST" {
+//!         start_response.start("405 Method Not Allowed", [("Allow", "POST")])?;
+//!         return Ok(Body::empty());
+//!     }
+//!     let body = environ.input().read_to_end().await?;
+//!     let Ok(name) = std::str::from_utf8(&body) else {
+//!         start_response.start("400 Bad Request", NO_HEADERS)?;
+//!         return Ok(Body::empty());
+//!     };
+//!     start_response.start("200 OK", [("Content-Type", "text/plain; charset=utf-8")])?;
+//!     Ok(format!("Hello, {name}!\n").into())
+//! }
+//! # fn is_an_application(_: impl wsgi_app::Application) {}
+//! # is_an_application(greet);
+//! ```
+//!
+//! By default a body has no limit: set the option [`max_body_size`](Options::max_body_size), or read in pieces with
+//! [`Input::read_some`].
+//!
+//! ## Send JSON
+//!
+//! JSON is a string or bytes like any other body. This crate has no serializer; with `serde_json` the body is
+//! `serde_json::to_vec(&value)?.into()`.
+//!
+//! ```
+//! use wsgi_app::{Body, Environ, Result, StartResponse};
+//!
+//! async fn status(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let (healthy, jobs) = (true, 3);
+//!     start_response.start("200 OK", [("Content-Type", "application/json")])?;
+//!     Ok(format!(r#"{{"healthy": {healthy}, "jobs": {jobs}}}"#).into())
+//! }
+//! # fn is_an_application(_: impl wsgi_app::Application) {}
+//! # is_an_application(status);
+//! ```
+//!
+//! ## Stream
+//!
+//! [`Body::iterator`], [`Body::stream`] and [`Body::reader`] send blocks that are not all there yet. [`Write`] sends
+//! them from the middle of the application:
+//!
+//! ```
+//! use wsgi_app::{Body, Environ, Result, StartResponse};
+//!
+//! async fn events(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let headers = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")];
+//!     let write = start_response.start("200 OK", headers)?;
+//!     for number in 0..10 {
+//!         // The error of a client that disconnected ends the application here.
+//!         write.write(format!("data: {number}\n\n")).await?;
+//!     }
+//!     Ok(Body::empty())
+//! }
+//! # fn is_an_application(_: impl wsgi_app::Application) {}
+//! # is_an_application(events);
+//! ```
+//!
+//! ## Turn errors into statuses
+//!
+//! An application that returns an error need not start a response:
+//!
+//! | the application | the client gets | the log gets |
+//! | --- | --- | --- |
+//! | returns an [`Error`] | 500; with the option `debug` its text | an error |
+//! | returns an [`InputError`] that the client caused | 400, 408 or 413, see [`Input`](Input#errors) | a debug entry |
+//! | returns [`SendError::Lost`], or an [`InputError`] of a lost connection | nothing | nothing |
+//! | panics | 500; with the option `debug` the message | an error |
+//! | returns `Ok` and started no response | 500 | an error |
+//! | fails after the head was sent | a response that is visibly cut | an error, unless the client caused it |
+//!
+//! Other statuses need a small wrapper application:
+//!
+//! ```
+//! use std::fmt;
+//! use wsgi_app::{Application, Body, Environ, Result, StartResponse};
+//!
+//! #[derive(Debug)]
+//! struct NotFound;
+//!
+//! impl fmt::Display for NotFound {
+//!     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+//!         f.write_str("not found")
+//!     }
+//! }
+//!
+//! impl std::error::Error for NotFound {}
+//!
+//! /// Responds with 404 if the application returns [`NotFound`].
+//! struct WithNotFound<A>(A);
+//!
+//! impl<A: Application> Application for WithNotFound<A> {
+//!     async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!         match self.0.call(environ, start_response.clone()).await {
+//!             Err(error) if error.is::<NotFound>() => {
+//!                 // `restart` also replaces a response that was started and not sent.
+//!                 start_response.restart("404 Not Found", [("Content-Type", "text/plain")], error)?;
+//!                 Ok("Not Found\n".into())
+//!             }
+//!             result => result,
+//!         }
+//!     }
+//! }
+//!
+//! async fn customer(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let name = environ.path().strip_prefix("/customers/").map(str::to_owned).ok_or(NotFound)?;
+//!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!     Ok(name.into())
+//! }
+//!
+//! let application = WithNotFound(customer);
+//! # fn is_an_application(_: impl wsgi_app::Application) {}
+//! # is_an_application(application);
+//! ```
+//!
+//! An error that went through `anyhow::Error` has lost its type: `is` returns false for it.
+//!
+//! ## Notice clients that disconnect
+//!
+//! The server never cancels an application because its client disconnected. Reads and writes then return an error.
+//! While the application does neither, only [`Input::client_gone`] notices it:
+//!
+//! ```
+//! use std::future::{Future, poll_fn};
+//! use std::pin::pin;
+//! use std::task::Poll;
+//! use wsgi_app::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//!
+//! # async fn expensive_report() -> String { String::from("report\n") }
+//! async fn report(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     environ.add_post_hook(|_, record| match record.lost {
+//!         Some(lost) => println!("{} bytes, then: {lost}", record.body_length),
+//!         None => println!("{} bytes", record.body_length),
+//!     });
+//!     let input = environ.input();
+//!     let (mut gone, mut work) = (pin!(input.client_gone()), pin!(expensive_report()));
+//!     // `select!` of tokio or futures does the same.
+//!     let report = poll_fn(|context| match work.as_mut().poll(context) {
+//!         Poll::Ready(report) => Poll::Ready(Some(report)),
+//!         Poll::Pending => gone.as_mut().poll(context).map(|()| None),
+//!     });
+//!     let Some(report) = report.await else {
+//!         // For the access log: no one reads the response.
+//!         start_response.start("499 Client Closed Request", NO_HEADERS)?;
+//!         return Ok(Body::empty());
+//!     };
+//!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!     Ok(report.into())
+//! }
+//! # fn is_an_application(_: impl wsgi_app::Application) {}
+//! # is_an_application(report);
+//! ```
+//!
+//! A post hook runs after the response, whatever its outcome, and knows how much was sent; see
+//! [`Environ::add_post_hook`].
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! | --- | --- | --- |
+//! | `futures-io` | off | the I/O traits of smol and async-std for [`Input`] and [`Stream`] |
+//!
+//! # Adapters
+//!
+//! An adapter implements two traits: [`Transport`](adapter::Transport) moves the bytes of one connection, and
+//! [`Adapter`](adapter::Adapter) accepts connections and starts a task for each. [`Server`](adapter::Server) and
+//! [`serve_connection`](adapter::serve_connection) do everything else. See [`adapter`] for an example, and
+//! `wsgi-smol/examples/own_adapter.rs` for a whole adapter of about a hundred lines.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod application;
@@ -50,12 +269,85 @@ pub use wsgi_proto::{BodyError, Lost, Rejected, RequestError, SendError, StartEr
 pub use wsgi_proto::{DateError, LogFormat, format_date_time};
 pub use wsgi_proto::{Field, FieldBytes, NO_HEADERS};
 
-/// What an adapter is written with: a [`Transport`](adapter::Transport) for its connections, an
-/// [`Adapter`](adapter::Adapter) for its listeners, and the [`Server`](adapter::Server) that runs both. Applications need
-/// nothing of it.
-///
-/// `examples/own_adapter.rs` of `wsgi-smol` is a whole adapter in a hundred lines.
 pub mod adapter {
+    //! The types for adapters: traits to implement, and the server that they run in. Applications do not need them.
+    //!
+    //! | you implement | for |
+    //! | --- | --- |
+    //! | [`Transport`] | one connection: read, write, shut down, wait for a deadline |
+    //! | [`Adapter`] | the listeners: accept, start a task for a connection, sleep |
+    //! | [`Clock`], in a [`Runtime`] | a runtime whose time can be paused or simulated; optional |
+    //! | [`BlockingTransport`] | one connection of a blocking application, in place of [`Transport`] |
+    //!
+    //! | you call | to |
+    //! | --- | --- |
+    //! | [`Server::new`], [`Server::with_runtime`] | check the options and build a server |
+    //! | [`Server::run`] | accept on all listeners until the server stops |
+    //! | [`Server::admit`] | register an accepted connection, for `max_size` and for the stop |
+    //! | [`serve_connection`] | run the connection until it ends |
+    //! | [`serve_after_handshake`] | run a TLS handshake first |
+    //! | [`serve_blocking`], [`serve_blocking_after_handshake`], [`Blocking`] | do the same for blocking applications |
+    //!
+    //! This transport is in memory. It serves one request without a socket and without a runtime, which is also a way
+    //! to test an application:
+    //!
+    //! ```
+    //! use std::future::Future;
+    //! use std::io::{self, IoSlice, Read, Write};
+    //! use std::pin::pin;
+    //! use std::sync::{Arc, Mutex};
+    //! use std::task::{Context, Poll, Waker};
+    //! use std::time::Instant;
+    //!
+    //! use wsgi_app::adapter::{Server, Transport, serve_connection};
+    //! use wsgi_app::{Address, Body, Endpoints, Environ, Options, Result, ServerHandle, StartResponse};
+    //!
+    //! async fn hello_world(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    //!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+    //!     Ok(format!("Hello from {}\n", environ.path()).into())
+    //! }
+    //!
+    //! struct Memory {
+    //!     request: &'static [u8],
+    //!     response: Arc<Mutex<Vec<u8>>>,
+    //! }
+    //!
+    //! impl Transport for Memory {
+    //!     fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+    //!         Poll::Ready(self.request.read(space))
+    //!     }
+    //!
+    //!     fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    //!         Poll::Ready(self.response.lock().unwrap().write_vectored(slices))
+    //!     }
+    //!
+    //!     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    //!         Poll::Ready(Ok(()))
+    //!     }
+    //!
+    //!     fn poll_deadline(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
+    //!         Poll::Pending // an adapter arms a timer here
+    //!     }
+    //! }
+    //!
+    //! let server = Server::new(Options::default().log_output(false), &ServerHandle::new(), hello_world)?;
+    //! let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
+    //! let response = Arc::default();
+    //! let memory = Memory { request: b"GET /a HTTP/1.0\r\n\r\n", response: Arc::clone(&response) };
+    //!
+    //! // An adapter spawns this future as a task.
+    //! let mut connection = pin!(serve_connection(server, guard, memory));
+    //! let mut context = Context::from_waker(Waker::noop());
+    //! while connection.as_mut().poll(&mut context).is_pending() {}
+    //!
+    //! let response = response.lock().unwrap();
+    //! assert!(response.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    //! assert!(response.ends_with(b"\r\n\r\nHello from /a\n"));
+    //! # Ok::<(), wsgi_app::OptionError>(())
+    //! ```
+    //!
+    //! `examples/own_adapter.rs` of `wsgi-smol` is a whole adapter of about a hundred lines.
+
     pub use crate::blocking::application::Blocking;
     pub use crate::blocking::serve::{
         serve as serve_blocking, serve_after_handshake as serve_blocking_after_handshake,

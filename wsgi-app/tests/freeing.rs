@@ -138,7 +138,7 @@ fn nothing_is_left_of_a_server_whose_connections_were_dropped() {
 }
 
 #[test]
-fn what_is_kept_of_a_request_does_not_keep_who_is_connected() {
+fn a_kept_request_does_not_keep_the_registry_alive() {
     Freeing::serve(true, |_, handle, acceptor, connection, environs| {
         drop(connection);
         let token = Arc::new(Token);

@@ -126,7 +126,7 @@ fn a_task_that_runs_inside_wake_may_use_the_handles_at_once() {
 }
 
 #[test]
-fn a_stop_wakes_everybody_who_accepts_and_everybody_who_waits_for_the_end() {
+fn a_stop_wakes_all_acceptors_and_all_drain_waiters() {
     in_time(|| {
         let handle = ServerHandle::new();
         // No request arrives.
@@ -152,7 +152,7 @@ fn a_stop_wakes_everybody_who_accepts_and_everybody_who_waits_for_the_end() {
 }
 
 #[test]
-fn a_stream_is_there_for_who_takes_over_whenever_the_connections_task_runs() {
+fn a_take_over_gets_the_stream_whenever_the_connection_task_runs() {
     in_time(|| {
         let (give, given) = channel();
         let application = move |environ: Environ, start: StartResponse| {
@@ -179,7 +179,7 @@ fn a_stream_is_there_for_who_takes_over_whenever_the_connections_task_runs() {
 }
 
 #[test]
-fn who_waits_for_a_connection_whose_task_was_dropped_is_told() {
+fn handles_of_a_dropped_connection_task_are_woken() {
     in_time(|| {
         let (tell, told) = channel();
         let application = move |environ: Environ, _: StartResponse| {

@@ -94,9 +94,7 @@ impl RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::StrayByte => {
-                f.write_str("malformed request (expected a method of token characters)")
-            }
+            Self::StrayByte => f.write_str("malformed request (expected a method of token characters)"),
             Self::BareCarriageReturn => f.write_str("carriage return without line feed (expected CRLF)"),
             Self::BareLineFeed => f.write_str("line feed without carriage return (expected CRLF)"),
             Self::EmptyLines => f.write_str("too many empty lines before the request line"),
@@ -123,7 +121,9 @@ impl fmt::Display for RequestError {
                 f.write_str("Content-Length and Transfer-Encoding together are not allowed")
             }
             Self::TransferCoding => f.write_str("unsupported transfer coding (expected `chunked`)"),
-            Self::CodingOrder => f.write_str("chunked must be the last transfer coding and must not be repeated"),
+            Self::CodingOrder => {
+                f.write_str("chunked must be the last transfer coding and must not be repeated")
+            }
             Self::CodingInHttp10 => f.write_str("Transfer-Encoding is not allowed in HTTP/1.0"),
             Self::BodyTooLarge(limit) => write!(f, "request body too large (limit: {limit} bytes)"),
             Self::ChunkSize => f.write_str("malformed chunk size (expected a hexadecimal number)"),

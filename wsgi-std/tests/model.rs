@@ -204,7 +204,7 @@ fn wait_for_the_other(world: &World, task: usize) {
 }
 
 #[test]
-fn a_thread_that_stays_away_holds_up_nobody() {
+fn a_thread_that_is_busy_does_not_delay_other_tasks() {
     check(2, || {
         let world = World::new(2, 2, true, wait_for_the_other);
         world.start();

@@ -20,7 +20,7 @@ fn is_kept(site: &Site) -> bool {
 }
 
 #[test]
-fn max_size_has_an_idle_connection_leave_for_a_new_one() {
+fn at_max_size_an_idle_connection_is_closed_for_a_new_one() {
     on_each("max_size", |runtime| {
         let [with, without] = runtime.pair(|options| options.max_size(1), HELLO);
         let mut clients = [&with, &without].map(Site::connect);

@@ -76,7 +76,7 @@ fn minimum_chunk_size_joins_blocks() {
 }
 
 #[test]
-fn a_request_can_have_a_minimum_chunk_size_of_its_own() {
+fn a_request_can_set_its_own_minimum_chunk_size() {
     on_each("environ.set_minimum_write_chunk_size", |runtime| {
         let four = &["minimum chunk size 4", "respond 200 OK", "send ab", "send cd", "send ef"];
         let none = &["minimum chunk size 0", "respond 200 OK", "send ab", "send cd", "send ef"];

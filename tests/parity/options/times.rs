@@ -67,7 +67,7 @@ fn socket_timeout_closes_an_idle_connection_without_a_word() {
 }
 
 #[test]
-fn socket_timeout_leaves_a_client_that_does_not_read() {
+fn socket_timeout_closes_a_client_that_does_not_read() {
     on_each("socket_timeout", |runtime| {
         // The body of the request must arrive in time.
         let [with, without] = [Some(5 * SHORT), None].map(|timeout| {
@@ -120,7 +120,7 @@ fn header_timeout_answers_408() {
 }
 
 #[test]
-fn linger_timeout_bounds_the_wait_for_a_body_that_nobody_reads() {
+fn linger_timeout_bounds_the_wait_for_an_unread_body() {
     on_each("linger_timeout", |runtime| {
         let [long, short] = [LONG, SHORT].map(|time| runtime.serve(quiet().linger_timeout(time), HELLO));
         let mut clients = [&long, &short].map(Site::connect);

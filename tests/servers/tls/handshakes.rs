@@ -17,7 +17,7 @@ on_every_runtime! {
     what_is_no_tls_is_a_debug_entry
     a_handshake_that_takes_too_long_is_let_go
     stalled_handshakes_make_room_for_new_clients
-    room_is_made_however_close_upon_each_other_clients_come
+    room_is_made_for_clients_that_connect_in_quick_succession
 }
 
 /// The bytes that a stalling client sends.
@@ -150,7 +150,7 @@ fn stalled_handshakes_make_room_for_new_clients(runtime: Runtime) {
     site.is_at_peace();
 }
 
-fn room_is_made_however_close_upon_each_other_clients_come(runtime: Runtime) {
+fn room_is_made_for_clients_that_connect_in_quick_succession(runtime: Runtime) {
     const SIZE: usize = 20;
     let site = Site::with(runtime, options().max_size(SIZE).handshake_timeout(NEVER));
     // In each round the new connections have half a second before one of them must be closed.

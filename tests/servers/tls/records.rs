@@ -11,10 +11,10 @@ use super::site::{GET, Runtime, Site, options};
 
 on_every_runtime! {
     ciphertext_that_comes_in_single_bytes_is_understood
-    requests_in_records_of_their_own_in_one_segment_are_all_answered
+    requests_in_separate_records_of_one_segment_are_all_answered
     one_record_with_many_requests_answers_all
     a_body_may_be_spread_over_records
-    records_of_a_large_body_are_left_in_the_session_while_nobody_reads
+    records_of_a_large_body_stay_in_the_session_until_they_are_read
     records_that_hold_nothing_are_passed_over
     keys_may_change_at_any_time
 }
@@ -45,7 +45,7 @@ fn ciphertext_that_comes_in_single_bytes_is_understood(runtime: Runtime) {
     assert!(client.ends());
 }
 
-fn requests_in_records_of_their_own_in_one_segment_are_all_answered(runtime: Runtime) {
+fn requests_in_separate_records_of_one_segment_are_all_answered(runtime: Runtime) {
     for site in sites(runtime) {
         for requests in [2, 7, 100, 500] {
             let mut client = site.connect();
@@ -98,7 +98,7 @@ fn a_body_may_be_spread_over_records(runtime: Runtime) {
     }
 }
 
-fn records_of_a_large_body_are_left_in_the_session_while_nobody_reads(runtime: Runtime) {
+fn records_of_a_large_body_stay_in_the_session_until_they_are_read(runtime: Runtime) {
     const LENGTH: usize = 60_000;
     // The application reads nothing before it is released; then all pending bytes are drained, and the next request is
     // found after them.

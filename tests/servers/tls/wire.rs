@@ -255,7 +255,7 @@ impl Played {
 }
 
 #[test]
-fn however_the_room_comes_the_answer_is_the_same() {
+fn the_answer_does_not_depend_on_how_the_outbox_drains() {
     const LENGTH: usize = 300_000;
     for step in [1000, 4096, 16_384 + 22, 65_536, 70_001, 1_000_000] {
         let mut played = Played::shaken(options());

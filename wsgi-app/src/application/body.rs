@@ -1,4 +1,4 @@
-//! What an application returns.
+//! The body of a response, as the application returns it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,21 +10,61 @@ use futures_core::Stream;
 
 use crate::exchange::error::{Error, Result};
 
-/// Bytes that one read of a [`Body::reader`] asks for.
+/// The largest read of a [`Body::reader`], in bytes.
 const BLOCK: usize = 64 * 1024;
 
-/// The body of a response. When it was sent, or could not be, it is dropped: that is WSGI's `close()`.
-///
-/// Bodies whose length is known get a `Content-Length`; the others are chunked, or end with the connection for
-/// HTTP/1.0. Each block is one chunk, unless `minimum_chunk_size` joins them.
+/// The body of a response, as an application returns it.
 ///
 /// ```
-/// # use wsgi_app::{Body, Bytes};
+/// use std::fs::File;
+/// use wsgi_app::{Body, Bytes};
+///
+/// // The length is known: `Content-Length`.
 /// let text: Body = "Hello".into();
-/// let blocks: Body = vec![Bytes::from("one"), Bytes::from("two")].into();
+/// let made: Body = format!("{} users\n", 3).into();
+/// let blocks = Body::blocks(["one", "two"]);
+///
+/// // The length is not known: chunks.
 /// let computed = Body::iterator((0..3).map(|n| Ok(Bytes::from(format!("{n}\n")))));
-/// # let _ = (text, blocks, computed);
+/// let file = Body::reader(File::open("Cargo.toml")?);
+/// # let _ = (text, made, blocks, computed, file);
+/// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// `&'static str`, `String`, `Cow<'static, str>`, `&'static [u8]`, `Vec<u8>`, [`Bytes`], `Vec<Bytes>` and `()` convert
+/// into a body. Text is sent as UTF-8.
+///
+/// # Length
+///
+/// A body of known length gets a `Content-Length`, unless the application set one or has already sent a block with
+/// [`Write`](crate::Write). Other bodies are chunked; for HTTP/1.0 clients they end with the connection. To send an
+/// iterator, a stream or a reader with a length, set the header:
+///
+/// ```
+/// use std::fs::File;
+/// use wsgi_app::{Body, Environ, Result, StartResponse};
+///
+/// async fn page(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     let file = File::open("page.html")?;
+///     let length = file.metadata()?.len().to_string();
+///     start_response.start("200 OK", [("Content-Type", "text/html"), ("Content-Length", &length)])?;
+///     Ok(Body::reader(file))
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(page);
+/// ```
+///
+/// If a body does not match its `Content-Length`, that is logged as an error and the connection closes; surplus bytes
+/// are not sent. Responses to HEAD, and with status 101, 204, 205 or 304, have no body: blocks are dropped, and an
+/// iterator or stream is not used beyond its first block.
+///
+/// Each block is one chunk, unless `minimum_chunk_size` joins them. Empty blocks are skipped.
+///
+/// # End
+///
+/// The body is dropped after its last block was taken, or when it cannot be sent any more: this is WSGI's `close()`.
+/// The server notices a client that disconnected when it sends the next block, so an iterator or a stream is dropped
+/// only then. [`Input::client_gone`](crate::Input::client_gone) notices it earlier.
 #[derive(Default)]
 pub struct Body(pub(crate) Kind);
 
@@ -39,33 +79,65 @@ pub(crate) enum Kind {
 }
 
 impl Body {
-    /// No bytes at all.
+    /// A body without bytes. It gets `Content-Length: 0`, unless blocks were sent with [`Write`](crate::Write).
     pub const fn empty() -> Self {
         Self(Kind::Empty)
     }
 
-    /// Several blocks that are all there; their length is known.
+    /// A body of several blocks in memory. Its length is known.
     pub fn blocks<B: Into<Bytes>>(blocks: impl IntoIterator<Item = B>) -> Self {
         Self(Kind::Blocks(blocks.into_iter().map(Into::into).collect()))
     }
 
-    /// Blocks that are computed one after the other. Each is sent before the next is asked for (PEP 3333), since a
-    /// plain iterator cannot say that it is going to take its time; `minimum_chunk_size` joins small ones. `next` runs
-    /// on the connection's own task: what waits belongs in a [`stream`](Self::stream).
+    /// A body of blocks that are computed one by one, like WSGI's iterables.
     ///
-    /// An error cuts the response, or is answered with 500 if nothing was sent.
+    /// Each block is sent before the next one is requested (PEP 3333), because an iterator cannot announce that its
+    /// next block takes long. `minimum_chunk_size` joins small blocks. `next` runs in the connection's own task, so it
+    /// must not wait: use a [`stream`](Self::stream) for that. In a [`blocking`](crate::blocking) application it may
+    /// wait.
+    ///
+    /// An error from the iterator is an error of the application: the client gets 500 if no head was sent, else the
+    /// response is cut.
     pub fn iterator(blocks: impl IntoIterator<Item = Result<Bytes>, IntoIter: Send + 'static>) -> Self {
         Self(Kind::Iterator(Box::new(blocks.into_iter())))
     }
 
-    /// Blocks that come when they are ready. What has come is sent whenever the stream waits, and earlier when much
-    /// has gathered.
+    /// A body of blocks that become ready over time.
+    ///
+    /// ```
+    /// use std::pin::Pin;
+    /// use std::task::{Context, Poll};
+    /// use futures_core::Stream;
+    /// use wsgi_app::{Body, Bytes, Result};
+    ///
+    /// // Crates such as `futures`, `tokio-stream` and `async-stream` make streams without this.
+    /// struct Countdown(u32);
+    ///
+    /// impl Stream for Countdown {
+    ///     type Item = Result<Bytes>;
+    ///
+    ///     fn poll_next(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+    ///         let Some(next) = self.0.checked_sub(1) else { return Poll::Ready(None) };
+    ///         self.0 = next;
+    ///         Poll::Ready(Some(Ok(format!("{next}\n").into())))
+    ///     }
+    /// }
+    ///
+    /// let body = Body::stream(Countdown(3));
+    /// # let _ = body;
+    /// ```
+    ///
+    /// Blocks are sent when the stream is pending, or earlier if `limits.outbox` (64 KiB by default) is reached. The
+    /// stream is not polled while that much waits to be sent. Errors are those of an [`iterator`](Self::iterator).
     pub fn stream(blocks: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
         Self(Kind::Stream(Box::pin(blocks)))
     }
 
-    /// Everything that `reader` gives, such as a file, in blocks of 64 KiB. Its reads run on the connection's own task,
-    /// which is fine for local files and nothing slower.
+    /// A body of all bytes of `reader`, such as a file, in blocks of up to 64 KiB.
+    ///
+    /// Its reads run in the connection's own task: use it for local files, and for nothing slower. In a
+    /// [`blocking`](crate::blocking) application a read may wait. The length is not known, even for a file. Errors are
+    /// those of an [`iterator`](Self::iterator).
     pub fn reader(reader: impl Read + Send + 'static) -> Self {
         Self::iterator(Blocks { reader, block: BytesMut::new(), ended: false })
     }

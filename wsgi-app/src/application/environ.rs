@@ -1,4 +1,4 @@
-//! WSGI's `environ`: everything that an application is told about a request.
+//! WSGI's `environ`: the request as the application sees it.
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
@@ -15,10 +15,46 @@ use crate::sync::{Mutex, MutexGuard, get_mut, lock};
 
 type Hook = Box<dyn FnOnce(&Environ, &Record) + Send>;
 
-/// One request, as the application, its middleware and its post hooks see it.
+/// One request, shared by the application, its middleware and its post hooks: WSGI's `environ`.
 ///
-/// A cheap handle: clones show the same request, and what one of them changes all of them see. The variables can be
-/// read as long as a clone is kept, even after the response.
+/// ```
+/// use wsgi_app::{Body, Environ, Result, StartResponse};
+///
+/// async fn describe(environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     let agent = environ.header("User-Agent").unwrap_or("unknown".into());
+///     let client = environ.get("REMOTE_ADDR").unwrap_or_default();
+///     let text = format!("{} {}?{} {client} {agent}\n", environ.method(), environ.path(), environ.query());
+///     start_response.start("200 OK", [("Content-Type", "text/plain; charset=utf-8")])?;
+///     Ok(text.into())
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(describe);
+/// ```
+///
+/// Clones are cheap and show the same request: all of them see a change that one of them makes. Variables stay
+/// readable after the response, for as long as a clone exists. [`input`](Self::input) then returns a handle whose calls
+/// fail.
+///
+/// # Text
+///
+/// Bytes outside ASCII appear as latin-1, one character per byte, as PEP 3333 defines. So the UTF-8 path `/café`, which a
+/// client sends as `/caf%C3%A9`, appears as `/cafÃ©`. To get UTF-8, turn the characters back into bytes:
+///
+/// ```
+/// # use std::string::FromUtf8Error;
+/// fn utf8(latin1: &str) -> Result<String, FromUtf8Error> {
+///     String::from_utf8(latin1.chars().map(|char| char as u8).collect())
+/// }
+///
+/// // As `environ.path()` returns it for `GET /caf%C3%A9`.
+/// assert_eq!(utf8("/caf\u{c3}\u{a9}").unwrap(), "/café");
+/// # assert!(utf8("/caf\u{e9}").is_err());
+/// # fn for_an_environ(environ: &wsgi_app::Environ) -> Result<String, FromUtf8Error> {
+/// #     utf8(&environ.path())
+/// # }
+/// ```
+///
+/// [`head`](Self::head) has the bytes as received, with the path still percent-encoded.
 #[derive(Clone)]
 pub struct Environ(Arc<Request>);
 
@@ -31,15 +67,15 @@ pub(crate) struct Request {
 
 #[derive(Default)]
 struct Changes {
-    /// Variables that were set, or removed (`None`).
+    /// Variables that were set or removed (`None`), each name once.
     variables: Vec<(String, Option<String>)>,
-    /// Made when the first value comes.
+    /// Created with the first value.
     extensions: Option<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     hooks: Vec<Hook>,
 }
 
 impl Environ {
-    /// The environ of one request; `spare` is used again if nobody kept it.
+    /// The environ of one request. Reuses the memory of `spare` if it has no other handle.
     pub(crate) fn new(spare: Option<Self>, head: Arc<Head>, endpoints: Endpoints, handle: Handle) -> Self {
         if let Some(Self(mut request)) = spare
             && let Some(again) = Arc::get_mut(&mut request)
@@ -50,7 +86,8 @@ impl Environ {
         Self(Arc::new(Request { head, endpoints, handle, changes: Mutex::default() }))
     }
 
-    /// What can be used again for the next request of this connection, if nobody else holds it. It lets go of the head, so that the machine can use that again, too.
+    /// The memory of this environ, for the next request of the connection, if there is no other handle. It drops the
+    /// head, so that the machine can reuse that too.
     pub(crate) fn into_spare(mut self, nothing: &Arc<Head>) -> Option<Self> {
         let request = Arc::get_mut(&mut self.0)?;
         get_mut(&mut request.changes).variables.clear();
@@ -58,11 +95,19 @@ impl Environ {
         Some(self)
     }
 
-    /// A CGI or WSGI variable as a string, made when asked for: `REQUEST_METHOD`, `PATH_INFO`, `HTTP_ACCEPT`,
-    /// `wsgi.url_scheme` … Bytes that are not ASCII come as latin-1, one character each (PEP 3333).
+    /// A CGI or WSGI variable as a string, such as `REQUEST_METHOD`, `PATH_INFO`, `HTTP_ACCEPT` or `wsgi.url_scheme`;
+    /// `None` if the request has no such variable. Names are case-sensitive.
     ///
-    /// Server defaults, then the option `environ`, then the request decide, each over the one before; above all,
-    /// what was [`set`](Self::set).
+    /// ```
+    /// # use wsgi_app::Environ;
+    /// fn content_length(environ: &Environ) -> Option<u64> {
+    ///     environ.get("CONTENT_LENGTH")?.parse().ok()
+    /// }
+    /// ```
+    ///
+    /// The string is made by each call. Bytes outside ASCII are latin-1, see [Text](Self#text). A change
+    /// made by [`set`](Self::set) or [`remove`](Self::remove) overrides the request, the request overrides the option
+    /// `environ`, and the option overrides the server's defaults.
     pub fn get(&self, name: &str) -> Option<String> {
         if let Some((_, value)) = self.changes().variables.iter().rev().find(|(key, _)| key == name) {
             return value.clone();
@@ -70,12 +115,24 @@ impl Environ {
         self.variables().get(name).map(Cow::into_owned)
     }
 
-    /// Sets a variable for code that looks later: inner applications and post hooks.
+    /// Sets a variable for code that reads it later: inner applications and post hooks.
+    ///
+    /// ```
+    /// # use wsgi_app::Environ;
+    /// # fn authenticate(environ: &Environ) {
+    /// environ.set("REMOTE_USER", "alice");
+    /// assert_eq!(environ.get("REMOTE_USER").as_deref(), Some("alice"));
+    /// # }
+    /// ```
+    ///
+    /// [`get`](Self::get), [`to_map`](Self::to_map), [`method`](Self::method), [`path`](Self::path) and
+    /// [`query`](Self::query) return the new value; [`header`](Self::header), [`head`](Self::head) and the access log
+    /// keep what the client sent. The server does not act on the change.
     pub fn set(&self, name: impl Into<String>, value: impl Into<String>) {
         self.change(name.into(), Some(value.into()));
     }
 
-    /// Removes a variable.
+    /// Removes a variable: [`get`](Self::get) then returns `None`. No effect if there is no such variable.
     pub fn remove(&self, name: impl Into<String>) {
         self.change(name.into(), None);
     }
@@ -86,7 +143,7 @@ impl Environ {
         changes.variables.push((name, value));
     }
 
-    /// All variables.
+    /// All variables with their values, with changes made by [`set`](Self::set) and [`remove`](Self::remove).
     pub fn to_map(&self) -> BTreeMap<String, String> {
         let given = self.variables();
         let mut map: BTreeMap<_, _> =
@@ -100,87 +157,170 @@ impl Environ {
         map
     }
 
-    /// The method (`REQUEST_METHOD`).
+    /// The method (`REQUEST_METHOD`), in the case that the client sent; empty if it was [removed](Self::remove).
     pub fn method(&self) -> Cow<'_, str> {
         self.changed("REQUEST_METHOD").unwrap_or_else(|| self.0.head.method().into())
     }
 
-    /// The path, percent-decoded once, as latin-1 (`PATH_INFO`).
+    /// The path, percent-decoded once, as latin-1 (`PATH_INFO`); empty if it was [removed](Self::remove).
+    ///
+    /// A path outside ASCII needs another step to become UTF-8, see [Text](Self#text). `%2F` becomes `/`; the path as
+    /// sent is `environ.head().path()`.
     pub fn path(&self) -> Cow<'_, str> {
         self.changed("PATH_INFO").unwrap_or_else(|| wsgi_proto::decode_path(self.0.head.path()))
     }
 
-    /// What follows the first `?`, not decoded; empty without one (`QUERY_STRING`).
+    /// The part of the target after the first `?`, not decoded; empty if there is no `?` (`QUERY_STRING`).
+    ///
+    /// ```
+    /// # use wsgi_app::Environ;
+    /// fn is_verbose(environ: &Environ) -> bool {
+    ///     environ.query().split('&').any(|pair| pair == "verbose=1")
+    /// }
+    /// ```
     pub fn query(&self) -> Cow<'_, str> {
         self.changed("QUERY_STRING").unwrap_or_else(|| latin1(self.0.head.query().unwrap_or_default()))
     }
 
-    /// What a variable was [set](Self::set) to; empty when it was removed, `None` when it is as the request has it.
+    /// The value that a variable was [set](Self::set) to: empty if it was removed, `None` if it was not changed.
     fn changed(&self, name: &str) -> Option<Cow<'_, str>> {
         let changes = self.changes();
         let (_, value) = changes.variables.iter().find(|(key, _)| key == name)?;
         Some(value.clone().unwrap_or_default().into())
     }
 
-    /// The first header field called `name`, in any case, as the client sent it.
+    /// The value of the first header field called `name`, in any case, as the client sent it; `None` without such a
+    /// field.
+    ///
+    /// Bytes outside ASCII are latin-1. For repeated fields use `environ.head().values(name)`, or [`get`](Self::get),
+    /// which joins them with commas. [`set`](Self::set) has no effect on it.
     pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.0.head.value(name).map(latin1)
     }
 
     /// The head as received: raw target, every field in its order and original case (`headers_raw`).
+    ///
+    /// ```
+    /// # use wsgi_app::Environ;
+    /// fn cookies(environ: &Environ) -> Vec<&[u8]> {
+    ///     environ.head().values("Cookie").collect()
+    /// }
+    /// ```
     pub fn head(&self) -> &Arc<Head> {
         &self.0.head
     }
 
-    /// Addresses and scheme of the connection.
+    /// The addresses and the scheme of the connection (`REMOTE_ADDR`, `REMOTE_PORT`, `SERVER_NAME`, `SERVER_PORT`,
+    /// `wsgi.url_scheme`). Behind a proxy, the remote address is the proxy's.
     pub fn endpoints(&self) -> &Endpoints {
         &self.0.endpoints
     }
 
-    /// `wsgi.input`: the request body.
+    /// The request body (`wsgi.input`). All handles read the same body: each byte is returned once.
     pub fn input(&self) -> Input {
         Input::new(self.0.handle.clone())
     }
 
-    /// `wsgi.errors`: each line written goes to the server's log.
+    /// A writer to the server's log (`wsgi.errors`). Each line becomes one error entry.
+    ///
+    /// ```
+    /// use std::io::Write as _;
+    /// # use wsgi_app::{Environ, Result};
+    /// # fn report(environ: &Environ) -> Result<()> {
+    /// writeln!(environ.errors(), "no stock left")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn errors(&self) -> Errors {
         Errors { handle: self.0.handle.clone(), line: Vec::new() }
     }
 
-    /// Keeps a value for code that handles this request later, one of each type. Returns the previous value.
+    /// Keeps a value of any type for code that handles this request later, one value per type. Returns the previous
+    /// value of that type.
+    ///
+    /// ```
+    /// # use wsgi_app::Environ;
+    /// #[derive(Clone)]
+    /// struct User {
+    ///     name: String,
+    /// }
+    ///
+    /// # fn example(environ: &Environ) {
+    /// // In a middleware:
+    /// environ.insert(User { name: "alice".to_owned() });
+    /// // In the application, or in a post hook:
+    /// if let Some(user) = environ.extension::<User>() {
+    ///     println!("{}", user.name);
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// The value is dropped with the last clone of this environ, usually after the post hooks. A value that holds a
+    /// clone of the same environ is never dropped.
     pub fn insert<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
         let before =
             self.changes().extensions.get_or_insert_default().insert(TypeId::of::<T>(), Arc::new(value))?;
         before.downcast().ok()
     }
 
-    /// The value of this type that was [inserted](Self::insert).
+    /// A clone of the value of this type that was [inserted](Self::insert); `None` without one. Insert an
+    /// [`Arc`] if the type is not `Clone`.
     pub fn extension<T: Any + Clone>(&self) -> Option<T> {
         let value = self.changes().extensions.as_ref()?.get(&TypeId::of::<T>()).cloned()?;
-        // Not under the lock: what it does to be cloned is its own affair.
+        // Not under the lock: `clone` may call this environ.
         value.downcast_ref().cloned()
     }
 
-    /// Calls `hook` once after the response was sent completely, or the client went away (the manual's
-    /// `eventlet.posthooks`). Hooks run in the order they were added, before the next request on this connection. They
-    /// see this environ with all its changes, and what was sent. One that panics is logged and stops nothing else.
+    /// Calls `hook` once, after the response was sent completely or the client disconnected (`eventlet.posthooks`).
+    ///
+    /// ```
+    /// # use wsgi_app::Environ;
+    /// # fn meter(environ: &Environ, customer: String) {
+    /// environ.add_post_hook(move |environ, record| {
+    ///     let outcome = if record.lost.is_some() || record.cut { "incomplete" } else { "complete" };
+    ///     println!("{customer} {}: {} bytes, {outcome}", environ.path(), record.body_length);
+    /// });
+    /// # }
+    /// ```
+    ///
+    /// The hook gets this environ with all its changes, and the [`Record`] of the exchange: bytes sent, status, time,
+    /// and whether the client disconnected. Hooks run in the order in which they were added, in the connection's own
+    /// task, before the next request on this connection; they should be quick. If a hook panics, that is logged, and
+    /// the later hooks still run.
+    ///
+    /// Add hooks before the response ends. A hook that is added later, such as one that another hook adds, might
+    /// not be called.
     pub fn add_post_hook(&self, hook: impl FnOnce(&Environ, &Record) + Send + 'static) {
         self.changes().hooks.push(Box::new(hook));
     }
 
-    /// Removes all post hooks added so far, including those of other code (in eventlet: an empty list in their place).
+    /// Removes all post hooks added so far, including those of other code (in eventlet:
+    /// `environ['eventlet.posthooks'] = []`).
     pub fn clear_post_hooks(&self) {
         let hooks = self.take_hooks();
-        // What they hold may be another handle of this request.
+        // Dropped outside the lock: they may hold handles of this request.
         drop(hooks);
     }
 
-    /// Joins blocks of this response up to `bytes` (`eventlet.minimum_write_chunk_size`); 0 sends each as it is.
+    /// Joins blocks of this response until they have at least `bytes` bytes (`eventlet.minimum_write_chunk_size`); 0
+    /// sends each block as it is.
+    ///
+    /// ```
+    /// # use wsgi_app::Environ;
+    /// # fn stream_events(environ: &Environ) {
+    /// // Server-sent events go out one by one, whatever the server's option is.
+    /// environ.set_minimum_write_chunk_size(0);
+    /// # }
+    /// ```
+    ///
+    /// It replaces the option `minimum_chunk_size` for this request, from the call on. The largest value that counts is
+    /// `limits.outbox` (64 KiB by default). Blocks sent with [`Write::write`](crate::Write::write) are never joined. No
+    /// effect after the exchange.
     pub fn set_minimum_write_chunk_size(&self, bytes: usize) {
         self.0.handle.with(|mut exchange| exchange.set_minimum_chunk_size(bytes));
     }
 
-    /// Whether the application left anything here that has to be looked after.
+    /// Whether there are hooks to run or values to drop.
     pub(crate) fn is_changed(&self) -> bool {
         let changes = self.changes();
         !changes.hooks.is_empty() || changes.extensions.is_some()
@@ -209,7 +349,28 @@ impl fmt::Debug for Environ {
     }
 }
 
-/// `wsgi.errors`: text for the operator of the server. Each line is an entry of the log.
+/// A writer to the server's log, for its operator: WSGI's `wsgi.errors`. Each line is one error entry.
+///
+/// ```
+/// use std::io::Write as _;
+/// use wsgi_app::{Body, Environ, Result, StartResponse};
+///
+/// async fn site(environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     let mut errors = environ.errors();
+///     writeln!(errors, "disk almost full")?;
+///     write!(errors, "last line, ")?;
+///     write!(errors, "without a line feed")?;
+///     drop(errors); // logs the last line
+///     start_response.start("204 No Content", wsgi_app::NO_HEADERS)?;
+///     Ok(Body::empty())
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(site);
+/// ```
+///
+/// A line is logged at its line feed, an unfinished one by `flush` or when the writer is dropped. Each writer has its
+/// own unfinished line, of any length. Invalid UTF-8 is replaced. Writing never fails, even if the server logs nothing,
+/// and works after the exchange. Escape text that a client sent: only line feeds are removed here.
 #[derive(Debug)]
 pub struct Errors {
     handle: Handle,

@@ -1,6 +1,6 @@
-//! Header fields that an application gives, taken from its iterator before the connection is locked.
+//! Header fields from an application's iterator, collected before the connection is locked.
 
-/// So many fields need no memory of their own.
+/// The largest number of fields that are kept without an allocation.
 const USUAL: usize = 8;
 
 /// The fields of one call, in order.
@@ -10,7 +10,7 @@ pub(crate) struct Fields<F> {
 }
 
 impl<F> Fields<F> {
-    /// Runs the application's iterator to its end.
+    /// Collects all fields of the application's iterator.
     pub(crate) fn collect(fields: impl IntoIterator<Item = F>) -> Self {
         let mut fields = fields.into_iter();
         let mut usual = [const { None }; USUAL];

@@ -1,5 +1,5 @@
-//! Feature `futures-io`: the I/O traits of smol and async-std for [`Input`] and [`Stream`]. On tokio the adapter
-//! `tokio_util::compat` turns them into tokio's own.
+//! The I/O traits of `futures-io`, which smol and async-std use, for [`Input`] and [`Stream`]. On tokio,
+//! `tokio_util::compat` converts them to tokio's traits.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,6 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::application::input::Input;
 use crate::application::upgrade::Stream;
 
+/// Feature `futures-io`. Errors are [`InputError`](crate::InputError) in an [`io::Error`].
 impl AsyncRead for Input {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -22,6 +23,7 @@ impl AsyncRead for Input {
     }
 }
 
+/// Feature `futures-io`.
 impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -32,6 +34,7 @@ impl AsyncRead for Stream {
     }
 }
 
+/// Feature `futures-io`. Closing is [`shutdown`](Self::shutdown).
 impl AsyncWrite for Stream {
     fn poll_write(
         mut self: Pin<&mut Self>,

@@ -11,13 +11,66 @@ use crate::application::upgrade::{self, Stream};
 use crate::exchange::error::InputError;
 use crate::exchange::handle::Handle;
 
-/// The request body. Reading it for the first time sends the `100 Continue` that a client may wait for.
+/// The request body without its framing (`wsgi.input`).
 ///
-/// A cheap handle: it can be cloned and moved to another task, and reading and writing may go on at the same time. Kept
-/// too long, it finds the exchange over. Every wait is bounded by `socket_timeout`.
+/// ```
+/// use wsgi_app::{Body, Environ, Result, StartResponse};
 ///
-/// All reads fail in the same way: [`InputError`] says whether the client sent a malformed, too large, cut off or late
-/// body (an application that returns this error has it answered with its status), or left.
+/// /// Sends the request body back, block by block.
+/// async fn echo(environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     let input = environ.input();
+///     let write = start_response.start("200 OK", [("Content-Type", "application/octet-stream")])?;
+///     loop {
+///         let block = input.read_some(64 * 1024).await?;
+///         if block.is_empty() {
+///             return Ok(Body::empty());
+///         }
+///         write.write(block).await?;
+///     }
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(echo);
+/// ```
+///
+/// The first read sends the `100 Continue` that a client may wait for, unless the response has begun. A request without
+/// a body has an empty one.
+///
+/// A handle can be cloned and moved to another task. All handles read the same body: each byte is returned once.
+/// Reading and writing can overlap. A handle that outlives its exchange is harmless: every read returns
+/// [`InputError::Over`].
+///
+/// # Waiting
+///
+/// Only `socket_timeout` bounds a wait for bytes. It bounds each wait, not the whole body, and by default there is no
+/// bound. `header_timeout` and `keepalive` do not apply to bodies. A server that stops gracefully cuts the connection
+/// after `graceful_timeout`.
+///
+/// # Errors
+///
+/// After an error, every read returns that error again. If the application returns the error, even wrapped in
+/// another error or in an [`io::Error`](std::io::Error), and the head of the response was not sent, the client gets:
+///
+/// | error | cause | response |
+/// | --- | --- | --- |
+/// | [`Body`][1]`(`[`Request`][2]`(`[`BodyTooLarge`][3]`))` | A chunked body exceeds `max_body_size`. | 413 |
+/// | `Body(Request(`[`Timeout`][4]`))` | No byte arrived within `socket_timeout`. | 408 |
+/// | `Body(Request(_))`, any other | The framing is malformed, or the client closed its side too early. | 400 |
+/// | `Body(`[`Lost`][5]`(_))` | The connection is lost. | none |
+/// | [`Over`](InputError::Over) | The exchange is over, or the connection was taken over. | none |
+///
+/// [1]: InputError::Body
+/// [2]: crate::BodyError::Request
+/// [3]: crate::RequestError::BodyTooLarge
+/// [4]: crate::RequestError::Timeout
+/// [5]: crate::BodyError::Lost
+///
+/// A `Content-Length` above `max_body_size` is refused with 413 before the application runs.
+/// [`InputError::request_error`] returns the error of the client, which has a `status`.
+///
+/// The first four are not logged as errors. If the head was already sent, the response is cut. An application
+/// can also catch the error and send its own response; the connection then closes after it.
+///
+/// With the feature `futures-io`, `Input` implements `futures_io::AsyncRead`.
 #[derive(Clone, Debug)]
 pub struct Input {
     pub(crate) handle: Handle,
@@ -28,7 +81,10 @@ impl Input {
         Self { handle }
     }
 
-    /// What has arrived, at most `limit` bytes of it, as soon as there is something; empty at the end of the body.
+    /// Bytes that have arrived: between 1 and `limit`, as soon as there are any; empty at the end of the body or if
+    /// `limit` is 0.
+    ///
+    /// A future that is dropped before it is ready loses no bytes.
     ///
     /// # Errors
     ///
@@ -37,7 +93,11 @@ impl Input {
         poll_fn(|context| self.poll_read_some(context, limit)).await
     }
 
-    /// As [`read_some`](Self::read_some), for those who write futures by hand.
+    /// Polls for bytes: [`read_some`](Self::read_some) without the future.
+    ///
+    /// # Errors
+    ///
+    /// See [`Input`].
     pub fn poll_read_some(&self, context: &mut Context<'_>, limit: usize) -> Poll<Result<Bytes, InputError>> {
         if limit == 0 {
             return Poll::Ready(Ok(Bytes::new()));
@@ -50,7 +110,9 @@ impl Input {
             .map_ok(Option::unwrap_or_default)
     }
 
-    /// Exactly `size` bytes, or what there is until the end of the body: WSGI's `read(size)`.
+    /// The next `size` bytes, or fewer at the end of the body: WSGI's `read(size)`.
+    ///
+    /// Bytes that were read are lost if the read fails, or if its future is dropped before it is ready.
     ///
     /// # Errors
     ///
@@ -66,7 +128,18 @@ impl Input {
         .await
     }
 
-    /// The whole rest of the body: WSGI's `read()`. Its size is bounded by `max_body_size` alone.
+    /// The remaining body, in memory: WSGI's `read()`.
+    ///
+    /// ```
+    /// # use wsgi_app::{Environ, Result};
+    /// # async fn example(environ: Environ) -> Result<()> {
+    /// let text = String::from_utf8(environ.input().read_to_end().await?.into())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Only the option `max_body_size` bounds its size, and by default there is no bound. Bytes that were read are lost
+    /// if the read fails, or if its future is dropped before it is ready.
     ///
     /// # Errors
     ///
@@ -75,8 +148,20 @@ impl Input {
         self.gather(|data, _| (data.len(), false)).await
     }
 
-    /// The next line with its line feed, of at most `limit` bytes; empty at the end of the body: WSGI's
-    /// `readline(size)`.
+    /// The next line with its line feed, or its first `limit` bytes if it is longer: WSGI's `readline(size)`. Empty at
+    /// the end of the body or if `limit` is 0; the last line may have no line feed.
+    ///
+    /// ```
+    /// # use wsgi_app::{Environ, Result};
+    /// # async fn example(environ: Environ) -> Result<()> {
+    /// let line = environ.input().read_line(8192).await?;
+    /// let is_whole = line.ends_with(b"\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The next call continues behind the returned bytes. Bytes that were read are lost if the read fails, or if its
+    /// future is dropped before it is ready.
     ///
     /// # Errors
     ///
@@ -95,12 +180,14 @@ impl Input {
         .await
     }
 
-    /// The lines that are left, one after the other: iteration over `wsgi.input`.
+    /// The remaining lines, one after the other: iteration over `wsgi.input`. The length of a line has no limit of its
+    /// own.
     pub fn lines(&self) -> Lines {
         Lines { input: self.clone() }
     }
 
-    /// Collects data until `take` says that it is enough; it tells how much of the data at hand to take.
+    /// Collects data until `take` returns true. Its arguments are the bytes that have arrived and how many were
+    /// collected; it returns how many to take, and whether that is enough.
     async fn gather(&self, mut take: impl FnMut(&[u8], usize) -> (usize, bool)) -> Result<Bytes, InputError> {
         let mut gathered = Vec::new();
         loop {
@@ -118,12 +205,26 @@ impl Input {
         }
     }
 
-    /// Header fields for the `100 Continue` that the first read sends; they replace those set before. Once set, a
-    /// client that waits for it always gets them.
+    /// Sets the header fields of the `100 Continue` that the first read sends. They replace those set before, and each
+    /// later [`send_hundred_continue_response`](Self::send_hundred_continue_response) sends them too.
+    ///
+    /// ```
+    /// # use wsgi_app::{Environ, Result};
+    /// # async fn example(environ: Environ) -> Result<()> {
+    /// let input = environ.input();
+    /// input.set_hundred_continue_response_headers([("X-Upload-Id", "17")])?;
+    /// let upload = input.read_to_end().await?; // sends `100 Continue` with the field
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// No effect if no 100 is sent: without `Expect: 100-continue`, with HTTP/1.0, or if the application responds
+    /// without reading.
     ///
     /// # Errors
     ///
-    /// A [`StartError`] when a field is malformed.
+    /// A [`StartError`] if a field is malformed or is not allowed in an interim response; the 100 then has no fields.
+    /// [`StartError::Over`] after the exchange.
     pub fn set_hundred_continue_response_headers(
         &self,
         headers: impl IntoIterator<Item = impl Field>,
@@ -133,51 +234,140 @@ impl Input {
         set.unwrap_or(Err(StartError::Over))
     }
 
-    /// Sends a `100 Continue` now, with the fields that were set, as often as it is called. HTTP/1.0 clients are
-    /// spared it, and so are those whose response has begun.
+    /// Sends a `100 Continue` now, with the fields that were set. It can be called several times, for instance to
+    /// report progress, and works without `Expect`. It replaces the automatic one.
+    ///
+    /// ```
+    /// # use wsgi_app::{Environ, Result};
+    /// # async fn example(environ: Environ) -> Result<()> {
+    /// let input = environ.input();
+    /// let mut received = 0;
+    /// loop {
+    ///     let part = input.read(64 * 1024).await?;
+    ///     if part.is_empty() {
+    ///         break;
+    ///     }
+    ///     received += part.len();
+    ///     input.set_hundred_continue_response_headers([("X-Received", received.to_string())])?;
+    ///     input.send_hundred_continue_response()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// No effect for HTTP/1.0 clients, and after the response has begun.
     ///
     /// # Errors
     ///
-    /// [`StartError::Over`] when the exchange is over; [`StartError::Full`] when the client takes none of them.
+    /// [`StartError::Over`] after the exchange. [`StartError::Full`] if the client does not read and too much is
+    /// waiting to be sent (`limits.outbox`); nothing was sent then.
     pub fn send_hundred_continue_response(&self) -> Result<(), StartError> {
         self.handle.with(|mut exchange| exchange.send_continue()).unwrap_or(Err(StartError::Over))
     }
 
-    /// Whether the client waits for a `100 Continue` that was not sent.
+    /// Whether the client waits for a `100 Continue` that was not sent. An application that responds without reading
+    /// can then save the client the upload; the connection closes after that response.
     pub fn should_send_hundred_continue(&self) -> bool {
         self.handle.look(|exchange| exchange.expects_continue()).unwrap_or(false)
     }
 
-    /// The trailer fields of a chunked body; `None` before its end was read.
+    /// The trailer fields of a chunked body. `None` until the end of the body was read, and after the exchange; without
+    /// fields if the client sent none.
+    ///
+    /// ```
+    /// # use wsgi_app::{Environ, Result};
+    /// # async fn example(environ: Environ) -> Result<()> {
+    /// let input = environ.input();
+    /// input.read_to_end().await?;
+    /// for (name, value) in input.trailers().unwrap_or_default().fields() {
+    ///     println!("{name}: {}", value.escape_ascii());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn trailers(&self) -> Option<Trailers> {
         self.handle.look(|exchange| exchange.trailers().cloned())?
     }
 
-    /// Waits until the client closes its side or the connection is lost. A client that half-closed may still read.
+    /// Waits until the client closes its side, the connection is lost, or the exchange is over.
+    ///
+    /// ```
+    /// use std::future::{Future, poll_fn};
+    /// use std::pin::pin;
+    /// use std::task::Poll;
+    /// # use wsgi_app::Environ;
+    ///
+    /// /// The result of `work`, or `None` if the client disconnected first.
+    /// async fn unless_gone<R>(environ: &Environ, work: impl Future<Output = R>) -> Option<R> {
+    ///     let input = environ.input();
+    ///     let (mut gone, mut work) = (pin!(input.client_gone()), pin!(work));
+    ///     // `select!` of tokio or futures does the same.
+    ///     poll_fn(|context| match work.as_mut().poll(context) {
+    ///         Poll::Ready(result) => Poll::Ready(Some(result)),
+    ///         Poll::Pending => gone.as_mut().poll(context).map(|()| None),
+    ///     })
+    ///     .await
+    /// }
+    /// # fn is_send<T: Send>(_: T) {}
+    /// # fn check(environ: &Environ) { is_send(unless_gone(environ, async {})) }
+    /// ```
+    ///
+    /// Nothing else notices a client that disconnects while the application neither reads nor writes. A client that
+    /// closed only its sending side can still read the response, so an application may respond after this.
+    ///
+    /// From this call on the server reads ahead. If an unread body or pipelined requests fill the receive buffer
+    /// (`limits.inbox`), a disconnect is not noticed until they are read.
     pub async fn client_gone(&self) {
         self.handle.with(|mut exchange| exchange.watch_peer());
         poll_fn(|context| self.handle.poll_until(context, |exchange| exchange.client_gone())).await;
     }
 
-    /// Ends HTTP on this connection after `101 Switching Protocols` was started, and gives the bare stream, which
-    /// begins with the bytes that had been received already.
+    /// Ends HTTP on this connection after `101 Switching Protocols` was started, sends the 101, and returns the raw
+    /// stream (eventlet: `get_socket()`). The stream begins with the bytes that the client has already sent. See
+    /// [`Stream`] for an example.
+    ///
+    /// The body that the application returns is then ignored. Dropping the future before it is ready closes the
+    /// connection.
     ///
     /// # Errors
     ///
-    /// [`SendError::NotSwitching`] without a started 101, or before the request body was read.
+    /// [`SendError::NotStarted`] if no response was started; [`SendError::NotSwitching`] if its status is not 101, or
+    /// if it was sent by [`Write`](crate::Write); [`SendError::BodyUnread`] if the end of the request body was not
+    /// read; [`SendError::Finished`] after the exchange or a second time; [`SendError::Lost`] if the connection is
+    /// lost. After the first three the exchange continues.
     pub async fn take_over(&self) -> Result<Stream, SendError> {
         upgrade::take_over(&self.handle).await
     }
 }
 
-/// The lines of a request body.
+/// The lines of a request body, made by [`Input::lines`].
+///
+/// ```
+/// use wsgi_app::{Body, Environ, Result, StartResponse};
+///
+/// async fn count_lines(environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     let (mut lines, mut count) = (environ.input().lines(), 0);
+///     while let Some(_line) = lines.next().await? {
+///         count += 1;
+///     }
+///     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+///     Ok(format!("{count} lines\n").into())
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(count_lines);
+/// ```
+///
+/// Only `max_body_size` bounds the length of a line. Use [`Input::read_line`] with a limit for bodies of clients that
+/// you do not trust.
 #[derive(Debug)]
 pub struct Lines {
     input: Input,
 }
 
 impl Lines {
-    /// The next line with its line feed; the last one may have none. `None` at the end.
+    /// The next line with its line feed, or `None` at the end of the body. The last line may have no line feed.
+    ///
+    /// Bytes that were read are lost if the read fails, or if its future is dropped before it is ready.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What an application is.
+//! The traits of asynchronous applications, and their boxed form.
 
 pub(crate) mod body;
 pub(crate) mod environ;
@@ -22,10 +22,11 @@ use crate::application::environ::Environ;
 use crate::application::start_response::StartResponse;
 use crate::exchange::error::{Error, Result};
 
-/// An application: it is called once per request, starts the response and returns the body.
+/// An asynchronous application: called once per request, starts the response and returns its body.
 ///
-/// Every `async fn(Environ, StartResponse) -> Result<Body, E>` is one. `E` is [`Error`], or whatever else turns into it:
-/// every type that implements [`std::error::Error`], and `anyhow::Error`.
+/// This is the `application(environ, start_response)` of WSGI. Every
+/// `async fn(Environ, StartResponse) -> Result<Body, E>` implements it. `E` is [`Error`] or any type that converts into
+/// it: every type that implements [`std::error::Error`], and `anyhow::Error`.
 ///
 /// ```
 /// use wsgi_app::{Body, Environ, StartError, StartResponse};
@@ -57,73 +58,88 @@ use crate::exchange::error::{Error, Result};
 /// # is_an_application(site);
 /// ```
 ///
-/// Closures are applications, too. Where one is written in place, the compiler cannot tell its types;
-/// [`application_fn`] tells them. A closure that only calls a function needs no help:
+/// Closures are applications too. The compiler cannot infer the parameter types of a closure that is written in place;
+/// wrap it in [`application_fn`]. A closure that only calls a function needs no wrapper:
 ///
 /// ```
-/// # use std::sync::Arc;
-/// # use wsgi_app::{Body, Environ, Result, StartResponse};
-/// # struct Database;
-/// async fn site(database: Arc<Database>, environ: Environ, start_response: StartResponse) -> Result<Body> {
-///     // ...
-/// # todo!()
+/// use std::sync::Arc;
+/// use wsgi_app::{Body, Environ, Result, StartResponse};
+///
+/// struct Database {
+///     greeting: String,
 /// }
 ///
-/// let database = Arc::new(Database);
+/// async fn site(database: Arc<Database>, _environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+///     Ok(database.greeting.clone().into())
+/// }
+///
+/// let database = Arc::new(Database { greeting: "Hello\n".to_owned() });
 /// let application = move |environ, start_response| site(database.clone(), environ, start_response);
 /// # fn is_an_application(_: impl wsgi_app::Application) {}
 /// # is_an_application(application);
 /// ```
 ///
-/// A type of your own, middleware for instance, implements `call` as an `async fn`:
+/// Your own types, such as middleware, implement `call` as an `async fn`:
 ///
 /// ```
-/// # use wsgi_app::{Application, Body, Environ, Result, StartResponse};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use wsgi_app::{Application, Body, Environ, Result, StartResponse};
+///
 /// struct Counted<A> {
 ///     application: A,
-///     hits: std::sync::atomic::AtomicU64,
+///     hits: AtomicU64,
 /// }
 ///
 /// impl<A: Application> Application for Counted<A> {
 ///     async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
-///         self.hits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+///         self.hits.fetch_add(1, Ordering::Relaxed);
 ///         self.application.call(environ, start_response).await
 ///     }
 /// }
+/// # async fn site(_: Environ, start_response: StartResponse) -> Result<Body> {
+/// #     start_response.start("204 No Content", wsgi_app::NO_HEADERS)?;
+/// #     Ok(Body::empty())
+/// # }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(Counted { application: site, hits: AtomicU64::new(0) });
 /// ```
 ///
-/// Where the type must not depend on the application, as in a list of several, [`boxed`](Self::boxed) hides it.
+/// [`boxed`](Self::boxed) hides the type of an application, for lists of several applications.
 ///
-/// What is not an application is refused by the compiler:
+/// Anything else is a compiler error:
 ///
 /// ```compile_fail,E0277
-/// # use wsgi_app::{Body, Environ, Result, StartResponse};
-/// // Not async: an application of `wsgi-std`.
+/// # use wsgi_app::{Body, Environ, NO_HEADERS, Result, StartResponse};
+/// // Not async: an application for `wsgi-std`.
 /// fn site(environ: Environ, start_response: StartResponse) -> Result<Body> {
-/// #   todo!()
+///     start_response.start("204 No Content", NO_HEADERS)?;
+///     Ok(Body::empty())
 /// }
 /// # fn is_an_application(_: impl wsgi_app::Application) {}
 /// # is_an_application(site);
 /// ```
 ///
 /// ```compile_fail,E0277
-/// # use wsgi_app::{Body, Environ, Result, StartResponse};
-/// // Returns something else than a body.
+/// # use wsgi_app::{Body, Environ, NO_HEADERS, Result, StartResponse};
+/// // Does not return a body.
 /// async fn site(environ: Environ, start_response: StartResponse) -> Result<String> {
-/// #   todo!()
+///     start_response.start("200 OK", NO_HEADERS)?;
+///     Ok("Hello".to_owned())
 /// }
 /// # fn is_an_application(_: impl wsgi_app::Application) {}
 /// # is_an_application(site);
 /// ```
 ///
 /// ```compile_fail
-/// # use wsgi_app::{Body, Environ, Result, StartResponse};
-/// // Its future cannot be sent to another thread.
+/// # use wsgi_app::{Body, Environ, NO_HEADERS, Result, StartResponse};
+/// // The future holds an `Rc` across an `await`, so it is not `Send`.
 /// async fn site(environ: Environ, start_response: StartResponse) -> Result<Body> {
 ///     let cell = std::rc::Rc::new(1);
 ///     environ.input().read_to_end().await?;
 ///     drop(cell);
-/// #   todo!()
+///     start_response.start("204 No Content", NO_HEADERS)?;
+///     Ok(Body::empty())
 /// }
 /// # fn is_an_application(_: impl wsgi_app::Application) {}
 /// # is_an_application(site);
@@ -133,27 +149,34 @@ use crate::exchange::error::{Error, Result};
 /// # use wsgi_app::Application;
 /// // `BoxApplication` is the boxed form.
 /// fn applications() -> Vec<Box<dyn Application>> {
-/// #   todo!()
+///     Vec::new()
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an async application",
     label = "expected an `async fn(Environ, StartResponse) -> Result<Body, E>`",
-    note = "a type of your own is one if it implements `Application`"
+    note = "your own type is an application if it implements `Application`"
 )]
 pub trait Application: Send + Sync + 'static {
-    /// Runs one request.
+    /// Runs one request: starts the response with `start_response` and returns its body.
+    ///
+    /// The future runs in the task of its connection, so it must not block the thread. A client that disconnects does
+    /// not cancel it; see [`Input::client_gone`](crate::Input::client_gone). The server drops it early only if it stops
+    /// and `graceful_timeout` has passed.
+    ///
+    /// If no response was started, an `Ok` is an application failure too, and the client gets 500.
     ///
     /// # Errors
     ///
-    /// Whatever makes it give up on the request.
+    /// Any error that ends the request. The client gets 500, or the status of an [`InputError`](crate::InputError) that
+    /// the client caused. If the head of the response was already sent, the response is cut and the connection closes.
     fn call(
         &self,
         environ: Environ,
         start_response: StartResponse,
     ) -> impl Future<Output = Result<Body>> + Send; // in a box: `BoxApplication`
 
-    /// This application in a box, whose type is the same for all applications.
+    /// This application in a box. The type of the box is the same for all applications.
     fn boxed(self) -> BoxApplication
     where
         Self: Sized,
@@ -178,7 +201,7 @@ where
 }
 
 pin_project! {
-    /// A future whose error is converted. An `async` block would be a second state machine around it.
+    /// A future that converts the error of another one. An `async` block would add a second state machine.
     struct Converted<T> {
         #[pin]
         response: T,
@@ -203,24 +226,26 @@ impl<A: Application> Application for Arc<A> {
     }
 }
 
-/// What an async function of an [`Application`] returns when it is called. Every future of a `Result<Body, E>` is one.
+/// The future that an asynchronous application function returns. Every future of a `Result<Body, E>` implements it.
+///
+/// It exists for the compiler's messages; you need not implement it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a future of `Result<Body, E>`",
     label = "expected an `async fn(Environ, StartResponse) -> Result<Body, E>`",
-    note = "a blocking `fn(Environ, StartResponse) -> Result<Body, E>` is an application of `wsgi-std`"
+    note = "a blocking `fn(Environ, StartResponse) -> Result<Body, E>` is an application for `wsgi-std`"
 )]
 pub trait ResponseFuture: Future<Output = Result<Body, Self::Error>> {
-    /// Why the application may give up on a request.
+    /// The error type of the application.
     type Error;
 }
 
-// What is not one is told by the message above, not by that of `Future`.
+// Without it the compiler shows the message of `Future` instead of the one above.
 #[diagnostic::do_not_recommend]
 impl<T: Future<Output = Result<Body, E>>, E> ResponseFuture for T {
     type Error = E;
 }
 
-/// Any application, made by [`Application::boxed`]. Each request costs one allocation more than without the box.
+/// An application of any type, made by [`Application::boxed`]. The box costs one more allocation per request.
 ///
 /// ```
 /// use wsgi_app::{Application, BoxApplication, Body, Environ, NO_HEADERS, Result, StartResponse};
@@ -241,16 +266,25 @@ impl<T: Future<Output = Result<Body, E>>, E> ResponseFuture for T {
 ///     }
 /// }
 ///
-/// # async fn index(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
-/// # async fn about(_: Environ, _: StartResponse) -> Result<Body, std::io::Error> { todo!() }
+/// async fn index(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+///     Ok("Hello\n".into())
+/// }
+///
+/// async fn about(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+///     Ok(env!("CARGO_PKG_NAME").into())
+/// }
+///
 /// let site = Site { pages: vec![("/", index.boxed()), ("/about", about.boxed())] };
-/// # let _ = site;
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(site);
 /// ```
 pub struct BoxApplication(Box<dyn Erased>);
 
 type Boxed<'a> = Pin<Box<dyn Future<Output = Result<Body>> + Send + 'a>>;
 
-/// An application with a future of a known type.
+/// An application whose future is boxed, so that it can be a trait object.
 trait Erased: Send + Sync {
     fn call(&self, environ: Environ, start_response: StartResponse) -> Boxed<'_>;
 }
@@ -287,10 +321,13 @@ impl fmt::Debug for BoxApplication {
     }
 }
 
-/// An application from a closure: tells the compiler the types of its parameters, and that its error is [`Error`].
+/// Fixes the types of a closure that is an application: its parameters, and its error, which is [`Error`].
+///
+/// It returns the closure unchanged.
 ///
 /// ```
-/// # use wsgi_app::{Body, application_fn};
+/// use wsgi_app::application_fn;
+///
 /// let application = application_fn(|environ, start_response| async move {
 ///     start_response.start("200 OK", [("X-Path", environ.path())])?;
 ///     Ok("Hello\n".into())

@@ -9,34 +9,56 @@ use crate::application::fields::Fields;
 use crate::exchange::error::Error;
 use crate::exchange::handle::Handle;
 
-/// Starts the response of one request.
+/// Starts the response to one request: WSGI's `start_response`.
 ///
-/// It can be cloned and sent anywhere; kept too long it finds the exchange over ([`StartError::Over`]).
+/// ```
+/// use wsgi_app::{Body, Environ, NO_HEADERS, Result, StartResponse};
+///
+/// async fn site(environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     if environ.path() != "/" {
+///         start_response.start("404 Not Found", NO_HEADERS)?;
+///         return Ok(Body::empty());
+///     }
+///     let headers = [("Content-Type", "text/html"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")];
+///     start_response.start("200 OK", headers)?;
+///     Ok("<p>Hello</p>".into())
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(site);
+/// ```
+///
+/// Clones belong to the same response, and can be moved to other tasks. A handle that outlives its exchange is
+/// harmless: every call returns [`StartError::Over`].
 #[derive(Clone, Debug)]
 pub struct StartResponse(pub(crate) Handle);
 
 impl StartResponse {
-    /// Starts the response: status `"200 OK"` and header fields. Nothing is sent before the first block of the body.
+    /// Starts the response with a status, such as `"200 OK"`, and header fields. Nothing is sent before the first block
+    /// of the body.
     ///
-    /// The status is a code from 200 to 599, or 101, a space and a reason; `"200"` without a reason is allowed.
+    /// The status is a code from 200 to 599, or 101, then a space and a reason. `"200"` without a reason is allowed.
     ///
-    /// Header fields are pairs of a name and a value, of any type that is [`FieldBytes`](crate::FieldBytes): text
-    /// or bytes, borrowed or owned. For a response without header fields, write [`NO_HEADERS`](crate::NO_HEADERS).
+    /// Header fields are pairs of a name and a value, of any type that implements [`FieldBytes`](crate::FieldBytes):
+    /// text or bytes, borrowed or owned. For a response without header fields, pass [`NO_HEADERS`](crate::NO_HEADERS).
     ///
-    /// `Date`, `Connection`, `Transfer-Encoding` and, where the length is known, `Content-Length` are added.
-    /// `Connection: close` among the headers closes the connection after the response. An `Upgrade` is listed in
-    /// `Connection`. Of several `Date` or `Content-Type` headers the last one counts.
+    /// The server adds `Date`, `Connection`, `Transfer-Encoding`, and `Content-Length` if the length is known. It adds
+    /// no `Content-Type` and no `Server`. `Connection: close` among the headers closes the connection after the
+    /// response. An `Upgrade` is listed in `Connection`. Of several `Date` or `Content-Type` headers the last one
+    /// counts.
+    ///
+    /// The returned [`Write`] can be ignored: the body that the application returns follows by itself.
     ///
     /// # Errors
     ///
-    /// [`StartError::AlreadyStarted`] at the second call; the other variants when HTTP does not allow the head, and
-    /// then nothing is started.
+    /// [`StartError::AlreadyStarted`] at the second call (see [`restart`](Self::restart)), [`StartError::Over`] after
+    /// the exchange. Other variants name the status or header that HTTP does not allow; nothing is started then. If
+    /// the application returns the error, the client gets 500.
     pub fn start(
         &self,
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<Write, StartError> {
-        // The application's iterator runs while nothing is locked.
+        // The application's iterator runs outside the lock.
         let draft = self.0.look(|mut exchange| match exchange.is_started() {
             true => Err(StartError::AlreadyStarted),
             false => Ok(exchange.draft()),
@@ -47,11 +69,33 @@ impl StartResponse {
         Ok(Write(self.0.clone()))
     }
 
-    /// Starts the response anew because `error` came up: WSGI's `exc_info`.
+    /// Replaces a started response because of `error`: WSGI's `exc_info`. If no response was started, it starts one.
+    ///
+    /// ```
+    /// use wsgi_app::{Application, Body, Environ, Result, StartResponse};
+    ///
+    /// /// Middleware that answers with its own error page.
+    /// struct ErrorPage<A>(A);
+    ///
+    /// impl<A: Application> Application for ErrorPage<A> {
+    ///     async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
+    ///         match self.0.call(environ, start_response.clone()).await {
+    ///             Ok(body) => Ok(body),
+    ///             Err(error) => {
+    ///                 start_response.restart("503 Service Unavailable", [("Content-Type", "text/html")], error)?;
+    ///                 Ok("<h1>Sorry</h1>".into())
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// Blocks that wait to be joined, and trailers, are discarded. The error is not logged.
     ///
     /// # Errors
     ///
-    /// `error` itself when the head was sent already; a [`StartError`] when the new head is not allowed.
+    /// `error` itself if the head was already sent: return it, and the response is cut. A [`StartError`] instead
+    /// of it if the new head is not allowed, and [`StartError::Over`] after the exchange.
     pub fn restart(
         &self,
         status: impl AsRef<str>,
@@ -70,11 +114,26 @@ impl StartResponse {
         }
     }
 
-    /// Sends an interim response now: `103 Early Hints`, `102 Processing`. HTTP/1.0 clients are spared it.
+    /// Sends an interim response now, such as `103 Early Hints` or `102 Processing`.
+    ///
+    /// ```
+    /// # use wsgi_app::{Body, Environ, Result, StartResponse};
+    /// async fn page(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+    ///     start_response.inform("103 Early Hints", [("Link", "</style.css>; rel=preload; as=style")])?;
+    ///     start_response.start("200 OK", [("Content-Type", "text/html")])?;
+    ///     Ok("<link rel=stylesheet href=/style.css>".into())
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::Application) {}
+    /// # is_an_application(page);
+    /// ```
+    ///
+    /// No effect for HTTP/1.0 clients, and after the response has begun. A `100` replaces the automatic one.
     ///
     /// # Errors
     ///
-    /// A [`StartError`] when it is no interim status, or a field is malformed.
+    /// [`StartError::NotInterim`] if the status is not a code from 100 to 199 other than 101; other variants if a field
+    /// is not allowed. [`StartError::Full`] if the client does not read and too much is waiting to be sent
+    /// (`limits.outbox`). [`StartError::Over`] after the exchange.
     pub fn inform(
         &self,
         status: impl AsRef<str>,
@@ -86,41 +145,91 @@ impl StartResponse {
     }
 }
 
-/// Sends blocks of the body before, or instead of, the body that the application returns.
+/// Sends blocks of the body before, or instead of, the body that the application returns: WSGI's `write`.
+///
+/// [`StartResponse::start`] returns it.
+///
+/// ```
+/// use wsgi_app::{Body, Environ, Result, StartResponse};
+///
+/// async fn progress(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     let write = start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+///     for percent in [0, 50, 100] {
+///         write.write(format!("{percent} %\n")).await?;
+///     }
+///     Ok("done\n".into())
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(progress);
+/// ```
+///
+/// The response ends when the application returns, after the body that it returns. Clones belong to the same response,
+/// and can be moved to other tasks. A handle that outlives its exchange is harmless: every call returns
+/// [`SendError::Finished`].
 #[derive(Clone, Debug)]
 pub struct Write(pub(crate) Handle);
 
 impl Write {
-    /// Sends one block as its own chunk; an empty one sends the head. Waits while the client receives nothing.
+    /// Sends one block as its own chunk, of any length and whatever `minimum_chunk_size` is. An empty block sends the
+    /// head.
+    ///
+    /// Waits while more than `limits.outbox` bytes (64 KiB by default) wait to be sent; `socket_timeout` bounds that
+    /// wait. When it returns, the block may still be in the outbox; see [`flush`](Self::flush). For HEAD and other
+    /// responses without a body the block is dropped, and that is not an error.
+    ///
+    /// If the future is dropped before it is ready, the block may have been taken or not.
     ///
     /// # Errors
     ///
-    /// [`SendError::TooLong`] when there is more than the `Content-Length`; [`SendError::Lost`] when the client is
-    /// gone; [`SendError::Finished`] when the exchange is over.
+    /// [`SendError::TooLong`] if the body exceeds the `Content-Length`; the part that fits was sent.
+    /// [`SendError::Lost`] if the client disconnected: return it, and nothing is logged as an error.
+    /// [`SendError::Finished`] after the exchange.
     pub async fn write(&self, block: impl Into<Bytes>) -> Result<(), SendError> {
         transfer(&self.0, block.into(), |mut exchange, block| exchange.send_now(block)).await
     }
 
-    /// Keeps trailer fields, which are sent after the body if it is chunked; they replace those kept before.
+    /// Sets the trailer fields, which are sent after a chunked body. They replace those set before.
+    ///
+    /// ```
+    /// # use wsgi_app::{Body, Environ, Result, StartResponse};
+    /// async fn summed(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+    ///     let headers = [("Content-Type", "text/plain"), ("Trailer", "X-Sum")];
+    ///     let write = start_response.start("200 OK", headers)?;
+    ///     let mut sum = 0;
+    ///     for number in 1..=3 {
+    ///         sum += number;
+    ///         write.write(format!("{number}\n")).await?;
+    ///     }
+    ///     write.set_trailers([("X-Sum", sum.to_string())])?;
+    ///     Ok(Body::empty())
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::Application) {}
+    /// # is_an_application(summed);
+    /// ```
+    ///
+    /// No effect if the response is not chunked, because it has a `Content-Length` or the client speaks HTTP/1.0.
     ///
     /// # Errors
     ///
-    /// [`SendError::Trailer`] when one is malformed or may not be a trailer.
+    /// [`SendError::Trailer`] if a field is malformed or not allowed as a trailer; then there are no trailers.
+    /// [`SendError::Finished`] after the exchange.
     pub fn set_trailers(&self, trailers: impl IntoIterator<Item = impl Field>) -> Result<(), SendError> {
         let trailers = Fields::collect(trailers);
         let set = self.0.with(|mut exchange| exchange.set_trailers(trailers));
         set.unwrap_or(Err(SendError::Finished))
     }
 
-    /// Waits until everything that was sent has gone to the client, including blocks that waited to be joined with others, or
-    /// the connection is lost.
+    /// Sends blocks that wait to be joined, then waits until the transport has taken everything, the connection is
+    /// lost, or the exchange is over. `socket_timeout` bounds each wait.
+    ///
+    /// The bytes may still be in the buffers of the system. The next [`write`](Self::write) reports a lost connection.
     pub async fn flush(&self) {
         let _ = transfer(&self.0, Bytes::new(), |mut exchange, _| exchange.send_joined()).await;
         poll_fn(|context| self.0.poll_until(context, |exchange| exchange.is_flushed())).await;
     }
 }
 
-/// Sends one block, and waits until there is room for the next.
+/// Sends one block, then waits until the outbox has room for the next.
 pub(crate) async fn send(handle: &Handle, block: Bytes) -> Result<(), SendError> {
     transfer(handle, block, |mut exchange, block| exchange.send(block)).await
 }
@@ -137,14 +246,14 @@ async fn transfer(
                 room(handle).await;
                 return Ok(());
             }
-            // Another handle filled the outbox meanwhile.
+            // Another handle has filled the outbox.
             Err(SendError::Full) => room(handle).await,
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Waits until a block can be sent.
+/// Waits until the outbox has room for a block.
 pub(crate) async fn room(handle: &Handle) {
     poll_fn(|context| handle.poll_until(context, |exchange| !exchange.is_full())).await;
 }

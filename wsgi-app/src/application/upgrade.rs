@@ -1,4 +1,4 @@
-//! A connection that an application has taken over, after a 101.
+//! Connections that an application has taken over after a 101.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -11,8 +11,44 @@ use wsgi_proto::SendError;
 use crate::exchange::handle::Handle;
 use crate::io::transport::Transport;
 
-/// The bare stream of a connection that speaks something else than HTTP now. It begins with what the client had sent
-/// already. Dropping it closes the connection; a client with TLS is told the end by [`shutdown`](Self::shutdown) alone.
+/// The raw stream of a connection that was taken over from HTTP, made by [`Input::take_over`](crate::Input::take_over).
+///
+/// ```
+/// use wsgi_app::{Body, Environ, Result, StartResponse};
+///
+/// /// Speaks a protocol that sends everything back.
+/// async fn echo(environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     if environ.header("Upgrade").as_deref() != Some("echo") {
+///         start_response.start("426 Upgrade Required", [("Upgrade", "echo")])?;
+///         return Ok(Body::empty());
+///     }
+///     start_response.start("101 Switching Protocols", [("Upgrade", "echo")])?;
+///     let mut stream = environ.input().take_over().await?;
+///     let mut space = [0; 4096];
+///     loop {
+///         match stream.read(&mut space).await? {
+///             0 => break,
+///             count => stream.write_all(&space[..count]).await?,
+///         }
+///     }
+///     stream.shutdown().await?;
+///     Ok(Body::empty()) // ignored
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(echo);
+/// ```
+///
+/// The stream begins with the bytes that the client has already sent. Options of the server, such as `socket_timeout`,
+/// no longer apply: a read can wait indefinitely. Over TLS, the stream is that of the decrypted bytes.
+///
+/// Dropping the stream closes the connection. Call [`shutdown`](Self::shutdown) before that: over TLS only that sends
+/// `close_notify`.
+///
+/// While the application runs, the connection counts for `max_size`, and a graceful stop waits for it until
+/// `graceful_timeout`, then drops the application. A stream that another task keeps after that is no longer known to
+/// the server: it counts for nothing, and a stop does not wait for it.
+///
+/// With the feature `futures-io`, `Stream` implements `futures_io::AsyncRead` and `futures_io::AsyncWrite`.
 pub struct Stream {
     unread: Bytes,
     transport: Box<dyn Transport>,
@@ -26,7 +62,7 @@ pub(crate) async fn take_over(handle: &Handle) -> Result<Stream, SendError> {
     Ok(Stream { unread: unread.into(), transport })
 }
 
-/// A take-over that is given up closes the connection.
+/// Closes the connection if the take-over is cancelled.
 struct Fetching<'a>(&'a Handle);
 
 impl Drop for Fetching<'_> {
@@ -40,7 +76,10 @@ impl Stream {
         self.unread
     }
 
-    /// Reads what has come into `space`, and tells how much; 0 is the end.
+    /// Reads bytes into `space` as soon as there are any, and returns their number. 0 means that the client closed its
+    /// sending side, or that `space` is empty.
+    ///
+    /// A future that is dropped before it is ready loses no bytes.
     ///
     /// # Errors
     ///
@@ -49,11 +88,13 @@ impl Stream {
         poll_fn(|context| self.poll_read(context, space)).await
     }
 
-    /// Writes all of `bytes`.
+    /// Writes all of `bytes` and flushes.
+    ///
+    /// If the future is dropped before it is ready, any part of `bytes` may have been written.
     ///
     /// # Errors
     ///
-    /// Those of the transport.
+    /// Those of the transport; [`io::ErrorKind::WriteZero`] if it takes no bytes.
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let count = poll_fn(|context| self.poll_write(context, &[IoSlice::new(bytes)])).await?;
@@ -65,7 +106,7 @@ impl Stream {
         poll_fn(|context| self.poll_flush(context)).await
     }
 
-    /// Closes our half; what the client still sends can be read.
+    /// Closes the sending half. Bytes that the client sends can still be read.
     ///
     /// # Errors
     ///
@@ -74,7 +115,11 @@ impl Stream {
         poll_fn(|context| self.transport.poll_shutdown(context)).await
     }
 
-    /// As [`read`](Self::read), for those who write futures by hand.
+    /// Polls for bytes: [`read`](Self::read) without the future.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport.
     pub fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.unread.is_empty() {
             return self.transport.poll_read(context, space);
@@ -84,7 +129,12 @@ impl Stream {
         Poll::Ready(Ok(count))
     }
 
-    /// Writes from `slices`, and tells how much was taken.
+    /// Writes from `slices`, in order, and returns the number of bytes that the transport took. None of the slices may
+    /// be empty.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport.
     pub fn poll_write(
         &mut self,
         context: &mut Context<'_>,
@@ -93,12 +143,20 @@ impl Stream {
         self.transport.poll_write(context, slices)
     }
 
-    /// Sends on what was written.
+    /// Sends bytes that the transport took and kept, as TLS does. Call it after [`poll_write`](Self::poll_write).
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.transport.poll_flush(context)
     }
 
-    /// As [`shutdown`](Self::shutdown), for those who write futures by hand.
+    /// Polls [`shutdown`](Self::shutdown) without the future.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.transport.poll_shutdown(context)
     }

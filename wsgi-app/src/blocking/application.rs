@@ -1,4 +1,4 @@
-//! What a blocking application is.
+//! The trait of blocking applications, and its runner.
 
 use std::future::{Future, ready};
 use std::sync::Arc;
@@ -11,17 +11,18 @@ use crate::blocking::environ::Environ;
 use crate::blocking::response::StartResponse;
 use crate::exchange::error::{Error, Result};
 
-/// A blocking application: it is called once per request, starts the response and returns the body.
+/// A blocking application: called once per request, starts the response and returns its body.
 ///
-/// Every `fn(Environ, StartResponse) -> Result<Body, E>` is one. `E` is [`Error`], or whatever else turns into it: every
-/// type that implements [`std::error::Error`], and `anyhow::Error`.
+/// This is the `application(environ, start_response)` of WSGI. Every `fn(Environ, StartResponse) -> Result<Body, E>`
+/// implements it. `E` is [`Error`] or any type that converts into it: every type that implements [`std::error::Error`],
+/// and `anyhow::Error`.
 ///
 /// ```
 /// use std::io;
 /// use wsgi_app::Body;
 /// use wsgi_app::blocking::{Environ, StartResponse};
 ///
-/// fn page(environ: Environ, start_response: StartResponse) -> Result<Body, io::Error> {
+/// fn page(_environ: Environ, start_response: StartResponse) -> Result<Body, io::Error> {
 ///     let file = std::fs::File::open("page.html")?;
 ///     start_response.start("200 OK", [("Content-Type", "text/html")]).map_err(io::Error::other)?;
 ///     Ok(Body::reader(file))
@@ -30,30 +31,56 @@ use crate::exchange::error::{Error, Result};
 /// # is_an_application(page);
 /// ```
 ///
-/// Closures are applications, too. Where one is written in place, the compiler cannot tell its types;
-/// [`application_fn`] tells them. A closure that only calls a function needs no help.
+/// Closures are applications too. The compiler cannot infer the parameter types of a closure that is written in place;
+/// wrap it in [`application_fn`]. A closure that only calls a function needs no wrapper. Your own types, such as
+/// middleware, implement `call`:
 ///
-/// `Box<dyn Application>`, which [`boxed`](Self::boxed) makes, and `Arc<dyn Application>` are applications.
+/// ```
+/// use std::time::Instant;
+/// use wsgi_app::{Body, Result};
+/// use wsgi_app::blocking::{Application, Environ, StartResponse};
 ///
-/// What is not an application is refused by the compiler:
+/// struct Timed<A>(A);
+///
+/// impl<A: Application> Application for Timed<A> {
+///     fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
+///         let begun = Instant::now();
+///         let result = self.0.call(environ, start_response);
+///         println!("{:?}", begun.elapsed());
+///         result
+///     }
+/// }
+/// # fn site(_: Environ, start_response: StartResponse) -> Result<Body> {
+/// #     start_response.start("204 No Content", wsgi_app::NO_HEADERS)?;
+/// #     Ok(Body::empty())
+/// # }
+/// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
+/// # is_an_application(Timed(site));
+/// ```
+///
+/// `Box<dyn Application>`, which [`boxed`](Self::boxed) makes, and `Arc<dyn Application>` are applications too.
+///
+/// Anything else is a compiler error:
 ///
 /// ```compile_fail,E0277
-/// # use wsgi_app::{Body, Result};
+/// # use wsgi_app::{Body, NO_HEADERS, Result};
 /// # use wsgi_app::blocking::{Environ, StartResponse};
-/// // Async: an application of `wsgi-tokio` or `wsgi-smol`.
+/// // Async: an application for `wsgi-tokio` or `wsgi-smol`.
 /// async fn site(environ: Environ, start_response: StartResponse) -> Result<Body> {
-/// #   todo!()
+///     start_response.start("204 No Content", NO_HEADERS)?;
+///     Ok(Body::empty())
 /// }
 /// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
 /// # is_an_application(site);
 /// ```
 ///
 /// ```compile_fail,E0277
-/// # use wsgi_app::Result;
+/// # use wsgi_app::{NO_HEADERS, Result};
 /// # use wsgi_app::blocking::{Environ, StartResponse};
-/// // Returns something else than a body.
+/// // Does not return a body.
 /// fn site(environ: Environ, start_response: StartResponse) -> Result<String> {
-/// #   todo!()
+///     start_response.start("200 OK", NO_HEADERS)?;
+///     Ok("Hello".to_owned())
 /// }
 /// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
 /// # is_an_application(site);
@@ -61,17 +88,24 @@ use crate::exchange::error::{Error, Result};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a blocking application",
     label = "expected a `fn(Environ, StartResponse) -> Result<Body, E>`",
-    note = "a type of your own is one if it implements `Application`"
+    note = "your own type is an application if it implements `Application`"
 )]
 pub trait Application: Send + Sync + 'static {
-    /// Runs one request.
+    /// Runs one request: starts the response with `start_response` and returns its body.
+    ///
+    /// It runs on a thread of the server and may block it. A client that disconnects does not end the call; reads and
+    /// writes then fail. The server never ends it either: after `graceful_timeout` a stop cuts the connection, and no
+    /// longer waits.
+    ///
+    /// If no response was started, an `Ok` is an application failure too, and the client gets 500.
     ///
     /// # Errors
     ///
-    /// Whatever makes it give up on the request.
+    /// Any error that ends the request. The client gets 500, or the status of an [`InputError`](crate::InputError) that
+    /// the client caused. If the head of the response was already sent, the response is cut and the connection closes.
     fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body>;
 
-    /// This application in a box, whose type is the same for all applications.
+    /// This application in a box. The type of the box is the same for all applications.
     fn boxed(self) -> BoxApplication
     where
         Self: Sized,
@@ -80,19 +114,35 @@ pub trait Application: Send + Sync + 'static {
     }
 }
 
-/// Any blocking application, made by [`Application::boxed`].
+/// A blocking application of any type, made by [`Application::boxed`].
 ///
 /// ```
-/// use wsgi_app::Result;
-/// use wsgi_app::blocking::{Application, BoxApplication};
-/// # use wsgi_app::Body;
-/// # use wsgi_app::blocking::{Environ, StartResponse};
-/// # fn index(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
-/// # fn about(_: Environ, _: StartResponse) -> Result<Body, std::io::Error> { todo!() }
+/// use wsgi_app::blocking::{Application, BoxApplication, Environ, StartResponse};
+/// use wsgi_app::{Body, NO_HEADERS, Result};
 ///
-/// let pages: Vec<(&str, BoxApplication)> = vec![("/", index.boxed()), ("/about", about.boxed())];
+/// fn index(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+///     Ok("Hello\n".into())
+/// }
+///
+/// fn motd(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     let text = std::fs::read_to_string("/etc/motd")?;
+///     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+///     Ok(text.into())
+/// }
+///
+/// let pages: Vec<(&str, BoxApplication)> = vec![("/", index.boxed()), ("/motd", motd.boxed())];
+/// let site = move |environ: Environ, start_response: StartResponse| -> Result<Body> {
+///     match pages.iter().find(|(path, _)| environ.path() == *path) {
+///         Some((_, page)) => page.call(environ, start_response),
+///         None => {
+///             start_response.start("404 Not Found", NO_HEADERS)?;
+///             Ok(Body::empty())
+///         }
+///     }
+/// };
 /// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
-/// # for (_, page) in pages { is_an_application(page) }
+/// # is_an_application(site);
 /// ```
 pub type BoxApplication = Box<dyn Application>;
 
@@ -123,21 +173,23 @@ impl<A: Application + ?Sized> Application for Arc<A> {
     }
 }
 
-/// What a function of an [`Application`] returns: a `Result<Body, E>`, nothing else.
+/// The return type of a blocking application function: a `Result<Body, E>`. It cannot be implemented for other types.
+///
+/// It exists for the compiler's messages.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Result<Body, E>`",
     label = "expected a `fn(Environ, StartResponse) -> Result<Body, E>`",
-    note = "an `async fn(Environ, StartResponse) -> Result<Body, E>` is an application of `wsgi-tokio` or `wsgi-smol`"
+    note = "an `async fn(Environ, StartResponse) -> Result<Body, E>` is an application for `wsgi-tokio` or `wsgi-smol`"
 )]
 pub trait Outcome: sealed::Sealed {
-    /// Why the application may give up on a request.
+    /// The error type of the application.
     type Error;
 
     /// The result itself.
     ///
     /// # Errors
     ///
-    /// What the application returned.
+    /// The error that the application returned.
     fn into_result(self) -> Result<Body, Self::Error>;
 }
 
@@ -155,12 +207,13 @@ mod sealed {
     impl<E> Sealed for Result<super::Body, E> {}
 }
 
-/// A blocking application from a closure: tells the compiler the types of its parameters, and that its error is
-/// [`Error`].
+/// Fixes the types of a closure that is a blocking application: its parameters, and its error, which is [`Error`].
+///
+/// It returns the closure unchanged.
 ///
 /// ```
-/// # use wsgi_app::Body;
-/// # use wsgi_app::blocking::application_fn;
+/// use wsgi_app::blocking::application_fn;
+///
 /// let application = application_fn(|environ, start_response| {
 ///     start_response.start("200 OK", [("X-Path", environ.path())])?;
 ///     Ok("Hello\n".into())
@@ -175,10 +228,11 @@ where
     application
 }
 
-/// A blocking application, for the one runner of requests: each call of it is a future that is ready at once.
+/// A blocking application as an asynchronous one, for [`Server`](crate::adapter::Server). Each call returns a future
+/// that is immediately ready.
 ///
 /// Its connections need a [`BlockingTransport`](crate::adapter::BlockingTransport); see
-/// [`serve`](crate::adapter::serve_blocking).
+/// [`serve_blocking`](crate::adapter::serve_blocking).
 #[derive(Debug)]
 pub struct Blocking<A>(pub A);
 

@@ -1,4 +1,5 @@
-//! Runs a call of a handle to its end on the thread that calls it, which moves the connection's bytes meanwhile.
+//! Runs a handle's asynchronous call to completion on the calling thread, which moves the connection's bytes while it
+//! waits.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,10 +15,10 @@ use crate::exchange::shared::WakeList;
 use crate::io::blocking::{BlockingTransport, Polled};
 
 impl Handle {
-    /// Runs one call of a handle to its end on this thread, which moves the connection's bytes meanwhile.
+    /// Runs one asynchronous call to completion on this thread, which moves the connection's bytes while it waits.
     pub(super) fn block_on<R>(&self, call: impl Future<Output = R>) -> R {
         let mut call = pin!(call);
-        // Without a transport the connection is over, and so is the call.
+        // Without a transport the connection is over, so the call is about to return.
         let transport = self.blocking_transport();
         let waker = transport.as_ref().map_or_else(|| Waker::noop().clone(), |transport| transport.waker());
         let mut context = Context::from_waker(&waker);
@@ -26,12 +27,12 @@ impl Handle {
                 return result;
             }
             match &transport {
-                // What came up since the call was asked has woken this thread's waker.
+                // Anything that has happened since the call was polled has woken this thread's waker.
                 Some(transport) => {
                     if let Some(io) = self.move_bytes(transport, &mut context) {
                         let deadline =
                             io.deadline.and_then(|(at, _)| self.server_context().clock.deadline(at));
-                        // A wait that fails is none; the next read or write says why.
+                        // If the wait fails, the next read or write returns the reason.
                         let _ = transport.wait(io.read, io.write, deadline);
                     }
                 }
@@ -40,8 +41,8 @@ impl Handle {
         }
     }
 
-    /// Moves the connection on as far as that is possible at once. `Some`: what the machine waits for, if the application
-    /// has nothing to learn meanwhile.
+    /// Advances the connection as far as possible without waiting. Returns what the machine waits for, or `None` if the
+    /// call has to be polled again first.
     fn move_bytes(&self, transport: &Arc<dyn BlockingTransport>, context: &mut Context<'_>) -> Option<Io> {
         let mut transfer = Transfer::new(Polled(Arc::clone(transport)), Arc::clone(self.server_context()));
         transfer.read_clocks();
@@ -56,12 +57,11 @@ impl Handle {
         match pumped {
             Pumped::Waits(io) => Some(io),
             Pumped::Event(_) => {
-                // The exchange is over; what has come up since is for the connection's own task, which no event of the
-                // transport may wake any more.
+                // The exchange is over. The event is for the connection's own task, which the transport might not wake.
                 inner.touch(&mut wake_list);
                 Some(Io::default())
             }
-            // A thread has its own turn.
+            // Turns are for tasks that share a thread; this call has its own.
             Pumped::Spent => None,
         }
     }

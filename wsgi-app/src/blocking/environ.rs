@@ -7,18 +7,34 @@ use wsgi_proto::Record;
 use crate::application::environ::Environ as AsyncEnviron;
 use crate::blocking::input::Input;
 
-/// WSGI's `environ`, with a blocking [`input`](Self::input). Everything else is that of
+/// One request, with a blocking [`input`](Self::input): WSGI's `environ`. All other methods are those of
 /// [`wsgi_app::Environ`](crate::Environ).
+///
+/// ```
+/// use wsgi_app::blocking::{Environ, StartResponse};
+/// use wsgi_app::{Body, Result};
+///
+/// fn upper_case(environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     environ.add_post_hook(|environ, record| println!("{} {}", environ.path(), record.status));
+///     let text = String::from_utf8(environ.input().read_to_end()?.into())?;
+///     start_response.start("200 OK", [("Content-Type", "text/plain; charset=utf-8")])?;
+///     Ok(text.to_uppercase().into())
+/// }
+/// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
+/// # is_an_application(upper_case);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Environ(pub(super) AsyncEnviron);
 
 impl Environ {
-    /// `wsgi.input`: the request body.
+    /// The request body (`wsgi.input`). All handles read the same body: each byte is returned once.
     pub fn input(&self) -> Input {
         Input::new(self.0.input())
     }
 
-    /// As [`Environ::add_post_hook`](crate::Environ::add_post_hook).
+    /// Calls `hook` once, after the response was sent completely or the client disconnected (`eventlet.posthooks`).
+    ///
+    /// This is [`Environ::add_post_hook`](crate::Environ::add_post_hook) with a blocking environ for the hook.
     pub fn add_post_hook(&self, hook: impl FnOnce(&Self, &Record) + Send + 'static) {
         self.0.add_post_hook(move |environ, record| hook(&Self(environ.clone()), record));
     }

@@ -11,21 +11,44 @@ use crate::application::input::Input as AsyncInput;
 use crate::blocking::stream::{self, Stream};
 use crate::exchange::error::InputError;
 
-/// The request body. Reading it for the first time sends the `100 Continue` that a client may wait for.
+/// The request body without its framing (`wsgi.input`), read by calls that wait.
 ///
-/// A cheap handle: it can be cloned and moved to another thread, and reading and writing may go on at the same time.
-/// Kept too long, it finds the exchange over. Every wait is bounded by `socket_timeout`.
+/// ```
+/// use wsgi_app::blocking::{Environ, StartResponse};
+/// use wsgi_app::{Body, Result};
 ///
-/// All reads fail in the same way: [`InputError`] says whether the client sent a malformed, too large, cut off or late
-/// body (an application that returns this error has it answered with its status), or left.
+/// /// Stores an upload.
+/// fn upload(environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     let mut input = environ.input();
+///     let mut file = std::fs::File::create("upload")?;
+///     let length = std::io::copy(&mut input, &mut file)?;
+///     start_response.start("201 Created", [("Content-Type", "text/plain")])?;
+///     Ok(format!("{length} bytes\n").into())
+/// }
+/// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
+/// # is_an_application(upload);
+/// ```
 ///
-/// It is [`io::Read`] and [`io::BufRead`] as well, for whatever takes a reader. Where a method here has the name of one
-/// of theirs (`read`, `read_to_end`, `read_line`), this one is found first; theirs is `io::Read::read(&mut input, ..)`.
-/// Only `lines` is that of `BufRead` where it is imported; this one is `Input::lines(&input)` then.
+/// The first read sends the `100 Continue` that a client may wait for, unless the response has begun. A request without
+/// a body has an empty one.
+///
+/// A handle can be cloned and moved to another thread. All handles read the same body: each byte is returned once.
+/// Reading and writing can overlap. A handle that outlives its exchange is harmless: every read returns
+/// [`InputError::Over`].
+///
+/// Waits and errors are those of the asynchronous [`Input`](crate::Input): only `socket_timeout` bounds a wait, and if
+/// the application returns the error, the client gets 413, 408 or 400. An [`io::Error`] that has an [`InputError`]
+/// inside counts as that error.
+///
+/// # I/O traits
+///
+/// `Input` implements [`io::Read`] and [`io::BufRead`]. The methods `read`, `read_to_end` and `read_line` here hide
+/// those of the traits; call `io::Read::read(&mut input, ..)` for the others. If `BufRead` is imported, `input.lines()`
+/// is its method; call `Input::lines(&input)` for this one.
 #[derive(Clone)]
 pub struct Input {
     inner: AsyncInput,
-    /// What `fill_buf` showed last and where it is in the body; it is still in the connection.
+    /// The bytes that `fill_buf` returned last, and their position in the body. The connection still has them.
     shown: Bytes,
     shown_at: u64,
 }
@@ -35,7 +58,8 @@ impl Input {
         Self { inner, shown: Bytes::new(), shown_at: 0 }
     }
 
-    /// What has arrived, at most `limit` bytes of it, as soon as there is something; empty at the end of the body.
+    /// Bytes that have arrived: between 1 and `limit`, as soon as there are any; empty at the end of the body or if
+    /// `limit` is 0.
     ///
     /// # Errors
     ///
@@ -44,7 +68,8 @@ impl Input {
         self.inner.handle.block_on(self.inner.read_some(limit))
     }
 
-    /// Exactly `size` bytes, or what there is until the end of the body: WSGI's `read(size)`.
+    /// The next `size` bytes, or fewer at the end of the body: WSGI's `read(size)`. Bytes that were read are lost if
+    /// the read fails.
     ///
     /// # Errors
     ///
@@ -53,7 +78,16 @@ impl Input {
         self.inner.handle.block_on(self.inner.read(size))
     }
 
-    /// The whole rest of the body: WSGI's `read()`. Its size is bounded by `max_body_size` alone.
+    /// The remaining body, in memory: WSGI's `read()`. Only the option `max_body_size` bounds its size, and by default
+    /// there is no bound.
+    ///
+    /// ```
+    /// # use wsgi_app::{Result, blocking::Environ};
+    /// # fn example(environ: Environ) -> Result<()> {
+    /// let text = String::from_utf8(environ.input().read_to_end()?.into())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -62,8 +96,17 @@ impl Input {
         self.inner.handle.block_on(self.inner.read_to_end())
     }
 
-    /// The next line with its line feed, of at most `limit` bytes; empty at the end of the body: WSGI's
-    /// `readline(size)`.
+    /// The next line with its line feed, or its first `limit` bytes if it is longer: WSGI's `readline(size)`. Empty at
+    /// the end of the body or if `limit` is 0; the last line may have no line feed.
+    ///
+    /// ```
+    /// # use wsgi_app::{Result, blocking::Environ};
+    /// # fn example(environ: Environ) -> Result<()> {
+    /// let line = environ.input().read_line(8192)?;
+    /// let is_whole = line.ends_with(b"\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -72,17 +115,32 @@ impl Input {
         self.inner.handle.block_on(self.inner.read_line(limit))
     }
 
-    /// The lines that are left, one after the other: iteration over `wsgi.input`.
+    /// The remaining lines, one after the other: iteration over `wsgi.input`. The length of a line has no limit of its
+    /// own.
     pub fn lines(&self) -> Lines {
         Lines { input: self.clone() }
     }
 
-    /// Header fields for the `100 Continue` that the first read sends; they replace those set before. Once set, a
-    /// client that waits for it always gets them.
+    /// Sets the header fields of the `100 Continue` that the first read sends. They replace those set before, and each
+    /// later [`send_hundred_continue_response`](Self::send_hundred_continue_response) sends them too.
+    ///
+    /// ```
+    /// # use wsgi_app::{Result, blocking::Environ};
+    /// # fn example(environ: Environ) -> Result<()> {
+    /// let input = environ.input();
+    /// input.set_hundred_continue_response_headers([("X-Upload-Id", "17")])?;
+    /// let upload = input.read_to_end()?; // sends `100 Continue` with the field
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// No effect if no 100 is sent: without `Expect: 100-continue`, with HTTP/1.0, or if the application responds
+    /// without reading.
     ///
     /// # Errors
     ///
-    /// A [`StartError`] when a field is malformed.
+    /// A [`StartError`] if a field is malformed or is not allowed in an interim response; the 100 then has no fields.
+    /// [`StartError::Over`] after the exchange.
     pub fn set_hundred_continue_response_headers(
         &self,
         headers: impl IntoIterator<Item = impl Field>,
@@ -90,39 +148,86 @@ impl Input {
         self.inner.set_hundred_continue_response_headers(headers)
     }
 
-    /// Sends a `100 Continue` now, with the fields that were set, as often as it is called. HTTP/1.0 clients are
-    /// spared it, and so are those whose response has begun.
+    /// Sends a `100 Continue` now, with the fields that were set, and waits until the system has taken it. It can be
+    /// called several times, for instance to report progress, and works without `Expect`. It replaces the automatic
+    /// one.
+    ///
+    /// ```
+    /// # use wsgi_app::{Result, blocking::Environ};
+    /// # fn example(environ: Environ) -> Result<()> {
+    /// let input = environ.input();
+    /// let first = input.read(64 * 1024)?;
+    /// input.set_hundred_continue_response_headers([("X-Received", first.len().to_string())])?;
+    /// input.send_hundred_continue_response()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// No effect for HTTP/1.0 clients, and after the response has begun.
     ///
     /// # Errors
     ///
-    /// [`StartError::Over`] when the exchange is over.
+    /// [`StartError::Over`] after the exchange. [`StartError::Full`] if other threads have filled the outbox
+    /// (`limits.outbox`); nothing was sent then.
     pub fn send_hundred_continue_response(&self) -> Result<(), StartError> {
         self.inner.send_hundred_continue_response()?;
         self.inner.handle.flush();
         Ok(())
     }
 
-    /// Whether the client waits for a `100 Continue` that was not sent.
+    /// Whether the client waits for a `100 Continue` that was not sent. An application that responds without reading
+    /// can then save the client the upload; the connection closes after that response.
     pub fn should_send_hundred_continue(&self) -> bool {
         self.inner.should_send_hundred_continue()
     }
 
-    /// The trailer fields of a chunked body; `None` before its end was read.
+    /// The trailer fields of a chunked body. `None` until the end of the body was read, and after the exchange; without
+    /// fields if the client sent none.
     pub fn trailers(&self) -> Option<Trailers> {
         self.inner.trailers()
     }
 
-    /// Waits until the client closes its side or the connection is lost. A client that half-closed may still read.
+    /// Waits until the client closes its side, the connection is lost, or the exchange is over. It blocks the thread,
+    /// so call it in a second one.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// # use wsgi_app::blocking::Environ;
+    ///
+    /// /// Becomes true when the client disconnects, or when the exchange is over.
+    /// fn watch(environ: &Environ) -> Arc<AtomicBool> {
+    ///     let (input, gone) = (environ.input(), Arc::new(AtomicBool::new(false)));
+    ///     let flag = Arc::clone(&gone);
+    ///     std::thread::spawn(move || {
+    ///         input.client_gone();
+    ///         flag.store(true, Ordering::Relaxed);
+    ///     });
+    ///     gone
+    /// }
+    /// ```
+    ///
+    /// Nothing else notices a client that disconnects while the application neither reads nor writes. A client that
+    /// closed only its sending side can still read the response.
+    ///
+    /// From this call on the server reads ahead. If an unread body or pipelined requests fill the receive buffer
+    /// (`limits.inbox`), a disconnect is not noticed until they are read.
     pub fn client_gone(&self) {
         self.inner.handle.block_on(self.inner.client_gone());
     }
 
-    /// Ends HTTP on this connection after `101 Switching Protocols` was started, and gives the bare stream, which
-    /// begins with the bytes that had been received already.
+    /// Ends HTTP on this connection after `101 Switching Protocols` was started, sends the 101, and returns the raw
+    /// stream (eventlet: `get_socket()`). The stream begins with the bytes that the client has already sent. See
+    /// [`Stream`] for an example.
+    ///
+    /// The body that the application returns is then ignored.
     ///
     /// # Errors
     ///
-    /// [`SendError::NotSwitching`] without a started 101, or before the request body was read.
+    /// [`SendError::NotStarted`] if no response was started; [`SendError::NotSwitching`] if its status is not 101, or
+    /// if it was sent by [`Write`](crate::blocking::Write); [`SendError::BodyUnread`] if the end of the request body
+    /// was not read; [`SendError::Finished`] after the exchange or a second time; [`SendError::Lost`] if the connection
+    /// is lost. After the first three the exchange continues.
     pub fn take_over(&self) -> Result<Stream, SendError> {
         stream::take_over(&self.inner.handle)
     }
@@ -153,7 +258,7 @@ impl io::Read for Input {
 
 impl io::BufRead for Input {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        // Another handle may have taken what was shown before.
+        // Another handle may have taken the bytes that were returned before.
         let handle = &self.inner.handle;
         (self.shown_at, self.shown) = handle.block_on(poll_fn(|context| handle.poll_peek(context)))?;
         Ok(&self.shown)
@@ -167,7 +272,26 @@ impl io::BufRead for Input {
     }
 }
 
-/// The lines of a request body, each with its line feed; the last one may have none.
+/// The lines of a request body, each with its line feed; the last one may have none. Made by [`Input::lines`].
+///
+/// ```
+/// use wsgi_app::blocking::{Environ, StartResponse};
+/// use wsgi_app::{Body, Result};
+///
+/// fn longest(environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     let mut longest = 0;
+///     for line in environ.input().lines() {
+///         longest = longest.max(line?.len());
+///     }
+///     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+///     Ok(format!("{longest} bytes\n").into())
+/// }
+/// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
+/// # is_an_application(longest);
+/// ```
+///
+/// Only `max_body_size` bounds the length of a line. Use [`Input::read_line`] with a limit for bodies of clients that
+/// you do not trust. After an error, `next` returns that error again and again: end the loop.
 #[derive(Debug)]
 pub struct Lines {
     input: Input,

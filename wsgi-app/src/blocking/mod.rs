@@ -1,7 +1,25 @@
-//! What a blocking application sees: the same names as elsewhere, and calls that wait instead of futures.
+//! The types of blocking applications: the same names as in the crate root, with calls that wait instead of futures.
 //!
-//! Each call is the async one, run on the thread that calls it: while it waits, that thread moves the connection's bytes.
-//! So two threads that read and write one exchange never wait for each other.
+//! ```
+//! use wsgi_app::blocking::{Environ, StartResponse};
+//! use wsgi_app::{Body, Result};
+//!
+//! fn greet(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let name = environ.input().read_to_end()?;
+//!     let write = start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!     write.write("Hello, ")?;
+//!     write.write(name)?;
+//!     Ok("!\r\n".into())
+//! }
+//! # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
+//! # is_an_application(greet);
+//! ```
+//!
+//! `wsgi-std` serves such applications. [`Body`](crate::Body), [`Errors`](crate::Errors), [`Error`](crate::Error) and
+//! the other types of the crate root are the same for both kinds.
+//!
+//! Each call is the asynchronous one, run on the calling thread. While it waits, that thread moves the connection's
+//! bytes, so two threads that read and write one exchange never wait for each other.
 
 pub(crate) mod application;
 mod block_on;

@@ -1,4 +1,4 @@
-//! Serves one connection of a blocking application.
+//! Runs one connection of a blocking application.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -13,8 +13,10 @@ use crate::io::blocking::{BlockingTransport, Polled, unless_it_blocks};
 use crate::registry::ConnectionGuard;
 use crate::server::Server;
 
-/// Serves one connection of a blocking application until it ends, as [`serve_connection`] does for others. It wakes
-/// nobody: the code that polls it has to learn from elsewhere when the transport is ready again, or when a deadline comes.
+/// Serves one connection of a blocking application until it ends: [`serve_connection`] for a [`BlockingTransport`].
+///
+/// The transport does not wake the future. Poll it again when the transport is ready, or when the deadline of
+/// [`remind`](BlockingTransport::remind) has passed.
 pub fn serve<A: Application, T: BlockingTransport>(
     server: Arc<Server<Blocking<A>>>,
     guard: ConnectionGuard,
@@ -26,10 +28,11 @@ pub fn serve<A: Application, T: BlockingTransport>(
     serve_connection(server, guard, Polled(transport))
 }
 
-/// As [`serve`], after a handshake (of TLS), which `shake_hands` is called for until it does not block any more.
+/// Serves one connection of a blocking application after a handshake, such as that of TLS. `shake_hands` is called at
+/// each poll until it no longer returns [`WouldBlock`](io::ErrorKind::WouldBlock).
 ///
-/// A transport that could not be made is a handshake that failed. What becomes of one that fails, or takes too long, says
-/// [`serve_after_handshake`](crate::adapter::serve_after_handshake).
+/// If `transport` is an error, the handshake has failed.
+/// [`serve_after_handshake`](crate::adapter::serve_after_handshake) describes handshakes that fail or take too long.
 pub async fn serve_after_handshake<A: Application, T: BlockingTransport>(
     server: Arc<Server<Blocking<A>>>,
     guard: ConnectionGuard,
@@ -53,7 +56,7 @@ pub async fn serve_after_handshake<A: Application, T: BlockingTransport>(
         poll_fn(move |_| match end {
             Some(end) if end <= context.clock.monotonic() => Poll::Ready(()),
             Some(end) => {
-                // The transport has the connection looked at then.
+                // The transport has the connection polled again then.
                 reminded.iter().for_each(|transport| transport.remind(end));
                 Poll::Pending
             }

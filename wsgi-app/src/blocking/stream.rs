@@ -1,4 +1,4 @@
-//! A connection that a blocking application has taken over, after a 101.
+//! Connections that a blocking application has taken over after a 101.
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
@@ -12,13 +12,43 @@ use crate::exchange::handle::Handle;
 use crate::io::blocking::BlockingTransport;
 use crate::sync::{Mutex, lock};
 
-/// The bare stream of a connection that speaks something else than HTTP now. It begins with what the client had sent
-/// already. Dropping it closes the connection; a client with TLS is told the end by [`shutdown`](Self::shutdown) alone.
+/// The raw stream of a connection that was taken over from HTTP, made by
+/// [`Input::take_over`](crate::blocking::Input::take_over).
 ///
-/// As with the sockets of std, `&Stream` reads and writes, too: one thread may read while another one writes.
+/// ```
+/// use wsgi_app::blocking::{Environ, StartResponse};
+/// use wsgi_app::{Body, Result};
+///
+/// /// Speaks a protocol that sends everything back.
+/// fn echo(environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     if environ.header("Upgrade").as_deref() != Some("echo") {
+///         start_response.start("426 Upgrade Required", [("Upgrade", "echo")])?;
+///         return Ok(Body::empty());
+///     }
+///     start_response.start("101 Switching Protocols", [("Upgrade", "echo")])?;
+///     let stream = environ.input().take_over()?;
+///     std::io::copy(&mut &stream, &mut &stream)?;
+///     stream.shutdown()?;
+///     Ok(Body::empty()) // ignored
+/// }
+/// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
+/// # is_an_application(echo);
+/// ```
+///
+/// Like the sockets of std, `&Stream` implements [`Read`] and [`Write`] too: one thread may read while another writes.
+///
+/// The stream begins with the bytes that the client has already sent. Options of the server, such as `socket_timeout`,
+/// no longer apply: a read can wait indefinitely. Over TLS, the stream is that of the decrypted bytes.
+///
+/// Dropping the stream closes the connection. Call [`shutdown`](Self::shutdown) before that: over TLS only that sends
+/// `close_notify`.
+///
+/// While the application runs, the connection counts for `max_size`, and a graceful stop waits for it until
+/// `graceful_timeout`, then cuts the connection. A stream that another thread keeps after that is no longer known to
+/// the server: it counts for nothing, and a stop does not wait for it.
 pub struct Stream {
     unread: Mutex<Bytes>,
-    /// Held for the length of a write: one that found no room, over TLS, has to go on with the same bytes.
+    /// Held during a write: over TLS, a write that would block has to be repeated with the same bytes.
     writing: Mutex<()>,
     transport: Arc<dyn BlockingTransport>,
 }
@@ -31,7 +61,7 @@ pub(super) fn take_over(handle: &Handle) -> Result<Stream, SendError> {
 }
 
 impl Stream {
-    /// Closes our half; what the client still sends can be read.
+    /// Closes the sending half. Bytes that the client sends can still be read.
     ///
     /// # Errors
     ///

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn time_is_what_the_runtimes_clock_says() {
+    fn time_is_read_from_the_runtimes_clock() {
         let source = Arc::new(Simulated(Instant::now(), Mutex::default()));
         let clocks = Clocks::new(Some(Arc::new(Arc::clone(&source))));
         assert_eq!((clocks.now().instant.since_origin(), clocks.now().unix), (Duration::ZERO, 1_000_000));

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_minor_version_is_http_11_and_shown_as_it_came() {
+    fn a_higher_minor_version_is_http_11_and_logged_as_received() {
         let head = parse("GET /a HTTP/1.9\r\nHost: h\r\n\r\n").unwrap();
         assert_eq!((head.version(), head.request_line()), (Version::Http11, &b"GET /a HTTP/1.9"[..]));
         assert_eq!(parse("GET /a HTTP/1.2\r\n\r\n").unwrap_err(), RequestError::Host);

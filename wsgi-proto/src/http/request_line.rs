@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_ends_at_the_first_byte_that_is_none_of_its_own() {
+    fn a_target_ends_at_the_first_byte_that_is_not_allowed_in_it() {
         for before in 0..40 {
             for after in [0, 10] {
                 for byte in 0..=255_u8 {

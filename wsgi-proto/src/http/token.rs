@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_no_field_value() {
+    fn control_characters_are_not_a_field_value() {
         for byte in 0..=255_u8 {
             let allowed = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
             for (before, after) in (0..20).flat_map(|before| [(before, 0), (before, 1), (before, 20)]) {

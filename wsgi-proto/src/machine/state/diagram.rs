@@ -116,7 +116,7 @@ fn compare(file: &Path, wanted: &str) {
 }
 
 #[test]
-fn the_pictures_of_the_states_are_those_of_the_tables() {
+fn the_state_diagrams_match_the_tables() {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     compare(&crate_folder.join("src/machine/states.md"), &text());
     // The packaged crate does not contain `ARCHITECTURE.md`.

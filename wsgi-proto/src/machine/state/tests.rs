@@ -132,7 +132,7 @@ fn the_tables_have_these_ways_and_no_others() {
 
 /// Checks the turn of each combination a second time, by properties that have to hold.
 #[test]
-fn each_combination_has_the_turn_that_its_parts_ask_for() {
+fn each_combination_of_states_has_the_expected_turn() {
     for (state, flushed) in all_states().flat_map(|state| [(state, false), (state, true)]) {
         let turn = state.turn(flushed);
         let at = format!("{state:?} flushed: {flushed}");
@@ -318,7 +318,7 @@ fn reachable() -> HashMap<State, Option<(&'static str, State)>> {
 }
 
 #[test]
-fn what_always_holds_does_in_every_state_that_can_be_reached() {
+fn the_invariants_hold_in_every_reachable_state() {
     let found = reachable();
     assert!(found.len() > 300, "the moves reach only {} states", found.len());
     for state in found.keys() {
@@ -344,7 +344,7 @@ fn what_always_holds_does_in_every_state_that_can_be_reached() {
 }
 
 #[test]
-fn every_connection_can_end_and_none_comes_back() {
+fn every_connection_can_close_and_stays_closed() {
     let found = reachable();
     let steps = |from: &State| {
         let mut to = Vec::new();
@@ -389,7 +389,7 @@ fn every_connection_can_end_and_none_comes_back() {
 }
 
 #[test]
-fn what_was_refused_or_cut_says_more_than_a_stop() {
+fn a_refusal_or_cut_is_reported_rather_than_the_stop() {
     for (reason, wanted) in [
         (CloseReason::Finished, CloseReason::Shutdown),
         (CloseReason::PeerClosed, CloseReason::Shutdown),

@@ -159,7 +159,7 @@ fn fields_become_variables() {
 }
 
 #[test]
-fn some_fields_are_no_variables() {
+fn some_fields_are_not_variables() {
     let request = Request::with_fields(
         "X_Under: 1\r\nX-Half_Under: 2\r\nPROXY: evil\r\nContent-Type: a\r\ncontent-type: b\r\nContent-Length: 0\r\n\
          X-Kept: 3\r\nX_Kept: 4\r\n",
