@@ -38,7 +38,7 @@ fn blocking<T>(wait: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_response_is_started_once_unless_an_error_says_why() {
+fn a_response_is_started_once_unless_an_error_is_given() {
     let site = Site::new(application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         assert_eq!(start.start("201 Created", PLAIN).expect_err("again"), StartError::AlreadyStarted);
@@ -301,7 +301,7 @@ fn a_body_that_was_read_stays_at_its_end() {
 }
 
 #[test]
-fn an_application_learns_that_its_client_has_gone_and_may_answer_still() {
+fn an_application_is_notified_that_its_client_disconnected_and_may_still_answer() {
     let site = Site::new(application_fn(|environ, start| async move {
         in_time("client_gone", environ.input().client_gone()).await;
         start.start("200 OK", PLAIN)?;

@@ -182,7 +182,7 @@ fn leave_after(site: &Site, bytes: usize) {
 }
 
 #[test]
-fn a_client_that_leaves_in_the_middle_is_in_the_record() {
+fn a_client_that_disconnects_in_the_middle_is_in_the_record() {
     const LENGTH: usize = 100_000_000;
     const READ: u64 = 1_000_000;
     /// The most that the buffers of both sides may hold beyond the bytes read.
@@ -212,7 +212,7 @@ fn a_client_that_leaves_in_the_middle_is_in_the_record() {
 }
 
 #[test]
-fn a_client_that_leaves_before_the_answer_is_in_the_record() {
+fn a_client_that_disconnects_before_the_answer_is_in_the_record() {
     let (site, notes) = recording(quiet(), |environ: Environ, start: StartResponse| async move {
         environ.input().client_gone().await;
         start.start("200 OK", PLAIN)?;

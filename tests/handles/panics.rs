@@ -222,7 +222,7 @@ fn a_failure_is_logged_once_in_one_line_with_message_place_and_request() {
 }
 
 #[test]
-fn with_debug_the_client_is_told_message_and_place() {
+fn with_debug_the_response_has_message_and_place() {
     let (site, _) = site(true);
     for (path, outcome, panics) in FAILURES {
         let answer = ask(&mut site.connect(), path);
@@ -295,7 +295,7 @@ fn more_or_less_than_the_content_length_is_logged_and_never_sent() {
 }
 
 #[test]
-fn a_panic_ends_no_worker_however_often_it_comes() {
+fn repeated_panics_end_no_worker() {
     let (site, _) = site(false);
     for _ in 0..100 {
         let mut client = site.connect();

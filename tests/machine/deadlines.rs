@@ -73,7 +73,7 @@ fn an_idle_connection_is_closed_silently() {
 }
 
 #[test]
-fn each_wait_for_a_request_counts_anew() {
+fn each_wait_for_a_request_has_the_whole_timeout() {
     let mut machine = Machine::new(without().keepalive(KeepAlive::For(seconds(5))));
     for _ in 0..3 {
         machine.io();
@@ -200,7 +200,7 @@ fn the_reader_itself_notices_that_the_time_is_over() {
 }
 
 #[test]
-fn a_body_that_nobody_waits_for_is_not_late() {
+fn a_body_that_is_not_awaited_is_not_late() {
     for watches in [false, true] {
         let mut machine = Machine::new(with_socket_timeout());
         machine.open(POST.to_owned() + "hello");
@@ -287,7 +287,7 @@ fn an_unread_body_has_the_socket_timeout_if_that_is_earlier() {
 }
 
 #[test]
-fn each_drain_counts_anew() {
+fn each_drain_has_the_whole_timeout() {
     let mut machine = Machine::new(without().linger_timeout(seconds(2)));
     for _ in 0..3 {
         machine.open(POST);

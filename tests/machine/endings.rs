@@ -12,7 +12,7 @@ use wsgi_tests::machine::Machine;
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
 #[test]
-fn the_next_head_after_a_last_exchange_was_asked_for_says_close() {
+fn the_head_after_a_requested_last_exchange_announces_close() {
     for reason in [LastExchange::Crowded, LastExchange::Age, LastExchange::Requests] {
         // Requested while the connection is idle, and while its application works.
         for early in [true, false] {
@@ -256,7 +256,7 @@ fn debug_shows_no_bytes_of_a_peer_or_of_a_response() {
 }
 
 #[test]
-fn what_ends_a_connection_says_more_than_what_was_going_to() {
+fn the_actual_close_reason_replaces_the_planned_one() {
     for (end, wanted) in [
         (None, CloseReason::IdleTimeout),
         (Some(wsgi_proto::Lost::Reset), CloseReason::Lost(wsgi_proto::Lost::Reset)),

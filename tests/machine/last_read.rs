@@ -29,7 +29,7 @@ fn asked(machine: &mut Machine, reason: Reason) {
 }
 
 #[test]
-fn a_request_that_came_in_time_is_served_by_a_driver_that_comes_late() {
+fn a_request_that_arrived_in_time_is_served_by_a_late_driver() {
     for before in ["", GET] {
         let mut machine = machine();
         if !before.is_empty() {
@@ -86,7 +86,7 @@ fn a_head_that_is_not_completed_by_its_last_read_gets_408() {
 }
 
 #[test]
-fn a_body_that_came_in_time_is_read_by_an_application_that_comes_late() {
+fn a_body_that_arrived_in_time_is_read_by_a_late_application() {
     let mut machine = machine();
     machine.open(POST);
     let now = machine.now();

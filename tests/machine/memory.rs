@@ -146,7 +146,7 @@ fn a_peer_that_sends_requests_and_reads_no_answers_is_held_back() {
 }
 
 #[test]
-fn a_body_that_nobody_reads_stays_at_the_peer() {
+fn an_unread_body_stays_with_the_peer() {
     let limits = Limits::default().inbox(20_000);
     let mut machine = Machine::new(Config::default().limits(limits));
     machine.open("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\n");

@@ -407,7 +407,7 @@ fn a_replaced_response_forgets_the_announced_length() {
 }
 
 #[test]
-fn interim_responses_that_nobody_takes_are_refused() {
+fn interim_responses_are_refused_while_the_client_takes_none() {
     let mut machine = opened(GET);
     let sent = (0..100_000)
         .map(|_| machine.exchange().inform("103 Early Hints", [("Link", "</a>")]))
@@ -426,7 +426,7 @@ fn a_bad_trailer_leaves_the_response_open() {
 }
 
 #[test]
-fn a_loss_during_a_shutdown_is_told() {
+fn a_loss_during_a_shutdown_is_reported() {
     let mut machine = opened(GET);
     machine.connection.shutdown();
     machine.connection.lost(Lost::Reset);
@@ -501,7 +501,7 @@ fn a_failure_is_answered_even_if_the_outbox_is_full() {
 }
 
 #[test]
-fn every_call_after_the_end_of_a_response_says_that_it_is_over() {
+fn every_call_after_the_end_of_a_response_returns_an_error() {
     let end: [fn(&mut wsgi_proto::Exchange<'_>); 4] = [
         |exchange| exchange.finish().expect("it was started"),
         |exchange| exchange.abort(),

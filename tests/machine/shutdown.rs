@@ -338,7 +338,7 @@ fn a_lost_transport_is_not_read_again() {
 }
 
 #[test]
-fn a_loss_tells_what_was_sent_also_of_a_pipelined_answer() {
+fn a_loss_reports_what_was_sent_of_a_pipelined_answer_too() {
     let mut machine = Machine::new(Config::default());
     machine.receive(GET.repeat(2).as_bytes());
     machine.open("");

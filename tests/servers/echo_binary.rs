@@ -77,7 +77,7 @@ fn connect(line: &str) -> Caller {
 }
 
 #[test]
-fn it_tells_where_it_listens_and_stops_gracefully_by_sigterm() {
+fn it_prints_its_address_and_stops_gracefully_on_sigterm() {
     let (program, line) = Program::start("--runtime tokio --listen 127.0.0.1:0");
     let mut idle = connect(&line);
     assert_eq!(idle.get("/").status, 200);
@@ -281,7 +281,7 @@ fn the_files_of_https_are_checked_and_named() {
 }
 
 #[test]
-fn the_log_goes_where_it_was_told_to() {
+fn the_log_is_written_to_the_given_file() {
     let files = Files::new(&[("log", "there before\n")]);
     let (program, line) =
         Program::start(&format!("--runtime std --listen 127.0.0.1:0 --log {}", files.0[0].display()));

@@ -259,7 +259,7 @@ fn hints_reports_and_refuses(example: Example) {
 }
 
 #[test]
-fn embedded_asks_itself_and_stops() {
+fn embedded_requests_from_itself_and_stops() {
     for name in ["embedded", "embedded_smol", "embedded_std"] {
         let (output, _) = Example::start(name).end();
         assert!(output.starts_with("HTTP/1.1 200 OK\r\n"), "{output}");

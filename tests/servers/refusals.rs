@@ -310,7 +310,7 @@ fn an_error_in_the_body_after_the_head_was_sent_cuts_the_response() {
 }
 
 #[test]
-fn an_answer_to_a_body_that_nobody_reads_arrives_while_it_is_sent() {
+fn an_answer_to_an_unread_body_arrives_while_the_body_is_sent() {
     let application = application_fn(|_, start| async move {
         start.start("200 OK", [("Content-Type", "text/plain")])?;
         Ok("no, thanks".into())

@@ -134,7 +134,7 @@ fn a_log_that_panics_takes_nothing_along() {
 }
 
 #[test]
-fn reading_nothing_waits_for_nobody() {
+fn reading_zero_bytes_does_not_wait() {
     let site = Site::new(application_fn(|environ, start| async move {
         let input = environ.input();
         let nothing = (input.read(0).await?, input.read_line(0).await?, input.read_some(0).await?);

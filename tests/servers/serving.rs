@@ -72,7 +72,7 @@ fn the_connection_that_is_idle_longest_makes_room_for_a_new_one() {
 }
 
 #[test]
-fn no_connection_has_to_leave_before_a_new_one_comes() {
+fn no_connection_is_closed_before_a_new_one_arrives() {
     let site = Site::with(quiet().max_size(2), hello);
     let (mut one, mut two) = (site.connect(), site.connect());
     eventually("both are connected", || site.handle().connections() == 2);
@@ -225,7 +225,7 @@ fn several_listeners_are_served_side_by_side() {
 }
 
 #[test]
-fn options_that_are_not_allowed_are_told_before_anything_is_served() {
+fn options_that_are_not_allowed_are_errors_before_anything_is_served() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     for (options, option, value, allowed) in [
         (quiet().max_size(0), "max_size", "0", "1 or more"),

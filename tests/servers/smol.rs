@@ -103,7 +103,7 @@ fn pair() -> (TcpStream, Plain) {
 }
 
 #[test]
-fn a_stream_of_somebody_else_is_served_in_a_box() {
+fn a_foreign_stream_is_served_in_a_box() {
     let (client, stream) = pair();
     let boxed: Box<dyn Foreign> = Box::new(stream.stream);
     let server = server(Listener::incoming(stream::once(Ok((boxed, ELSEWHERE)))));

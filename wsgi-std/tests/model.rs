@@ -365,7 +365,7 @@ fn no_call_is_lost_and_no_task_taken_twice() {
 }
 
 #[test]
-fn room_that_comes_just_after_a_write_found_none_is_noticed() {
+fn room_just_after_a_write_found_none_is_noticed() {
     check(4, || {
         // The system's own lock decides whether there was room. Only a writer that found none is notified.
         let (task, room) = (OneTask::new(), Arc::new(Mutex::new(false)));

@@ -82,7 +82,7 @@ fn keepalive_on_keeps_connections() {
 }
 
 #[test]
-fn keepalive_with_a_time_is_told_to_a_client_that_asks() {
+fn keepalive_with_a_time_is_announced_to_a_client_that_requests_it() {
     on_each("keepalive", |runtime| {
         let change = |seconds| move |options: wsgi_tokio::Options| options.keepalive(seconds);
         let [with, without] = runtime.pair(change(Duration::from_secs(7)), HELLO);

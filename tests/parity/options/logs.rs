@@ -131,7 +131,7 @@ fn log_format_is_the_template_of_access_lines() {
 }
 
 #[test]
-fn log_x_forwarded_for_begins_a_line_with_what_the_client_says() {
+fn log_x_forwarded_for_begins_a_line_with_the_clients_header() {
     on_each("log_x_forwarded_for", |runtime| {
         for (on, wanted) in [(true, "1.2.3.4,5.6.7.8,127.0.0.1"), (false, "127.0.0.1")] {
             let change = |options: Options| options.log_format("%(client_ip)s").log_x_forwarded_for(on);

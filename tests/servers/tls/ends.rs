@@ -24,9 +24,9 @@ on_every_runtime! {
     a_stop_ends_idle_connections_with_close_notify
     after_its_close_notify_a_client_is_still_answered
     a_close_notify_while_the_answer_is_written_cuts_nothing
-    a_client_that_vanishes_anywhere_bothers_nobody
+    a_client_that_vanishes_anywhere_disturbs_no_other
     a_body_that_ends_without_close_notify_is_not_whole
-    the_record_tells_how_much_was_sent_to_a_client_that_leaves
+    the_record_has_what_was_sent_to_a_client_that_disconnects
 }
 
 fn the_environ_says_https_in_both_versions_of_tls(runtime: Runtime) {
@@ -152,7 +152,7 @@ fn a_close_notify_while_the_answer_is_written_cuts_nothing(runtime: Runtime) {
     assert_eq!((record.lost, record.body_length), (None, LENGTH as u64));
 }
 
-fn a_client_that_vanishes_anywhere_bothers_nobody(runtime: Runtime) {
+fn a_client_that_vanishes_anywhere_disturbs_no_other(runtime: Runtime) {
     let site = Site::new(runtime);
     let post = "POST /back/1000 HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n0123456789";
     for reset in [false, true] {
@@ -217,7 +217,7 @@ fn a_body_that_ends_without_close_notify_is_not_whole(runtime: Runtime) {
     }
 }
 
-fn the_record_tells_how_much_was_sent_to_a_client_that_leaves(runtime: Runtime) {
+fn the_record_has_what_was_sent_to_a_client_that_disconnects(runtime: Runtime) {
     const READ: u64 = 1_000_000;
     /// The most that the system may hold for both sides beyond the bytes read, plus the TLS session.
     const BUFFERS: u64 = 16_000_000 + (1 << 20);

@@ -10,7 +10,7 @@ use super::on_every_runtime;
 use super::site::{GET, Runtime, Site, options};
 
 on_every_runtime! {
-    ciphertext_that_comes_in_single_bytes_is_understood
+    ciphertext_in_single_bytes_is_understood
     requests_in_separate_records_of_one_segment_are_all_answered
     one_record_with_many_requests_answers_all
     a_body_may_be_spread_over_records
@@ -32,7 +32,7 @@ fn sites(runtime: Runtime) -> [Site; 2] {
     [Site::new(runtime), Site::with(runtime, small)]
 }
 
-fn ciphertext_that_comes_in_single_bytes_is_understood(runtime: Runtime) {
+fn ciphertext_in_single_bytes_is_understood(runtime: Runtime) {
     let site = Site::new(runtime);
     let stream = Stream::shake_hands(site.plain().clone_stream(), &trust().client, 1);
     let mut client = Caller::new(stream.expect("it shakes hands"));

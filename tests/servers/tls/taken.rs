@@ -19,7 +19,7 @@ const SWITCHES: [(&str, &str); 2] = [("Upgrade", "echo"), ("Connection", "upgrad
 
 on_every_runtime! {
     a_stream_that_was_taken_goes_both_ways_and_ends_with_close_notify
-    a_taken_stream_tells_of_a_client_that_vanishes
+    a_taken_stream_reports_a_client_that_vanishes
 }
 
 fn a_stream_that_was_taken_goes_both_ways_and_ends_with_close_notify(runtime: Runtime) {
@@ -50,7 +50,7 @@ fn a_stream_that_was_taken_goes_both_ways_and_ends_with_close_notify(runtime: Ru
     site.is_at_peace();
 }
 
-fn a_taken_stream_tells_of_a_client_that_vanishes(runtime: Runtime) {
+fn a_taken_stream_reports_a_client_that_vanishes(runtime: Runtime) {
     let site = Site::new(runtime);
     for reset in [false, true] {
         let mut client = site.connect();

@@ -283,7 +283,7 @@ fn a_single_byte_of_room_at_a_time_is_enough() {
 }
 
 #[test]
-fn room_that_comes_between_a_write_and_a_read_is_not_forgotten() {
+fn room_between_a_write_and_a_read_is_not_forgotten() {
     for later in 0..4 {
         let mut played = Played::shaken(options());
         // So little that the next request is read in between; rustls has the first answer only.

@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_told_what_is_allowed() {
+    fn an_error_about_a_bad_value_shows_what_is_allowed() {
         for (flag, value, allowed) in [
             ("--runtime", "mio", "tokio"),
             ("--listen", "localhost", "unix:PATH"),

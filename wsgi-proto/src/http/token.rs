@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registered_spelling_comes_before_capitalisation() {
+    fn a_registered_spelling_wins_over_capitalisation() {
         for name in REGISTERED {
             for given in [name, &name.to_ascii_lowercase(), &name.to_ascii_uppercase()] {
                 assert_eq!(pushed(given, true), name, "{given}");
