@@ -425,9 +425,9 @@ async def queue(server, scale):
     rng.shuffle(plan)
     server.signal(signal.SIGSTOP)
     try:
-        for asks in plan:
+        for sends in plan:
             client = await Client.connect(server)
-            if not asks:
+            if not sends:
                 text = rng.choice(["", "GET /get HTTP/1.1\r\nHo", "GET /get?id=0 HTTP/1.1\r\nHost: h\r\n\r\n",
                                    "POST /sink HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc"])
                 if text:

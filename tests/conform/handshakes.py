@@ -39,7 +39,7 @@ RULES = {
     "pieces": "a client whose bytes arrive one at a time is served, including the handshake",
     "curl": "curl -k is served (if curl is installed)",
     "large": "a response of 100 MB arrives whole, twice on one connection",
-    "leaves": "clients that disconnect in the middle of a response, in every way, do no harm",
+    "disconnects": "clients that disconnect in the middle of a response, in every way, do no harm",
     "breaks": "clients that abort the handshake in every way: an honest one still gets all its answers, p99 < 1 s",
     "stalls": "clients that stall in the handshake are disconnected within 2 + 3 s; an honest one still gets all its answers, p99 < 1 s",
     "crowded": "--max-size 8, 8 clients in the application, 32 more: these wait, and all are served",
@@ -446,7 +446,7 @@ def large(server, args):
     return {"mib_a_second": round(2 * HUGE / (1 << 20) / (time.monotonic() - begun))}
 
 
-def leaves(server, args):
+def disconnects(server, args):
     def leave(i):
         way = i % 4
         client = Client(server, receive=16 << 10)
@@ -654,7 +654,7 @@ def last_moment(_, args):
 
 
 def stop(server, args):
-    told, outcomes, faults = threading.Event(), Counter(), []
+    stopping, outcomes, faults = threading.Event(), Counter(), []
     begun = Counter()
 
     def play(kind):
@@ -672,7 +672,7 @@ def stop(server, args):
                 elif kind == "half":
                     client.sock.sendall(b"GET /early HTTP/1.1\r\nHo")
                 begun[kind] += 1
-                told.wait(20)
+                stopping.wait(20)
                 time.sleep(0.2)
                 if kind == "idle":
                     client.ends()
@@ -715,7 +715,7 @@ def stop(server, args):
     time.sleep(0.2)
     server.terminate()
     at = time.monotonic()
-    told.set()
+    stopping.set()
     ended = []
     for sock in stuck:
         try:
@@ -739,7 +739,7 @@ def stop(server, args):
     return {"answered": outcomes, "exit_s": round(time.monotonic() - at, 2)}
 
 
-TESTS = {"answers": answers, "pieces": pieces, "curl": curl, "large": large, "leaves": leaves, "breaks": breaks,
+TESTS = {"answers": answers, "pieces": pieces, "curl": curl, "large": large, "disconnects": disconnects, "breaks": breaks,
          "stalls": stalls, "crowded": crowded, "last_moment": last_moment, "stop": stop}
 FLAGS = {"crowded": ["--max-size", "8"]}
 

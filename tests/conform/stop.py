@@ -91,7 +91,7 @@ class Server:
             raise Failure("the server did not start: %r %r" % (line, self.text()[-300:]))
         host, _, port = line.split()[-1].rpartition(":")
         self.address = (host.strip("[]"), int(port))
-        self.told = self.ended = None
+        self.stopped_at = self.ended = None
         self.waiter = threading.Thread(target=self.wait, daemon=True)
         self.waiter.start()
 
@@ -100,8 +100,8 @@ class Server:
         self.ended = time.monotonic()
 
     def terminate(self):
-        """Sends SIGTERM; bytes sent before the time `told` were sent before it."""
-        self.told = time.monotonic()
+        """Sends SIGTERM; bytes sent before the time `stopped_at` were sent before it."""
+        self.stopped_at = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
 
     def text(self):
@@ -299,7 +299,7 @@ class Round:
         return tuple(map(int, found[0]))
 
     async def wait_for_exit(self, bound):
-        end = self.server.told + bound
+        end = self.server.stopped_at + bound
         while self.server.ended is None and time.monotonic() < end:
             await asyncio.sleep(0.002)
         if self.server.ended is None:
@@ -308,7 +308,7 @@ class Round:
         code = self.server.process.returncode
         if code != 0:
             self.faults.append("exit status %s" % code)
-        return self.server.ended - self.server.told
+        return self.server.ended - self.server.stopped_at
 
 
 class Busy(Round):
@@ -372,14 +372,14 @@ class Busy(Round):
 
     def judge(self, request, accepted, logged):
         """The violation of one request, if any; otherwise counts the request."""
-        told = self.server.told
+        stopped_at = self.server.stopped_at
         if request.outcome == "whole":
             self.tally["answered whole"] += 1
-            self.tally["completed after SIGTERM"] += request.sent > told
+            self.tally["completed after SIGTERM"] += request.sent > stopped_at
             if request.number not in logged:
                 return "answered, but not in the access log"
-            if request.sent > told + NOTICED and not request.close:
-                return "completed %.3f s after SIGTERM without `Connection: close` in the answer" % (request.sent - told)
+            if request.sent > stopped_at + NOTICED and not request.close:
+                return "completed %.3f s after SIGTERM without `Connection: close` in the answer" % (request.sent - stopped_at)
             return None
         if request.outcome in ("cut", "wrong", "hung"):
             return "the answer was %s" % request.outcome
@@ -388,17 +388,17 @@ class Busy(Round):
         if request.behind and (request.behind.close or request.behind.outcome != "whole"):
             self.tally["behind a close"] += 1
             return None
-        if request.began is None or request.began >= told:
-            if request.sent < told:
+        if request.began is None or request.began >= stopped_at:
+            if request.sent < stopped_at:
                 return "its connection ended before SIGTERM"
             self.tally["sent after SIGTERM and refused"] += 1
             return None
-        age = "not answered, and sent %.1f ms before SIGTERM" % ((told - request.began) * 1000)
+        age = "not answered, and sent %.1f ms before SIGTERM" % ((stopped_at - request.began) * 1000)
         if request.behind:
             return age + " after an answer without `Connection: close`"
         if not request.fresh or request.line.port in accepted:
             return age + " on an accepted connection" + ("" if request.fresh else " and used before")
-        if told - request.began > MARGIN:
+        if stopped_at - request.began > MARGIN:
             return age + " on a connection that was never accepted"
         self.tally["never accepted"] += 1
         return None
@@ -536,8 +536,8 @@ class Busy(Round):
                 self.faults.append("an idle connection was %s before the stop" % how)
             elif used and how != "closed":
                 self.faults.append("an idle connection was %s at the stop" % how)
-            elif time.monotonic() - self.server.told > PROMPT:
-                self.faults.append("an idle connection was closed %.1f s after SIGTERM" % (time.monotonic() - self.server.told))
+            elif time.monotonic() - self.server.stopped_at > PROMPT:
+                self.faults.append("an idle connection was closed %.1f s after SIGTERM" % (time.monotonic() - self.server.stopped_at))
             self.tally["idle connections closed"] += how == "closed"
         finally:
             line.close()
