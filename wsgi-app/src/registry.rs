@@ -1,4 +1,4 @@
-//! Who is connected, and what a server's handle can do about it.
+//! The registry of a server's connections, and the handle that stops and watches the server.
 
 use std::fmt;
 use std::mem;
@@ -14,10 +14,10 @@ use crate::io::blocking::BlockingTransport;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
 
 /// How long a connection may wait before it has to make room for another: a new one for its handshake and its first
-/// request, one whose response has promised to persist for the next, and one that lingers for the peer to close.
+/// request, a persistent one for the next request, and a lingering one for the peer to close.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A connection's place in the registry; it is left when this is dropped.
+/// A connection's entry in the registry; it is removed when this is dropped.
 #[derive(Debug)]
 pub struct ConnectionGuard {
     pub(crate) shared: Arc<ConnShared>,
@@ -26,7 +26,7 @@ pub struct ConnectionGuard {
 }
 
 impl ConnectionGuard {
-    /// Says what the connection's bytes are moved over when its application blocks.
+    /// Sets the transport that blocking calls of the application use.
     pub(crate) fn set_blocking_transport(&self, transport: Weak<dyn BlockingTransport>) {
         self.shared.set_blocking_transport(transport);
     }
@@ -49,56 +49,91 @@ impl Drop for ConnectionGuard {
     }
 }
 
-/// Stops and watches a server from any thread. It can be made before the server runs, and be cloned.
+/// A handle that stops and observes a server from any thread or task. Clones refer to the same server.
+///
+/// `Server::handle` of each adapter returns one, before the server runs. A handle does not keep the server running.
+///
+/// ```
+/// # use wsgi_app::ServerHandle;
+/// # let handle = ServerHandle::new();
+/// // let handle = server.handle();
+/// let stopper = handle.clone();
+/// std::thread::spawn(move || {
+///     // On a signal, or when an operator requests it:
+///     stopper.shutdown();
+/// })
+/// # .join().unwrap();
+/// # assert!(handle.is_stopping());
+/// // For a status page:
+/// let status = format!("{} requests, {} connections", handle.requests(), handle.connections());
+/// # assert_eq!(status, "0 requests, 0 connections");
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ServerHandle {
     pub(crate) registry: Arc<Registry>,
 }
 
 impl ServerHandle {
-    /// A handle for a server that is going to be built.
+    /// Creates a handle for a server that an adapter builds later, with
+    /// [`adapter::Server::new`](crate::adapter::Server::new). Applications use `Server::handle` of their adapter.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Stops gracefully: no connection is accepted any more, idle ones are closed, requests that have begun are
-    /// finished with `Connection: close`, and cut at `graceful_timeout`. Returns at once; `serve` ends with the report.
+    /// Begins a graceful stop and returns immediately. The server closes its listeners and idle connections. Requests
+    /// that have begun are finished, with `Connection: close`, or cut at
+    /// [`Options::graceful_timeout`](crate::Options::graceful_timeout). `serve` then returns a [`Report`].
+    ///
+    /// A server that does not run yet stops as soon as it starts. Further calls do nothing.
     pub fn shutdown(&self) {
         self.registry.direct_all(Stage::Stopping, Directive::Finish);
     }
 
-    /// Whether the server was told to stop.
+    /// Whether the server is stopping or has stopped. An endless response can check it, and finish before it is cut.
     pub fn is_stopping(&self) -> bool {
         self.registry.lock().stage != Stage::Running
     }
 
-    /// Connections that are open now.
+    /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.registry.lock().live
     }
 
-    /// Requests that are with the application now.
+    /// The number of requests that the application is handling.
     pub fn requests(&self) -> usize {
         self.registry.requests.load(Ordering::Relaxed)
     }
 
-    /// Where the server accepts connections; empty before it runs.
+    /// The addresses of the TCP listeners, with the ports that the system chose for port 0. Empty before the server
+    /// runs.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.registry.lock().addresses.clone()
     }
 
-    /// Notes where the server accepts connections.
+    /// Adds an address where the server accepts connections.
     pub(crate) fn add_address(&self, address: SocketAddr) {
         self.registry.lock().addresses.push(address);
     }
 }
 
-/// How a stop went.
+/// The result of a stop: the connections that finished and those that were cut.
+///
+/// Connections that ended before the stop began are not counted.
+///
+/// ```
+/// # use wsgi_app::Report;
+/// fn log(report: Report) {
+///     if report.cut > 0 {
+///         eprintln!("{} connections did not finish in time", report.cut);
+///     }
+/// }
+/// # log(Report::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Connections that ended by themselves after the stop began.
+    /// Connections that ended without being cut after the stop began.
     pub finished: usize,
-    /// Connections that were cut at the deadline.
+    /// Connections that were cut at the deadline, including those whose application still had not returned.
     pub cut: usize,
 }
 
@@ -106,7 +141,7 @@ pub struct Report {
 pub(crate) struct Registry {
     state: Mutex<Members>,
     requests: AtomicUsize,
-    /// A new connection waits until one of those that are there may leave.
+    /// A new connection is waiting for another one to make room.
     crowded: AtomicBool,
 }
 
@@ -148,7 +183,7 @@ impl Registry {
         Poll::Pending
     }
 
-    /// Ready when there is room for another connection (`true`), or when the server stops (`false`).
+    /// Ready with `true` when there is room for another connection, with `false` when the server stops.
     pub(crate) fn poll_admission(
         &self,
         max_size: usize,
@@ -160,7 +195,7 @@ impl Registry {
         }
         let state = self.lock();
         let crowded = state.live >= max_size;
-        // Before anyone is looked at: who begins to wait for a request later sees it.
+        // Set before the connections are checked: one that begins to wait later sees it.
         self.crowded.store(crowded, Ordering::Relaxed);
         if !crowded {
             return Poll::Ready(true);
@@ -171,12 +206,12 @@ impl Registry {
         Poll::Pending
     }
 
-    /// Whether a new connection waits for room.
+    /// Whether a new connection is waiting for room.
     pub(crate) fn is_crowded(&self) -> bool {
         self.crowded.load(Ordering::Relaxed)
     }
 
-    /// Has the acceptor look again who may leave. Not to be called under a connection's lock.
+    /// Makes the acceptor check again which connection can make room. Must not be called under a connection's lock.
     pub(crate) fn look_for_room(&self) {
         let acceptors = mem::take(&mut self.lock().acceptors);
         acceptors.into_iter().for_each(Waker::wake);
@@ -193,7 +228,7 @@ impl Registry {
 
     pub(crate) fn report(&self) -> Report {
         let state = self.lock();
-        // Who is left has not noticed that it was cut.
+        // The remaining connections have not noticed yet that they were cut.
         Report { finished: state.finished, cut: state.cut + state.live }
     }
 
@@ -222,7 +257,7 @@ impl Registry {
     }
 }
 
-/// Remembers a task that waits.
+/// Remembers a waiting task, once.
 fn note(waiting: &mut Vec<Waker>, context: &Context<'_>) {
     if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
         waiting.push(context.waker().clone());
@@ -237,7 +272,7 @@ impl Members {
             self.slots.len() - 1
         });
         self.slots[slot] = Some(Arc::clone(shared));
-        // A connection that came in while the stop began is treated like the others.
+        // A connection that is accepted while the stop begins is treated like the others.
         match self.stage {
             Stage::Running => {}
             Stage::Stopping => shared.direct(Directive::Finish),
@@ -258,17 +293,17 @@ impl Members {
     }
 
     fn longest_waiting(&self, now: Instant) -> Option<Arc<ConnShared>> {
-        // Those that only linger leave first.
+        // Lingering connections make room first.
         let mut longest: Option<((bool, Instant), &Arc<ConnShared>)> = None;
         for shared in self.slots.iter().flatten() {
-            // One that is being used just now does not wait.
+            // A locked connection is in use, so it is not waiting.
             let Some(inner) = shared.try_lock() else { continue };
             if inner.directive == Directive::MakeRoom && inner.waits_since.is_some() {
-                // It is on its way out, and one is enough.
+                // This one is closing already, and one is enough.
                 return None;
             }
             if let Some(since) = inner.waits_since
-                // Its handshake, its next request, or the end of what it sends may be on the way.
+                // Before that, its handshake, its next request or the rest of what it sends may still arrive.
                 && now.since(since) >= PATIENCE
             {
                 let order = (!inner.machine.lingers(), since);

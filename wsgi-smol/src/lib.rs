@@ -1,4 +1,8 @@
-//! An HTTP/1.x and WSGI-style server on smol, and on any stream of `futures-io`.
+//! HTTP/1.1 server for smol, async-std and `futures-io` streams with a WSGI-style interface, on a sans-IO protocol
+//! core.
+//!
+//! An application is an `async fn` that is called once per request. It reads the request from [`Environ`], starts the
+//! response with [`StartResponse`] and returns a [`Body`]:
 //!
 //! ```no_run
 //! use wsgi_smol::{Body, Environ, Result, StartResponse};
@@ -8,19 +12,503 @@
 //!     Ok("Hello, World!\r\n".into())
 //! }
 //!
-//! # async fn run() -> std::io::Result<()> {
-//! let listener = smol::net::TcpListener::bind("127.0.0.1:8090").await?;
-//! wsgi_smol::serve(listener, hello_world).await?;
+//! fn main() -> std::io::Result<()> {
+//!     smol::block_on(async {
+//!         let listener = smol::net::TcpListener::bind("127.0.0.1:8090").await?;
+//!         wsgi_smol::serve(listener, hello_world).await?;
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! In `Cargo.toml`:
+//!
+//! ```toml
+//! [dependencies]
+//! wsgi-smol = "0.1"
+//! smol = "2"
+//! ```
+//!
+//! A connection is one task, and the application runs in it, without a channel or a hop to another thread. It must not
+//! block; put blocking code into [`smol::unblock`], or use [`wsgi-std`](https://docs.rs/wsgi-std), where applications
+//! may block. A connection that waits for a request holds no buffer.
+//!
+//! Applications have the same interface as those of [`wsgi-tokio`](https://docs.rs/wsgi-tokio), and differ only in the
+//! crate that they import. The protocol is implemented by [`wsgi-proto`](https://docs.rs/wsgi-proto), and the types
+//! that applications use by [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here.
+//!
+//! # Routing and shared state
+//!
+//! Use a `match` on the method and the path. Put shared state, such as a database pool, into a type and implement
+//! [`Application`] for it:
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use wsgi_smol::{Application, Body, Environ, NO_HEADERS, Result, StartResponse};
+//!
+//! #[derive(Default)]
+//! struct Site {
+//!     visits: AtomicU64,
+//! }
+//!
+//! impl Application for Site {
+//!     async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!         match (&*environ.method(), &*environ.path()) {
+//!             ("GET" | "HEAD", "/visits") => {
+//!                 let visits = self.visits.fetch_add(1, Ordering::Relaxed) + 1;
+//!                 start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!                 Ok(format!("visit {visits}\n").into())
+//!             }
+//!             (_, "/visits") => {
+//!                 start_response.start("405 Method Not Allowed", [("Allow", "GET, HEAD")])?;
+//!                 Ok(Body::empty())
+//!             }
+//!             _ => {
+//!                 start_response.start("404 Not Found", NO_HEADERS)?;
+//!                 Ok(Body::empty())
+//!             }
+//!         }
+//!     }
+//! }
+//! # use smol::io::{AsyncReadExt, AsyncWriteExt};
+//! # fn ask(application: impl wsgi_smol::Application, request: &str) -> Result<String> {
+//! #     smol::block_on(async {
+//! #         let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #         let mut client = smol::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #         let server = wsgi_smol::Server::new(listener, application).log_output(false);
+//! #         let (handle, serving) = (server.handle(), smol::spawn(server.serve()));
+//! #         client.write_all(request.as_bytes()).await?;
+//! #         let mut response = String::new();
+//! #         client.read_to_string(&mut response).await?;
+//! #         drop(client);
+//! #         handle.shutdown();
+//! #         serving.await?;
+//! #         Ok(response)
+//! #     })
+//! # }
+//! # fn main() -> Result<()> {
+//! #     let site = std::sync::Arc::new(Site::default());
+//! #     assert!(ask(site.clone(), "GET /visits HTTP/1.0\r\n\r\n")?.ends_with("\r\n\r\nvisit 1\n"));
+//! #     assert!(ask(site.clone(), "GET /visits HTTP/1.0\r\n\r\n")?.ends_with("\r\n\r\nvisit 2\n"));
+//! #     assert!(ask(site.clone(), "PUT /visits HTTP/1.0\r\n\r\n")?.contains("\r\nAllow: GET, HEAD\r\n"));
+//! #     assert!(ask(site, "GET / HTTP/1.0\r\n\r\n")?.starts_with("HTTP/1.1 404 Not Found\r\n"));
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! A closure that captures an `Arc` is an application too; see [`Application`] for both forms and for middleware.
+//!
+//! # Request bodies
+//!
+//! [`Environ::input`] reads the body: [whole](Input::read_to_end), [in pieces](Input::read_some) or [by
+//! line](Input::lines). It also implements [`smol::io::AsyncRead`]. Reading fails with an [`InputError`] if the client
+//! sent a body that is malformed, too large, cut off or late. Pass it on with `?`, and the client gets the matching
+//! status:
+//!
+//! ```
+//! use wsgi_smol::{Body, Environ, Result, StartResponse};
+//!
+//! async fn count_lines(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let (mut count, mut lines) = (0, environ.input().lines());
+//!     while let Some(_line) = lines.next().await? { // 400, 408 or 413
+//!         count += 1;
+//!     }
+//!     start_response.start("200 OK", [("Content-Type", "application/json")])?;
+//!     Ok(format!(r#"{{"lines": {count}}}"#).into())
+//! }
+//! # use smol::io::{AsyncReadExt, AsyncWriteExt};
+//! # async fn ask(request: &str) -> Result<String> {
+//! #     let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #     let mut client = smol::net::TcpStream::connect(listener.local_addr()?).await?;
+//! let server = wsgi_smol::Server::new(listener, count_lines).max_body_size(1024 * 1024);
+//! #     let server = server.log_output(false);
+//! #     let (handle, serving) = (server.handle(), smol::spawn(server.serve()));
+//! #     client.write_all(request.as_bytes()).await?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response).await?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.await?;
+//! #     Ok(response)
+//! # }
+//! # fn main() -> Result<()> {
+//! #     let request = "POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\na\nb\nc";
+//! #     assert!(smol::block_on(ask(request))?.ends_with("\r\n\r\n{\"lines\": 3}"));
+//! #     let request = "POST / HTTP/1.0\r\nContent-Length: 2000000\r\n\r\n";
+//! #     assert!(smol::block_on(ask(request))?.starts_with("HTTP/1.1 413 "));
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! `max_body_size` has no default: an application that reads a whole body into memory needs it. For JSON, use
+//! `serde_json`: `serde_json::from_slice(&body)` and `serde_json::to_vec(&value)?.into()`.
+//!
+//! # Streaming
+//!
+//! | you have | use |
+//! | --- | --- |
+//! | the whole body | `bytes.into()`; it gets a `Content-Length` |
+//! | blocks that are computed without waiting | [`Body::iterator`] |
+//! | a local file | [`Body::reader`] |
+//! | a [`smol::stream::Stream`] of `Result<Bytes>` | [`Body::stream`] |
+//! | code that sends when it has something | [`Write::write`] on the handle that [`StartResponse::start`] returns |
+//!
+//! A body of unknown length is chunked. For a client of HTTP/1.0 it ends with the connection. If the client reads
+//! slowly, `write` waits and streams are not polled. Server-sent events:
+//!
+//! ```
+//! use std::time::Duration;
+//! use smol::{Timer, stream};
+//! use wsgi_smol::{Body, Bytes, Environ, Result, StartResponse};
+//!
+//! async fn events(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let headers = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")];
+//!     start_response.start("200 OK", headers)?;
+//!     Ok(Body::stream(stream::unfold(1, |number| async move {
+//!         if number > 3 {
+//!             return None;
+//!         }
+//!         Timer::after(Duration::from_millis(10)).await;
+//!         Some((Ok(Bytes::from(format!("data: {number}\n\n"))), number + 1))
+//!     })))
+//! }
+//! # use smol::io::{AsyncReadExt, AsyncWriteExt};
+//! # fn ask(application: impl wsgi_smol::Application, request: &str) -> Result<String> {
+//! #     smol::block_on(async {
+//! #         let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #         let mut client = smol::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #         let server = wsgi_smol::Server::new(listener, application).log_output(false);
+//! #         let (handle, serving) = (server.handle(), smol::spawn(server.serve()));
+//! #         client.write_all(request.as_bytes()).await?;
+//! #         let mut response = String::new();
+//! #         client.read_to_string(&mut response).await?;
+//! #         drop(client);
+//! #         handle.shutdown();
+//! #         serving.await?;
+//! #         Ok(response)
+//! #     })
+//! # }
+//! # fn main() -> Result<()> {
+//! #     let response = ask(events, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+//! #     assert!(response.contains("\r\nTransfer-Encoding: chunked\r\n"), "{response}");
+//! #     assert!(response.ends_with("\r\n9\r\ndata: 3\n\n\r\n0\r\n\r\n"), "{response}");
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! [`smol::stream::Stream`] is a trait; the [`Stream`] of this crate is a connection after an [upgrade](#upgrades).
+//!
+//! # Errors and statuses
+//!
+//! | the application | the client gets |
+//! | --- | --- |
+//! | returns an error, panics, or returns a body without calling `start` | 500, and the log has the error |
+//! | returns an [`InputError`] that the client caused | 400, 408 or 413 |
+//!
+//! `start` returns a [`StartError`] if it is called twice, or if the status or a header is malformed; then nothing was
+//! started. [`StartResponse::restart`] replaces a response whose head was not sent yet.
+//!
+//! With [`Options::debug`], which is on by default, the body of a 500 shows the error. If a response fails after its
+//! head was sent, it is broken off, so that the client can see that it is incomplete. To answer an error of your own
+//! with a status, start that response instead of returning the error:
+//!
+//! ```
+//! use wsgi_smol::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//!
+//! async fn page(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let Ok(number) = environ.query().parse::<u32>() else {
+//!         start_response.start("404 Not Found", NO_HEADERS)?;
+//!         return Ok(Body::empty());
+//!     };
+//!     let text = ["zero", "one"].get(number as usize).copied().ok_or("no such page")?; // 500
+//!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!     Ok(text.into())
+//! }
+//! # use smol::io::{AsyncReadExt, AsyncWriteExt};
+//! # fn ask(application: impl wsgi_smol::Application, request: &str) -> Result<String> {
+//! #     smol::block_on(async {
+//! #         let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #         let mut client = smol::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #         let server = wsgi_smol::Server::new(listener, application).log_output(false);
+//! #         let (handle, serving) = (server.handle(), smol::spawn(server.serve()));
+//! #         client.write_all(request.as_bytes()).await?;
+//! #         let mut response = String::new();
+//! #         client.read_to_string(&mut response).await?;
+//! #         drop(client);
+//! #         handle.shutdown();
+//! #         serving.await?;
+//! #         Ok(response)
+//! #     })
+//! # }
+//! # fn main() -> Result<()> {
+//! #     assert!(ask(page, "GET /?1 HTTP/1.0\r\n\r\n")?.ends_with("\r\n\r\none"));
+//! #     assert!(ask(page, "GET /?x HTTP/1.0\r\n\r\n")?.starts_with("HTTP/1.1 404 Not Found\r\n"));
+//! #     let response = ask(page, "GET /?7 HTTP/1.0\r\n\r\n")?;
+//! #     assert!(response.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{response}");
+//! #     assert!(response.contains("no such page"), "{response}");
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! # Clients that disconnect
+//!
+//! The application keeps running when its client disconnects. Its next `write` or `read` returns an error; a [`Body`]
+//! that can no longer be sent is dropped, as it is after the last block (the `close()` of WSGI). An application that
+//! waits for something else can wait for [`Input::client_gone`] at the same time, with [`smol::future::or`]. A hook
+//! that was added with [`Environ::add_post_hook`] runs in every case, after the response. Its [`Record`] shows how the
+//! response ended.
+//!
+//! # Upgrades
+//!
+//! An application can take over the connection and use another protocol, such as WebSocket: start a `101 Switching
+//! Protocols` response, then call [`Input::take_over`]. The [`Stream`] that it returns begins with the bytes that were
+//! received early, and implements [`smol::io::AsyncRead`] and [`smol::io::AsyncWrite`], so a WebSocket library can use
+//! it. This crate does not parse WebSocket frames.
+//!
+//! ```
+//! use wsgi_smol::{Body, Environ, Result, StartResponse};
+//!
+//! async fn echo(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     if environ.header("Upgrade").as_deref() != Some("echo") {
+//!         start_response.start("426 Upgrade Required", [("Upgrade", "echo")])?;
+//!         return Ok(Body::empty());
+//!     }
+//!     start_response.start("101 Switching Protocols", [("Upgrade", "echo")])?;
+//!     let mut stream = environ.input().take_over().await?;
+//!     let mut buffer = [0; 1024];
+//!     loop {
+//!         match stream.read(&mut buffer).await? {
+//!             0 => break,
+//!             count => stream.write_all(&buffer[..count]).await?,
+//!         }
+//!     }
+//!     stream.shutdown().await?;
+//!     Ok(Body::empty()) // it is not sent
+//! }
+//! # use smol::io::{AsyncReadExt, AsyncWriteExt};
+//! # fn ask(application: impl wsgi_smol::Application, request: &str) -> Result<String> {
+//! #     smol::block_on(async {
+//! #         let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #         let mut client = smol::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #         let server = wsgi_smol::Server::new(listener, application).log_output(false);
+//! #         let (handle, serving) = (server.handle(), smol::spawn(server.serve()));
+//! #         client.write_all(request.as_bytes()).await?;
+//! #         let mut response = String::new();
+//! #         client.read_to_string(&mut response).await?;
+//! #         drop(client);
+//! #         handle.shutdown();
+//! #         serving.await?;
+//! #         Ok(response)
+//! #     })
+//! # }
+//! # fn main() -> Result<()> {
+//! #     assert!(ask(echo, "GET / HTTP/1.0\r\n\r\n")?.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! # Options and limits
+//!
+//! [`Server`] has methods for everyday options; [`Options`] has all of them. The defaults are those of eventlet's
+//! manual, and suit development. On a public address set at least these:
+//!
+//! ```
+//! use std::time::Duration;
+//! use wsgi_smol::{Options, Server};
+//! # use wsgi_smol::{Body, Environ, Result, StartResponse};
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//!
+//! # smol::block_on(async {
+//! let options = Options::default()
+//!     .debug(false) // does not show errors of the application to clients
+//!     .socket_timeout(Duration::from_secs(30)) // bounds each wait for a client
+//!     .max_body_size(16 * 1024 * 1024)
+//!     .log_x_forwarded_for(false); // unless a proxy sets that header
+//! # let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let server = Server::new(listener, hello_world).options(options);
+//! # server.handle().shutdown();
+//! # server.log_output(false).serve().await?;
+//! # std::io::Result::Ok(()) }).unwrap();
+//! ```
+//!
+//! The size of a request head, the time for it, the number of connections and the time for a stop are limited by
+//! default; see [`Options`]. An option that is not allowed is an error before the server accepts anything:
+//!
+//! ```
+//! # use wsgi_smol::{Body, Environ, Result, StartResponse, Server};
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # smol::block_on(async {
+//! # let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let error = Server::new(listener, hello_world).max_size(0).serve().await.unwrap_err();
+//! assert_eq!(error.to_string(), "option max_size cannot be 0 (allowed: 1 or more)");
+//! # std::io::Result::Ok(()) }).unwrap();
+//! ```
+//!
+//! # Stopping
+//!
+//! A [`ServerHandle`] stops the server gracefully from any task or thread: the listeners and idle connections are
+//! closed, and requests that have begun are finished. [`serve`](Server::serve) then returns a [`Report`]. With Ctrl-C,
+//! by the crate `async-signal`:
+//!
+//! ```no_run
+//! use async_signal::{Signal, Signals};
+//! use smol::stream::StreamExt;
+//! # use wsgi_smol::{Body, Environ, Result, Server, StartResponse};
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//!
+//! # smol::block_on(async {
+//! # let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let server = Server::new(listener, hello_world);
+//! let handle = server.handle();
+//! let mut signals = Signals::new([Signal::Int])?;
+//! smol::spawn(async move {
+//!     if let Some(Ok(_)) = signals.next().await {
+//!         handle.shutdown();
+//!     }
+//! })
+//! .detach();
+//! let report = server.serve().await?;
+//! println!("{} connections finished, {} cut", report.finished, report.cut);
+//! # std::io::Result::Ok(()) }).unwrap();
+//! ```
+//!
+//! # Listeners
+//!
+//! Bind listeners yourself. [`Server::listener`] adds one, so that a server can accept on several.
+//!
+//! | listener | connections run on |
+//! | --- | --- |
+//! | `TcpListener`, `UnixListener` of smol, or those of std in [`smol::Async`] | the executor of [`smol::spawn`] |
+//! | `TcpListener`, `UnixListener` of async-std (feature `async-std`) | that of `async_std::task::spawn` |
+//! | [`Listener::incoming`]: any stream of connections | the executor of [`smol::spawn`] |
+//!
+//! [`Server::pool`] sets another executor. [`smol::spawn`] uses one thread, or the number of threads in `SMOL_THREADS`.
+//!
+//! `incoming` serves anything that reads and writes with the traits of `futures-io`: pipes, tunnels, TLS of your own.
+//! Such a type needs an `impl` of [`Duplex`] without any methods, or a [`Box`] around it:
+//!
+//! ```
+//! # #[cfg(unix)]
+//! # smol::block_on(async {
+//! # use smol::io::{AsyncReadExt, AsyncWriteExt};
+//! # use wsgi_smol::{Body, Environ, NO_HEADERS, Result, Server, StartResponse};
+//! # async fn hello_world(_: Environ, start_response: StartResponse) -> Result<Body> {
+//! #     start_response.start("200 OK", NO_HEADERS)?;
+//! #     Ok("Hello\n".into())
+//! # }
+//! use wsgi_smol::{Address, Endpoints, Listener};
+//!
+//! # use std::os::unix::net::UnixStream;
+//! # struct Pipe(smol::Async<UnixStream>);
+//! # use std::{io, pin::Pin, task::{Context, Poll}};
+//! # impl smol::io::AsyncRead for Pipe {
+//! #     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+//! #         Pin::new(&mut self.0).poll_read(cx, buf)
+//! #     }
+//! # }
+//! # impl smol::io::AsyncWrite for Pipe {
+//! #     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+//! #         Pin::new(&mut self.0).poll_write(cx, buf)
+//! #     }
+//! #     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+//! #         Pin::new(&mut self.0).poll_flush(cx)
+//! #     }
+//! #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+//! #         Poll::Ready(self.0.get_ref().shutdown(std::net::Shutdown::Write))
+//! #     }
+//! # }
+//! # let (ours, mut client) = smol::Async::<UnixStream>::pair()?;
+//! # let pipe = Pipe(ours);
+//! impl wsgi_smol::Duplex for Pipe {}
+//!
+//! let connection = (pipe, Endpoints::new(Address::Local, Address::Local));
+//! let listener = Listener::incoming(smol::stream::once(Ok(connection)));
+//! let server = Server::new(listener, hello_world);
+//! # let server = server.log_output(false);
+//! # let (handle, serving) = (server.handle(), smol::spawn(server.serve()));
+//! # client.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+//! # let mut response = String::new();
+//! # client.read_to_string(&mut response).await?;
+//! # assert!(response.ends_with("\r\n\r\nHello\n"), "{response}");
+//! # drop(client);
+//! # handle.shutdown();
+//! # serving.await?;
+//! # std::io::Result::Ok(()) }).unwrap();
+//! ```
+//!
+//! The authors of async-std have discontinued it and recommend smol. The feature `async-std` is for programs that have
+//! not moved yet.
+//!
+//! # Testing
+//!
+//! Bind port 0 and read the address from the listener. Once the server runs, [`ServerHandle::addresses`] has it too.
+//!
+//! ```
+//! use smol::io::{AsyncReadExt, AsyncWriteExt};
+//! use smol::net::{TcpListener, TcpStream};
+//! use wsgi_smol::Server;
+//! # use wsgi_smol::{Body, Environ, Result, StartResponse};
+//! # async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+//! #     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//! #     Ok("Hello, World!\r\n".into())
+//! # }
+//!
+//! # smol::block_on(async {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//! let server = Server::new(listener, hello_world).log_output(false);
+//! let handle = server.handle();
+//! let serving = smol::spawn(server.serve());
+//!
+//! let mut client = TcpStream::connect(address).await?;
+//! client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+//! let mut response = String::new();
+//! client.read_to_string(&mut response).await?;
+//! assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+//! assert!(response.ends_with("\r\n\r\nHello, World!\r\n"), "{response}");
+//! assert_eq!(handle.addresses(), [address]);
+//!
+//! drop(client);
+//! handle.shutdown();
+//! let report = serving.await?;
+//! assert_eq!(report.cut, 0);
+//! # std::io::Result::Ok(()) }).unwrap();
+//! ```
+//!
+//! # TLS
+//!
+//! The feature `tls` adds [`Listener::tls`](struct.Listener.html#method.tls), which serves HTTPS with a `ServerConfig`
+//! of rustls, on every kind of listener. This crate enables no crypto provider; the program chooses one. With `ring`:
+//!
+//! ```toml
+//! wsgi-smol = { version = "0.1", features = ["tls"] }
+//! rustls = { version = "0.23", default-features = false, features = ["ring", "std", "tls12"] }
+//! ```
+//!
+//! ```
+//! # #[cfg(feature = "tls")]
+//! # async fn run(
+//! #     config: rustls::ServerConfig,
+//! #     hello_world: impl wsgi_smol::Application,
+//! # ) -> wsgi_smol::Result<()> {
+//! use std::sync::Arc;
+//! use wsgi_smol::{Listener, Server};
+//!
+//! let listener = smol::net::TcpListener::bind("0.0.0.0:443").await?;
+//! Server::new(Listener::from(listener).tls(Arc::new(config)), hello_world).serve().await?;
 //! # Ok(()) }
 //! ```
 //!
-//! This crate accepts, reads, writes, waits and stops; it knows nothing of HTTP. The protocol is `wsgi-proto`, what an
-//! application sees is `wsgi-app`, and all of it is re-exported here. A connection is one task, and the application
-//! runs in it: no thread hop, no channel. A connection that waits for a request holds no buffer.
+//! # Features
 //!
-//! With the feature `async-std` the listeners of `async_std::net` are served, too. Upstream has ended async-std and
-//! names smol as its heir; the feature is for programs that have not moved yet.
+//! None is enabled by default.
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `tls` | HTTPS, with rustls |
+//! | `async-std` | the listeners of async-std |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod listener;
@@ -41,28 +529,56 @@ pub use futures_rustls::rustls;
 use listener::Accepted;
 pub use listener::{IntoListener, Listener};
 pub use socket::Duplex;
+
+// The application, its requests and responses.
+pub use wsgi_app::{
+    Address, Application, Body, BodyLength, BoxApplication, Bytes, Endpoints, Environ, Errors, Field,
+    FieldBytes, Head, Input, Lines, NO_HEADERS, ResponseFuture, Scheme, StartResponse, Stream, Trailers,
+    Version, Write, application_fn, format_date_time,
+};
+// Their errors.
+pub use wsgi_app::{
+    BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,
+};
+// The server, its options and its log.
 pub use wsgi_app::adapter::Serving;
 pub use wsgi_app::{
-    Address, Body, BodyError, BodyLength, Bytes, DateError, Endpoints, Error, Errors, Field, FieldBytes,
-    Head, InputError, KeepAlive, Limits, Log, LogEntry, LogFormat, Lost, NO_HEADERS, OptionError, Options,
-    Record, Rejected, Report, RequestError, Result, Scheme, SendError, ServerHandle, StartError, Trailers,
-    Version, format_date_time,
+    KeepAlive, Limits, Log, LogEntry, LogFormat, OptionError, Options, Record, Report, ServerHandle,
 };
-pub use wsgi_app::{Application, BoxApplication, ResponseFuture, application_fn};
-pub use wsgi_app::{Environ, Input, Lines, StartResponse, Stream, Write};
 
-/// Serves `application` on a bound and listening `listener` with the default options, until the process ends.
+/// Serves `application` on `listener` with the default options, until the listener fails or the future is dropped.
+///
+/// `listener` is already bound and listening. To set options or to stop gracefully, use [`Server`].
 ///
 /// # Errors
 ///
-/// Those of the listener itself; errors of single clients never end it.
+/// The failure of the listener. Errors of single clients do not end the server.
 pub fn serve(listener: impl IntoListener, application: impl Application) -> Serving {
     Server::new(listener, application).serve()
 }
 
-/// A server that is being set up: options first, then [`serve`](Self::serve).
+/// Sets up a server: listeners, options, then [`serve`](Self::serve).
 ///
-/// The methods named like options are short cuts for those that are needed every day; all of them are in [`Options`].
+/// ```no_run
+/// use std::time::Duration;
+/// use wsgi_smol::Server;
+///
+/// # async fn run(site: impl wsgi_smol::Application) -> std::io::Result<()> {
+/// let listener = smol::net::TcpListener::bind("127.0.0.1:8090").await?;
+/// let server = Server::new(listener, site)
+///     .debug(false)
+///     .keepalive(Duration::from_secs(75))
+///     .max_size(10_000)
+///     .log(|entry| println!("{}", entry.text()));
+/// let handle = server.handle();
+/// let serving = smol::spawn(server.serve());
+/// // ...
+/// handle.shutdown();
+/// let report = serving.await?;
+/// # Ok(()) }
+/// ```
+///
+/// The methods named like options are short forms for everyday options; [`Options`] has all of them.
 #[derive(Debug)]
 #[must_use = "nothing is served before `serve` is called"]
 pub struct Server<A> {
@@ -75,7 +591,7 @@ pub struct Server<A> {
 }
 
 impl<A> Server<A> {
-    /// A server of `application` on a bound and listening `listener`.
+    /// A server that runs `application` on `listener`, which is already bound and listening.
     pub fn new(listener: impl IntoListener, application: A) -> Self {
         Self {
             listeners: vec![listener.into()],
@@ -87,49 +603,49 @@ impl<A> Server<A> {
         }
     }
 
-    /// Accepts on one more listener.
+    /// Adds a listener.
     pub fn listener(mut self, listener: impl IntoListener) -> Self {
         self.listeners.push(listener.into());
         self
     }
 
-    /// Replaces all options.
+    /// Replaces all options, including those that were set before.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// [`Options::debug`].
+    /// Sets [`Options::debug`].
     pub fn debug(self, on: bool) -> Self {
         self.change(|options| options.debug(on))
     }
 
-    /// [`Options::keepalive`].
+    /// Sets [`Options::keepalive`].
     pub fn keepalive(self, keepalive: impl Into<KeepAlive>) -> Self {
         self.change(|options| options.keepalive(keepalive))
     }
 
-    /// [`Options::log`].
+    /// Sets [`Options::log`].
     pub fn log(self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
         self.change(|options| options.log(log))
     }
 
-    /// [`Options::log_output`].
+    /// Sets [`Options::log_output`].
     pub fn log_output(self, on: bool) -> Self {
         self.change(|options| options.log_output(on))
     }
 
-    /// [`Options::max_body_size`].
+    /// Sets [`Options::max_body_size`].
     pub fn max_body_size(self, bytes: impl Into<Option<u64>>) -> Self {
         self.change(|options| options.max_body_size(bytes))
     }
 
-    /// [`Options::max_size`].
+    /// Sets [`Options::max_size`].
     pub fn max_size(self, connections: usize) -> Self {
         self.change(|options| options.max_size(connections))
     }
 
-    /// [`Options::socket_timeout`].
+    /// Sets [`Options::socket_timeout`].
     pub fn socket_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.change(|options| options.socket_timeout(timeout))
     }
@@ -139,34 +655,45 @@ impl<A> Server<A> {
         self
     }
 
-    /// The executor that the connections run on; somebody has to run it. Default: what [`smol::spawn`] runs on, for
-    /// listeners of async-std what `async_std::task::spawn` does.
+    /// Sets the executor that connections run on; run it yourself. Default: the executor of [`smol::spawn`], or that of
+    /// `async_std::task::spawn` for listeners of async-std.
     ///
-    /// An executor that runs in the thread that also serves costs the fewest system calls:
-    /// `smol::block_on(executor.run(server.pool(executor.clone()).serve()))`.
+    /// One thread that runs the executor and the server needs the fewest system calls:
+    ///
+    /// ```no_run
+    /// # fn run(listener: smol::net::TcpListener, site: impl wsgi_smol::Application) -> std::io::Result<()> {
+    /// let executor = std::sync::Arc::new(smol::Executor::new());
+    /// let server = wsgi_smol::Server::new(listener, site).pool(executor.clone());
+    /// smol::block_on(executor.run(server.serve()))?;
+    /// # Ok(()) }
+    /// ```
     pub fn pool(mut self, pool: Arc<smol::Executor<'static>>) -> Self {
         (self.pool, self.ignores_max_size) = (Some(pool), false);
         self
     }
 
-    /// As [`pool`](Self::pool), but `max_size` is ignored, as in the manual: the pool alone bounds what runs.
+    /// Like [`pool`](Self::pool), but `max_size` is ignored, as in eventlet.
     pub fn custom_pool(mut self, pool: Arc<smol::Executor<'static>>) -> Self {
         (self.pool, self.ignores_max_size) = (Some(pool), true);
         self
     }
 
-    /// Stops and watches the server from any thread. It can be taken before the server runs.
+    /// A handle that stops and observes the server from any thread, before and while it runs.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
 
-    /// Serves until the handle is told to stop, or a listener becomes unusable. Then the listeners are closed,
-    /// idle connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut.
+    /// Serves until [`ServerHandle::shutdown`] is called or a listener fails. The server then closes its listeners and
+    /// idle connections, finishes requests that have begun, and cuts those that remain at
+    /// [`Options::graceful_timeout`].
+    ///
+    /// Nothing happens before the future is awaited or spawned. Dropping it closes the listeners and cuts all
+    /// connections.
     ///
     /// # Errors
     ///
-    /// An option that is not allowed, or `h2` in the ALPN of a listener ([`io::ErrorKind::InvalidInput`] with an
-    /// [`OptionError`]); the failure of a listener.
+    /// An [`OptionError`] in an error of the kind [`io::ErrorKind::InvalidInput`], before anything is accepted: an
+    /// option is not allowed, or the ALPN of a listener offers `h2`. Otherwise the failure of a listener.
     pub fn serve(self) -> Serving
     where
         A: Application,
@@ -182,7 +709,7 @@ impl<A> Server<A> {
     }
 }
 
-/// How listeners of smol accept, and where connections run.
+/// Accepts on listeners of smol, and spawns their connections.
 struct Smol<'s, A> {
     server: &'s Arc<adapter::Server<A>>,
     pool: Option<Arc<smol::Executor<'static>>>,
@@ -209,7 +736,7 @@ impl<A: Application> Adapter for Smol<'_, A> {
     }
 }
 
-/// How many descriptors this process may have open.
+/// The limit of open descriptors of this process.
 fn descriptor_limit() -> Option<usize> {
     #[cfg(unix)]
     {

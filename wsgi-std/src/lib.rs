@@ -1,4 +1,9 @@
-//! An HTTP/1.x and WSGI-style server for blocking applications, on the sockets of std. Unix only.
+//! HTTP/1.1 server for blocking Rust code with a WSGI-style interface, on a sans-IO protocol core.
+//!
+//! It needs no async runtime and no thread per connection. Unix only.
+//!
+//! An application is a `fn` that is called once per request. It reads the request from [`Environ`], starts the response
+//! with [`StartResponse`] and returns a [`Body`]:
 //!
 //! ```no_run
 //! use wsgi_std::{Body, Environ, Result, StartResponse};
@@ -8,22 +13,478 @@
 //!     Ok("Hello, World!\r\n".into())
 //! }
 //!
-//! let listener = std::net::TcpListener::bind("127.0.0.1:8090")?;
-//! wsgi_std::serve(listener, hello_world)?;
-//! # Ok::<(), std::io::Error>(())
+//! fn main() -> std::io::Result<()> {
+//!     let listener = std::net::TcpListener::bind("127.0.0.1:8090")?;
+//!     wsgi_std::serve(listener, hello_world)?;
+//!     Ok(())
+//! }
 //! ```
 //!
-//! It knows nothing of HTTP; `wsgi-proto` and `wsgi-app` do, and are re-exported.
+//! In `Cargo.toml`:
+//!
+//! ```toml
+//! [dependencies]
+//! wsgi-std = "0.1"
+//! ```
+//!
+//! The application may block: call database drivers, read files, sleep. For an `async fn` use
+//! [`wsgi-tokio`](https://docs.rs/wsgi-tokio) or [`wsgi-smol`](https://docs.rs/wsgi-smol); their interface has the same
+//! names. The protocol is implemented by [`wsgi-proto`](https://docs.rs/wsgi-proto), and the types that applications
+//! use by [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here. On systems other than Unix
+//! the crate is empty.
 //!
 //! # Threads
 //!
-//! Connections that wait hold no thread, and no buffer beyond an unfinished head: all sit in one poller. The thread that
-//! polls takes the next one that is ready, runs the application, and polls again. When it stays away for longer than about
-//! two milliseconds, another thread takes the poller. So quick applications run on one thread that nobody wakes, and those
-//! that wait run side by side on as many as it takes, which leave after 2 s without work. The thread that calls [`serve`]
-//! accepts, and one more watches. A [`Body::stream`] is polled by these threads, too, and finds no runtime.
+//! Connections that wait hold no thread, and no buffer beyond an unfinished head. One poller watches all of them. The
+//! thread that polls takes the next ready connection, runs the application, and polls again. If it does not return to
+//! the poller within about two milliseconds, another thread takes over the poller. Fast applications therefore run on
+//! one thread. Slow ones run side by side, each on its own thread; a thread ends after 2 s without work. The thread
+//! that calls [`serve`] accepts connections, and one more thread watches the poller.
+//!
+//! [`Server::pool`] limits how many threads run the application. The default is [`Options::max_size`]. When all threads
+//! are busy, requests wait. The application is called from several threads at the same time, and must be [`Sync`].
+//!
+//! # Routing and shared state
+//!
+//! Use a `match` on the method and the path. Put shared state, such as a database pool, into a type and implement
+//! [`Application`] for it:
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use wsgi_std::{Application, Body, Environ, NO_HEADERS, Result, StartResponse};
+//!
+//! #[derive(Default)]
+//! struct Site {
+//!     visits: AtomicU64,
+//! }
+//!
+//! impl Application for Site {
+//!     fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!         match (&*environ.method(), &*environ.path()) {
+//!             ("GET" | "HEAD", "/visits") => {
+//!                 let visits = self.visits.fetch_add(1, Ordering::Relaxed) + 1;
+//!                 start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!                 Ok(format!("visit {visits}\n").into())
+//!             }
+//!             (_, "/visits") => {
+//!                 start_response.start("405 Method Not Allowed", [("Allow", "GET, HEAD")])?;
+//!                 Ok(Body::empty())
+//!             }
+//!             _ => {
+//!                 start_response.start("404 Not Found", NO_HEADERS)?;
+//!                 Ok(Body::empty())
+//!             }
+//!         }
+//!     }
+//! }
+//! # use std::io::{Read as _, Write as _};
+//! # fn ask(application: impl wsgi_std::Application, request: &str) -> Result<String> {
+//! #     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! #     let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+//! #     let server = wsgi_std::Server::new(listener, application).log_output(false);
+//! #     let handle = server.handle();
+//! #     let serving = std::thread::spawn(|| server.serve());
+//! #     client.write_all(request.as_bytes())?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response)?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.join().unwrap()?;
+//! #     Ok(response)
+//! # }
+//! # fn main() -> Result<()> {
+//! #     let site = std::sync::Arc::new(Site::default());
+//! #     assert!(ask(site.clone(), "GET /visits HTTP/1.0\r\n\r\n")?.ends_with("\r\n\r\nvisit 1\n"));
+//! #     assert!(ask(site.clone(), "GET /visits HTTP/1.0\r\n\r\n")?.ends_with("\r\n\r\nvisit 2\n"));
+//! #     assert!(ask(site.clone(), "PUT /visits HTTP/1.0\r\n\r\n")?.contains("\r\nAllow: GET, HEAD\r\n"));
+//! #     assert!(ask(site, "GET / HTTP/1.0\r\n\r\n")?.starts_with("HTTP/1.1 404 Not Found\r\n"));
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! A closure that captures an `Arc` is an application too:
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//! use wsgi_std::{application_fn, NO_HEADERS};
+//!
+//! let names = Arc::new(Mutex::new(Vec::new()));
+//! let application = application_fn(move |environ, start_response| {
+//!     names.lock().unwrap().push(environ.path().into_owned());
+//!     start_response.start("204 No Content", NO_HEADERS)?;
+//!     Ok(().into())
+//! });
+//! # fn is_an_application(_: impl wsgi_std::Application) {}
+//! # is_an_application(application);
+//! ```
+//!
+//! # Request bodies
+//!
+//! [`Environ::input`] reads the body: [whole](Input::read_to_end), [in pieces](Input::read_some) or [by
+//! line](Input::lines). It also implements [`std::io::Read`] and [`std::io::BufRead`], so you can pass it to
+//! `std::io::copy` or `serde_json::from_reader`. Reading fails with an [`InputError`] if the client sent a body that is
+//! malformed, too large, cut off or late. Pass it on with `?`, and the client gets the matching status, even from
+//! within an [`std::io::Error`]:
+//!
+//! ```
+//! use wsgi_std::{Body, Environ, Result, StartResponse};
+//!
+//! fn count_bytes(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let bytes = std::io::copy(&mut environ.input(), &mut std::io::sink())?; // 400, 408 or 413
+//!     start_response.start("200 OK", [("Content-Type", "application/json")])?;
+//!     Ok(format!(r#"{{"bytes": {bytes}}}"#).into())
+//! }
+//! # use std::io::{Read, Write};
+//! # fn ask(request: &str) -> Result<String> {
+//! #     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! #     let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+//! let server = wsgi_std::Server::new(listener, count_bytes).max_body_size(1024 * 1024);
+//! #     let server = server.log_output(false);
+//! #     let handle = server.handle();
+//! #     let serving = std::thread::spawn(|| server.serve());
+//! #     client.write_all(request.as_bytes())?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response)?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.join().unwrap()?;
+//! #     Ok(response)
+//! # }
+//! # fn main() -> Result<()> {
+//! #     let request = "POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\na\nb\nc";
+//! #     assert!(ask(request)?.ends_with("\r\n\r\n{\"bytes\": 5}"));
+//! #     let request = "POST / HTTP/1.0\r\nContent-Length: 2000000\r\n\r\n";
+//! #     assert!(ask(request)?.starts_with("HTTP/1.1 413 "));
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! `max_body_size` has no default: an application that reads a whole body into memory needs it. Without
+//! [`Options::socket_timeout`], a client that stops in the middle of its body keeps the thread that reads it. Two
+//! threads can read and write the same request at the same time.
+//!
+//! # Streaming
+//!
+//! | you have | use |
+//! | --- | --- |
+//! | the whole body | `bytes.into()`; it gets a `Content-Length` |
+//! | blocks that are computed on demand; waiting for them is allowed | [`Body::iterator`] |
+//! | a file, a pipe or another reader | [`Body::reader`] |
+//! | code that sends when it has something | [`Write`], which [`StartResponse::start`] returns; also `io::Write` |
+//!
+//! A body of unknown length is chunked. For a client of HTTP/1.0 it ends with the connection. [`Body::stream`] works
+//! too, but its stream is polled outside of any async runtime. Server-sent events:
+//!
+//! ```
+//! use std::time::Duration;
+//! use wsgi_std::{Body, Environ, Result, StartResponse};
+//!
+//! fn events(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let headers = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")];
+//!     let stream = start_response.start("200 OK", headers)?;
+//!     for number in 1..=3 {
+//!         stream.write(format!("data: {number}\n\n"))?; // an error if the client disconnected
+//!         std::thread::sleep(Duration::from_millis(10));
+//!     }
+//!     Ok(Body::empty())
+//! }
+//! # use std::io::{Read as _, Write as _};
+//! # fn ask(application: impl wsgi_std::Application, request: &str) -> Result<String> {
+//! #     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! #     let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+//! #     let server = wsgi_std::Server::new(listener, application).log_output(false);
+//! #     let handle = server.handle();
+//! #     let serving = std::thread::spawn(|| server.serve());
+//! #     client.write_all(request.as_bytes())?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response)?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.join().unwrap()?;
+//! #     Ok(response)
+//! # }
+//! # fn main() -> Result<()> {
+//! #     let response = ask(events, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+//! #     assert!(response.contains("\r\nTransfer-Encoding: chunked\r\n"), "{response}");
+//! #     assert!(response.ends_with("\r\n9\r\ndata: 3\n\n\r\n0\r\n\r\n"), "{response}");
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! Each open stream of events holds one thread. For thousands of them use an async adapter.
+//!
+//! # Errors and statuses
+//!
+//! | the application | the client gets |
+//! | --- | --- |
+//! | returns an error, panics, or returns a body without calling `start` | 500, and the log has the error |
+//! | returns an [`InputError`] that the client caused | 400, 408 or 413 |
+//!
+//! `start` returns a [`StartError`] if it is called twice, or if the status or a header is malformed; then nothing was
+//! started. [`StartResponse::restart`] replaces a response whose head was not sent yet.
+//!
+//! With [`Options::debug`], which is on by default, the body of a 500 shows the error. If a response fails after its
+//! head was sent, it is broken off, so that the client can see that it is incomplete. To answer an error of your own
+//! with a status, start that response instead of returning the error:
+//!
+//! ```
+//! use wsgi_std::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//!
+//! fn page(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let Ok(number) = environ.query().parse::<u32>() else {
+//!         start_response.start("404 Not Found", NO_HEADERS)?;
+//!         return Ok(Body::empty());
+//!     };
+//!     let text = ["zero", "one"].get(number as usize).copied().ok_or("no such page")?; // 500
+//!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!     Ok(text.into())
+//! }
+//! # use std::io::{Read as _, Write as _};
+//! # fn ask(application: impl wsgi_std::Application, request: &str) -> Result<String> {
+//! #     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! #     let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+//! #     let server = wsgi_std::Server::new(listener, application).log_output(false);
+//! #     let handle = server.handle();
+//! #     let serving = std::thread::spawn(|| server.serve());
+//! #     client.write_all(request.as_bytes())?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response)?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.join().unwrap()?;
+//! #     Ok(response)
+//! # }
+//! # fn main() -> Result<()> {
+//! #     assert!(ask(page, "GET /?1 HTTP/1.0\r\n\r\n")?.ends_with("\r\n\r\none"));
+//! #     assert!(ask(page, "GET /?x HTTP/1.0\r\n\r\n")?.starts_with("HTTP/1.1 404 Not Found\r\n"));
+//! #     let response = ask(page, "GET /?7 HTTP/1.0\r\n\r\n")?;
+//! #     assert!(response.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{response}");
+//! #     assert!(response.contains("no such page"), "{response}");
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! # Clients that disconnect
+//!
+//! The application keeps running when its client disconnects. Its next `write` or `read` returns an error; a [`Body`]
+//! that can no longer be sent is dropped, as it is after the last block (the `close()` of WSGI). [`Input::client_gone`]
+//! blocks until the client disconnects; call it on a clone of the [`Input`] in another thread. A hook that was added
+//! with [`Environ::add_post_hook`] runs in every case, after the response. Its [`Record`] shows how the response ended.
+//!
+//! # Upgrades
+//!
+//! An application can take over the connection and use another protocol, such as WebSocket: start a `101 Switching
+//! Protocols` response, then call [`Input::take_over`]. The [`Stream`] that it returns begins with the bytes that were
+//! received early. It implements [`std::io::Read`] and [`std::io::Write`], so a WebSocket library can use it. This
+//! crate does not parse WebSocket frames.
+//!
+//! ```
+//! use wsgi_std::{Body, Environ, Result, StartResponse};
+//!
+//! fn echo(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     if environ.header("Upgrade").as_deref() != Some("echo") {
+//!         start_response.start("426 Upgrade Required", [("Upgrade", "echo")])?;
+//!         return Ok(Body::empty());
+//!     }
+//!     start_response.start("101 Switching Protocols", [("Upgrade", "echo")])?;
+//!     let stream = environ.input().take_over()?;
+//!     std::io::copy(&mut &stream, &mut &stream)?;
+//!     stream.shutdown()?;
+//!     Ok(Body::empty()) // it is not sent
+//! }
+//! # use std::io::{Read as _, Write as _};
+//! # fn ask(application: impl wsgi_std::Application, request: &str) -> Result<String> {
+//! #     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! #     let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+//! #     let server = wsgi_std::Server::new(listener, application).log_output(false);
+//! #     let handle = server.handle();
+//! #     let serving = std::thread::spawn(|| server.serve());
+//! #     client.write_all(request.as_bytes())?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response)?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.join().unwrap()?;
+//! #     Ok(response)
+//! # }
+//! # fn main() -> Result<()> {
+//! #     assert!(ask(echo, "GET / HTTP/1.0\r\n\r\n")?.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
+//! #     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! #     let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+//! #     let server = wsgi_std::Server::new(listener, echo).log_output(false);
+//! #     let handle = server.handle();
+//! #     let serving = std::thread::spawn(|| server.serve());
+//! #     let request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly, ";
+//! #     client.write_all(request)?;
+//! #     client.write_all(b"late")?;
+//! #     client.shutdown(std::net::Shutdown::Write)?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response)?;
+//! #     assert!(response.ends_with("\r\n\r\nearly, late"), "{response}");
+//! #     handle.shutdown();
+//! #     serving.join().unwrap()?;
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! # Options and limits
+//!
+//! [`Server`] has methods for everyday options; [`Options`] has all of them. The defaults are those of eventlet's
+//! manual, and suit development. On a public address set at least these:
+//!
+//! ```
+//! use std::time::Duration;
+//! use wsgi_std::{Options, Server};
+//! # use wsgi_std::{Body, Environ, Result, StartResponse};
+//! # fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//!
+//! let options = Options::default()
+//!     .debug(false) // does not show errors of the application to clients
+//!     .socket_timeout(Duration::from_secs(30)) // bounds each wait for a client
+//!     .max_body_size(16 * 1024 * 1024)
+//!     .log_x_forwarded_for(false); // unless a proxy sets that header
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! let server = Server::new(listener, hello_world).options(options);
+//! # server.handle().shutdown();
+//! # server.log_output(false).serve()?;
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! The size of a request head, the time for it, the number of connections and the time for a stop are limited by
+//! default; see [`Options`]. An option that is not allowed is an error before the server accepts anything:
+//!
+//! ```
+//! # use wsgi_std::{Body, Environ, Result, StartResponse, Server};
+//! # fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! let error = Server::new(listener, hello_world).pool(0).serve().unwrap_err();
+//! assert_eq!(error.to_string(), "option pool cannot be 0 (allowed: 1 or more)");
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! # Stopping
+//!
+//! A [`ServerHandle`] stops the server gracefully from any thread: the listeners and idle connections are closed, and
+//! requests that have begun are finished. [`serve`](Server::serve) then returns a [`Report`]. With Ctrl-C, by the crate
+//! `signal-hook`:
+//!
+//! ```no_run
+//! use signal_hook::{consts::SIGINT, iterator::Signals};
+//! # use wsgi_std::{Body, Environ, Result, Server, StartResponse};
+//! # fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//!
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! let server = Server::new(listener, hello_world);
+//! let handle = server.handle();
+//! let mut signals = Signals::new([SIGINT])?;
+//! std::thread::spawn(move || {
+//!     if signals.forever().next().is_some() {
+//!         handle.shutdown();
+//!     }
+//! });
+//! let report = server.serve()?;
+//! println!("{} connections finished, {} cut", report.finished, report.cut);
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! # Listeners
+//!
+//! Bind listeners yourself. [`Server::listener`] adds one, so that a server can accept on several:
+//!
+//! ```
+//! use std::net::TcpListener;
+//! use std::os::unix::net::UnixListener;
+//! # use std::io::{Read, Write};
+//! # use wsgi_std::{Body, Environ, NO_HEADERS, Result, Server, StartResponse};
+//! # fn hello_world(_: Environ, start_response: StartResponse) -> Result<Body> {
+//! #     start_response.start("200 OK", NO_HEADERS)?;
+//! #     Ok("Hello\n".into())
+//! # }
+//!
+//! # let path = std::env::temp_dir().join(format!("wsgi-std-{}.sock", std::process::id()));
+//! let server = Server::new(TcpListener::bind("127.0.0.1:0")?, hello_world)
+//!     .listener(UnixListener::bind(&path)?); // the file is not removed afterwards
+//! # let handle = server.handle();
+//! # let serving = std::thread::spawn(|| server.log_output(false).serve());
+//! # let mut client = std::os::unix::net::UnixStream::connect(&path)?;
+//! # std::fs::remove_file(&path)?;
+//! # client.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+//! # let mut response = String::new();
+//! # client.read_to_string(&mut response)?;
+//! # assert!(response.ends_with("\r\n\r\nHello\n"), "{response}");
+//! # drop(client);
+//! # handle.shutdown();
+//! # serving.join().unwrap()?;
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! # Testing
+//!
+//! Bind port 0 and read the address from the listener. Once the server runs, [`ServerHandle::addresses`] has it too.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::net::{TcpListener, TcpStream};
+//! use std::thread;
+//! use wsgi_std::Server;
+//! # use wsgi_std::{Body, Environ, Result, StartResponse};
+//! # fn hello_world(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+//! #     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//! #     Ok("Hello, World!\r\n".into())
+//! # }
+//!
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let address = listener.local_addr()?;
+//! let server = Server::new(listener, hello_world).log_output(false);
+//! let handle = server.handle();
+//! let serving = thread::spawn(|| server.serve());
+//!
+//! let mut client = TcpStream::connect(address)?;
+//! client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+//! let mut response = String::new();
+//! client.read_to_string(&mut response)?;
+//! assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+//! assert!(response.ends_with("\r\n\r\nHello, World!\r\n"), "{response}");
+//! assert_eq!(handle.addresses(), [address]);
+//!
+//! drop(client);
+//! handle.shutdown();
+//! let report = serving.join().expect("the server does not panic")?;
+//! assert_eq!(report.cut, 0);
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! # TLS
+//!
+//! The feature `tls` adds [`Listener::tls`](struct.Listener.html#method.tls), which serves HTTPS with a `ServerConfig`
+//! of rustls. This crate enables no crypto provider; the program chooses one. With `ring`:
+//!
+//! ```toml
+//! wsgi-std = { version = "0.1", features = ["tls"] }
+//! rustls = { version = "0.23", default-features = false, features = ["ring", "std", "tls12"] }
+//! ```
+//!
+//! ```
+//! # #[cfg(feature = "tls")]
+//! # fn run(config: rustls::ServerConfig, hello_world: impl wsgi_std::Application) -> wsgi_std::Result<()> {
+//! use std::sync::Arc;
+//! use wsgi_std::{Listener, Server};
+//!
+//! let listener = std::net::TcpListener::bind("0.0.0.0:443")?;
+//! Server::new(Listener::from(listener).tls(Arc::new(config)), hello_world).serve()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Features
+//!
+//! None is enabled by default.
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `tls` | HTTPS, with rustls |
 
 #![cfg(unix)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod accept;
@@ -45,38 +506,68 @@ use wsgi_app::adapter::{self as app, Adapter, Blocking, BoundAddr, Runtime, chec
 pub use listener::{IntoListener, Listener};
 #[cfg(feature = "tls")]
 pub use rustls;
-pub use wsgi_app::blocking::{Application, BoxApplication, Outcome, application_fn};
-pub use wsgi_app::blocking::{Environ, Input, Lines, StartResponse, Stream, Write};
+
+// The application, its requests and responses.
+pub use wsgi_app::blocking::{
+    Application, BoxApplication, Environ, Input, Lines, Outcome, StartResponse, Stream, Write, application_fn,
+};
 pub use wsgi_app::{
-    Address, Body, BodyError, BodyLength, Bytes, DateError, Endpoints, Error, Errors, Field, FieldBytes,
-    Head, InputError, KeepAlive, Limits, Log, LogEntry, LogFormat, Lost, NO_HEADERS, OptionError, Options,
-    Record, Rejected, Report, RequestError, Result, Scheme, SendError, ServerHandle, StartError, Trailers,
-    Version, format_date_time,
+    Address, Body, BodyLength, Bytes, Endpoints, Errors, Field, FieldBytes, Head, NO_HEADERS, Scheme,
+    Trailers, Version, format_date_time,
+};
+// Their errors.
+pub use wsgi_app::{
+    BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,
+};
+// The server, its options and its log.
+pub use wsgi_app::{
+    KeepAlive, Limits, Log, LogEntry, LogFormat, OptionError, Options, Record, Report, ServerHandle,
 };
 
 use crate::accept::{AcceptTimer, block_on};
 use crate::engine::Engine;
 use crate::listener::Accepted;
 
-/// What an engine of another kind needs to serve blocking applications: TLS over a transport, and the hand-over of a task
-/// between threads.
+/// Parts for other engines that serve blocking applications: TLS over a transport, and handing a task over between
+/// threads.
 pub mod adapter {
     pub use crate::engine::task_state::TaskState;
     pub use crate::tls::Tls;
 }
 
-/// Serves `application` on a bound and listening `listener` with the default options, until the process ends.
+/// Serves `application` on `listener` with the default options. Returns only when the listener fails.
+///
+/// `listener` is already bound and listening. To set options or to stop the server, use [`Server`].
 ///
 /// # Errors
 ///
-/// Those of the listener itself; errors of single clients never end it.
+/// The failure of the listener. Errors of single clients do not end the server.
 pub fn serve(listener: impl IntoListener, application: impl Application) -> io::Result<Report> {
     Server::new(listener, application).serve()
 }
 
-/// A server that is being set up: options first, then [`serve`](Self::serve).
+/// Sets up a server: listeners, options, then [`serve`](Self::serve).
 ///
-/// The methods named like options are short cuts for those that are needed every day; all of them are in [`Options`].
+/// ```no_run
+/// use std::time::Duration;
+/// use wsgi_std::Server;
+///
+/// # fn run(site: impl wsgi_std::Application) -> std::io::Result<()> {
+/// let listener = std::net::TcpListener::bind("127.0.0.1:8090")?;
+/// let server = Server::new(listener, site)
+///     .debug(false)
+///     .keepalive(Duration::from_secs(75))
+///     .pool(64)
+///     .log(|entry| println!("{}", entry.text()));
+/// let handle = server.handle();
+/// let serving = std::thread::spawn(|| server.serve());
+/// // ...
+/// handle.shutdown();
+/// let report = serving.join().expect("the server does not panic")?;
+/// # Ok(()) }
+/// ```
+///
+/// The methods named like options are short forms for everyday options; [`Options`] has all of them.
 #[derive(Debug)]
 #[must_use = "nothing is served before `serve` is called"]
 pub struct Server<A> {
@@ -89,7 +580,7 @@ pub struct Server<A> {
 }
 
 impl<A> Server<A> {
-    /// A server of `application` on a bound and listening `listener`.
+    /// A server that runs `application` on `listener`, which is already bound and listening.
     pub fn new(listener: impl IntoListener, application: A) -> Self {
         Self {
             listeners: vec![listener.into()],
@@ -101,49 +592,49 @@ impl<A> Server<A> {
         }
     }
 
-    /// Accepts on one more listener.
+    /// Adds a listener.
     pub fn listener(mut self, listener: impl IntoListener) -> Self {
         self.listeners.push(listener.into());
         self
     }
 
-    /// Replaces all options.
+    /// Replaces all options, including those that were set before.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// [`Options::debug`].
+    /// Sets [`Options::debug`].
     pub fn debug(self, on: bool) -> Self {
         self.change(|options| options.debug(on))
     }
 
-    /// [`Options::keepalive`].
+    /// Sets [`Options::keepalive`].
     pub fn keepalive(self, keepalive: impl Into<KeepAlive>) -> Self {
         self.change(|options| options.keepalive(keepalive))
     }
 
-    /// [`Options::log`].
+    /// Sets [`Options::log`].
     pub fn log(self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
         self.change(|options| options.log(log))
     }
 
-    /// [`Options::log_output`].
+    /// Sets [`Options::log_output`].
     pub fn log_output(self, on: bool) -> Self {
         self.change(|options| options.log_output(on))
     }
 
-    /// [`Options::max_body_size`].
+    /// Sets [`Options::max_body_size`].
     pub fn max_body_size(self, bytes: impl Into<Option<u64>>) -> Self {
         self.change(|options| options.max_body_size(bytes))
     }
 
-    /// [`Options::max_size`].
+    /// Sets [`Options::max_size`].
     pub fn max_size(self, connections: usize) -> Self {
         self.change(|options| options.max_size(connections))
     }
 
-    /// [`Options::socket_timeout`].
+    /// Sets [`Options::socket_timeout`].
     pub fn socket_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.change(|options| options.socket_timeout(timeout))
     }
@@ -153,31 +644,33 @@ impl<A> Server<A> {
         self
     }
 
-    /// The most threads that run the application; then requests wait. Default: `max_size`. Allowed: 1 or more.
+    /// Limits the number of threads that run the application. Requests wait while all are busy. Default: `max_size`.
+    /// Allowed: 1 or more.
     pub fn pool(mut self, threads: usize) -> Self {
         (self.threads, self.ignores_max_size) = (Some(threads), false);
         self
     }
 
-    /// As [`pool`](Self::pool), but `max_size` is ignored, as in the manual: the pool alone bounds what runs.
+    /// Like [`pool`](Self::pool), but `max_size` is ignored, as in eventlet.
     pub fn custom_pool(mut self, threads: usize) -> Self {
         (self.threads, self.ignores_max_size) = (Some(threads), true);
         self
     }
 
-    /// Stops and watches the server from any thread. It can be taken before the server runs.
+    /// A handle that stops and observes the server from any thread, before and while it runs.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
 
-    /// Serves until the handle is told to stop, or a listener becomes unusable. Then listeners and idle connections are
-    /// closed, requests that have begun are finished; at `graceful_timeout` what is left is cut. An application that
-    /// does not return even then is left behind with its thread.
+    /// Serves until [`ServerHandle::shutdown`] is called or a listener fails. The server then closes its listeners and
+    /// idle connections, finishes requests that have begun, and cuts those that remain at
+    /// [`Options::graceful_timeout`]. If an application does not return even then, its thread keeps running.
     ///
     /// # Errors
     ///
-    /// An option that is not allowed, or `h2` in the ALPN of a listener ([`io::ErrorKind::InvalidInput`] with an
-    /// [`OptionError`]); the failure of a listener; a system that gives no poller or no thread.
+    /// An [`OptionError`] in an error of the kind [`io::ErrorKind::InvalidInput`], before anything is accepted: an
+    /// option is not allowed, or the ALPN of a listener offers `h2`. Otherwise the failure of a listener, or an error
+    /// of the system when it creates the poller or a thread.
     pub fn serve(self) -> io::Result<Report>
     where
         A: Application,
@@ -192,7 +685,7 @@ impl<A> Server<A> {
             Runtime::default().descriptor_limit(descriptor_limit()).ignore_max_size(ignores_max_size);
         let server = app::Server::with_runtime(options, &handle, Blocking(application), runtime)?;
         listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;
-        // By default one more, which polls.
+        // By default one more thread, for the poller.
         let threads = threads.unwrap_or_else(|| server.max_size().saturating_add(1));
         let engine = Engine::start(threads)?;
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
@@ -206,7 +699,7 @@ impl<A> Server<A> {
     }
 }
 
-/// How listeners accept on the calling thread, and where connections run.
+/// Accepts on the calling thread, and passes connections to the engine.
 struct Threads<'s, A> {
     engine: &'s Arc<Engine>,
     server: &'s Arc<app::Server<Blocking<A>>>,
@@ -234,7 +727,7 @@ impl<A: Application> Adapter for Threads<'_, A> {
     }
 }
 
-/// How many descriptors this process may have open.
+/// The limit of open descriptors of this process.
 fn descriptor_limit() -> Option<usize> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
     Some(usize::try_from(limit).unwrap_or(usize::MAX))

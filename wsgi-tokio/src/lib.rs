@@ -1,4 +1,7 @@
-//! An HTTP/1.x and WSGI-style server on tokio.
+//! HTTP/1.1 server for tokio with a WSGI-style interface, on a sans-IO protocol core.
+//!
+//! An application is an `async fn` that is called once per request. It reads the request from [`Environ`], starts the
+//! response with [`StartResponse`] and returns a [`Body`]:
 //!
 //! ```no_run
 //! use wsgi_tokio::{Body, Environ, Result, StartResponse};
@@ -8,16 +11,640 @@
 //!     Ok("Hello, World!\r\n".into())
 //! }
 //!
-//! # async fn run() -> std::io::Result<()> {
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8090").await?;
-//! wsgi_tokio::serve(listener, hello_world).await?;
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8090").await?;
+//!     wsgi_tokio::serve(listener, hello_world).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! In `Cargo.toml`:
+//!
+//! ```toml
+//! [dependencies]
+//! wsgi-tokio = "0.1"
+//! tokio = { version = "1.54", features = ["macros", "net", "rt-multi-thread"] }
+//! ```
+//!
+//! A connection is one task, and the application runs in it, without a channel or a hop to another thread. It must not
+//! block; put blocking code into [`tokio::task::spawn_blocking`], or use [`wsgi-std`](https://docs.rs/wsgi-std), where
+//! applications may block. A connection that waits for a request holds no buffer. The protocol is implemented by
+//! [`wsgi-proto`](https://docs.rs/wsgi-proto), and the types that applications use by
+//! [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here.
+//!
+//! # Routing
+//!
+//! Use a `match` on the method and the path. `path` is percent-decoded; the query is not:
+//!
+//! ```
+//! use wsgi_tokio::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//!
+//! async fn site(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let (method, path) = (environ.method(), environ.path());
+//!     let segments: Vec<&str> = path.split('/').skip(1).collect();
+//!     match (&*method, &*segments) {
+//!         ("GET" | "HEAD", [""]) => {
+//!             start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!             Ok("index\n".into())
+//!         }
+//!         ("GET" | "HEAD", ["users", id]) => {
+//!             start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!             Ok(format!("user {id}, query {:?}\n", environ.query()).into())
+//!         }
+//!         (_, [""] | ["users", _]) => {
+//!             start_response.start("405 Method Not Allowed", [("Allow", "GET, HEAD")])?;
+//!             Ok(Body::empty())
+//!         }
+//!         _ => {
+//!             start_response.start("404 Not Found", NO_HEADERS)?;
+//!             Ok(Body::empty())
+//!         }
+//!     }
+//! }
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # async fn ask(application: impl wsgi_tokio::Application, request: &str) -> Result<String> {
+//! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #     let server = wsgi_tokio::Server::new(listener, application).log_output(false);
+//! #     let (handle, serving) = (server.handle(), tokio::spawn(server.serve()));
+//! #     client.write_all(request.as_bytes()).await?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response).await?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.await??;
+//! #     Ok(response)
+//! # }
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! #     let response = ask(site, "GET /users/7?tab=1 HTTP/1.0\r\n\r\n").await?;
+//! #     assert!(response.ends_with("\r\n\r\nuser 7, query \"tab=1\"\n"), "{response}");
+//! #     assert!(ask(site, "GET / HTTP/1.0\r\n\r\n").await?.ends_with("\r\n\r\nindex\n"));
+//! #     assert!(ask(site, "DELETE / HTTP/1.0\r\n\r\n").await?.contains("\r\nAllow: GET, HEAD\r\n"));
+//! #     assert!(ask(site, "GET /x HTTP/1.0\r\n\r\n").await?.starts_with("HTTP/1.1 404 Not Found\r\n"));
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! The response to a `HEAD` request is sent without its body. [`Environ::header`] returns a request header, and
+//! [`Environ::get`] any variable of CGI or WSGI. As in WSGI, bytes that are not ASCII are shown as latin-1, one
+//! character per byte; [`Environ::head`] has the bytes that were received.
+//!
+//! # Shared state
+//!
+//! Put shared state, such as a database pool, into a type and implement [`Application`] for it:
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use wsgi_tokio::{Application, Body, Environ, Result, StartResponse};
+//!
+//! #[derive(Default)]
+//! struct Counter {
+//!     visits: AtomicU64,
+//! }
+//!
+//! impl Application for Counter {
+//!     async fn call(&self, _environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!         let visits = self.visits.fetch_add(1, Ordering::Relaxed) + 1;
+//!         start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!         Ok(format!("visit {visits}\n").into())
+//!     }
+//! }
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # async fn ask(application: impl wsgi_tokio::Application, request: &str) -> Result<String> {
+//! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #     let server = wsgi_tokio::Server::new(listener, application).log_output(false);
+//! #     let (handle, serving) = (server.handle(), tokio::spawn(server.serve()));
+//! #     client.write_all(request.as_bytes()).await?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response).await?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.await??;
+//! #     Ok(response)
+//! # }
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! #     let counter = std::sync::Arc::new(Counter::default());
+//! #     assert!(ask(counter.clone(), "GET / HTTP/1.0\r\n\r\n").await?.ends_with("\r\n\r\nvisit 1\n"));
+//! #     assert!(ask(counter, "GET / HTTP/1.0\r\n\r\n").await?.ends_with("\r\n\r\nvisit 2\n"));
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! Or pass a clone of an `Arc` to a function:
+//!
+//! ```
+//! use std::sync::Arc;
+//! # use wsgi_tokio::{Application, Body, Environ, Result, StartResponse};
+//! # struct Database;
+//!
+//! async fn site(database: Arc<Database>, environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     // ...
+//! #     todo!()
+//! }
+//!
+//! let database = Arc::new(Database);
+//! let application = move |environ, start_response| site(database.clone(), environ, start_response);
+//! # fn is_an_application(_: impl Application) {}
+//! # is_an_application(application);
+//! ```
+//!
+//! Middleware is an [`Application`] that calls another one. It passes values to the inner one with [`Environ::insert`].
+//!
+//! # Request bodies
+//!
+//! [`Environ::input`] reads the body: [whole](Input::read_to_end), [in pieces](Input::read_some) or [by
+//! line](Input::lines). Reading fails with an [`InputError`] if the client sent a body that is malformed, too large,
+//! cut off or late. Pass it on with `?`, and the client gets the matching status. Other errors of the client are yours
+//! to answer:
+//!
+//! ```
+//! use wsgi_tokio::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//!
+//! async fn count_words(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let body = environ.input().read_to_end().await?; // 400, 408 or 413
+//!     let Ok(text) = std::str::from_utf8(&body) else {
+//!         start_response.start("415 Unsupported Media Type", NO_HEADERS)?;
+//!         return Ok(Body::empty());
+//!     };
+//!     let words = text.split_whitespace().count();
+//!     start_response.start("200 OK", [("Content-Type", "application/json")])?;
+//!     Ok(format!(r#"{{"bytes": {}, "words": {words}}}"#, body.len()).into())
+//! }
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # async fn ask(request: &[u8]) -> Result<String> {
+//! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+//! let server = wsgi_tokio::Server::new(listener, count_words).max_body_size(1024 * 1024);
+//! #     let server = server.log_output(false);
+//! #     let (handle, serving) = (server.handle(), tokio::spawn(server.serve()));
+//! #     client.write_all(request).await?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response).await?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.await??;
+//! #     Ok(response)
+//! # }
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! #     let response = ask(b"POST / HTTP/1.0\r\nContent-Length: 9\r\n\r\nto be,\nor").await?;
+//! #     assert!(response.ends_with("\r\n\r\n{\"bytes\": 9, \"words\": 3}"), "{response}");
+//! #     let response = ask(b"POST / HTTP/1.0\r\nContent-Length: 1\r\n\r\n\xff").await?;
+//! #     assert!(response.starts_with("HTTP/1.1 415 Unsupported Media Type\r\n"), "{response}");
+//! #     let response = ask(b"POST / HTTP/1.0\r\nContent-Length: 2000000\r\n\r\n").await?;
+//! #     assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! `max_body_size` has no default: an application that reads a whole body into memory needs it. For JSON, use
+//! `serde_json`: `serde_json::from_slice(&body)` and `serde_json::to_vec(&value)?.into()`. The first read sends the
+//! `100 Continue` that a client may wait for.
+//!
+//! # Streaming
+//!
+//! | you have | use |
+//! | --- | --- |
+//! | the whole body | `bytes.into()`; it gets a `Content-Length` |
+//! | blocks that are computed without waiting | [`Body::iterator`] |
+//! | a local file | [`Body::reader`] |
+//! | a `futures_core::Stream` of `Result<Bytes>`, such as `tokio_stream::wrappers::ReceiverStream` | [`Body::stream`] |
+//! | code that sends when it has something | [`Write::write`] on the handle that [`StartResponse::start`] returns |
+//!
+//! A body of unknown length is chunked. For a client of HTTP/1.0 it ends with the connection. If the client reads
+//! slowly, `write` waits and streams are not polled. Server-sent events:
+//!
+//! ```
+//! use std::time::Duration;
+//! use wsgi_tokio::{Body, Environ, Result, StartResponse};
+//!
+//! async fn events(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let headers = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")];
+//!     let stream = start_response.start("200 OK", headers)?;
+//!     for number in 1..=3 {
+//!         stream.write(format!("data: {number}\n\n")).await?; // an error if the client disconnected
+//!         tokio::time::sleep(Duration::from_millis(10)).await;
+//!     }
+//!     Ok(Body::empty())
+//! }
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # async fn ask(application: impl wsgi_tokio::Application, request: &str) -> Result<String> {
+//! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #     let server = wsgi_tokio::Server::new(listener, application).log_output(false);
+//! #     let (handle, serving) = (server.handle(), tokio::spawn(server.serve()));
+//! #     client.write_all(request.as_bytes()).await?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response).await?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.await??;
+//! #     Ok(response)
+//! # }
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! #     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+//! #     let response = ask(events, request).await?;
+//! #     assert!(response.contains("\r\nTransfer-Encoding: chunked\r\n"), "{response}");
+//! #     assert!(response.ends_with("\r\n9\r\ndata: 3\n\n\r\n0\r\n\r\n"), "{response}");
+//! #     let response = ask(events, "GET / HTTP/1.0\r\n\r\n").await?;
+//! #     assert!(response.ends_with("\r\n\r\ndata: 1\n\ndata: 2\n\ndata: 3\n\n"), "{response}");
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! # Errors and statuses
+//!
+//! | the application | the client gets | the log gets |
+//! | --- | --- | --- |
+//! | returns an error | 500 | the error with its sources |
+//! | panics | 500 | the message and the place of the panic |
+//! | returns an [`InputError`] that the client caused | 400, 408 or 413 | a debug entry |
+//! | returns a body without calling `start` | 500 | an error |
+//! | sends more than its `Content-Length` | the announced number of bytes | an error |
+//!
+//! `start` returns a [`StartError`] if it is called twice, or if the status or a header is malformed; then nothing was
+//! started. [`StartResponse::restart`] replaces a response whose head was not sent yet.
+//!
+//! With [`Options::debug`], which is on by default, the body of a 500 shows the error. If a response fails after its
+//! head was sent, it is broken off, so that the client can see that it is incomplete. A failure affects only its own
+//! response. Give your own errors a status where you handle them:
+//!
+//! ```
+//! use wsgi_tokio::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//!
+//! enum Failure {
+//!     NotFound,
+//!     Other(wsgi_tokio::Error),
+//! }
+//!
+//! impl<E: Into<wsgi_tokio::Error>> From<E> for Failure {
+//!     fn from(error: E) -> Self {
+//!         Self::Other(error.into())
+//!     }
+//! }
+//!
+//! async fn page(environ: Environ, start_response: &StartResponse) -> Result<Body, Failure> {
+//!     let number: u32 = environ.query().parse()?;
+//!     if number > 9 {
+//!         return Err(Failure::NotFound);
+//!     }
+//!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//!     Ok(format!("page {number}\n").into())
+//! }
+//!
+//! async fn site(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     match page(environ, &start_response).await {
+//!         Ok(body) => Ok(body),
+//!         Err(Failure::NotFound) => {
+//!             start_response.start("404 Not Found", NO_HEADERS)?;
+//!             Ok(Body::empty())
+//!         }
+//!         Err(Failure::Other(error)) => Err(error), // 500, or the status of an `InputError`
+//!     }
+//! }
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # async fn ask(application: impl wsgi_tokio::Application, request: &str) -> Result<String> {
+//! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #     let server = wsgi_tokio::Server::new(listener, application).log_output(false);
+//! #     let (handle, serving) = (server.handle(), tokio::spawn(server.serve()));
+//! #     client.write_all(request.as_bytes()).await?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response).await?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.await??;
+//! #     Ok(response)
+//! # }
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! #     assert!(ask(site, "GET /?7 HTTP/1.0\r\n\r\n").await?.ends_with("\r\n\r\npage 7\n"));
+//! #     assert!(ask(site, "GET /?10 HTTP/1.0\r\n\r\n").await?.starts_with("HTTP/1.1 404 Not Found\r\n"));
+//! #     let response = ask(site, "GET /?x HTTP/1.0\r\n\r\n").await?;
+//! #     assert!(response.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{response}");
+//! #     assert!(response.contains("invalid digit"), "{response}");
+//! #     async fn unstarted(_: Environ, _: StartResponse) -> Result<Body> {
+//! #         Ok("body".into())
+//! #     }
+//! #     let response = ask(unstarted, "GET / HTTP/1.0\r\n\r\n").await?;
+//! #     assert!(response.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{response}");
+//! #     async fn panics(environ: Environ, _: StartResponse) -> Result<Body> {
+//! #         panic!("no page {}", environ.path())
+//! #     }
+//! #     let response = ask(panics, "GET /7 HTTP/1.0\r\n\r\n").await?;
+//! #     assert!(response.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{response}");
+//! #     assert!(response.contains("no page /7"), "{response}");
+//! #     async fn too_long(_: Environ, start_response: StartResponse) -> Result<Body> {
+//! #         start_response.start("200 OK", [("Content-Length", "3")])?;
+//! #         Ok("abcdef".into())
+//! #     }
+//! #     let response = ask(too_long, "GET / HTTP/1.0\r\n\r\n").await?;
+//! #     assert!(response.ends_with("\r\n\r\nabc"), "{response}");
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! # Clients that disconnect
+//!
+//! The application keeps running when its client disconnects. Its next `write` or `read` returns an error; a [`Body`]
+//! that can no longer be sent is dropped, as it is after the last block (the `close()` of WSGI). An application that
+//! waits for something else can wait for [`Input::client_gone`] at the same time. A hook that was added with
+//! [`Environ::add_post_hook`] runs in every case, after the response, and sees how it ended:
+//!
+//! ```
+//! use std::sync::mpsc::Sender;
+//! use wsgi_tokio::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//!
+//! async fn wait(log: Sender<String>, environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     environ.add_post_hook(move |environ, record| {
+//!         let _ = log.send(format!("{} {}, cut: {}", environ.path(), record.status, record.cut));
+//!     });
+//!     let write = start_response.start("200 OK", NO_HEADERS)?;
+//!     write.write("waiting\n").await?;
+//!     let input = environ.input();
+//!     tokio::select! {
+//!         () = input.client_gone() => Err("the client disconnected".into()),
+//!         () = std::future::pending() => Ok("never\n".into()), // a message from another task
+//!     }
+//! }
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! #     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! #     let (log, lines) = std::sync::mpsc::channel();
+//! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #     let application = move |environ, start_response| wait(log.clone(), environ, start_response);
+//! #     let server = wsgi_tokio::Server::new(listener, application).log_output(false);
+//! #     let (handle, serving) = (server.handle(), tokio::spawn(server.serve()));
+//! #     client.write_all(b"GET /news HTTP/1.0\r\n\r\n").await?;
+//! #     client.read(&mut [0; 100]).await?;
+//! #     drop(client);
+//! #     assert_eq!(lines.recv()?, "/news 200, cut: true");
+//! #     handle.shutdown();
+//! #     serving.await??;
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! # Upgrades
+//!
+//! An application can take over the connection and use another protocol, such as WebSocket: start a `101 Switching
+//! Protocols` response, then call [`Input::take_over`]. The [`Stream`] that it returns begins with the bytes that were
+//! received early. With the feature `futures-io` it has the traits of `futures-io`; `tokio_util::compat` converts them
+//! to those of tokio. A WebSocket library can use it; this crate does not parse WebSocket frames.
+//!
+//! ```
+//! use wsgi_tokio::{Body, Environ, Result, StartResponse};
+//!
+//! async fn echo(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     if environ.header("Upgrade").as_deref() != Some("echo") {
+//!         start_response.start("426 Upgrade Required", [("Upgrade", "echo")])?;
+//!         return Ok(Body::empty());
+//!     }
+//!     start_response.start("101 Switching Protocols", [("Upgrade", "echo")])?;
+//!     let mut stream = environ.input().take_over().await?;
+//!     let mut buffer = [0; 1024];
+//!     loop {
+//!         match stream.read(&mut buffer).await? {
+//!             0 => break,
+//!             count => stream.write_all(&buffer[..count]).await?,
+//!         }
+//!     }
+//!     stream.shutdown().await?;
+//!     Ok(Body::empty()) // it is not sent
+//! }
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # async fn ask(application: impl wsgi_tokio::Application, request: &str) -> Result<String> {
+//! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #     let server = wsgi_tokio::Server::new(listener, application).log_output(false);
+//! #     let (handle, serving) = (server.handle(), tokio::spawn(server.serve()));
+//! #     client.write_all(request.as_bytes()).await?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response).await?;
+//! #     drop(client);
+//! #     handle.shutdown();
+//! #     serving.await??;
+//! #     Ok(response)
+//! # }
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! #     let response = ask(echo, "GET / HTTP/1.0\r\n\r\n").await?;
+//! #     assert!(response.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{response}");
+//! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+//! #     let server = wsgi_tokio::Server::new(listener, echo).log_output(false);
+//! #     let (handle, serving) = (server.handle(), tokio::spawn(server.serve()));
+//! #     let request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly, ";
+//! #     client.write_all(request).await?;
+//! #     client.write_all(b"late").await?;
+//! #     client.shutdown().await?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response).await?;
+//! #     assert!(response.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{response}");
+//! #     assert!(response.ends_with("\r\n\r\nearly, late"), "{response}");
+//! #     handle.shutdown();
+//! #     serving.await??;
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! # Options and limits
+//!
+//! [`Server`] has methods for everyday options; [`Options`] has all of them. The defaults are those of eventlet's
+//! manual, and suit development. On a public address set at least these:
+//!
+//! ```
+//! use std::time::Duration;
+//! use wsgi_tokio::{Options, Server};
+//! # use wsgi_tokio::{Body, Environ, Result, StartResponse};
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! let options = Options::default()
+//!     .debug(false) // does not show errors of the application to clients
+//!     .socket_timeout(Duration::from_secs(30)) // bounds each wait for a client
+//!     .max_body_size(16 * 1024 * 1024)
+//!     .log_x_forwarded_for(false); // unless a proxy sets that header
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let server = Server::new(listener, hello_world).options(options);
+//! # let handle = server.handle();
+//! # handle.shutdown();
+//! # server.log_output(false).serve().await?;
 //! # Ok(()) }
 //! ```
 //!
-//! This crate accepts, reads, writes, waits and stops; it knows nothing of HTTP. The protocol is `wsgi-proto`, what an
-//! application sees is `wsgi-app`, and all of it is re-exported here. A connection is one task, and the application
-//! runs in it: no thread hop, no channel. A connection that waits for a request holds no buffer.
+//! | limited by default | |
+//! | --- | --- |
+//! | [`Options::max_size`] | 1024 connections, or fewer if the process may open fewer descriptors |
+//! | [`Options::header_timeout`] | 30 s for a request head |
+//! | [`Options::url_length_limit`] | 8 KiB for a request target |
+//! | [`Options::limits`] | 64 KiB and 100 fields for a request head, and more |
+//! | [`Options::handshake_timeout`] | 30 s for a TLS handshake |
+//! | [`Options::graceful_timeout`] | 30 s for requests that have begun when the server stops |
+//!
+//! An option that is not allowed is an error before the server accepts anything:
+//!
+//! ```
+//! # use wsgi_tokio::{Body, Environ, Result, StartResponse, Server};
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let error = Server::new(listener, hello_world).max_size(0).serve().await.unwrap_err();
+//! assert_eq!(error.to_string(), "option max_size cannot be 0 (allowed: 1 or more)");
+//! # Ok(()) }
+//! ```
+//!
+//! # Stopping
+//!
+//! A [`ServerHandle`] stops the server gracefully from any task or thread: the listeners and idle connections are
+//! closed, and requests that have begun are finished. [`serve`](Server::serve) then returns a [`Report`]. With Ctrl-C:
+//!
+//! ```no_run
+//! # use wsgi_tokio::{Body, Environ, Result, Server, StartResponse};
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let server = Server::new(listener, hello_world);
+//! let handle = server.handle();
+//! tokio::spawn(async move {
+//!     // With the feature `signal` of tokio.
+//!     if tokio::signal::ctrl_c().await.is_ok() {
+//!         handle.shutdown();
+//!     }
+//! });
+//! let report = server.serve().await?;
+//! println!("{} connections finished, {} cut", report.finished, report.cut);
+//! # Ok(()) }
+//! ```
+//!
+//! # Listeners
+//!
+//! Bind listeners yourself, so that you choose the socket options, or get the socket from a process manager. A server
+//! accepts on any number of them, TCP or Unix:
+//!
+//! ```
+//! use tokio::net::TcpListener;
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # use wsgi_tokio::{Body, Environ, NO_HEADERS, Result, Server, StartResponse};
+//! # async fn hello_world(_: Environ, start_response: StartResponse) -> Result<Body> {
+//! #     start_response.start("200 OK", NO_HEADERS)?;
+//! #     Ok("Hello\n".into())
+//! # }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! # let path = std::env::temp_dir().join(format!("wsgi-tokio-{}.sock", std::process::id()));
+//! let server = Server::new(TcpListener::bind("127.0.0.1:0").await?, hello_world)
+//!     .listener(TcpListener::bind("127.0.0.1:0").await?);
+//! # #[cfg(unix)]
+//! let server = server.listener(tokio::net::UnixListener::bind(&path)?); // the file is not removed afterwards
+//! # let handle = server.handle();
+//! # let serving = tokio::spawn(server.log_output(false).serve());
+//! # #[cfg(unix)]
+//! # {
+//! #     let mut client = tokio::net::UnixStream::connect(&path).await?;
+//! #     std::fs::remove_file(&path)?;
+//! #     client.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+//! #     let mut response = String::new();
+//! #     client.read_to_string(&mut response).await?;
+//! #     assert!(response.ends_with("\r\n\r\nHello\n"), "{response}");
+//! #     assert_eq!(handle.addresses().len(), 2);
+//! # }
+//! # handle.shutdown();
+//! # serving.await??;
+//! # Ok(()) }
+//! ```
+//!
+//! # Testing
+//!
+//! Bind port 0 and read the address from the listener. Once the server runs, [`ServerHandle::addresses`] has it too.
+//!
+//! ```
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tokio::net::{TcpListener, TcpStream};
+//! use wsgi_tokio::Server;
+//! # use wsgi_tokio::{Body, Environ, Result, StartResponse};
+//! # async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+//! #     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+//! #     Ok("Hello, World!\r\n".into())
+//! # }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//! let server = Server::new(listener, hello_world).log_output(false);
+//! let handle = server.handle();
+//! let serving = tokio::spawn(server.serve());
+//!
+//! let mut client = TcpStream::connect(address).await?;
+//! client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+//! let mut response = String::new();
+//! client.read_to_string(&mut response).await?;
+//! assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+//! assert!(response.ends_with("\r\n\r\nHello, World!\r\n"), "{response}");
+//! assert_eq!(handle.addresses(), [address]);
+//!
+//! drop(client);
+//! handle.shutdown();
+//! let report = serving.await??;
+//! assert_eq!(report.cut, 0);
+//! # Ok(()) }
+//! ```
+//!
+//! Deadlines follow tokio's clock. With `#[tokio::test(start_paused = true)]` (feature `test-util` of tokio) a timeout
+//! of 30 s passes immediately. A paused clock also jumps ahead while bytes are on their way between two sockets, so
+//! pause it only when the timeout is the next thing to happen.
+//!
+//! # TLS
+//!
+//! The feature `tls` adds [`Listener::tls`](struct.Listener.html#method.tls), which serves HTTPS with a `ServerConfig`
+//! of rustls. This crate enables no crypto provider; the program chooses one. With `ring`:
+//!
+//! ```toml
+//! wsgi-tokio = { version = "0.1", features = ["tls"] }
+//! rustls = { version = "0.23", default-features = false, features = ["ring", "std", "tls12"] }
+//! ```
+//!
+//! ```
+//! # #[cfg(feature = "tls")]
+//! # async fn run(
+//! #     certificates: Vec<rustls::pki_types::CertificateDer<'static>>,
+//! #     key: rustls::pki_types::PrivateKeyDer<'static>,
+//! #     hello_world: impl wsgi_tokio::Application,
+//! # ) -> wsgi_tokio::Result<()> {
+//! use std::sync::Arc;
+//! use wsgi_tokio::{Listener, Server};
+//!
+//! let provider = Arc::new(rustls::crypto::ring::default_provider());
+//! let config = rustls::ServerConfig::builder_with_provider(provider)
+//!     .with_safe_default_protocol_versions()?
+//!     .with_no_client_auth()
+//!     .with_single_cert(certificates, key)?;
+//! let listener = tokio::net::TcpListener::bind("0.0.0.0:443").await?;
+//! Server::new(Listener::from(listener).tls(Arc::new(config)), hello_world).serve().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Features
+//!
+//! None is enabled by default.
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `tls` | HTTPS, with rustls |
+//! | `futures-io` | the I/O traits of `futures-io` for [`Input`] and [`Stream`] |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod listener;
@@ -36,28 +663,56 @@ use listener::Accepted;
 pub use listener::{IntoListener, Listener};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
+
+// The application, its requests and responses.
+pub use wsgi_app::{
+    Address, Application, Body, BodyLength, BoxApplication, Bytes, Endpoints, Environ, Errors, Field,
+    FieldBytes, Head, Input, Lines, NO_HEADERS, ResponseFuture, Scheme, StartResponse, Stream, Trailers,
+    Version, Write, application_fn, format_date_time,
+};
+// Their errors.
+pub use wsgi_app::{
+    BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,
+};
+// The server, its options and its log.
 pub use wsgi_app::adapter::Serving;
 pub use wsgi_app::{
-    Address, Body, BodyError, BodyLength, Bytes, DateError, Endpoints, Error, Errors, Field, FieldBytes,
-    Head, InputError, KeepAlive, Limits, Log, LogEntry, LogFormat, Lost, NO_HEADERS, OptionError, Options,
-    Record, Rejected, Report, RequestError, Result, Scheme, SendError, ServerHandle, StartError, Trailers,
-    Version, format_date_time,
+    KeepAlive, Limits, Log, LogEntry, LogFormat, OptionError, Options, Record, Report, ServerHandle,
 };
-pub use wsgi_app::{Application, BoxApplication, ResponseFuture, application_fn};
-pub use wsgi_app::{Environ, Input, Lines, StartResponse, Stream, Write};
 
-/// Serves `application` on a bound and listening `listener` with the default options, until the process ends.
+/// Serves `application` on `listener` with the default options, until the listener fails or the future is dropped.
+///
+/// `listener` is already bound and listening. To set options or to stop gracefully, use [`Server`].
 ///
 /// # Errors
 ///
-/// Those of the listener itself; errors of single clients never end it.
+/// The failure of the listener. Errors of single clients do not end the server.
 pub fn serve(listener: impl IntoListener, application: impl Application) -> Serving {
     Server::new(listener, application).serve()
 }
 
-/// A server that is being set up: options first, then [`serve`](Self::serve).
+/// Sets up a server: listeners, options, then [`serve`](Self::serve).
 ///
-/// The methods named like options are short cuts for those that are needed every day; all of them are in [`Options`].
+/// ```no_run
+/// use std::time::Duration;
+/// use wsgi_tokio::Server;
+///
+/// # async fn run(site: impl wsgi_tokio::Application) -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8090").await?;
+/// let server = Server::new(listener, site)
+///     .debug(false)
+///     .keepalive(Duration::from_secs(75))
+///     .max_size(10_000)
+///     .log(|entry| println!("{}", entry.text()));
+/// let handle = server.handle();
+/// let serving = tokio::spawn(server.serve());
+/// // ...
+/// handle.shutdown();
+/// let report = serving.await??;
+/// # Ok(()) }
+/// ```
+///
+/// The methods named like options are short forms for everyday options; [`Options`] has all of them.
 #[derive(Debug)]
 #[must_use = "nothing is served before `serve` is called"]
 pub struct Server<A> {
@@ -70,7 +725,7 @@ pub struct Server<A> {
 }
 
 impl<A> Server<A> {
-    /// A server of `application` on a bound and listening `listener`.
+    /// A server that runs `application` on `listener`, which is already bound and listening.
     pub fn new(listener: impl IntoListener, application: A) -> Self {
         Self {
             listeners: vec![listener.into()],
@@ -82,49 +737,49 @@ impl<A> Server<A> {
         }
     }
 
-    /// Accepts on one more listener.
+    /// Adds a listener.
     pub fn listener(mut self, listener: impl IntoListener) -> Self {
         self.listeners.push(listener.into());
         self
     }
 
-    /// Replaces all options.
+    /// Replaces all options, including those that were set before.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// [`Options::debug`].
+    /// Sets [`Options::debug`].
     pub fn debug(self, on: bool) -> Self {
         self.change(|options| options.debug(on))
     }
 
-    /// [`Options::keepalive`].
+    /// Sets [`Options::keepalive`].
     pub fn keepalive(self, keepalive: impl Into<KeepAlive>) -> Self {
         self.change(|options| options.keepalive(keepalive))
     }
 
-    /// [`Options::log`].
+    /// Sets [`Options::log`].
     pub fn log(self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
         self.change(|options| options.log(log))
     }
 
-    /// [`Options::log_output`].
+    /// Sets [`Options::log_output`].
     pub fn log_output(self, on: bool) -> Self {
         self.change(|options| options.log_output(on))
     }
 
-    /// [`Options::max_body_size`].
+    /// Sets [`Options::max_body_size`].
     pub fn max_body_size(self, bytes: impl Into<Option<u64>>) -> Self {
         self.change(|options| options.max_body_size(bytes))
     }
 
-    /// [`Options::max_size`].
+    /// Sets [`Options::max_size`].
     pub fn max_size(self, connections: usize) -> Self {
         self.change(|options| options.max_size(connections))
     }
 
-    /// [`Options::socket_timeout`].
+    /// Sets [`Options::socket_timeout`].
     pub fn socket_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.change(|options| options.socket_timeout(timeout))
     }
@@ -134,31 +789,35 @@ impl<A> Server<A> {
         self
     }
 
-    /// The runtime that the connections run on; it needs timers, and has to outlive the server. Default: the one that
-    /// [`serve`](Self::serve) is awaited on.
+    /// Sets the runtime that connections run on. It needs timers, and must outlive the server. Default: the runtime
+    /// that awaits [`serve`](Self::serve).
     pub fn pool(mut self, pool: tokio::runtime::Handle) -> Self {
         (self.pool, self.ignores_max_size) = (Some(pool), false);
         self
     }
 
-    /// As [`pool`](Self::pool), but `max_size` is ignored, as in the manual: the pool alone bounds what runs.
+    /// Like [`pool`](Self::pool), but `max_size` is ignored, as in eventlet.
     pub fn custom_pool(mut self, pool: tokio::runtime::Handle) -> Self {
         (self.pool, self.ignores_max_size) = (Some(pool), true);
         self
     }
 
-    /// Stops and watches the server from any thread. It can be taken before the server runs.
+    /// A handle that stops and observes the server from any thread, before and while it runs.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
 
-    /// Serves until the handle is told to stop, or a listener becomes unusable. Then the listeners are closed, idle
-    /// connections too, and requests that have begun are finished; at `graceful_timeout` what is left is cut.
+    /// Serves until [`ServerHandle::shutdown`] is called or a listener fails. The server then closes its listeners and
+    /// idle connections, finishes requests that have begun, and cuts those that remain at
+    /// [`Options::graceful_timeout`].
+    ///
+    /// Nothing happens before the future is awaited or spawned. Dropping it closes the listeners and cuts all
+    /// connections.
     ///
     /// # Errors
     ///
-    /// An option that is not allowed, or `h2` in the ALPN of a listener ([`io::ErrorKind::InvalidInput`] with an
-    /// [`OptionError`]); the failure of a listener.
+    /// An [`OptionError`] in an error of the kind [`io::ErrorKind::InvalidInput`], before anything is accepted: an
+    /// option is not allowed, or the ALPN of a listener offers `h2`. Otherwise the failure of a listener.
     pub fn serve(self) -> Serving
     where
         A: Application,
@@ -176,7 +835,7 @@ impl<A> Server<A> {
     }
 }
 
-/// How listeners of tokio accept, and where connections run.
+/// Accepts on listeners of tokio, and spawns their connections.
 struct Tokio<'s, A> {
     server: &'s Arc<adapter::Server<A>>,
     pool: Option<tokio::runtime::Handle>,
@@ -203,7 +862,7 @@ impl<A: Application> Adapter for Tokio<'_, A> {
     }
 }
 
-/// How many descriptors this process may have open.
+/// The limit of open descriptors of this process.
 fn descriptor_limit() -> Option<usize> {
     #[cfg(unix)]
     {
@@ -214,7 +873,7 @@ fn descriptor_limit() -> Option<usize> {
     None
 }
 
-/// The clock of tokio's timers, which a test can pause.
+/// The clock of tokio's timers. A test can pause it.
 #[derive(Debug)]
 struct TokioClock;
 
