@@ -50,7 +50,11 @@
 //! }
 //!
 //! impl Application for Site {
-//!     async fn call(&self, _environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     async fn call(
+//!         &self,
+//!         _environ: Environ,
+//!         start_response: StartResponse,
+//!     ) -> Result<Body> {
 //!         let hits = self.hits.fetch_add(1, Ordering::Relaxed) + 1;
 //!         start_response.start("200 OK", [("Content-Type", "text/plain")])?;
 //!         Ok(format!("{hits} hits\n").into())
@@ -114,7 +118,8 @@
 //! use wsgi_app::{Body, Environ, Result, StartResponse};
 //!
 //! async fn events(environ: Environ, start_response: StartResponse) -> Result<Body> {
-//!     let headers = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")];
+//!     let headers =
+//!         [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")];
 //!     let write = start_response.start("200 OK", headers)?;
 //!     for number in 0..10 {
 //!         // The error of a client that disconnected ends the application here.
@@ -160,11 +165,19 @@
 //! struct WithNotFound<A>(A);
 //!
 //! impl<A: Application> Application for WithNotFound<A> {
-//!     async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     async fn call(
+//!         &self,
+//!         environ: Environ,
+//!         start_response: StartResponse,
+//!     ) -> Result<Body> {
 //!         match self.0.call(environ, start_response.clone()).await {
 //!             Err(error) if error.is::<NotFound>() => {
 //!                 // `restart` also replaces a response that was started and not sent.
-//!                 start_response.restart("404 Not Found", [("Content-Type", "text/plain")], error)?;
+//!                 start_response.restart(
+//!                     "404 Not Found",
+//!                     [("Content-Type", "text/plain")],
+//!                     error,
+//!                 )?;
 //!                 Ok("Not Found\n".into())
 //!             }
 //!             result => result,
@@ -173,7 +186,11 @@
 //! }
 //!
 //! async fn customer(environ: Environ, start_response: StartResponse) -> Result<Body> {
-//!     let name = environ.path().strip_prefix("/customers/").map(str::to_owned).ok_or(NotFound)?;
+//!     let name = environ
+//!         .path()
+//!         .strip_prefix("/customers/")
+//!         .map(str::to_owned)
+//!         .ok_or(NotFound)?;
 //!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
 //!     Ok(name.into())
 //! }
@@ -300,7 +317,9 @@ pub mod adapter {
     //! use std::time::Instant;
     //!
     //! use wsgi_app::adapter::{Server, Transport, serve_connection};
-    //! use wsgi_app::{Address, Body, Endpoints, Environ, Options, Result, ServerHandle, StartResponse};
+    //! use wsgi_app::{
+    //!     Address, Body, Endpoints, Environ, Options, Result, ServerHandle, StartResponse,
+    //! };
     //!
     //! async fn hello_world(environ: Environ, start_response: StartResponse) -> Result<Body> {
     //!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
@@ -313,11 +332,19 @@ pub mod adapter {
     //! }
     //!
     //! impl Transport for Memory {
-    //!     fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+    //!     fn poll_read(
+    //!         &mut self,
+    //!         _: &mut Context<'_>,
+    //!         space: &mut [u8],
+    //!     ) -> Poll<io::Result<usize>> {
     //!         Poll::Ready(self.request.read(space))
     //!     }
     //!
-    //!     fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    //!     fn poll_write(
+    //!         &mut self,
+    //!         _: &mut Context<'_>,
+    //!         slices: &[IoSlice<'_>],
+    //!     ) -> Poll<io::Result<usize>> {
     //!         Poll::Ready(self.response.lock().unwrap().write_vectored(slices))
     //!     }
     //!
@@ -330,10 +357,15 @@ pub mod adapter {
     //!     }
     //! }
     //!
-    //! let server = Server::new(Options::default().log_output(false), &ServerHandle::new(), hello_world)?;
+    //! let server = Server::new(
+    //!     Options::default().log_output(false),
+    //!     &ServerHandle::new(),
+    //!     hello_world,
+    //! )?;
     //! let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
     //! let response = Arc::default();
-    //! let memory = Memory { request: b"GET /a HTTP/1.0\r\n\r\n", response: Arc::clone(&response) };
+    //! let memory =
+    //!     Memory { request: b"GET /a HTTP/1.0\r\n\r\n", response: Arc::clone(&response) };
     //!
     //! // An adapter spawns this future as a task.
     //! let mut connection = pin!(serve_connection(server, guard, memory));

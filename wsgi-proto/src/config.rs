@@ -18,7 +18,8 @@ use crate::version::Version;
 /// use wsgi_proto::{Config, Limits};
 ///
 /// let limits = Limits::new().body(Some(1024 * 1024)).fields(50);
-/// let config = Config::default().limits(limits).socket_timeout(Some(Duration::from_secs(60)));
+/// let config =
+///     Config::default().limits(limits).socket_timeout(Some(Duration::from_secs(60)));
 /// assert!(config.check().is_ok());
 /// ```
 #[derive(Clone, Debug)]

@@ -25,28 +25,42 @@ use crate::wsgi::record::Record;
 /// use std::sync::Arc;
 /// use wsgi_proto::*;
 ///
-/// let endpoints = Endpoints::new("192.0.2.1:50000".parse::<std::net::SocketAddr>()?.into(), Address::Local);
+/// let endpoints = Endpoints::new(
+///     "192.0.2.1:50000".parse::<std::net::SocketAddr>()?.into(),
+///     Address::Local,
+/// );
 /// let mut connection = Connection::new(Arc::default(), endpoints);
 /// let now = Now::new(Instant::from_nanos(0), 784_111_777);
 /// assert_eq!(connection.poll(now), Event::Io(Io { read: true, ..Io::default() }));
 ///
 /// // Bytes of the client arrive.
 /// let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-/// connection.recv_space().expect("it waits for a request")[..request.len()].copy_from_slice(request);
+/// connection.recv_space().expect("it waits for a request")[..request.len()]
+///     .copy_from_slice(request);
 /// connection.recv_commit(request.len());
 /// assert_eq!(connection.poll(now), Event::Request);
 ///
 /// // The application answers.
 /// let head = connection.take_request().expect("it was announced");
 /// assert_eq!(head.target(), b"/");
-/// connection.exchange().expect("it was taken").answer("204 No Content", NO_HEADERS, "")?;
+/// connection.exchange().expect("it was taken").answer(
+///     "204 No Content",
+///     NO_HEADERS,
+///     "",
+/// )?;
 /// assert_eq!(connection.poll(now), Event::Done);
 /// assert_eq!(connection.take_record().map(|record| record.status), Some(204));
 ///
 /// // The response is written, and the connection waits for the next request.
-/// assert_eq!(connection.poll(now), Event::Io(Io { read: true, write: true, ..Io::default() }));
+/// assert_eq!(
+///     connection.poll(now),
+///     Event::Io(Io { read: true, write: true, ..Io::default() })
+/// );
 /// let sent = connection.transmit().slices().concat();
-/// assert_eq!(sent, b"HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
+/// assert_eq!(
+///     sent,
+///     b"HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+/// );
 /// connection.transmitted(sent.len());
 /// assert_eq!(connection.poll(now), Event::Io(Io { read: true, ..Io::default() }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

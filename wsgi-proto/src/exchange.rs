@@ -32,7 +32,8 @@ use crate::machine::Machine;
 /// fn open(request: &[u8]) -> Connection {
 ///     let endpoints = Endpoints::new(Address::Local, Address::Local);
 ///     let mut connection = Connection::new(Arc::default(), endpoints);
-///     connection.recv_space().expect("a new connection has room")[..request.len()].copy_from_slice(request);
+///     connection.recv_space().expect("a new connection has room")[..request.len()]
+///         .copy_from_slice(request);
 ///     connection.recv_commit(request.len());
 ///     assert_eq!(connection.poll(Now::default()), Event::Request);
 ///     connection.take_request();
@@ -46,7 +47,8 @@ use crate::machine::Machine;
 ///     String::from_utf8(bytes).expect("the responses are text")
 /// }
 ///
-/// let mut connection = open(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+/// let mut connection =
+///     open(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
 /// let now = Now::default();
 /// let mut exchange = connection.exchange().expect("a request is open");
 /// assert_eq!((exchange.head().method(), exchange.head().path()), ("POST", &b"/a"[..]));

@@ -20,12 +20,14 @@
 //!
 //! ```
 //! use std::{io, sync::Arc};
-//! use wsgi_proto::{Address, Config, Connection, Endpoints, Event, Exchange, Instant, Io, Lost, Now};
+//! use wsgi_proto::{Address, Config, Connection, Endpoints, Event, Exchange};
+//! use wsgi_proto::{Instant, Io, Lost, Now};
 //!
-//! /// `read` and `write` try once, then wait until `until` at most. They return `None` if no byte moved.
+//! /// `read` and `write` try once, then wait until `until` at most. They return `None` if
+//! /// no byte moved.
 //! trait Transport {
-//!     fn read(&mut self, space: &mut [u8], until: Option<Instant>) -> io::Result<Option<usize>>;
-//!     fn write(&mut self, bytes: &[u8], until: Option<Instant>) -> io::Result<Option<usize>>;
+//!     fn read(&mut self, to: &mut [u8], until: Option<Instant>) -> io::Result<Option<usize>>;
+//!     fn write(&mut self, from: &[u8], until: Option<Instant>) -> io::Result<Option<usize>>;
 //!     fn close_write(&mut self);
 //!     fn reset(&mut self);
 //!     fn sleep(&mut self, until: Option<Instant>);
@@ -58,7 +60,8 @@
 //!
 //! fn transfer(connection: &mut Connection, transport: &mut impl Transport, io: Io) {
 //!     let until = io.deadline.map(|(at, _)| at);
-//!     // A last read goes before everything else. Its deadline has passed, so `read` does not wait.
+//!     // A last read goes before everything else. Its deadline has passed, so `read` does
+//!     // not wait.
 //!     if io.write && !io.last_read {
 //!         match transport.write(connection.transmit().slices()[0], until) {
 //!             Ok(count) => connection.transmitted(count.unwrap_or(0)),
@@ -144,12 +147,17 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use wsgi_proto::{Address, Config, Connection, Endpoints, Event, Instant, Io, Now, Reason, RequestError};
+//! use wsgi_proto::{
+//!     Address, Config, Connection, Endpoints, Event, Instant, Io, Now, Reason,
+//!     RequestError,
+//! };
 //!
 //! let config = Config::default().header_timeout(Some(Duration::from_secs(10)));
-//! let mut connection = Connection::new(config.into(), Endpoints::new(Address::Local, Address::Local));
+//! let mut connection =
+//!     Connection::new(config.into(), Endpoints::new(Address::Local, Address::Local));
 //! let start = Instant::from_nanos(0);
-//! connection.recv_space().expect("a new connection has room")[..8].copy_from_slice(b"GET / HT");
+//! connection.recv_space().expect("a new connection has room")[..8]
+//!     .copy_from_slice(b"GET / HT");
 //! connection.recv_commit(8);
 //! let deadline = Some((start.after(Duration::from_secs(10)), Reason::Head));
 //! let wait = Io { read: true, deadline, ..Io::default() };
@@ -222,9 +230,11 @@
 //! application(connection.exchange().expect("a request is open"), &mut body, now);
 //! assert!(connection.transmit().slices().concat().ends_with(b"\r\n\r\nhello"));
 //!
-//! // A chunked body exceeds its limit while it is read. (A `Content-Length` above the limit is refused with the head.)
+//! // A chunked body exceeds its limit while it is read. (A `Content-Length` above the limit
+//! // is refused with the head.)
 //! let config = Config::default().limits(Limits::new().body(Some(4)));
-//! let mut connection = open(config, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n");
+//! let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n";
+//! let mut connection = open(config, head);
 //! application(connection.exchange().expect("a request is open"), &mut Vec::new(), now);
 //! assert!(connection.transmit().slices().concat().starts_with(b"HTTP/1.1 413 "));
 //! ```
@@ -309,7 +319,8 @@
 //! # use wsgi_proto::{Address, Connection, Endpoints, Event, Now, RequestError};
 //! # let mut connection = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
 //! let request = b"GET / HTTP/1.1\r\n\r\n"; // HTTP/1.1 requires `Host`.
-//! connection.recv_space().expect("a new connection has room")[..request.len()].copy_from_slice(request);
+//! let space = connection.recv_space().expect("a new connection has room");
+//! space[..request.len()].copy_from_slice(request);
 //! connection.recv_commit(request.len());
 //! assert_eq!(connection.poll(Now::default()), Event::Done);
 //! assert!(connection.transmit().slices().concat().starts_with(b"HTTP/1.1 400 Bad Request\r\n"));
@@ -343,6 +354,7 @@
 //!     .socket_timeout(Some(Duration::from_secs(60)));
 //! config.check()?;
 //! let config = Arc::new(config); // for all connections
+//!
 //! # assert_eq!(config.limits.fields, 50);
 //!
 //! let error = Config::default().limits(limits.outbox(0)).check().unwrap_err();
@@ -376,7 +388,8 @@
 //! connection.transmitted(sent.len());
 //! assert!(String::from_utf8(sent)?.contains("\r\nConnection: close\r\n"));
 //!
-//! // The machine closes its half first and reads until the peer closes, so that no reset destroys the response.
+//! // The machine closes its half first and reads until the peer closes, so that no reset
+//! // destroys the response.
 //! assert_eq!(connection.poll(now), Event::ShutdownWrite);
 //! connection.write_closed();
 //! assert!(matches!(connection.poll(now), Event::Io(Io { read: true, .. })));
@@ -458,9 +471,11 @@
 //! ```
 //! use wsgi_proto::{Address, CloseReason, Connection, Endpoints, Event, Instant, Io, Now};
 //!
-//! /// Feeds `input` in parts of `step` bytes and returns the bytes sent until the connection closes.
+//! /// Feeds `input` in parts of `step` bytes and returns the bytes sent until the connection
+//! /// closes.
 //! fn run(mut input: &[u8], step: usize) -> (String, CloseReason) {
-//!     let mut connection = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
+//!     let endpoints = Endpoints::new(Address::Local, Address::Local);
+//!     let mut connection = Connection::new(Default::default(), endpoints);
 //!     let mut now = Now::new(Instant::from_nanos(0), 784_111_777);
 //!     let mut sent = Vec::new();
 //!     loop {
@@ -509,7 +524,6 @@
 //!
 //! * `std` (off by default) adds nothing to this crate, which stays `no_std`. It enables `std` in `bytes`, `httparse`
 //!   and `memchr`, which then choose faster code at run time.
-//!
 #![doc = include_str!("machine/states.md")]
 #![no_std]
 #![forbid(unsafe_code)]

@@ -324,6 +324,7 @@
 //!     .socket_timeout(Duration::from_secs(30)) // bounds each wait for a client
 //!     .max_body_size(16 * 1024 * 1024)
 //!     .log_x_forwarded_for(false); // unless a proxy sets that header
+//!
 //! # let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let server = Server::new(listener, hello_world).options(options);
 //! # server.handle().shutdown();
@@ -495,7 +496,9 @@
 //! use wsgi_smol::{Listener, Server};
 //!
 //! let listener = smol::net::TcpListener::bind("0.0.0.0:443").await?;
-//! Server::new(Listener::from(listener).tls(Arc::new(config)), hello_world).serve().await?;
+//! Server::new(Listener::from(listener).tls(Arc::new(config)), hello_world)
+//!     .serve()
+//!     .await?;
 //! # Ok(()) }
 //! ```
 //!

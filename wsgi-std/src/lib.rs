@@ -106,7 +106,7 @@
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};
-//! use wsgi_std::{application_fn, NO_HEADERS};
+//! use wsgi_std::{NO_HEADERS, application_fn};
 //!
 //! let names = Arc::new(Mutex::new(Vec::new()));
 //! let application = application_fn(move |environ, start_response| {
@@ -343,6 +343,7 @@
 //!     .socket_timeout(Duration::from_secs(30)) // bounds each wait for a client
 //!     .max_body_size(16 * 1024 * 1024)
 //!     .log_x_forwarded_for(false); // unless a proxy sets that header
+//!
 //! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 //! let server = Server::new(listener, hello_world).options(options);
 //! # server.handle().shutdown();

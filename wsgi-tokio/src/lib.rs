@@ -28,7 +28,7 @@
 //! ```
 //!
 //! A connection is one task, and the application runs in it, without a channel or a hop to another thread. It must not
-//! block; put blocking code into [`tokio::task::spawn_blocking`], or use [`wsgi-std`](https://docs.rs/wsgi-std), where
+//! block; put blocking code into [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html), or use [`wsgi-std`](https://docs.rs/wsgi-std), where
 //! applications may block. A connection that waits for a request holds no buffer. The protocol is implemented by
 //! [`wsgi-proto`](https://docs.rs/wsgi-proto), and the types that applications use by
 //! [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here.
@@ -141,13 +141,18 @@
 //! # use wsgi_tokio::{Application, Body, Environ, Result, StartResponse};
 //! # struct Database;
 //!
-//! async fn site(database: Arc<Database>, environ: Environ, start_response: StartResponse) -> Result<Body> {
+//! async fn site(
+//!     database: Arc<Database>,
+//!     environ: Environ,
+//!     start_response: StartResponse,
+//! ) -> Result<Body> {
 //!     // ...
 //! #     todo!()
 //! }
 //!
 //! let database = Arc::new(Database);
-//! let application = move |environ, start_response| site(database.clone(), environ, start_response);
+//! let application =
+//!     move |environ, start_response| site(database.clone(), environ, start_response);
 //! # fn is_an_application(_: impl Application) {}
 //! # is_an_application(application);
 //! ```
@@ -226,7 +231,7 @@
 //!     let headers = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")];
 //!     let stream = start_response.start("200 OK", headers)?;
 //!     for number in 1..=3 {
-//!         stream.write(format!("data: {number}\n\n")).await?; // an error if the client disconnected
+//!         stream.write(format!("data: {number}\n\n")).await?; // an error if the client is gone
 //!         tokio::time::sleep(Duration::from_millis(10)).await;
 //!     }
 //!     Ok(Body::empty())
@@ -360,9 +365,14 @@
 //! use std::sync::mpsc::Sender;
 //! use wsgi_tokio::{Body, Environ, NO_HEADERS, Result, StartResponse};
 //!
-//! async fn wait(log: Sender<String>, environ: Environ, start_response: StartResponse) -> Result<Body> {
+//! async fn wait(
+//!     log: Sender<String>,
+//!     environ: Environ,
+//!     start_response: StartResponse,
+//! ) -> Result<Body> {
 //!     environ.add_post_hook(move |environ, record| {
-//!         let _ = log.send(format!("{} {}, cut: {}", environ.path(), record.status, record.cut));
+//!         let (path, status) = (environ.path(), record.status);
+//!         let _ = log.send(format!("{path} {status}, cut: {}", record.cut));
 //!     });
 //!     let write = start_response.start("200 OK", NO_HEADERS)?;
 //!     write.write("waiting\n").await?;
@@ -472,6 +482,7 @@
 //!     .socket_timeout(Duration::from_secs(30)) // bounds each wait for a client
 //!     .max_body_size(16 * 1024 * 1024)
 //!     .log_x_forwarded_for(false); // unless a proxy sets that header
+//!
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let server = Server::new(listener, hello_world).options(options);
 //! # let handle = server.handle();
@@ -546,7 +557,8 @@
 //! let server = Server::new(TcpListener::bind("127.0.0.1:0").await?, hello_world)
 //!     .listener(TcpListener::bind("127.0.0.1:0").await?);
 //! # #[cfg(unix)]
-//! let server = server.listener(tokio::net::UnixListener::bind(&path)?); // the file is not removed afterwards
+//! // The file of a Unix socket is not removed afterwards.
+//! let server = server.listener(tokio::net::UnixListener::bind(&path)?);
 //! # let handle = server.handle();
 //! # let serving = tokio::spawn(server.log_output(false).serve());
 //! # #[cfg(unix)]
@@ -631,7 +643,9 @@
 //!     .with_no_client_auth()
 //!     .with_single_cert(certificates, key)?;
 //! let listener = tokio::net::TcpListener::bind("0.0.0.0:443").await?;
-//! Server::new(Listener::from(listener).tls(Arc::new(config)), hello_world).serve().await?;
+//! Server::new(Listener::from(listener).tls(Arc::new(config)), hello_world)
+//!     .serve()
+//!     .await?;
 //! # Ok(()) }
 //! ```
 //!

@@ -86,7 +86,8 @@ impl Listener {
     /// ```
     /// use std::sync::Arc;
     ///
-    /// // Cargo.toml: rustls = { version = "0.23", default-features = false, features = ["ring", "std", "tls12"] }
+    /// // In Cargo.toml:
+    /// // rustls = { version = "0.23", default-features = false, features = ["ring", "std", "tls12"] }
     /// use rustls::ServerConfig;
     /// use rustls::crypto::ring;
     /// # use rustls::pki_types::{CertificateDer, PrivateKeyDer};

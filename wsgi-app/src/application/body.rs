@@ -47,7 +47,10 @@ const BLOCK: usize = 64 * 1024;
 /// async fn page(_environ: Environ, start_response: StartResponse) -> Result<Body> {
 ///     let file = File::open("page.html")?;
 ///     let length = file.metadata()?.len().to_string();
-///     start_response.start("200 OK", [("Content-Type", "text/html"), ("Content-Length", &length)])?;
+///     start_response.start(
+///         "200 OK",
+///         [("Content-Type", "text/html"), ("Content-Length", &length)],
+///     )?;
 ///     Ok(Body::reader(file))
 /// }
 /// # fn is_an_application(_: impl wsgi_app::Application) {}

@@ -23,7 +23,12 @@ type Hook = Box<dyn FnOnce(&Environ, &Record) + Send>;
 /// async fn describe(environ: Environ, start_response: StartResponse) -> Result<Body> {
 ///     let agent = environ.header("User-Agent").unwrap_or("unknown".into());
 ///     let client = environ.get("REMOTE_ADDR").unwrap_or_default();
-///     let text = format!("{} {}?{} {client} {agent}\n", environ.method(), environ.path(), environ.query());
+///     let text = format!(
+///         "{} {}?{} {client} {agent}\n",
+///         environ.method(),
+///         environ.path(),
+///         environ.query()
+///     );
 ///     start_response.start("200 OK", [("Content-Type", "text/plain; charset=utf-8")])?;
 ///     Ok(text.into())
 /// }
@@ -277,7 +282,8 @@ impl Environ {
     /// # use wsgi_app::Environ;
     /// # fn meter(environ: &Environ, customer: String) {
     /// environ.add_post_hook(move |environ, record| {
-    ///     let outcome = if record.lost.is_some() || record.cut { "incomplete" } else { "complete" };
+    ///     let outcome =
+    ///         if record.lost.is_some() || record.cut { "incomplete" } else { "complete" };
     ///     println!("{customer} {}: {} bytes, {outcome}", environ.path(), record.body_length);
     /// });
     /// # }

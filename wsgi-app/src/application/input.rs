@@ -19,7 +19,8 @@ use crate::exchange::handle::Handle;
 /// /// Sends the request body back, block by block.
 /// async fn echo(environ: Environ, start_response: StartResponse) -> Result<Body> {
 ///     let input = environ.input();
-///     let write = start_response.start("200 OK", [("Content-Type", "application/octet-stream")])?;
+///     let write = start_response
+///         .start("200 OK", [("Content-Type", "application/octet-stream")])?;
 ///     loop {
 ///         let block = input.read_some(64 * 1024).await?;
 ///         if block.is_empty() {
@@ -214,6 +215,7 @@ impl Input {
     /// let input = environ.input();
     /// input.set_hundred_continue_response_headers([("X-Upload-Id", "17")])?;
     /// let upload = input.read_to_end().await?; // sends `100 Continue` with the field
+    ///
     /// # Ok(())
     /// # }
     /// ```
@@ -248,7 +250,10 @@ impl Input {
     ///         break;
     ///     }
     ///     received += part.len();
-    ///     input.set_hundred_continue_response_headers([("X-Received", received.to_string())])?;
+    ///     input.set_hundred_continue_response_headers([(
+    ///         "X-Received",
+    ///         received.to_string(),
+    ///     )])?;
     ///     input.send_hundred_continue_response()?;
     /// }
     /// # Ok(())

@@ -49,7 +49,10 @@ use crate::exchange::error::{Error, Result};
 /// # }
 /// impl std::error::Error for SiteError {}
 ///
-/// async fn site(environ: Environ, start_response: StartResponse) -> Result<Body, SiteError> {
+/// async fn site(
+///     environ: Environ,
+///     start_response: StartResponse,
+/// ) -> Result<Body, SiteError> {
 ///     let customer = environ.header("X-Customer").ok_or(SiteError::NoSuchCustomer)?;
 ///     start_response.start("200 OK", [("X-Customer", &customer)])?;
 ///     Ok("Welcome\n".into())
@@ -69,13 +72,18 @@ use crate::exchange::error::{Error, Result};
 ///     greeting: String,
 /// }
 ///
-/// async fn site(database: Arc<Database>, _environ: Environ, start_response: StartResponse) -> Result<Body> {
+/// async fn site(
+///     database: Arc<Database>,
+///     _environ: Environ,
+///     start_response: StartResponse,
+/// ) -> Result<Body> {
 ///     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
 ///     Ok(database.greeting.clone().into())
 /// }
 ///
 /// let database = Arc::new(Database { greeting: "Hello\n".to_owned() });
-/// let application = move |environ, start_response| site(database.clone(), environ, start_response);
+/// let application =
+///     move |environ, start_response| site(database.clone(), environ, start_response);
 /// # fn is_an_application(_: impl wsgi_app::Application) {}
 /// # is_an_application(application);
 /// ```
@@ -92,7 +100,11 @@ use crate::exchange::error::{Error, Result};
 /// }
 ///
 /// impl<A: Application> Application for Counted<A> {
-///     async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     async fn call(
+///         &self,
+///         environ: Environ,
+///         start_response: StartResponse,
+///     ) -> Result<Body> {
 ///         self.hits.fetch_add(1, Ordering::Relaxed);
 ///         self.application.call(environ, start_response).await
 ///     }
@@ -248,14 +260,20 @@ impl<T: Future<Output = Result<Body, E>>, E> ResponseFuture for T {
 /// An application of any type, made by [`Application::boxed`]. The box costs one more allocation per request.
 ///
 /// ```
-/// use wsgi_app::{Application, BoxApplication, Body, Environ, NO_HEADERS, Result, StartResponse};
+/// use wsgi_app::{
+///     Application, Body, BoxApplication, Environ, NO_HEADERS, Result, StartResponse,
+/// };
 ///
 /// struct Site {
 ///     pages: Vec<(&'static str, BoxApplication)>,
 /// }
 ///
 /// impl Application for Site {
-///     async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     async fn call(
+///         &self,
+///         environ: Environ,
+///         start_response: StartResponse,
+///     ) -> Result<Body> {
 ///         match self.pages.iter().find(|(path, _)| environ.path() == *path) {
 ///             Some((_, page)) => page.call(environ, start_response).await,
 ///             None => {

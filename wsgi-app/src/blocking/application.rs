@@ -24,7 +24,9 @@ use crate::exchange::error::{Error, Result};
 ///
 /// fn page(_environ: Environ, start_response: StartResponse) -> Result<Body, io::Error> {
 ///     let file = std::fs::File::open("page.html")?;
-///     start_response.start("200 OK", [("Content-Type", "text/html")]).map_err(io::Error::other)?;
+///     start_response
+///         .start("200 OK", [("Content-Type", "text/html")])
+///         .map_err(io::Error::other)?;
 ///     Ok(Body::reader(file))
 /// }
 /// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
@@ -37,8 +39,8 @@ use crate::exchange::error::{Error, Result};
 ///
 /// ```
 /// use std::time::Instant;
-/// use wsgi_app::{Body, Result};
 /// use wsgi_app::blocking::{Application, Environ, StartResponse};
+/// use wsgi_app::{Body, Result};
 ///
 /// struct Timed<A>(A);
 ///
@@ -131,7 +133,8 @@ pub trait Application: Send + Sync + 'static {
 ///     Ok(text.into())
 /// }
 ///
-/// let pages: Vec<(&str, BoxApplication)> = vec![("/", index.boxed()), ("/motd", motd.boxed())];
+/// let pages: Vec<(&str, BoxApplication)> =
+///     vec![("/", index.boxed()), ("/motd", motd.boxed())];
 /// let site = move |environ: Environ, start_response: StartResponse| -> Result<Body> {
 ///     match pages.iter().find(|(path, _)| environ.path() == *path) {
 ///         Some((_, page)) => page.call(environ, start_response),

@@ -15,7 +15,9 @@ use crate::blocking::input::Input;
 /// use wsgi_app::{Body, Result};
 ///
 /// fn upper_case(environ: Environ, start_response: StartResponse) -> Result<Body> {
-///     environ.add_post_hook(|environ, record| println!("{} {}", environ.path(), record.status));
+///     environ.add_post_hook(|environ, record| {
+///         println!("{} {}", environ.path(), record.status)
+///     });
 ///     let text = String::from_utf8(environ.input().read_to_end()?.into())?;
 ///     start_response.start("200 OK", [("Content-Type", "text/plain; charset=utf-8")])?;
 ///     Ok(text.to_uppercase().into())

@@ -130,6 +130,7 @@ impl Input {
     /// let input = environ.input();
     /// input.set_hundred_continue_response_headers([("X-Upload-Id", "17")])?;
     /// let upload = input.read_to_end()?; // sends `100 Continue` with the field
+    ///
     /// # Ok(())
     /// # }
     /// ```
@@ -157,7 +158,8 @@ impl Input {
     /// # fn example(environ: Environ) -> Result<()> {
     /// let input = environ.input();
     /// let first = input.read(64 * 1024)?;
-    /// input.set_hundred_continue_response_headers([("X-Received", first.len().to_string())])?;
+    /// input
+    ///     .set_hundred_continue_response_headers([("X-Received", first.len().to_string())])?;
     /// input.send_hundred_continue_response()?;
     /// # Ok(())
     /// # }

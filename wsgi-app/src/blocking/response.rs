@@ -21,7 +21,8 @@ use crate::exchange::handle::Handle;
 ///         start_response.start("404 Not Found", NO_HEADERS)?;
 ///         return Ok(Body::empty());
 ///     }
-///     let headers = [("Content-Type", "text/html"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")];
+///     let headers =
+///         [("Content-Type", "text/html"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")];
 ///     start_response.start("200 OK", headers)?;
 ///     Ok("<p>Hello</p>".into())
 /// }
@@ -77,7 +78,11 @@ impl StartResponse {
     ///         match self.0.call(environ, start_response.clone()) {
     ///             Ok(body) => Ok(body),
     ///             Err(error) => {
-    ///                 start_response.restart("503 Service Unavailable", [("Content-Type", "text/html")], error)?;
+    ///                 start_response.restart(
+    ///                     "503 Service Unavailable",
+    ///                     [("Content-Type", "text/html")],
+    ///                     error,
+    ///                 )?;
     ///                 Ok("<h1>Sorry</h1>".into())
     ///             }
     ///         }
@@ -106,7 +111,8 @@ impl StartResponse {
     /// ```
     /// # use wsgi_app::{Body, Result, blocking::{Environ, StartResponse}};
     /// fn page(_environ: Environ, start_response: StartResponse) -> Result<Body> {
-    ///     start_response.inform("103 Early Hints", [("Link", "</style.css>; rel=preload; as=style")])?;
+    ///     start_response
+    ///         .inform("103 Early Hints", [("Link", "</style.css>; rel=preload; as=style")])?;
     ///     start_response.start("200 OK", [("Content-Type", "text/html")])?;
     ///     Ok("<link rel=stylesheet href=/style.css>".into())
     /// }

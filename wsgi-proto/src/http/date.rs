@@ -36,7 +36,10 @@ const MONTHS: [[u8; 3]; 12] = [
 /// with more digits, or padded with spaces.)
 ///
 /// ```
-/// assert_eq!(wsgi_proto::format_date_time(784_111_777).unwrap(), "Sun, 06 Nov 1994 08:49:37 GMT");
+/// assert_eq!(
+///     wsgi_proto::format_date_time(784_111_777).unwrap(),
+///     "Sun, 06 Nov 1994 08:49:37 GMT"
+/// );
 /// assert!(wsgi_proto::format_date_time(i64::MAX).is_err());
 /// ```
 pub fn format_date_time(unix: i64) -> Result<String, DateError> {

@@ -39,7 +39,8 @@ pub const NO_HEADERS: [(&str, &str); 0] = [];
 /// is_a_list_of_fields(PLAIN);
 /// is_a_list_of_fields(&PLAIN);
 ///
-/// let cookies: Vec<(Cow<'static, str>, String)> = vec![("Set-Cookie".into(), "a=b".to_owned())];
+/// let cookies: Vec<(Cow<'static, str>, String)> =
+///     vec![("Set-Cookie".into(), "a=b".to_owned())];
 /// is_a_list_of_fields(&cookies);
 /// is_a_list_of_fields(cookies);
 ///

@@ -150,7 +150,8 @@ impl Head {
     ///
     /// ```
     /// # use wsgi_proto::Head;
-    /// let head = Head::parse(b"GET / HTTP/1.1\r\nHost: a\r\nX-B: 1\r\n\r\n", &Default::default())?;
+    /// let head =
+    ///     Head::parse(b"GET / HTTP/1.1\r\nHost: a\r\nX-B: 1\r\n\r\n", &Default::default())?;
     /// assert_eq!(head.value("x-b"), Some(&b"1"[..]));
     /// # Ok::<(), wsgi_proto::RequestError>(())
     /// ```

@@ -96,8 +96,12 @@ const FIXED: [&str; 20] = [
 ///
 /// ```
 /// # use wsgi_proto::{Address, Config, Head, Endpoints, Variables};
-/// let head = Head::parse(b"GET /a%20b?c HTTP/1.1\r\nHost: a\r\nX-B: 1\r\n\r\n", &Default::default())?;
-/// let (endpoints, config) = (Endpoints::new(Address::Local, Address::Local), Config::default());
+/// let head = Head::parse(
+///     b"GET /a%20b?c HTTP/1.1\r\nHost: a\r\nX-B: 1\r\n\r\n",
+///     &Default::default(),
+/// )?;
+/// let (endpoints, config) =
+///     (Endpoints::new(Address::Local, Address::Local), Config::default());
 /// let variables = Variables::new(&head, &endpoints, &config);
 /// assert_eq!(variables.get("PATH_INFO").as_deref(), Some("/a b"));
 /// assert_eq!(variables.get("HTTP_X_B").as_deref(), Some("1"));

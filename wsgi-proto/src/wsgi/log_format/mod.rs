@@ -38,9 +38,15 @@ use crate::wsgi::record::Record;
 /// ```
 /// use wsgi_proto::LogFormat;
 ///
-/// assert!(LogFormat::parse("%(client_ip)s %(status_code)d %(wall_seconds).3f %%").is_ok());
+/// assert!(
+///     LogFormat::parse("%(client_ip)s %(status_code)d %(wall_seconds).3f %%").is_ok()
+/// );
 /// let error = LogFormat::parse("%(status)s").unwrap_err();
-/// assert!(error.to_string().starts_with("log format has `%(status)`: unknown name (expected client_ip, "));
+/// assert!(
+///     error
+///         .to_string()
+///         .starts_with("log format has `%(status)`: unknown name (expected client_ip, ")
+/// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFormat {
