@@ -527,6 +527,7 @@
 #![doc = include_str!("machine/states.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 extern crate alloc;
 #[cfg(test)]

@@ -487,6 +487,7 @@
 #![cfg(unix)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod accept;
 mod connection;

@@ -216,7 +216,6 @@ pub enum Fault {
 
 /// The log's view of an exchange: all of a [`Record`] that does not depend on time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields of Record")]
 pub struct Account {
     pub request_line: Option<Text>,
     pub partial_request_line: Text,
