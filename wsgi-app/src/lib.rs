@@ -271,7 +271,7 @@ mod sync;
 pub use application::body::Body;
 pub use application::environ::{Environ, Errors};
 pub use application::input::{Input, Lines};
-pub use application::start_response::{StartResponse, Write};
+pub use application::start_response::{StartResponse, Write, Writing};
 pub use application::upgrade::Stream;
 pub use application::{Application, BoxApplication, ResponseFuture, application_fn};
 pub use context::log::{Log, LogEntry};

@@ -257,7 +257,7 @@ impl Limits {
 }
 
 /// The error for a setting with a value that is not allowed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     setting: &'static str,
     value: String,
@@ -284,6 +284,13 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} cannot be {} (allowed: {})", self.setting, self.value, self.allowed)
+    }
+}
+
+/// The message, so that it is what a `main` that returns a `Result` prints.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -215,9 +215,7 @@ impl fmt::Display for StartError {
             Self::TransferEncoding => "header `Transfer-Encoding` is not allowed (the server sets it)",
             Self::CannotSwitch => "status 101 is not allowed (HTTP/1.0 cannot switch protocols)",
             Self::HeadSent => "the response has begun: its head cannot be replaced",
-            Self::AlreadyStarted => {
-                "the response was already started (a second start needs the error that caused it)"
-            }
+            Self::AlreadyStarted => "the response was already started (use `restart` to replace it)",
             Self::Over => "the exchange is over",
             Self::Full => "the outbox is full: flush it first",
         })

@@ -140,7 +140,19 @@
 //!
 //! The crate has no clock. Each `poll` takes a [`Now`]: an [`Instant`], which counts nanoseconds of a monotonic clock
 //! from an origin of your choice, and the wall clock, which is used for `Date` and the log only. [`Io::deadline`] is
-//! the time of the next `poll` and its [`Reason`].
+//! the time of the next `poll` and its [`Reason`]. With the clocks of `std`:
+//!
+//! ```
+//! use std::time::{Instant, SystemTime, UNIX_EPOCH};
+//! use wsgi_proto::Now;
+//!
+//! let start = Instant::now();
+//! let clock = move || {
+//!     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+//!     Now::new(wsgi_proto::Instant::from_origin(start.elapsed()), unix as i64)
+//! };
+//! assert!(clock().unix > 1_700_000_000);
+//! ```
 //!
 //! Before the machine gives up a wait for the peer, it requests a last read. Bytes that arrived in time therefore
 //! count, however late the driver polls. The deadline expires only after [`recv_nothing`](Connection::recv_nothing).

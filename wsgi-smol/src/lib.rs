@@ -30,12 +30,13 @@
 //! ```
 //!
 //! A connection is one task, and the application runs in it, without a channel or a hop to another thread. It must not
-//! block; put blocking code into [`smol::unblock`], or use [`wsgi-std`](https://docs.rs/wsgi-std), where applications
+//! block; put blocking code into [`unblock`](https://docs.rs/smol/latest/smol/fn.unblock.html), or use [`wsgi-std`](https://docs.rs/wsgi-std), where applications
 //! may block. A connection that waits for a request holds no buffer.
 //!
 //! Applications have the same interface as those of [`wsgi-tokio`](https://docs.rs/wsgi-tokio), and differ only in the
 //! crate that they import. The protocol is implemented by [`wsgi-proto`](https://docs.rs/wsgi-proto), and the types
-//! that applications use by [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here.
+//! that applications use by [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here: where an
+//! example on the page of a type begins with `use wsgi_app::`, write `use wsgi_smol::`.
 //!
 //! # Routing and shared state
 //!
@@ -101,7 +102,7 @@
 //! # Request bodies
 //!
 //! [`Environ::input`] reads the body: [whole](Input::read_to_end), [in pieces](Input::read_some) or [by
-//! line](Input::lines). It also implements [`smol::io::AsyncRead`]. Reading fails with an [`InputError`] if the client
+//! line](Input::lines). It also implements `AsyncRead` of `futures-io`. Reading fails with an [`InputError`] if the client
 //! sent a body that is malformed, too large, cut off or late. Pass it on with `?`, and the client gets the matching
 //! status:
 //!
@@ -254,15 +255,15 @@
 //!
 //! The application keeps running when its client disconnects. Its next `write` or `read` returns an error; a [`Body`]
 //! that can no longer be sent is dropped, as it is after the last block (the `close()` of WSGI). An application that
-//! waits for something else can wait for [`Input::client_gone`] at the same time, with [`smol::future::or`]. A hook
-//! that was added with [`Environ::add_post_hook`] runs in every case, after the response. Its [`Record`] shows how the
+//! waits for something else can wait for [`Input::client_gone`] at the same time, with `smol::future::or`, and return
+//! [`SendError::Lost`] then: it is not logged as a failure. A hook that was added with [`Environ::add_post_hook`] runs in every case, after the response. Its [`Record`] shows how the
 //! response ended.
 //!
 //! # Upgrades
 //!
 //! An application can take over the connection and use another protocol, such as WebSocket: start a `101 Switching
 //! Protocols` response, then call [`Input::take_over`]. The [`Stream`] that it returns begins with the bytes that were
-//! received early, and implements [`smol::io::AsyncRead`] and [`smol::io::AsyncWrite`], so a WebSocket library can use
+//! received early, and implements `AsyncRead` and `AsyncWrite` of `futures-io`, so a WebSocket library can use
 //! it. This crate does not parse WebSocket frames.
 //!
 //! ```
@@ -316,7 +317,7 @@
 //! use std::time::Duration;
 //! use wsgi_smol::{Options, Server};
 //! # use wsgi_smol::{Body, Environ, Result, StartResponse};
-//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 //!
 //! # smol::block_on(async {
 //! let options = Options::default()
@@ -337,7 +338,7 @@
 //!
 //! ```
 //! # use wsgi_smol::{Body, Environ, Result, StartResponse, Server};
-//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 //! # smol::block_on(async {
 //! # let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let error = Server::new(listener, hello_world).max_size(0).serve().await.unwrap_err();
@@ -355,7 +356,7 @@
 //! use async_signal::{Signal, Signals};
 //! use smol::stream::StreamExt;
 //! # use wsgi_smol::{Body, Environ, Result, Server, StartResponse};
-//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 //!
 //! # smol::block_on(async {
 //! # let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -469,7 +470,7 @@
 //! assert!(response.ends_with("\r\n\r\nHello, World!\r\n"), "{response}");
 //! assert_eq!(handle.addresses(), [address]);
 //!
-//! drop(client);
+//! drop(client); // else the stop waits for it, up to `linger_timeout` (2 s)
 //! handle.shutdown();
 //! let report = serving.await?;
 //! assert_eq!(report.cut, 0);
@@ -538,7 +539,7 @@ pub use socket::Duplex;
 pub use wsgi_app::{
     Address, Application, Body, BodyLength, BoxApplication, Bytes, Endpoints, Environ, Errors, Field,
     FieldBytes, Head, Input, Lines, NO_HEADERS, ResponseFuture, Scheme, StartResponse, Stream, Trailers,
-    Version, Write, application_fn, format_date_time,
+    Version, Write, Writing, application_fn, format_date_time,
 };
 // Their errors.
 pub use wsgi_app::{
@@ -710,6 +711,16 @@ impl<A> Server<A> {
             let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
             server.run(&handle, listeners, &Smol { server: &server, pool }).await
         })
+    }
+}
+
+impl<A: Application> IntoFuture for Server<A> {
+    type Output = io::Result<Report>;
+    type IntoFuture = Serving;
+
+    /// [`serve`](Server::serve).
+    fn into_future(self) -> Serving {
+        self.serve()
     }
 }
 

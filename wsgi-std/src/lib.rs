@@ -30,7 +30,8 @@
 //! The application may block: call database drivers, read files, sleep. For an `async fn` use
 //! [`wsgi-tokio`](https://docs.rs/wsgi-tokio) or [`wsgi-smol`](https://docs.rs/wsgi-smol); their interface has the same
 //! names. The protocol is implemented by [`wsgi-proto`](https://docs.rs/wsgi-proto), and the types that applications
-//! use by [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here. On systems other than Unix
+//! use by [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here: where an
+//! example on the page of a type begins with `use wsgi_app::`, write `use wsgi_std::`. On systems other than Unix
 //! the crate is empty.
 //!
 //! # Threads
@@ -268,7 +269,8 @@
 //!
 //! The application keeps running when its client disconnects. Its next `write` or `read` returns an error; a [`Body`]
 //! that can no longer be sent is dropped, as it is after the last block (the `close()` of WSGI). [`Input::client_gone`]
-//! blocks until the client disconnects; call it on a clone of the [`Input`] in another thread. A hook that was added
+//! blocks until the client disconnects; call it on a clone of the [`Input`] in another thread. Return
+//! [`SendError::Lost`] then: it is not logged as a failure. A hook that was added
 //! with [`Environ::add_post_hook`] runs in every case, after the response. Its [`Record`] shows how the response ended.
 //!
 //! # Upgrades
@@ -336,7 +338,7 @@
 //! use std::time::Duration;
 //! use wsgi_std::{Options, Server};
 //! # use wsgi_std::{Body, Environ, Result, StartResponse};
-//! # fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 //!
 //! let options = Options::default()
 //!     .debug(false) // does not show errors of the application to clients
@@ -356,7 +358,7 @@
 //!
 //! ```
 //! # use wsgi_std::{Body, Environ, Result, StartResponse, Server};
-//! # fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 //! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 //! let error = Server::new(listener, hello_world).pool(0).serve().unwrap_err();
 //! assert_eq!(error.to_string(), "option pool cannot be 0 (allowed: 1 or more)");
@@ -372,7 +374,7 @@
 //! ```no_run
 //! use signal_hook::{consts::SIGINT, iterator::Signals};
 //! # use wsgi_std::{Body, Environ, Result, Server, StartResponse};
-//! # fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 //!
 //! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 //! let server = Server::new(listener, hello_world);
@@ -448,7 +450,7 @@
 //! assert!(response.ends_with("\r\n\r\nHello, World!\r\n"), "{response}");
 //! assert_eq!(handle.addresses(), [address]);
 //!
-//! drop(client);
+//! drop(client); // else the stop waits for it, up to `linger_timeout` (2 s)
 //! handle.shutdown();
 //! let report = serving.join().expect("the server does not panic")?;
 //! assert_eq!(report.cut, 0);

@@ -19,7 +19,7 @@
 //! }
 //! ```
 //!
-//! In `Cargo.toml`:
+//! In `Cargo.toml` (before the first release, a `path` to a clone instead of a version):
 //!
 //! ```toml
 //! [dependencies]
@@ -28,10 +28,14 @@
 //! ```
 //!
 //! A connection is one task, and the application runs in it, without a channel or a hop to another thread. It must not
-//! block; put blocking code into [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html), or use [`wsgi-std`](https://docs.rs/wsgi-std), where
-//! applications may block. A connection that waits for a request holds no buffer. The protocol is implemented by
-//! [`wsgi-proto`](https://docs.rs/wsgi-proto), and the types that applications use by
-//! [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here.
+//! block; put blocking code into
+//! [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html), or use
+//! [`wsgi-std`](https://docs.rs/wsgi-std), where applications may block. A connection that waits for a request holds no
+//! buffer.
+//!
+//! The protocol is implemented by [`wsgi-proto`](https://docs.rs/wsgi-proto), and the types that applications use by
+//! [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here: where an example on the page of a
+//! type begins with `use wsgi_app::`, write `use wsgi_tokio::`.
 //!
 //! # Routing
 //!
@@ -147,7 +151,8 @@
 //!     start_response: StartResponse,
 //! ) -> Result<Body> {
 //!     // ...
-//! #     todo!()
+//! #     let _ = (database, environ, start_response);
+//! #     Ok(Body::empty())
 //! }
 //!
 //! let database = Arc::new(Database);
@@ -157,9 +162,21 @@
 //! # is_an_application(application);
 //! ```
 //!
+//! A closure that has the body in it needs [`application_fn`], because the compiler cannot infer its types:
+//!
+//! ```
+//! # use wsgi_tokio::NO_HEADERS;
+//! # fn is_an_application(_: impl wsgi_tokio::Application) {}
+//! let application = wsgi_tokio::application_fn(|environ, start_response| async move {
+//!     start_response.start("200 OK", NO_HEADERS)?;
+//!     Ok(environ.path().into_owned().into())
+//! });
+//! # is_an_application(application);
+//! ```
+//!
 //! Middleware is an [`Application`] that calls another one. It passes values to the inner one with [`Environ::insert`].
 //!
-//! # Request bodies
+//! # Request bodies and JSON
 //!
 //! [`Environ::input`] reads the body: [whole](Input::read_to_end), [in pieces](Input::read_some) or [by
 //! line](Input::lines). Reading fails with an [`InputError`] if the client sent a body that is malformed, too large,
@@ -204,6 +221,25 @@
 //! #     assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
 //! #     Ok(())
 //! # }
+//! ```
+//!
+//! A body with a `Content-Length` above `max_body_size` never reaches the application: the server answers it with a 413 in
+//! plain text. For a limit per path, or a response of your own, ask for one byte more than the limit:
+//!
+//! ```
+//! # use wsgi_tokio::{Body, Environ, Result, StartResponse};
+//! # async fn upload(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//! const LIMIT: usize = 64 * 1024;
+//! let body = environ.input().read(LIMIT + 1).await?;
+//! if body.len() > LIMIT {
+//!     let headers = [("Content-Type", "application/json")];
+//!     start_response.start("413 Content Too Large", headers)?;
+//!     return Ok(r#"{"error": "too large"}"#.into());
+//! }
+//! # Ok(Body::empty())
+//! # }
+//! # fn is_an_application(_: impl wsgi_tokio::Application) {}
+//! # is_an_application(upload);
 //! ```
 //!
 //! `max_body_size` has no default: an application that reads a whole body into memory needs it. For JSON, use
@@ -358,12 +394,14 @@
 //!
 //! The application keeps running when its client disconnects. Its next `write` or `read` returns an error; a [`Body`]
 //! that can no longer be sent is dropped, as it is after the last block (the `close()` of WSGI). An application that
-//! waits for something else can wait for [`Input::client_gone`] at the same time. A hook that was added with
-//! [`Environ::add_post_hook`] runs in every case, after the response, and sees how it ended:
+//! waits for something else can wait for [`Input::client_gone`] at the same time. Return [`SendError::Lost`] then: it is
+//! not logged as a failure, and the response is recorded as cut. (A client that has closed only its sending half still
+//! gets what is sent.) A hook that was added with [`Environ::add_post_hook`] runs in every case, after the response, and
+//! sees how it ended:
 //!
 //! ```
 //! use std::sync::mpsc::Sender;
-//! use wsgi_tokio::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//! use wsgi_tokio::{Body, Environ, Lost, NO_HEADERS, Result, SendError, StartResponse};
 //!
 //! async fn wait(
 //!     log: Sender<String>,
@@ -378,7 +416,7 @@
 //!     write.write("waiting\n").await?;
 //!     let input = environ.input();
 //!     tokio::select! {
-//!         () = input.client_gone() => Err("the client disconnected".into()),
+//!         () = input.client_gone() => Err(SendError::Lost(Lost::Reset).into()),
 //!         () = std::future::pending() => Ok("never\n".into()), // a message from another task
 //!     }
 //! }
@@ -405,8 +443,17 @@
 //!
 //! An application can take over the connection and use another protocol, such as WebSocket: start a `101 Switching
 //! Protocols` response, then call [`Input::take_over`]. The [`Stream`] that it returns begins with the bytes that were
-//! received early. With the feature `futures-io` it has the traits of `futures-io`; `tokio_util::compat` converts them
-//! to those of tokio. A WebSocket library can use it; this crate does not parse WebSocket frames.
+//! received early. A WebSocket library can use it; this crate does not parse WebSocket frames.
+//! With the feature `futures-io` the stream has the I/O traits of `futures-io`, which `tokio-util` (feature `compat`)
+//! converts to those of tokio:
+//!
+//! ```ignore
+//! use tokio_util::compat::FuturesAsyncReadCompatExt;
+//!
+//! let stream = environ.input().take_over().await?.compat();
+//! ```
+//!
+//! An echo protocol:
 //!
 //! ```
 //! use wsgi_tokio::{Body, Environ, Result, StartResponse};
@@ -473,7 +520,7 @@
 //! use std::time::Duration;
 //! use wsgi_tokio::{Options, Server};
 //! # use wsgi_tokio::{Body, Environ, Result, StartResponse};
-//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<()> {
@@ -504,7 +551,7 @@
 //!
 //! ```
 //! # use wsgi_tokio::{Body, Environ, Result, StartResponse, Server};
-//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 //! # #[tokio::main]
 //! # async fn main() -> Result<()> {
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -520,7 +567,7 @@
 //!
 //! ```no_run
 //! # use wsgi_tokio::{Body, Environ, Result, Server, StartResponse};
-//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+//! # async fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 //! # #[tokio::main]
 //! # async fn main() -> Result<()> {
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -534,6 +581,50 @@
 //! });
 //! let report = server.serve().await?;
 //! println!("{} connections finished, {} cut", report.finished, report.cut);
+//! # Ok(()) }
+//! ```
+//!
+//! An endless response (server-sent events, long polling) ends at a stop if it checks
+//! [`is_stopping`](ServerHandle::is_stopping); otherwise it is cut after `graceful_timeout`. The handle exists once the
+//! server is built, so hand it to the application afterwards:
+//!
+//! ```
+//! use std::sync::{Arc, OnceLock};
+//! use std::time::Duration;
+//! use wsgi_tokio::{Application, Body, Environ, Result, Server, ServerHandle, StartResponse};
+//!
+//! #[derive(Default)]
+//! struct Events {
+//!     server: OnceLock<ServerHandle>,
+//! }
+//!
+//! impl Application for Events {
+//!     async fn call(&self, _environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!         let headers = [("Content-Type", "text/event-stream")];
+//!         let stream = start_response.start("200 OK", headers)?;
+//!         while !self.server.get().is_some_and(ServerHandle::is_stopping) {
+//!             stream.write("data: tick\n\n").await?;
+//!             tokio::time::sleep(Duration::from_millis(10)).await;
+//!         }
+//!         Ok(Body::empty())
+//!     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+//! # client.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+//! let events = Arc::new(Events::default());
+//! let server = Server::new(listener, Arc::clone(&events)).log_output(false);
+//! let _ = events.server.set(server.handle());
+//! # let (handle, serving) = (server.handle(), tokio::spawn(server.serve()));
+//! # client.read(&mut [0; 200]).await?;
+//! # handle.shutdown();
+//! # client.read_to_end(&mut Vec::new()).await?;
+//! # drop(client);
+//! # assert_eq!(serving.await??.cut, 0);
 //! # Ok(()) }
 //! ```
 //!
@@ -606,7 +697,7 @@
 //! assert!(response.ends_with("\r\n\r\nHello, World!\r\n"), "{response}");
 //! assert_eq!(handle.addresses(), [address]);
 //!
-//! drop(client);
+//! drop(client); // else the stop waits for it, up to `linger_timeout` (2 s)
 //! handle.shutdown();
 //! let report = serving.await??;
 //! assert_eq!(report.cut, 0);
@@ -617,10 +708,14 @@
 //! of 30 s passes immediately. A paused clock also jumps ahead while bytes are on their way between two sockets, so
 //! pause it only when the timeout is the next thing to happen.
 //!
+//! The module `adapter` of [`wsgi-app`](https://docs.rs/wsgi-app) has an example that calls an application without a
+//! socket.
+//!
 //! # TLS
 //!
 //! The feature `tls` adds [`Listener::tls`](struct.Listener.html#method.tls), which serves HTTPS with a `ServerConfig`
-//! of rustls. This crate enables no crypto provider; the program chooses one. With `ring`:
+//! of rustls. (Without the feature the compiler finds no method `tls`.) This crate enables no crypto provider; the
+//! program chooses one. With `ring`:
 //!
 //! ```toml
 //! wsgi-tokio = { version = "0.1", features = ["tls"] }
@@ -637,6 +732,10 @@
 //! use std::sync::Arc;
 //! use wsgi_tokio::{Listener, Server};
 //!
+//! // `certificates` and `key` come from PEM files, or for a test from `rcgen`:
+//! //   let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+//! //   let certificates = vec![made.cert.der().clone()];
+//! //   let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
 //! let provider = Arc::new(rustls::crypto::ring::default_provider());
 //! let config = rustls::ServerConfig::builder_with_provider(provider)
 //!     .with_safe_default_protocol_versions()?
@@ -683,7 +782,7 @@ pub use tokio_rustls::rustls;
 pub use wsgi_app::{
     Address, Application, Body, BodyLength, BoxApplication, Bytes, Endpoints, Environ, Errors, Field,
     FieldBytes, Head, Input, Lines, NO_HEADERS, ResponseFuture, Scheme, StartResponse, Stream, Trailers,
-    Version, Write, application_fn, format_date_time,
+    Version, Write, Writing, application_fn, format_date_time,
 };
 // Their errors.
 pub use wsgi_app::{
@@ -847,6 +946,16 @@ impl<A> Server<A> {
             let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
             server.run(&handle, listeners, &Tokio { server: &server, pool }).await
         })
+    }
+}
+
+impl<A: Application> IntoFuture for Server<A> {
+    type Output = io::Result<Report>;
+    type IntoFuture = Serving;
+
+    /// [`serve`](Server::serve).
+    fn into_future(self) -> Serving {
+        self.serve()
     }
 }
 

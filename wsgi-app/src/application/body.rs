@@ -101,7 +101,11 @@ impl Body {
     ///
     /// An error from the iterator is an error of the application: the client gets 500 if no head was sent, else the
     /// response is cut.
-    pub fn iterator(blocks: impl IntoIterator<Item = Result<Bytes>, IntoIter: Send + 'static>) -> Self {
+    pub fn iterator<I>(blocks: I) -> Self
+    where
+        I: IntoIterator<Item = Result<Bytes>>,
+        I::IntoIter: Send + 'static,
+    {
         Self(Kind::Iterator(Box::new(blocks.into_iter())))
     }
 

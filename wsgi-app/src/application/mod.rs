@@ -42,11 +42,12 @@ use crate::exchange::error::{Error, Result};
 ///         Self::Start(error)
 ///     }
 /// }
-/// # impl std::fmt::Display for SiteError {
-/// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-/// #         write!(f, "{self:?}")
-/// #     }
-/// # }
+/// impl std::fmt::Display for SiteError {
+///     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+///         write!(f, "{self:?}")
+///     }
+/// }
+///
 /// impl std::error::Error for SiteError {}
 ///
 /// async fn site(

@@ -1,6 +1,8 @@
 //! WSGI's `start_response` and the `write` handle that it returns.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use wsgi_proto::{Exchange, Field, Flow, SendError, StartError};
@@ -194,8 +196,8 @@ impl Write {
     /// [`SendError::TooLong`] if the body exceeds the `Content-Length`; the part that fits was sent.
     /// [`SendError::Lost`] if the client disconnected: return it, and nothing is logged as an error.
     /// [`SendError::Finished`] after the exchange.
-    pub async fn write(&self, block: impl Into<Bytes>) -> Result<(), SendError> {
-        transfer(&self.0, block.into(), |mut exchange, block| exchange.send_now(block)).await
+    pub fn write(&self, block: impl Into<Bytes>) -> Writing<'_> {
+        Writing { handle: &self.0, block: Some(block.into()) }
     }
 
     /// Sets the trailer fields, which are sent after a chunked body. They replace those set before.
@@ -239,6 +241,25 @@ impl Write {
     }
 }
 
+/// The future of [`Write::write`].
+// The type does not depend on that of the block: with an `async fn`, the compiler would report a block that cannot be
+// sent three times.
+#[derive(Debug)]
+#[must_use = "nothing is sent before this is awaited"]
+pub struct Writing<'a> {
+    handle: &'a Handle,
+    block: Option<Bytes>,
+}
+
+impl Future for Writing<'_> {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { handle, block } = &mut *self;
+        poll_transfer(handle, block, |mut exchange, block| exchange.send_now(block), context)
+    }
+}
+
 /// Sends one block, then waits until the outbox has room for the next.
 pub(crate) async fn send(handle: &Handle, block: Bytes) -> Result<(), SendError> {
     transfer(handle, block, |mut exchange, block| exchange.send(block)).await
@@ -249,21 +270,40 @@ async fn transfer(
     block: Bytes,
     send: impl Fn(Exchange<'_>, Bytes) -> Result<Flow, SendError>,
 ) -> Result<(), SendError> {
+    let mut block = Some(block);
+    poll_fn(|context| poll_transfer(handle, &mut block, &send, context)).await
+}
+
+/// Sends `block` unless it was sent by an earlier poll, which leaves `None`, then waits until the outbox has room.
+fn poll_transfer(
+    handle: &Handle,
+    block: &mut Option<Bytes>,
+    send: impl Fn(Exchange<'_>, Bytes) -> Result<Flow, SendError>,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), SendError>> {
     loop {
-        match handle.with(|exchange| send(exchange, block.clone())).unwrap_or(Err(SendError::Finished)) {
-            Ok(Flow::Ready) => return Ok(()),
-            Ok(Flow::Full) => {
-                room(handle).await;
-                return Ok(());
+        if let Some(unsent) = block {
+            let sent = handle.with(|exchange| send(exchange, unsent.clone()));
+            match sent.unwrap_or(Err(SendError::Finished)) {
+                Ok(Flow::Ready) => return Poll::Ready(Ok(())),
+                Ok(Flow::Full) => *block = None,
+                // Another handle has filled the outbox.
+                Err(SendError::Full) => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
-            // Another handle has filled the outbox.
-            Err(SendError::Full) => room(handle).await,
-            Err(error) => return Err(error),
+        }
+        ready!(poll_room(handle, context));
+        if block.is_none() {
+            return Poll::Ready(Ok(()));
         }
     }
 }
 
 /// Waits until the outbox has room for a block.
 pub(crate) async fn room(handle: &Handle) {
-    poll_fn(|context| handle.poll_until(context, |exchange| !exchange.is_full())).await;
+    poll_fn(|context| poll_room(handle, context)).await;
+}
+
+fn poll_room(handle: &Handle, context: &mut Context<'_>) -> Poll<()> {
+    handle.poll_until(context, |exchange| !exchange.is_full())
 }

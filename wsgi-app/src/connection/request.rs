@@ -173,9 +173,6 @@ fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, 
     if let Some(message) = &message {
         server_context.error(&format!("{} \"{}\"", one_line(message), request_line()));
     }
-    if let Some(error) = refusal {
-        server_context.debug(|| format!("{error} \"{}\"", request_line()));
-    }
     handle.with(|mut exchange| match (refusal, message) {
         (Some(error), _) => exchange.refuse(error),
         (None, Some(message)) if server_context.debug => exchange.fail(&format!("{message}\n")),

@@ -264,7 +264,7 @@ impl fmt::Debug for Options {
 }
 
 /// An option with a value that is not allowed. The server was not started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OptionError {
     option: &'static str,
     value: String,
@@ -286,6 +286,13 @@ impl OptionError {
 impl fmt::Display for OptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "option {} cannot be {} (allowed: {})", self.option, self.value, self.allowed)
+    }
+}
+
+/// The message, so that it is what a `main` that returns a `Result` prints.
+impl fmt::Debug for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
