@@ -12,6 +12,7 @@ use super::stream;
 use super::text;
 
 pub(super) const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
+pub(super) const SWITCHING: &str = "101 Switching Protocols";
 pub(super) const CONTINUE: [(&str, &str); 2] =
     [("Hundred-Continue-Header-1", "H1"), ("Hundred-Continue-Header-k", "Hk")];
 

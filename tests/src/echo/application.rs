@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use wsgi_tokio::{Application, Body, Environ, InputError, Result, StartResponse};
 
-use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, echo, milliseconds, plain};
+use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, SWITCHING, echo, milliseconds, plain};
 use super::stream::{self, Sleep};
 
 /// The application, for a runtime with this sleep function.
@@ -40,6 +40,20 @@ async fn answer(site: &Arc<Echo>, sleep: Sleep, environ: Environ, start: StartRe
         "/continue" => {
             environ.input().set_hundred_continue_response_headers(CONTINUE)?;
             plain(&start, format!("{}\n", drain(&environ).await?))
+        }
+        // Another protocol: what is read is sent back, until the client closes its half.
+        "/upgrade" => {
+            let protocol = environ.header("Upgrade").unwrap_or("echo".into());
+            start.start(SWITCHING, [("Upgrade", &*protocol)])?;
+            let mut stream = environ.input().take_over().await?;
+            let mut space = vec![0; BLOCK];
+            loop {
+                match stream.read(&mut space).await? {
+                    0 => break stream.shutdown().await?,
+                    count => stream.write_all(&space[..count]).await?,
+                }
+            }
+            Ok(Body::empty())
         }
         _ => {
             let body = environ.input().read_to_end().await?;

@@ -1,5 +1,6 @@
 //! The echo application for blocking sockets: every wait blocks its thread.
 
+use std::io::{Read, Write};
 use std::iter;
 use std::sync::Arc;
 use std::thread;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use wsgi_std::{Application, Body, Environ, InputError, Result, StartResponse};
 
-use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, echo, milliseconds, plain};
+use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, SWITCHING, echo, milliseconds, plain};
 
 /// The application.
 pub fn application() -> impl Application {
@@ -42,6 +43,20 @@ fn answer(site: &Arc<Echo>, environ: Environ, start: StartResponse) -> Result<Bo
         "/continue" => {
             environ.input().set_hundred_continue_response_headers(CONTINUE)?;
             plain(&start, format!("{}\n", drain(&environ)?))
+        }
+        // Another protocol: what is read is sent back, until the client closes its half.
+        "/upgrade" => {
+            let protocol = environ.header("Upgrade").unwrap_or("echo".into());
+            start.start(SWITCHING, [("Upgrade", &*protocol)])?;
+            let mut stream = environ.input().take_over()?;
+            let mut space = vec![0; BLOCK];
+            loop {
+                match stream.read(&mut space)? {
+                    0 => break stream.shutdown()?,
+                    count => stream.write_all(&space[..count])?,
+                }
+            }
+            Ok(Body::empty())
         }
         _ => {
             let body = environ.input().read_to_end()?;
