@@ -102,8 +102,8 @@ def verdict(line, faults, proxy):
         return line
     kinds = collections.Counter(text for _, text in faults)
     shown = "; ".join("%d × %s" % (count, text) for text, count in kinds.most_common(SHOWN))
-    said = [text for text in proxy.errors() if text.strip()][-1:] if proxy else []
-    raise Failed("%s; %d faults: %s%s" % (line, len(faults), shown, "; the proxy says: " + said[0] if said else ""))
+    said = [text for text in proxy.errors() if "rror" in text][-1:] if proxy else []
+    raise Failed("%s; %d faults: %s%s" % (line, len(faults), shown, "; the proxy's log: " + said[0] if said else ""))
 
 
 # ---------------------------------------------------------------- requests and bodies
@@ -371,10 +371,9 @@ def judge(load, done, server_log, proxy):
     faults, named = [], collections.Counter()
     for number, (method, fault) in sorted(load.lost.items()):
         where = [name for name, log in (("server's", by_server), ("proxy's", by_proxy)) if number in log]
-        where = " and ".join(where) + " log" if where else "no log"
+        where = "the %s log" % " and the ".join(where) if where else "no log"
         named[where] += 1
-        faults.append((number, "%s, %s, in %s%s" % (
-            method, fault, where, " (%s)" % by_proxy[number] if number in by_proxy else "")))
+        faults.append((number, "%s, %s, named in %s" % (method, fault, where)))
     line = "%d stops, lost %d of %d GET and %d of %d POST" % (
         done, lost["GET"], load.sent["GET"], lost["POST"], load.sent["POST"])
     if named:

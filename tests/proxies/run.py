@@ -8,6 +8,7 @@ Prints one line for each check. Exit status 0: all passed; 1: one failed, or cou
 import argparse
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import tempfile
@@ -58,6 +59,7 @@ def main():
     parser.add_argument("--example", metavar="PATH",
                         help="the example `socket_activation` (examples/socket_activation beside echo)")
     parser.add_argument("--seed", type=int, default=1, help="of the sizes and contents of bodies")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with all logs and configurations")
     parser.add_argument("--quick", action="store_true", help="less of everything: less than a minute in all")
     options = parser.parse_args()
     if not os.access(options.echo, os.X_OK):
@@ -81,7 +83,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     signal.alarm(bound)
     tally = {"passed": 0, "FAILED": 0, "skipped": 0}
-    with tempfile.TemporaryDirectory(prefix="wsgi-proxies-") as folder:
+    folder = tempfile.mkdtemp(prefix="wsgi-proxies-")
+    try:
         # The workers of a proxy may be another user.
         os.chmod(folder, 0o755)
         run = checks.Run(options, folder)
@@ -95,6 +98,12 @@ def main():
                 print("%-14s %-7s %-10s %7.1f  %s" % (name, proxy, special, time.monotonic() - began, text), flush=True)
         finally:
             run.end()
+    finally:
+        signal.alarm(0)
+        if options.keep:
+            print("logs and configurations: %s" % folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
     print("%d passed, %d failed, %d skipped" % tuple(tally.values()))
     return 1 if tally["FAILED"] else 0
 

@@ -11,7 +11,8 @@
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Once};
@@ -33,13 +34,26 @@ struct Example {
 
 impl Example {
     fn start(name: &'static str) -> Self {
-        let path = place(name);
-        let mut child = Command::new(&path)
-            .arg("127.0.0.1:0")
+        let mut program = Command::new(place(name));
+        program.arg("127.0.0.1:0");
+        Self::run(name, program)
+    }
+
+    /// Starts it with a listener as systemd passes one: descriptor 3, and the number of the process that it is for. Only
+    /// the child knows that number, so a shell sets it and then becomes the program.
+    fn activate(name: &'static str, listener: &TcpListener) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\""]).arg(place(name));
+        shell.stdin(OwnedFd::from(listener.try_clone().expect("a descriptor")));
+        Self::run(name, shell)
+    }
+
+    fn run(name: &'static str, mut program: Command) -> Self {
+        let mut child = program
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            .unwrap_or_else(|error| panic!("{program:?}: {error}"));
         let mut output = BufReader::new(child.stdout.take().expect("it is a pipe"));
         let mut line = String::new();
         output.read_line(&mut line).expect("text");
@@ -58,8 +72,12 @@ impl Example {
     }
 
     /// Sends Ctrl-C; returns the remaining standard output and the standard error.
-    fn stop(mut self) -> (String, String) {
-        let kill = format!("kill -INT {}", self.child.id());
+    fn stop(self) -> (String, String) {
+        self.signal("INT")
+    }
+
+    fn signal(mut self, name: &str) -> (String, String) {
+        let kill = format!("kill -{name} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", kill.as_str()]).status().expect("there is a shell");
         assert!(sent.success());
         self.end()
@@ -265,6 +283,30 @@ fn embedded_requests_from_itself_and_stops() {
         assert!(output.starts_with("HTTP/1.1 200 OK\r\n"), "{output}");
         assert!(output.contains("\r\n\r\nserved from inside: /hello\r\n"), "{output}");
         assert!(output.ends_with(" connections finished, 0 cut\n"), "{output}");
+    }
+}
+
+#[test]
+fn socket_activation_binds_or_inherits_and_keeps_clients_waiting() {
+    for name in ["socket_activation", "socket_activation_std"] {
+        let example = Example::start(name);
+        let served = format!("process {} serves /\r\n", example.child.id());
+        assert_eq!(example.connect().get("/").text(), served, "{name}: it binds");
+        example.stop();
+
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let first = Example::activate(name, &listener);
+        assert_eq!(first.address, address, "{name}: it inherits");
+        assert!(first.connect().get("/").text().contains("serves /"), "{name}");
+        first.signal("TERM");
+        // No process accepts now, and the connection is not refused.
+        let mut waiting = Caller::connect(address);
+        waiting.send("GET /waiting HTTP/1.1\r\nHost: h\r\n\r\n");
+        let second = Example::activate(name, &listener);
+        let served = format!("process {} serves /waiting\r\n", second.child.id());
+        assert_eq!(waiting.answer().text(), served, "{name}: the next process serves it");
+        second.stop();
     }
 }
 
