@@ -2,6 +2,7 @@
 import base64
 import collections
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -14,8 +15,9 @@ import sys
 import threading
 import time
 
+import page
 from client import Client, Lost
-from programs import HOST, PROXIES, START, Apache, Control, Echo, HAProxy, Nginx, NotStarted, Program, free_port
+from programs import HOST, START, Control, Echo, Missing, Program, find, free_port
 
 # Threads that send requests. More would only wait for the processor.
 CLIENTS = 8
@@ -419,3 +421,62 @@ def activation(run):
         lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
         line, faults = judge(load, done, lines, None)
         return verdict(line, faults, None)
+
+
+# ---------------------------------------------------------------- the other configurations of the page
+
+def tool(name, package):
+    try:
+        return find(name, package)
+    except Missing as missing:
+        raise Skipped(str(missing)) from None
+
+
+def units(run):
+    """systemd has nothing to say against the units."""
+    analyze = tool("systemd-analyze", "systemd")
+    folder = pathlib.Path(run.folder) / "units"
+    folder.mkdir()
+    names = []
+    for kind, changes in ("socket", []), ("service", [("/usr/local/bin/site", sys.executable)]):
+        # A template is checked as an instance.
+        names.append(folder / ("site@8090.%s" % kind))
+        names[-1].write_text(page.replaced("site@.%s" % kind, changes))
+    told = subprocess.run([analyze, "verify", *map(str, names)], capture_output=True, text=True, timeout=START * 3)
+    complaints = [line for line in (told.stdout + told.stderr).splitlines() if "site@" in line]
+    if told.returncode or complaints:
+        raise Failed("systemd-analyze: %s" % "; ".join(complaints or [told.stderr.strip()])[:400])
+    return "the units are valid"
+
+
+def rotation(run):
+    """logrotate moves the lines of a server that goes on writing."""
+    rotate = tool("logrotate", "logrotate")
+    server, count = run.echo(), 200
+    folder = pathlib.Path(run.folder)
+    settings = folder / "logrotate.conf"
+    # Root must say who rotates where others could write.
+    settings.write_text(page.replaced("logrotate", [("/var/log/site/*.log", str(server.log))]))
+    settings.chmod(0o644)
+    with Client((HOST, server.port)) as client:
+        for number in range(count):
+            client.request("GET", "/stop/%d" % number)
+            if number in (count // 3, 2 * count // 3):
+                # The last lines may still be on their way; what logrotate itself loses is not looked for.
+                time.sleep(0.2)
+                told = subprocess.run([rotate, "--force", "--state", str(folder / "logrotate.state"), str(settings)],
+                                      capture_output=True, text=True, timeout=START)
+                if told.returncode:
+                    raise Failed("logrotate: %s" % told.stderr.strip()[:400])
+    run.end(server)
+    found = collections.Counter()
+    parts = sorted(folder.glob(server.log.name + "*"))
+    for part in parts:
+        data = part.read_bytes()
+        text = gzip.decompress(data) if part.suffix == ".gz" else data
+        if b"\0" in text:
+            raise Failed("%s has a hole" % part.name)
+        found.update(int(match.group(2)) for match in map(ID.search, text.decode().splitlines()) if match)
+    if len(parts) != 3 or found != collections.Counter(range(count)):
+        raise Failed("%d of %d lines in %d files" % (sum(found.values()), count, len(parts)))
+    return "%d lines in %d files, none lost" % (count, len(parts))

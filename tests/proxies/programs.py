@@ -152,9 +152,7 @@ class Nginx(Proxy):
             text += "user root;\n"
         listening = [self.port]
         if stream is not None:
-            module = "/usr/lib/nginx/modules/ngx_stream_module.so"
-            if os.path.exists(module):
-                text += "load_module %s;\n" % module
+            text += self.stream_module(program)
             changed = page.replaced("nginx-stream", [("listen 443;", "listen %s:%d;" % (HOST, self.stream_port)),
                                                      ("127.0.0.1:8090", "%s:%d" % (HOST, stream))])
             text += "stream {\n%s}\n" % changed
@@ -169,6 +167,16 @@ class Nginx(Proxy):
         super().__init__("nginx", [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"],
                          folder / "out.log")
         self.wait_for(listening)
+
+
+    def stream_module(self, program):
+        """The line that loads it, if it is not built in."""
+        if module := next(iter(glob.glob("/usr/lib*/nginx/modules/ngx_stream_module.so")), None):
+            return "load_module %s;\n" % module
+        built = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=START).stderr
+        if "--with-stream " in built:
+            return ""
+        raise Missing("nginx has no stream module; on Debian: apt-get install -y libnginx-mod-stream")
 
 
 class HAProxy(Proxy):

@@ -45,6 +45,8 @@ TABLE = [
     ("stops", "nginx", "", lambda run: checks.stops(run, Nginx)),
     ("stops", "haproxy", "", lambda run: checks.stops(run, HAProxy)),
     ("activation", "none", "", checks.activation),
+    ("units", "none", "", checks.units),
+    ("rotation", "none", "", checks.rotation),
 ]
 
 
@@ -59,6 +61,7 @@ def main():
     parser.add_argument("--example", metavar="PATH",
                         help="the example `socket_activation` (examples/socket_activation beside echo)")
     parser.add_argument("--seed", type=int, default=1, help="of the sizes and contents of bodies")
+    parser.add_argument("--installed", action="store_true", help="skip proxies that are not installed, instead of ending")
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs and configurations")
     parser.add_argument("--quick", action="store_true", help="less of everything: less than a minute in all")
     options = parser.parse_args()
@@ -68,12 +71,15 @@ def main():
               if (not options.proxy or row[1] in options.proxy) and (not options.check or row[0] in options.check)]
     if not chosen:
         parser.error("this check does not run with this proxy")
+    absent = {}
     for kind in PROXIES.values():
         if kind.name in {row[1] for row in chosen}:
             try:
                 find(kind.program, kind.package)
             except Missing as missing:
-                sys.exit("error: %s" % missing)
+                absent[kind.name] = str(missing)
+    if absent and not options.installed:
+        sys.exit("error: " + "; ".join(absent.values()))
 
     def too_long(*_):
         raise TimeoutError("the run takes longer than %d s" % bound)
@@ -82,6 +88,7 @@ def main():
     signal.signal(signal.SIGALRM, too_long)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     signal.alarm(bound)
+    skipped = []
     tally = {"passed": 0, "FAILED": 0, "skipped": 0}
     folder = tempfile.mkdtemp(prefix="wsgi-proxies-")
     try:
@@ -92,8 +99,10 @@ def main():
         try:
             for name, proxy, special, check in chosen:
                 began = time.monotonic()
-                outcome, text = attempt(run, check)
+                outcome, text = ("skipped", absent[proxy]) if proxy in absent else attempt(run, check)
                 tally[outcome] += 1
+                if outcome == "skipped":
+                    skipped.append("%s %s" % (name, proxy) if proxy != "none" else name)
                 text = text if outcome == "passed" else "%s: %s" % (outcome, text)
                 print("%-14s %-7s %-10s %7.1f  %s" % (name, proxy, special, time.monotonic() - began, text), flush=True)
         finally:
@@ -104,7 +113,8 @@ def main():
             print("logs and configurations: %s" % folder)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    print("%d passed, %d failed, %d skipped" % tuple(tally.values()))
+    print("%d passed, %d failed, %d skipped%s" % (
+        *tally.values(), ": " + ", ".join(dict.fromkeys(skipped)) if skipped else ""))
     return 1 if tally["FAILED"] else 0
 
 
@@ -112,7 +122,7 @@ def attempt(run, check):
     """What became of one check."""
     try:
         return "passed", check(run)
-    except checks.Skipped as why:
+    except (checks.Skipped, Missing) as why:
         return "skipped", str(why)
     except (checks.Failed, NotStarted, PageError, TimeoutError) as why:
         return "FAILED", str(why)

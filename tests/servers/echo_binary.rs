@@ -173,6 +173,13 @@ fn every_runtime_has_the_paths_that_checks_ask_for() {
         client.send("abc");
         assert_eq!(client.answer().text(), "3\n");
         assert!(client.get("/case").head.contains("\r\nX-Mixed-Case: Yes"), "{runtime}");
+        let mut taken = connect(&line);
+        taken.send("GET /upgrade HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly");
+        let answer = taken.answer();
+        assert_eq!((answer.status, answer.field("Upgrade")), (101, Some("echo")), "{runtime}");
+        assert_eq!(taken.bytes(5), b"early");
+        taken.half_close();
+        assert!(taken.ends(), "{runtime}");
         let pieces = client.get("/pieces?n=7&min=30");
         assert_eq!(
             (pieces.body.len(), pieces.field("Transfer-Encoding")),

@@ -15,6 +15,7 @@ mod layers;
 mod minimal_versions;
 mod no_std;
 mod platforms;
+mod proxies;
 mod tls_provider;
 
 use std::process::ExitCode;
@@ -100,6 +101,11 @@ const CI: &[Step] = &[
         name: "conform",
         about: "the conformance cases against echo, whole and byte by byte",
         run: conform::run,
+    },
+    Step {
+        name: "proxies",
+        about: "echo behind nginx, HAProxy and Apache, those that are installed",
+        run: proxies::run,
     },
     Step { name: "fuzz", about: "each fuzz target for 20 s, or for --seconds", run: fuzz::run },
 ];
