@@ -44,6 +44,7 @@ TABLE = [
     ("proxy-protocol", "haproxy", "v2", lambda run: checks.proxy_protocol(run, HAProxy, version=2)),
     ("stops", "nginx", "", lambda run: checks.stops(run, Nginx)),
     ("stops", "haproxy", "", lambda run: checks.stops(run, HAProxy)),
+    ("stops", "apache", "", lambda run: checks.stops(run, Apache)),
     ("activation", "none", "", checks.activation),
     ("units", "none", "", checks.units),
     ("rotation", "none", "", checks.rotation),
