@@ -1,4 +1,4 @@
-"""The checks. Each takes a `Run`, returns what it found as one line, and raises `Failed` with the line if that is wrong."""
+"""The checks. Each gets a `Run` and returns its result as one line, or raises `Failed` with that line."""
 import base64
 import collections
 import contextlib
@@ -19,18 +19,18 @@ import page
 from client import Client, Lost
 from programs import HOST, START, Control, Echo, Missing, Program, find, free_port
 
-# Threads that send requests. More would only wait for the processor.
+# Threads that send requests. More of them would only wait for the processor.
 CLIENTS = 8
 # How many causes of a failure are shown.
 SHOWN = 3
 
 
 class Failed(Exception):
-    """What was found is wrong."""
+    """The check failed."""
 
 
 class Skipped(Exception):
-    """The check cannot run here; the text says why."""
+    """The check cannot run here; the text is the reason."""
 
 
 class Run:
@@ -121,9 +121,9 @@ def requests(run, kind):
             answer = client.request(method, target, body, [("X-Number", number)])
             if answer.status != 200:
                 return "%s: status %d" % (method, answer.status)
-            told = json.loads(answer.body)
-            fields = {name.upper().replace("-", "_").removeprefix("HTTP_"): value for name, value in told["headers"].items()}
-            seen = (told["method"], told["path"] + "?" + told["query"], base64.b64decode(told["body_base64"]),
+            description = json.loads(answer.body)
+            fields = {name.upper().replace("-", "_").removeprefix("HTTP_"): value for name, value in description["headers"].items()}
+            seen = (description["method"], description["path"] + "?" + description["query"], base64.b64decode(description["body_base64"]),
                     fields["X_NUMBER"], fields["X_FORWARDED_FOR"])
             if seen != (method, target, body or b"", str(number), HOST):
                 return "%s: another request was answered" % method
@@ -148,16 +148,16 @@ def bodies(run, kind):
             body = source[start:start + size]
             if number % 4 == 3:
                 answer = client.request("GET", "/big%s?n=%d" % (("", "-chunked")[number % 8 == 7], size))
-                return None if (answer.status, answer.body) == (200, b"x" * size) else "another body came"
+                return None if (answer.status, answer.body) == (200, b"x" * size) else "another body was received"
             if number % 4 == 2:
                 answer = client.request("PUT", "/", chunks=[body[at:at + 50_000] for at in range(0, size, 50_000)])
             else:
                 answer = client.request("PUT", "/", body)
             if answer.status != 200:
                 return "status %d" % answer.status
-            told = json.loads(answer.body)
-            same = hashlib.sha256(base64.b64decode(told["body_base64"])).digest() == hashlib.sha256(body).digest()
-            return None if same and told["body_length"] == size else "another body arrived"
+            description = json.loads(answer.body)
+            same = hashlib.sha256(base64.b64decode(description["body_base64"])).digest() == hashlib.sha256(body).digest()
+            return None if same and description["body_length"] == size else "another body was sent on"
 
         faults = spread(count, exchange)
         line = "%d bodies of 0 to %d bytes, %d MB: %d the same" % (
@@ -188,7 +188,7 @@ def early(run, kind, **named):
             for name, port in ports.items():
                 @to((HOST, port))
                 def exchange(number, client):
-                    # A proxy may close its side after such an answer without a word; the next upload is another matter.
+                    # A proxy may close its side after such an answer without announcing it. That concerns the next request.
                     client.close()
                     status = (413, 401)[number % 2]
                     answer = client.request("POST", "/status/%d" % status, body)
@@ -220,10 +220,10 @@ def upgrade(run, kind):
                 for sent in (b"GET / HTTP/1.1\r\n\r\n", b"\0\1\2", random.Random(number).randbytes(500_000)):
                     sending = threading.Thread(target=client.sock.sendall, args=(sent,))
                     sending.start()
-                    came = client.take(len(sent))
+                    echoed = client.take(len(sent))
                     sending.join()
-                    if came != sent:
-                        return "other bytes came back"
+                    if echoed != sent:
+                        return "other bytes were sent back"
             return None
 
         faults = spread(count, exchange, 2)
@@ -234,8 +234,8 @@ def upgrade(run, kind):
 
 def proxy_flag(echo):
     """The flag of `echo` that requires the PROXY protocol from an address, if it has one."""
-    told = subprocess.run([echo, "--help"], capture_output=True, text=True, timeout=START).stdout
-    found = re.search(r"--proxy-protocol[a-z-]*", told)
+    result = subprocess.run([echo, "--help"], capture_output=True, text=True, timeout=START)
+    found = re.search(r"--proxy-protocol[a-z-]*", result.stdout)
     return found and found.group()
 
 
@@ -245,37 +245,25 @@ def proxy_protocol(run, kind, **named):
     if not flag:
         raise Skipped("echo has no flag --proxy-protocol…")
     count = 5 if run.quick else 50
-    with run.behind(kind) as (_, (server, _)):
-        listed = run.echo(flags=[flag, HOST])
-        proxy = run.start(kind, [server.port, server.port], stream=listed.port, **named)
-        try:
-            faults = []
-            for number in range(count):
-                source = "127.0.0.%d" % (2 + number)
-                with Client((HOST, proxy.stream_port), source=source) as client:
-                    for _ in range(3):
-                        try:
-                            told = json.loads(client.request("GET", "/environ").body)
-                        except (Lost, ValueError) as error:
-                            faults.append((number, "no answer: %s" % error))
-                            break
-                        port = client.sock.getsockname()[1]
-                        if (told["REMOTE_ADDR"], told["REMOTE_PORT"]) != (source, str(port)):
-                            faults.append((number, "REMOTE_ADDR and REMOTE_PORT are not the client's"))
-                logged = [text for text in server_lines(listed) if text.startswith("%s - - [" % source)
-                          or text.startswith("%s:" % source)]
-                if len(logged) != 3:
-                    faults.append((number, "the log names another address"))
-            line = "%d connections from as many addresses: %d named" % (count, count - len({n for n, _ in faults}))
-            return verdict(line, faults, proxy)
-        finally:
-            run.end(proxy, listed)
-
-
-def server_lines(server):
-    """The access log, which may be written a moment later than the answer."""
-    time.sleep(0.15)
-    return server.requests()
+    plain, listed = run.echo(), run.echo(flags=[flag, HOST])
+    proxy = run.start(kind, [plain.port, plain.port], stream=listed.port, **named)
+    faults, sources = [], ["127.0.0.%d" % (2 + number) for number in range(count)]
+    for number, source in enumerate(sources):
+        with Client((HOST, proxy.stream_port), source=source) as client:
+            try:
+                for _ in range(3):
+                    description = json.loads(client.request("GET", "/environ").body)
+                    port = client.sock.getsockname()[1]
+                    if (description["REMOTE_ADDR"], description["REMOTE_PORT"]) != (source, str(port)):
+                        faults.append((number, "REMOTE_ADDR and REMOTE_PORT are not the client's"))
+            except (Lost, ValueError, KeyError) as error:
+                faults.append((number, "no answer: %r" % error))
+    # The log is written a moment later than the answer.
+    time.sleep(0.3)
+    logged = collections.Counter(text.split()[0].split(":")[0] for text in listed.requests() if "/environ" in text)
+    faults += [(number, "the log has another address") for number, source in enumerate(sources) if logged[source] != 3]
+    line = "%d clients, each with its own address: %d seen" % (count, count - len({number for number, _ in faults}))
+    return verdict(line, faults, proxy)
 
 
 # ---------------------------------------------------------------- stops
@@ -284,7 +272,7 @@ ID = re.compile(r"(GET|POST) /stop/(\d+) (.*)")
 
 
 class Load:
-    """Clients that send GET and POST in turn until told to stop; each request has a number that the logs show."""
+    """Clients that send GET and POST in turn until `end`; each request has a number that the logs show."""
 
     def __init__(self, address, clients):
         self.address = address
@@ -313,7 +301,7 @@ class Load:
                     self.sent[method] += 1
                     if fault:
                         self.lost[number] = (method, fault)
-                # Some connections rest for a while, so that the proxy has idle ones to the servers.
+                # Some connections are idle for a while, so that the proxy has idle ones to the servers.
                 if chance.random() < 0.02:
                     time.sleep(chance.random() * 0.3)
 
@@ -440,7 +428,7 @@ def tool(name, package):
 
 
 def units(run):
-    """systemd has nothing to say against the units."""
+    """systemd accepts the units without a warning."""
     analyze = tool("systemd-analyze", "systemd")
     folder = pathlib.Path(run.folder) / "units"
     folder.mkdir()
@@ -449,10 +437,10 @@ def units(run):
         # A template is checked as an instance.
         names.append(folder / ("site@8090.%s" % kind))
         names[-1].write_text(page.replaced("site@.%s" % kind, changes))
-    told = subprocess.run([analyze, "verify", *map(str, names)], capture_output=True, text=True, timeout=START * 3)
-    complaints = [line for line in (told.stdout + told.stderr).splitlines() if "site@" in line]
-    if told.returncode or complaints:
-        raise Failed("systemd-analyze: %s" % "; ".join(complaints or [told.stderr.strip()])[:400])
+    result = subprocess.run([analyze, "verify", *map(str, names)], capture_output=True, text=True, timeout=START * 3)
+    complaints = [line for line in (result.stdout + result.stderr).splitlines() if "site@" in line]
+    if result.returncode or complaints:
+        raise Failed("systemd-analyze: %s" % "; ".join(complaints or [result.stderr.strip()])[:400])
     return "the units are valid"
 
 
@@ -462,19 +450,19 @@ def rotation(run):
     server, count = run.echo(), 200
     folder = pathlib.Path(run.folder)
     settings = folder / "logrotate.conf"
-    # Root must say who rotates where others could write.
+    # logrotate ignores a file that others may write.
     settings.write_text(page.replaced("logrotate", [("/var/log/site/*.log", str(server.log))]))
     settings.chmod(0o644)
     with Client((HOST, server.port)) as client:
         for number in range(count):
             client.request("GET", "/stop/%d" % number)
             if number in (count // 3, 2 * count // 3):
-                # The last lines may still be on their way; what logrotate itself loses is not looked for.
+                # The last lines may not be written yet. Lines that logrotate itself loses are not the subject.
                 time.sleep(0.2)
-                told = subprocess.run([rotate, "--force", "--state", str(folder / "logrotate.state"), str(settings)],
+                result = subprocess.run([rotate, "--force", "--state", str(folder / "logrotate.state"), str(settings)],
                                       capture_output=True, text=True, timeout=START)
-                if told.returncode:
-                    raise Failed("logrotate: %s" % told.stderr.strip()[:400])
+                if result.returncode:
+                    raise Failed("logrotate: %s" % result.stderr.strip()[:400])
     run.end(server)
     found = collections.Counter()
     parts = sorted(folder.glob(server.log.name + "*"))

@@ -1,9 +1,9 @@
-"""A small HTTP/1.1 client that says what became of a request. It never sends one twice."""
+"""A small HTTP/1.1 client that reports what happened to each request. It never sends a request twice."""
 import socket
 
 
 class Lost(Exception):
-    """No whole answer came; the text says how the connection ended."""
+    """No whole answer was received; the text is how the connection ended."""
 
 
 class Answer:
@@ -43,7 +43,7 @@ class Client:
     def request(self, method, target, body=None, fields=(), chunks=None):
         """The answer. `body` is sent with its length; `chunks`, an iterable, chunked.
 
-        A request that cannot be sent to the end is lost, as in most clients: the answer is not looked for.
+        A request that cannot be sent completely is lost: like most clients, this one does not look for its answer then.
         """
         self.open()
         lines = ["%s %s HTTP/1.1" % (method, target), "Host: example.com"]
@@ -87,7 +87,7 @@ class Client:
         if "content-length" in fields:
             return Answer(status, fields, self.take(int(fields["content-length"])))
         fields["connection"] = "close"
-        return Answer(status, fields, self.rest())
+        return Answer(status, fields, self.remainder())
 
     def head(self):
         while b"\r\n\r\n" not in self.data:
@@ -126,7 +126,7 @@ class Client:
         self.data = whole[count:]
         return whole[:count]
 
-    def rest(self):
+    def remainder(self):
         parts = [self.data]
         while True:
             part = self.sock.recv(1 << 16)

@@ -1,5 +1,5 @@
 """A server for comparison: it answers before it has read the body, with the status that the path ends with, and then reads the
-whole body. No server can do more so that an early answer arrives: what is lost here is lost by the proxy.
+whole body. No server can do more for an early answer, so what is lost here is lost by the proxy.
 
 usage: control.py PORT
 """
@@ -42,7 +42,7 @@ class Server(socketserver.ThreadingTCPServer):
     request_queue_size = 128
 
     def handle_error(self, request, client_address):
-        """A connection that the proxy has closed is no news."""
+        """Ignores connections that the proxy has closed."""
 
 
 Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -14,7 +14,7 @@ import page
 
 HOST = "127.0.0.1"
 START = 10.0
-# A debug build takes its time to stop when it is busy.
+# A busy debug build needs time to stop.
 STOP = 15.0
 
 # What docs/production.md recommends for a public address, as far as every edition of `echo` has flags for it.
@@ -95,7 +95,7 @@ class Echo(Program):
     def launch(self, stdin=subprocess.DEVNULL):
         """Starts it, once more if it has ended. Its log goes on in the same file."""
         super().launch(stdin)
-        # It says when it listens, so that nobody has to connect and say nothing.
+        # It prints when it listens, so that no connection is needed to find out.
         end = time.monotonic() + START
         while b"listening on " not in self.out.read_bytes():
             if self.process.poll() is not None or time.monotonic() > end:
@@ -111,8 +111,8 @@ class Echo(Program):
 class Proxy(Program):
     """A proxy in front of two servers.
 
-    `port` speaks HTTP. `requests()` are the lines of its access log, `METHOD TARGET STATUS …`; `errors()` the rest of what
-    it wrote.
+    `port` speaks HTTP. `requests()` are the lines of its access log, `METHOD TARGET STATUS …`; `errors()` are its
+    other lines.
     """
 
     name = program = package = ""
@@ -190,8 +190,8 @@ class HAProxy(Proxy):
         self.access = folder / "access.log"
         text = "global\n    log stdout format raw local0 info\n    maxconn 4096\n"
         text += page.replaced("haproxy", [
-            ("defaults\n", "defaults\n    log global\n    log-format \"access %HM %HU %ST %ts %b/%s\"\n"),
-            ("bind :80\n", "bind %s:%d\n" % (HOST, self.port)),
+            ("defaults\n", "defaults\n    log global\n"),
+            ("bind :80\n", "bind %s:%d\n    log-format \"access %%HM %%HU %%ST %%ts %%b/%%s\"\n" % (HOST, self.port)),
             ("127.0.0.1:8090", "%s:%d" % (HOST, ports[0])),
             ("127.0.0.1:8091", "%s:%d" % (HOST, ports[1]))])
         listening = [self.port]
