@@ -321,3 +321,29 @@ fn what_the_application_writes_to_wsgi_errors_is_logged_although_it_fails() {
     assert_eq!(errors[..2], ["one line", "and half of another"]);
     assert!(errors[2].starts_with("the application failed: then it failed "), "{errors:?}");
 }
+
+#[test]
+fn what_the_application_writes_to_wsgi_errors_stays_in_bounded_lines() {
+    let site = Site::new(|environ: Environ, start_response: StartResponse| async move {
+        let mut errors = environ.errors();
+        errors.write_all(b"\x1b[31mred\r\n\xff \"caf\xc3\xa9\" C:\\\tend\0\n")?;
+        // No line feed; an entry would end inside a character.
+        let cafe = "é".repeat(4095);
+        write!(errors, "1{cafe}é{cafe}é")?;
+        for _ in 0..3 * 8192 {
+            errors.write_all(b"a")?;
+        }
+        drop(errors);
+        start_response.start("204 No Content", wsgi_tokio::NO_HEADERS)?;
+        Ok::<_, Error>(Body::empty())
+    });
+    assert_eq!(ask(&mut site.connect(), "/").status, 204);
+    site.journal().accesses(1);
+    let errors = site.journal().texts(Kind::Error);
+    assert_eq!(errors[0], "\\u{1b}[31mred");
+    assert_eq!(errors[1], "\u{fffd} \"café\" C:\\\\tend\\0");
+    assert_eq!(errors[2], format!("1{}", "é".repeat(4095)));
+    assert_eq!(errors[3], "é".repeat(4096));
+    assert_eq!(errors[4], format!("é{}", "a".repeat(8190)));
+    assert_eq!(errors[5..].iter().map(String::len).collect::<Vec<_>>(), [8192, 8192, 2]);
+}

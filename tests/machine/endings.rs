@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wsgi_proto::{
-    AnswerError, CloseReason, Config, Event, Io, LastExchange, NO_HEADERS, Reason, ResponseHead, SendError,
-    StartError, Version,
+    AnswerError, CloseReason, Config, Event, Io, LastExchange, NO_HEADERS, Reason, RequestError,
+    ResponseHead, SendError, StartError, Version,
 };
 use wsgi_tests::machine::Machine;
 
@@ -271,4 +271,49 @@ fn the_actual_close_reason_replaces_the_planned_one() {
         }
         assert_eq!(machine.end(), wanted);
     }
+}
+
+#[test]
+fn a_record_has_the_head_of_the_response_that_was_sent() {
+    let config = || Config::default().record_response_head(true);
+    // That of the application, with the server's own fields.
+    let mut machine = Machine::new(config());
+    machine.open(GET);
+    machine.exchange().respond("200 OK", [("X-A", "1"), ("x-a", "2")]).unwrap();
+    machine.exchange().finish().unwrap();
+    let sent = machine.take_sent();
+    let record = machine.record();
+    assert_eq!(String::from_utf8_lossy(&record.response_head), sent);
+    assert_eq!(record.response_field("x-a"), Some(&b"1"[..]));
+    assert_eq!(record.response_field("content-length"), Some(&b"0"[..]));
+    assert_eq!(record.response_field("X-B"), None);
+
+    // That of the next response, not of the last one; and none if nothing is sent.
+    machine.open(GET);
+    machine.exchange().respond("204 No Content", NO_HEADERS).unwrap();
+    machine.exchange().finish().unwrap();
+    assert!(machine.record().response_head.starts_with(b"HTTP/1.1 204 "));
+    machine.open(GET);
+    machine.exchange().respond("200 OK", [("X-A", "1")]).unwrap();
+    machine.exchange().abort();
+    assert_eq!(machine.record().response_head, b"");
+
+    // That of a refusal, which replaces a response that was only started.
+    for started in [false, true] {
+        let mut machine = Machine::new(config());
+        machine.open("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx");
+        if started {
+            machine.exchange().respond("200 OK", [("X-A", "1")]).unwrap();
+        }
+        machine.exchange().refuse(RequestError::ChunkSize);
+        let record = machine.record();
+        assert!(record.response_head.starts_with(b"HTTP/1.1 400 "), "{record:?}");
+        assert_eq!(record.response_field("Connection"), Some(&b"close"[..]));
+    }
+
+    // Only on request, since it costs an allocation.
+    let mut machine = Machine::new(Config::default());
+    machine.open(GET);
+    machine.answer("x");
+    assert_eq!(machine.record().response_head, b"");
 }

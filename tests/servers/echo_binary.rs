@@ -19,7 +19,11 @@ struct Program(Child);
 impl Program {
     /// Starts `echo` with these flags, and reads the first line that it prints.
     fn start(flags: &str) -> (Self, String) {
-        let child = command(flags).spawn().expect("it was built");
+        Self::spawn(&mut command(flags))
+    }
+
+    fn spawn(command: &mut Command) -> (Self, String) {
+        let child = command.spawn().expect("it was built");
         let mut program = Self(child);
         let out = program.0.stdout.take().expect("it is a pipe");
         let (tell, told) = channel();
@@ -134,6 +138,45 @@ fn a_unix_socket_leaves_no_file() {
     program.signal("-TERM");
     assert_eq!(program.end().0, Some(0));
     assert!(!path.exists());
+}
+
+/// Offset of the log's times with this environment.
+fn logged_offset(variables: &[(&str, &str)]) -> String {
+    let mut command = command("--runtime tokio --listen 127.0.0.1:0 --log-format zone:%(common_log_time)s");
+    command.env_remove("TZ").envs(variables.iter().copied());
+    let (program, line) = Program::spawn(&mut command);
+    assert_eq!(connect(&line).get("/early").status, 200);
+    program.signal("-TERM");
+    let (_, log) = program.end();
+    let time = log.lines().find_map(|line| line.strip_prefix("zone:")).expect(&log);
+    time.rsplit(' ').next().expect("it is not empty").into()
+}
+
+#[test]
+fn times_in_the_log_are_in_the_zone_of_the_environment() {
+    let zone = Path::new("/usr/share/zoneinfo/Asia/Kolkata");
+    assert_eq!(logged_offset(&[("TZ", "XYZ-3:30")]), "+0330", "a POSIX rule");
+    assert_eq!(logged_offset(&[("TZ", "<-0945>9:45")]), "-0945");
+    assert_eq!(logged_offset(&[("TZ", "")]), "+0000");
+    assert_eq!(logged_offset(&[("TZ", "Nowhere/None")]), "+0000", "an unknown name is UTC");
+    assert_eq!(logged_offset(&[("TZ", "Asia/Kolkata"), ("TZDIR", "/nonexistent")]).len(), 5);
+    if !zone.exists() {
+        // This system has no zone database.
+        return;
+    }
+    let file = std::env::temp_dir().join(format!("wsgi-echo-{}.tz", std::process::id()));
+    std::fs::copy(zone, &file).expect("a directory for temporary files");
+    let file_path = file.to_str().expect("text");
+    for form in ["Asia/Kolkata", ":Asia/Kolkata", ":/usr/share/zoneinfo/Asia/Kolkata", file_path] {
+        assert_eq!(logged_offset(&[("TZ", form)]), "+0530", "{form}");
+    }
+    assert_eq!(logged_offset(&[("TZ", &format!(":{file_path}"))]), "+0530");
+    std::fs::remove_file(&file).expect("it was just copied");
+    let berlin = logged_offset(&[("TZ", "Europe/Berlin")]);
+    assert!(["+0100", "+0200"].contains(&&*berlin), "{berlin}");
+    // Without the variable, the zone is that of the system. `date` agrees about it.
+    let date = Command::new("date").arg("+%z").env_remove("TZ").output().expect("there is a date");
+    assert_eq!(logged_offset(&[]), String::from_utf8_lossy(&date.stdout).trim_end());
 }
 
 const RUNTIMES: [&str; 4] = ["tokio", "smol", "async-std", "std"];

@@ -313,17 +313,20 @@ fn socket_activation_binds_or_inherits_and_keeps_clients_waiting() {
 #[test]
 fn log_json_writes_an_object_a_request() {
     let mut example = Example::start("log_json");
+    assert!(example.line().contains("wsgi starting up on http://"));
     let mut client = example.connect();
     client.get("/a%22b?\"\\");
     let line = example.line();
     assert!(line.starts_with("{\"time\":") && line.ends_with(",\"whole\":true}\n"), "{line}");
     assert!(line.contains(",\"client\":\"127.0.0.1:"), "{line}");
     assert!(line.contains(r#","request":"GET /a%22b?\"\\ HTTP/1.1","status":200,"bytes":15,"#), "{line}");
+    assert!(line.contains(r#","agent":null,"type":"text/plain","whole":"#), "{line}");
     client.send("no\trequest\r\n\r\n");
     assert_eq!(client.answer().status, 400);
     let line = example.line();
     assert!(line.contains(r#","request":"no\u0009request","status":400,"#), "{line}");
-    example.stop();
+    let (rest, _) = example.stop();
+    assert!(rest.contains("wsgi exited, ") && rest.ends_with("\"}\n"), "{rest}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The locks of this crate. Poisoning is ignored: a panic in one request must not stop the others.
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-pub(crate) use std::sync::{Mutex, MutexGuard};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::{PoisonError, TryLockError};
+use std::time::Duration;
 
 /// Locks `mutex`, poisoned or not.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -16,6 +17,21 @@ pub(crate) fn try_lock<T: ?Sized>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>>
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => None,
     }
+}
+
+/// Releases `guard` until `condvar` is notified.
+pub(crate) fn wait<'m, T>(condvar: &Condvar, guard: MutexGuard<'m, T>) -> MutexGuard<'m, T> {
+    condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Releases `guard` while `condition` holds, at most for `time`. The condition is checked at each notification.
+pub(crate) fn wait_while<'m, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'m, T>,
+    time: Duration,
+    condition: impl FnMut(&mut T) -> bool,
+) -> MutexGuard<'m, T> {
+    condvar.wait_timeout_while(guard, time, condition).unwrap_or_else(PoisonError::into_inner).0
 }
 
 /// The value of a mutex that is not shared.

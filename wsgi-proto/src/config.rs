@@ -42,6 +42,9 @@ pub struct Config {
     pub linger_timeout: Duration,
     /// Whether `%(client_ip)s` begins with the value of `X-Forwarded-For`.
     pub log_x_forwarded_for: bool,
+    /// Whether records have the head of the response, see [`Record::response_head`](crate::Record::response_head). It
+    /// costs one allocation per request.
+    pub record_response_head: bool,
     /// Variables for every request. Values of the request itself take precedence.
     pub environ: Vec<(String, String)>,
     /// The largest sizes that are accepted.
@@ -59,6 +62,7 @@ impl Default for Config {
             header_timeout: Some(Duration::from_secs(30)),
             linger_timeout: Duration::from_secs(2),
             log_x_forwarded_for: true,
+            record_response_head: false,
             environ: Vec::new(),
             limits: Limits::default(),
         }
@@ -87,6 +91,7 @@ impl Config {
         header_timeout: Option<Duration>,
         linger_timeout: Duration,
         log_x_forwarded_for: bool,
+        record_response_head: bool,
         limits: Limits,
     }
 

@@ -71,6 +71,10 @@ pub struct ServerSettings {
     #[arg(long, value_name = "FILE", value_parser = log_file)]
     log: Option<LogFile>,
 
+    /// Appends access lines to this file instead of the log.
+    #[arg(long, value_name = "FILE", value_parser = log_file)]
+    access_log: Option<LogFile>,
+
     /// A variable of every request; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     environ: Vec<(String, String)>,
@@ -160,6 +164,9 @@ impl ServerSettings {
         set!(linger_timeout, handshake_timeout, graceful_timeout);
         if let Some(LogFile(file)) = self.log {
             options = options.log_to(file);
+        }
+        if let Some(LogFile(file)) = self.access_log {
+            options = options.access_log_to(file);
         }
         if let Some(Bound(bytes)) = self.max_body_size {
             options = options.max_body_size(bytes);
@@ -316,7 +323,7 @@ mod tests {
              --log-x-forwarded-for false --keepalive 2.5 --log-output false --log-format %(path)s \
              --url-length-limit 99 --debug true --socket-timeout 0.5 --capitalize-response-headers false \
              --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
-             --linger-timeout 1.5 --log /dev/null --limit fields=60",
+             --linger-timeout 1.5 --log /dev/null --access-log /dev/null --limit fields=60",
         )
         .unwrap();
         assert_eq!(
@@ -367,6 +374,7 @@ mod tests {
             ("--limit", "head=1", "chunk_line"),
             ("--custom-pool", "0", "1 or more"),
             ("--log", "/", "the path of a file"),
+            ("--access-log", "/", "the path of a file"),
         ] {
             let flag = format!("{flag}={value}");
             let error = Settings::try_parse_from(["echo", &flag]).unwrap_err();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use wsgi_proto::{Endpoints, Head, Record, Variables, latin1};
 
 use crate::application::input::Input;
+use crate::context::log::one_line;
 use crate::exchange::handle::Handle;
 use crate::sync::{Mutex, MutexGuard, get_mut, lock};
 
@@ -374,26 +375,48 @@ impl fmt::Debug for Environ {
 /// # is_an_application(site);
 /// ```
 ///
-/// A line is logged at its line feed, an unfinished one by `flush` or when the writer is dropped. Each writer has its
-/// own unfinished line, of any length. Invalid UTF-8 is replaced. Writing never fails, even if the server logs nothing,
-/// and works after the exchange. Escape text that a client sent: only line feeds are removed here.
+/// A line is logged at its line feed, an unfinished one by `flush`, when the writer is dropped, or when it has 8 KiB: a
+/// longer line becomes several entries. Each writer has its own unfinished line. Control characters are escaped
+/// (`\u{1b}`, `\t`), and invalid UTF-8 is replaced, so that one entry is one line. Writing never fails, even if the
+/// server logs nothing, and works after the exchange.
 #[derive(Debug)]
 pub struct Errors {
     handle: Handle,
     line: Vec<u8>,
 }
 
+/// The maximum length of an entry of [`Errors`], in bytes before escaping.
+const ERROR_LINE: usize = 8 * 1024;
+
 impl Errors {
     fn log_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        self.handle.server_context().error(&String::from_utf8_lossy(&line));
+        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+        self.handle.server_context().error(&one_line(&String::from_utf8_lossy(line)));
+        self.line.clear();
+    }
+
+    /// Appends bytes without a line feed.
+    fn append(&mut self, mut bytes: &[u8]) {
+        while self.line.len() + bytes.len() > ERROR_LINE {
+            let (now, later) = bytes.split_at(ERROR_LINE - self.line.len());
+            self.line.extend_from_slice(now);
+            // A character of UTF-8 that is cut has at most three bytes before the cut.
+            let rest = self.line.iter().rev().take(3).position(|&byte| byte >= 0xc0).map_or(0, |at| at + 1);
+            let length = self.line.len() - rest;
+            let incomplete = std::str::from_utf8(&self.line[length..]).is_err();
+            let rest = self.line.split_off(if incomplete { length } else { self.line.len() });
+            self.log_line();
+            self.line = rest;
+            bytes = later;
+        }
+        self.line.extend_from_slice(bytes);
     }
 }
 
 impl io::Write for Errors {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            self.line.extend_from_slice(part.strip_suffix(b"\n").unwrap_or(part));
+            self.append(part.strip_suffix(b"\n").unwrap_or(part));
             if part.ends_with(b"\n") {
                 self.log_line();
             }

@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::io::Write;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use wsgi_proto::Record;
 
-use crate::sync::{Mutex, lock};
+use crate::context::catch_panic::catch;
+use crate::context::log_writer::{FLUSH, LogWriter};
 
 /// One log entry. Client-supplied text in it is escaped, so one entry is one line.
 ///
@@ -63,7 +67,9 @@ impl fmt::Debug for LogEntry<'_> {
 /// A sink for log entries, passed to a server with [`Options::logger`](crate::Options::logger). For a function or a
 /// closure, use [`Options::log`](crate::Options::log).
 pub trait Log: Send + Sync + 'static {
-    /// Handles one entry. It is called from the connections' own tasks, so it should be quick.
+    /// Handles one entry. It is called by the task that makes the entry, mostly a connection's own. So it has to be
+    /// quick: while it waits, for instance for a slow disk, no other connection of that thread is served. Logs that
+    /// are written in lines ([`Options::log_to`](crate::Options::log_to)) have their own thread instead.
     fn log(&self, entry: &LogEntry<'_>);
 }
 
@@ -86,34 +92,92 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// Writes one line per entry; debug entries only if `debug` is on.
-pub(crate) struct Lines<W> {
-    writer: Mutex<W>,
+/// The log of one server: the entries go to a [`Sink`], and access lines to a log of their own if there is one.
+pub(crate) struct ServerLog {
+    main: Arc<Sink>,
+    access: Option<LogWriter>,
+    /// Whether debug entries are written to a log of lines.
     debug: bool,
 }
 
-impl<W: Write + Send + 'static> Lines<W> {
-    pub(crate) fn new(writer: W, debug: bool) -> Self {
-        Self { writer: Mutex::new(writer), debug }
-    }
+/// The destination of log entries.
+pub(crate) enum Sink {
+    Lines(LogWriter),
+    /// The user's own log, called where the entry is made.
+    Custom(Arc<dyn Log>),
 }
 
-impl<W: Write + Send + 'static> Log for Lines<W> {
-    fn log(&self, entry: &LogEntry<'_>) {
-        if matches!(entry, LogEntry::Debug(_)) && !self.debug {
-            return;
+impl ServerLog {
+    pub(crate) fn new(main: Sink, access: Option<Box<dyn Write + Send>>, debug: bool) -> Self {
+        let main = Arc::new(main);
+        let access = access.map(|writer| {
+            // Not in the access log, where programs that read it expect only requests.
+            let main = Arc::downgrade(&main);
+            let report = move |text: &str| {
+                main.upgrade().into_iter().for_each(|main| main.log(&LogEntry::Error(text)));
+            };
+            LogWriter::new(writer, Some(Box::new(report)))
+        });
+        Self { main, access, debug }
+    }
+
+    /// Whether access entries are passed to the user's own log, which may read any part of a record.
+    pub(crate) fn passes_records(&self) -> bool {
+        self.access.is_none() && matches!(*self.main, Sink::Custom(_))
+    }
+
+    /// Whether debug entries are of use.
+    pub(crate) fn debugs(&self) -> bool {
+        self.debug || matches!(*self.main, Sink::Custom(_))
+    }
+
+    #[inline]
+    pub(crate) fn log(&self, entry: &LogEntry<'_>) {
+        match &self.access {
+            Some(access) if matches!(entry, LogEntry::Access { .. }) => access.push(entry.text()),
+            _ => self.main.log(entry),
         }
-        let mut line = String::with_capacity(entry.text().len() + 1);
-        line.push_str(entry.text());
-        line.push('\n');
-        let mut writer = lock(&self.writer);
-        // If the log cannot be written, there is nowhere to report that.
-        let _ = writer.write_all(line.as_bytes());
+    }
+
+    /// Ready when all lines are written.
+    pub(crate) fn poll_flushed(&self, context: &mut Context<'_>) -> Poll<()> {
+        let writers = [self.access.as_ref(), self.main.writer()];
+        let pending =
+            writers.into_iter().flatten().filter(|writer| writer.poll_flushed(context).is_pending());
+        if pending.count() > 0 { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Waits until all lines are written, at most [`FLUSH`].
+    pub(crate) fn flush(&self) {
+        let until = Instant::now() + FLUSH;
+        // The access log first: it may report dropped lines in the other one.
+        [self.access.as_ref(), self.main.writer()]
+            .into_iter()
+            .flatten()
+            .for_each(|writer| writer.flush(until));
     }
 }
 
-impl<W> fmt::Debug for Lines<W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lines").field("debug", &self.debug).finish_non_exhaustive()
+/// A server that was dropped writes its last lines, too.
+impl Drop for ServerLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl Sink {
+    fn log(&self, entry: &LogEntry<'_>) {
+        match self {
+            Self::Lines(writer) => writer.push(entry.text()),
+            // A panic of the log must not end a connection or the server, and there is nowhere to report it.
+            Self::Custom(log) => _ = catch(|| log.log(entry)),
+        }
+    }
+
+    fn writer(&self) -> Option<&LogWriter> {
+        match self {
+            Self::Lines(writer) => Some(writer),
+            Self::Custom(_) => None,
+        }
     }
 }

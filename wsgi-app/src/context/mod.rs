@@ -4,6 +4,7 @@ pub(crate) mod buffers;
 pub(crate) mod catch_panic;
 pub(crate) mod clock;
 pub(crate) mod log;
+pub(crate) mod log_writer;
 pub(crate) mod runtime;
 
 use std::fmt;
@@ -13,9 +14,8 @@ use std::sync::Arc;
 use wsgi_proto::{Address, CloseReason, Config, Endpoints, Head, LogFormat, Lost, Record};
 
 use crate::context::buffers::BufferPool;
-use crate::context::catch_panic::catch;
 use crate::context::clock::Clocks;
-use crate::context::log::{Log, LogEntry};
+use crate::context::log::{LogEntry, ServerLog};
 
 /// The part of a server that does not depend on the application.
 pub(crate) struct ServerContext {
@@ -24,7 +24,7 @@ pub(crate) struct ServerContext {
     pub(crate) debug: bool,
     /// Replaces a head that is no longer needed.
     pub(crate) no_head: Arc<Head>,
-    pub(crate) log: Option<Arc<dyn Log>>,
+    pub(crate) log: Option<ServerLog>,
     pub(crate) format: LogFormat,
     pub(crate) buffers: BufferPool,
 }
@@ -40,24 +40,24 @@ impl ServerContext {
         let mut line = String::with_capacity(128);
         // Writing to a string cannot fail.
         let _ = self.format.write(record, self.config.log_x_forwarded_for, &mut line);
-        tell(&**log, &LogEntry::Access { record, line: &line });
+        log.log(&LogEntry::Access { record, line: &line });
     }
 
     pub(crate) fn info(&self, text: &str) {
         if let Some(log) = &self.log {
-            tell(&**log, &LogEntry::Info(text));
+            log.log(&LogEntry::Info(text));
         }
     }
 
     pub(crate) fn error(&self, text: &str) {
         if let Some(log) = &self.log {
-            tell(&**log, &LogEntry::Error(text));
+            log.log(&LogEntry::Error(text));
         }
     }
 
     pub(crate) fn debug(&self, text: impl FnOnce() -> String) {
-        if let Some(log) = &self.log {
-            tell(&**log, &LogEntry::Debug(&text()));
+        if let Some(log) = self.log.as_ref().filter(|log| log.debugs()) {
+            log.log(&LogEntry::Debug(&text()));
         }
     }
 
@@ -85,12 +85,6 @@ impl ServerContext {
             _ => {}
         }
     }
-}
-
-/// Passes `entry` to the log. A panic of the log must not end a connection or the server, and there is nowhere to
-/// report it.
-fn tell(log: &dyn Log, entry: &LogEntry<'_>) {
-    let _ = catch(|| log.log(entry));
 }
 
 impl fmt::Debug for ServerContext {

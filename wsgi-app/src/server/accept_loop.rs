@@ -7,6 +7,8 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::context::log::ServerLog;
+use crate::context::log_writer::FLUSH;
 use crate::registry::{Report, ServerHandle};
 use crate::server::accept_error::AcceptFailure;
 use crate::server::{BoundAddr, Server};
@@ -73,6 +75,9 @@ impl<A> Server<A> {
         }
         guard.finished = true;
         let report = self.report();
+        if let Some(log) = &self.context.log {
+            within(adapter.sleep(FLUSH), poll_fn(|context| log.poll_flushed(context))).await;
+        }
         accepted.map(|()| report)
     }
 
@@ -136,6 +141,8 @@ impl<A> Drop for StopOnDrop<'_, A> {
     fn drop(&mut self) {
         if !self.finished {
             self.server.abort();
+            // Dropping the log would do that, but an application may keep it for longer than the process lives.
+            self.server.context.log.iter().for_each(ServerLog::flush);
         }
     }
 }

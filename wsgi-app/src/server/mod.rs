@@ -92,11 +92,14 @@ impl<A> Server<A> {
     ) -> Result<Arc<Self>, OptionError> {
         let format = options.check()?;
         catch_panic::note_places();
+        let log = options.take_log();
+        options.config.record_response_head =
+            log.as_ref().is_some_and(|log| log.passes_records() || format.uses_response_head());
         let context = ServerContext {
             clock: Clocks::new(runtime.clock),
             debug: options.debug,
             no_head: Arc::default(),
-            log: options.take_log(),
+            log,
             format,
             buffers: BufferPool::default(),
             config: Arc::new(options.config),
@@ -188,7 +191,8 @@ impl<A> Server<A> {
         self.registry.abort();
     }
 
-    /// Logs the end of the server and returns the report.
+    /// Logs the end of the server and returns the report. The last lines of the log are written when the server is
+    /// dropped, if not before.
     pub fn report(&self) -> Report {
         let report = self.registry.report();
         self.context.info(&format!(

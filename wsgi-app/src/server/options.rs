@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use wsgi_proto::{Config, ConfigError, KeepAlive, Limits, LogFormat, Version};
 
-use crate::context::log::{Lines, Log, LogEntry};
+use crate::context::log::{Log, LogEntry, ServerLog, Sink};
+use crate::context::log_writer::LogWriter;
 
 /// The options of a server. Each adapter's `Server` accepts them with `options`, and has shortcuts for the common ones.
 ///
@@ -27,7 +28,8 @@ use crate::context::log::{Lines, Log, LogEntry};
 pub struct Options {
     pub(crate) config: Config,
     pub(crate) max_size: usize,
-    pub(crate) log: Sink,
+    log: Destination,
+    access_log: Option<Box<dyn Write + Send>>,
     pub(crate) log_output: bool,
     pub(crate) log_format: Option<String>,
     pub(crate) debug: bool,
@@ -35,8 +37,8 @@ pub struct Options {
     pub(crate) graceful_timeout: Duration,
 }
 
-/// The destination of the log; the log is built once `debug` is known.
-pub(crate) enum Sink {
+/// The destination of the log. The log is built with the server, since it has a thread.
+enum Destination {
     StandardError,
     Writer(Box<dyn Write + Send>),
     Log(Arc<dyn Log>),
@@ -47,7 +49,8 @@ impl Default for Options {
         Self {
             config: Config::default(),
             max_size: 1024,
-            log: Sink::StandardError,
+            log: Destination::StandardError,
+            access_log: None,
             log_output: true,
             log_format: None,
             debug: true,
@@ -59,24 +62,62 @@ impl Default for Options {
 
 impl Options {
     /// Writes the log to `writer`, one line per entry. Default: standard error.
+    ///
+    /// A slow or blocked writer never delays a request. Lines go to a queue, and a separate thread writes them, in their
+    /// order, in batches, and each within 100 ms. At most 1 MiB waits, and as much is being written. If the queue is
+    /// full, because a pipe is not read or a disk hangs, lines are dropped. When the writer continues, one line in
+    /// place of the dropped ones reports their number: `N log lines dropped: the log is not being read`. Lines that the
+    /// writer refuses with an error are reported in the same way. `writer` is flushed after each batch, and it may block.
+    ///
+    /// The end of `serve` waits until the last line is written, at most one second if the writer is blocked; so does
+    /// dropping a server. A process that ends otherwise, by [`std::process::exit`], a signal or `abort`, loses the lines
+    /// of the last 100 ms. Lines that the application itself writes to standard error may appear before earlier
+    /// lines of the server.
+    ///
+    /// Rotate a file by copying and truncating it (`copytruncate` of logrotate; open it with
+    /// [`append`](std::fs::OpenOptions::append)), or pass a writer that opens its file again when it was renamed.
     #[must_use]
     pub fn log_to(mut self, writer: impl Write + Send + 'static) -> Self {
-        self.log = Sink::Writer(Box::new(writer));
+        self.log = Destination::Writer(Box::new(writer));
+        self
+    }
+
+    /// Writes the access lines to `writer`, and only everything else to the log. Default: access lines are part of the
+    /// log. Allowed: any writer.
+    ///
+    /// `writer` is treated like that of [`log_to`](Self::log_to), with its own queue and thread. Lines that are dropped
+    /// are reported in the log, so that this file contains only access lines, in the format of
+    /// [`log_format`](Self::log_format).
+    ///
+    /// ```
+    /// use wsgi_app::{LogFormat, Options};
+    ///
+    /// # fn options() -> std::io::Result<Options> {
+    /// let file = std::fs::File::options().append(true).create(true).open("access.log")?;
+    /// let options = Options::default().access_log_to(file).log_format(LogFormat::COMBINED);
+    /// # Ok(options)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn access_log_to(mut self, writer: impl Write + Send + 'static) -> Self {
+        self.access_log = Some(Box::new(writer));
         self
     }
 
     /// Passes each log entry to `log`, including debug entries and the records of accesses. Default: lines on standard
     /// error.
+    ///
+    /// `log` is called in place, by the task that makes the entry, so a slow function delays requests; see [`Log`].
     #[must_use]
     pub fn log(mut self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
-        self.log = Sink::Log(Arc::new(log));
+        self.log = Destination::Log(Arc::new(log));
         self
     }
 
     /// Like [`log`](Self::log), for a type that implements [`Log`].
     #[must_use]
     pub fn logger(mut self, logger: impl Log) -> Self {
-        self.log = Sink::Log(Arc::new(logger));
+        self.log = Destination::Log(Arc::new(logger));
         self
     }
 
@@ -116,7 +157,12 @@ impl Options {
         self
     }
 
-    /// Whether `%(client_ip)s` in the log begins with the value of `X-Forwarded-For`. Default: true.
+    /// Whether `%(client_ip)s` in the log, and with it each line of the default format, begins with the value of
+    /// `X-Forwarded-For`. Default: true, as in the manual.
+    ///
+    /// Any client can send this field, so without a proxy that sets it, each line begins with up to 1 KiB of text that
+    /// the client chose, such as the address of somebody else. Set it to false, unless every request passes
+    /// such a proxy. A program that blocks addresses found in the log must use the last one, that of the peer.
     #[must_use]
     pub fn log_x_forwarded_for(mut self, on: bool) -> Self {
         self.config.log_x_forwarded_for = on;
@@ -131,15 +177,20 @@ impl Options {
         self
     }
 
-    /// Whether anything is logged. Default: true.
+    /// Whether anything is logged, including access lines. Default: true.
     #[must_use]
     pub fn log_output(mut self, on: bool) -> Self {
         self.log_output = on;
         self
     }
 
-    /// The template of access lines; see `LogFormat`. Default: eventlet's. Allowed: `%(name)` with the names that
-    /// `LogFormat` lists, and the conversions `s`, `d`, `f`.
+    /// The template of access lines; see [`LogFormat`]. Default: eventlet's. Allowed: `%(name)` with the names that
+    /// `LogFormat` lists, among them `{Name}i` and `{Name}o` for header fields, and the conversions `s`, `d`, `f`.
+    /// [`LogFormat::COMBINED`] is Apache's combined format.
+    ///
+    /// Times are local. The zone is that of the environment variable `TZ` (a name such as `Europe/Berlin`, a POSIX rule,
+    /// or a file), otherwise that of the system. Names need the system's zone database; where it is missing, as in
+    /// minimal containers and on Windows, the log is in UTC.
     #[must_use]
     pub fn log_format(mut self, template: impl Into<String>) -> Self {
         self.log_format = Some(template.into());
@@ -227,12 +278,17 @@ impl Options {
     }
 
     /// Builds the log; `None` if nothing is logged.
-    pub(crate) fn take_log(&mut self) -> Option<Arc<dyn Log>> {
-        let sink = std::mem::replace(&mut self.log, Sink::StandardError);
-        self.log_output.then(|| match sink {
-            Sink::StandardError => Arc::new(Lines::new(std::io::stderr(), self.debug)) as Arc<dyn Log>,
-            Sink::Writer(writer) => Arc::new(Lines::new(writer, self.debug)),
-            Sink::Log(log) => log,
+    pub(crate) fn take_log(&mut self) -> Option<ServerLog> {
+        let lines = |writer| Sink::Lines(LogWriter::new(writer, None));
+        let destination = std::mem::replace(&mut self.log, Destination::StandardError);
+        let access = self.access_log.take();
+        self.log_output.then(|| {
+            let main = match destination {
+                Destination::StandardError => lines(Box::new(std::io::stderr())),
+                Destination::Writer(writer) => lines(writer),
+                Destination::Log(log) => Sink::Custom(log),
+            };
+            ServerLog::new(main, access, self.debug)
         })
     }
 

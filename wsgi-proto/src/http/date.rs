@@ -148,6 +148,19 @@ pub(crate) fn log_date_time(local: i64) -> [u8; 20] {
     text
 }
 
+/// Formats a time as Apache's logs do: `06/Nov/1994:08:49:37 +0100`. `zone_offset` is in seconds; it is part of `local`.
+pub(crate) fn common_log_time(local: i64, zone_offset: i32) -> [u8; 26] {
+    let mut text = *b"dd/Mmm/yyyy:hh:mm:ss +hhmm";
+    text[..20].copy_from_slice(&log_date_time(local));
+    text[11] = b':';
+    // Offsets are below 26 hours.
+    let minutes = (zone_offset.unsigned_abs() / 60).min(99 * 60 + 59);
+    text[21] = if zone_offset < 0 { b'-' } else { b'+' };
+    text[22..24].copy_from_slice(&two_digits((minutes / 60) as u8));
+    text[24..].copy_from_slice(&two_digits((minutes % 60) as u8));
+    text
+}
+
 fn clock(civil: Civil) -> [u8; 8] {
     let [h, hh] = two_digits(civil.hour);
     let [m, mm] = two_digits(civil.minute);

@@ -18,6 +18,8 @@ pub(crate) struct Account {
     /// The position of the response in the output of the whole connection.
     pub(crate) response_from: u64,
     pub(crate) head_length: u64,
+    /// The head of the machine's own answer to a refused request, if one was sent. No exchange follows it.
+    pub(crate) own_head: Vec<u8>,
     pub(crate) body_length: u64,
     /// The number of bytes the connection had transmitted when it was lost.
     pub(crate) transmitted: Option<u64>,
@@ -40,6 +42,7 @@ impl Account {
     /// Frees memory that only an open exchange needs.
     pub(crate) fn forget(&mut self) {
         self.request_line = Vec::new();
+        self.own_head = Vec::new();
     }
 }
 

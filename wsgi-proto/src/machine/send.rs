@@ -211,6 +211,7 @@ impl Machine {
         self.account.head_length = head.len() as u64;
         self.account.status = status;
         self.outbox.copy(&head);
+        self.account.own_head = head;
         if !is_head {
             self.outbox.copy(text.as_bytes());
             self.account.body_length = text.len() as u64;

@@ -82,6 +82,19 @@ impl Machine {
             refused: account.refused,
             lost: self.state.lost(),
             cut: self.state.ours() == OurHalf::Cut,
+            response_head: self.response_head().to_vec(),
+        }
+    }
+
+    /// The head of the current response for the record; empty if none was sent, or if records have no heads.
+    fn response_head(&self) -> &[u8] {
+        if !self.config.record_response_head || self.account.head_length == 0 {
+            &[]
+        } else if self.account.own_head.is_empty() {
+            self.reply.head_bytes()
+        } else {
+            // A response that the application started is still in `reply`.
+            &self.account.own_head
         }
     }
 

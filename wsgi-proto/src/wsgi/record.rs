@@ -44,6 +44,22 @@ pub struct Record {
     pub lost: Option<Lost>,
     /// Whether the response ended before it was complete.
     pub cut: bool,
+    /// The head of the final response as it was sent, with status line, all fields, and the empty line at its end. Empty
+    /// if none was sent, and unless [`Config::record_response_head`](crate::Config::record_response_head) is set.
+    pub response_head: Vec<u8>,
+}
+
+impl Record {
+    /// The value of the first response field with this name, in any case, that was sent. `None` if there is none, or if
+    /// the record has no [`response_head`](Self::response_head).
+    pub fn response_field(&self, name: &str) -> Option<&[u8]> {
+        // The first line is the status. The machine writes `name: value` only.
+        self.response_head.split(|&byte| byte == b'\n').skip(1).find_map(|line| {
+            let (found, value) = line.split_at_checked(name.len())?;
+            let value = value.strip_prefix(b": ")?.strip_suffix(b"\r")?;
+            found.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
+        })
+    }
 }
 
 impl fmt::Debug for Record {

@@ -23,17 +23,27 @@ use crate::wsgi::record::Record;
 ///
 /// | name | conversions | content |
 /// | --- | --- | --- |
-/// | `client_ip` | `s` | address of the peer, or `unix`; after the first `X-Forwarded-For` field, if enabled |
+/// | `client_ip` | `s` | like `peer_ip`; after the first `X-Forwarded-For` field, if enabled |
 /// | `client_port` | `s d f` | port of the peer; empty for `unix` |
+/// | `peer_ip` | `s` | address of the peer, or `unix` |
 /// | `date_time` | `s` | local time at the end of the exchange: `06/Nov/1994 08:49:37` |
+/// | `common_log_time` | `s` | the same with the zone, as Apache writes it: `06/Nov/1994:08:49:37 +0000` |
 /// | `request_line` | `s` | the request line; at most 32 bytes of it if it is malformed or incomplete |
 /// | `status_code` | `s d f` | of the final response; 0 if none was sent |
 /// | `body_length` | `s d f` | body bytes sent, without head and framing |
 /// | `response_length` | `s d f` | all bytes of the response, with head and framing |
 /// | `wall_seconds` | `s d f` | from the arrival of the whole head to the end of the exchange |
+/// | `{Name}i` | `s` | the request field with this name, as in `%({User-Agent}i)s` |
+/// | `{Name}o` | `s` | the response field with this name, as in `%({Content-Type}o)s` |
 ///
-/// Text from the client is escaped: `\"`, `\\`, and `\x0a` for a control character. It therefore cannot end the line or
-/// the quotes around it in the template. A precision does not cut an escape. Bytes above 0x9f are treated as latin-1.
+/// Names of header fields match in any case. If a field is repeated, the first one counts; if it is missing, the value
+/// is `-`. Response fields are known only if
+/// [`Config::record_response_head`](crate::Config::record_response_head) is set; `Options` sets it when a template needs
+/// it.
+///
+/// Text from the client and header fields are escaped: `\"`, `\\`, and `\x0a` for a control character. They therefore
+/// cannot end the line or the quotes around them in the template. A precision does not cut an escape. Bytes above 0x9f
+/// are treated as latin-1. Of each text, at most 1024 bytes are written after escaping; `...` follows if it was longer.
 ///
 /// ```
 /// use wsgi_proto::LogFormat;
@@ -57,6 +67,17 @@ impl LogFormat {
     /// The template of [`LogFormat::default`] (eventlet).
     pub const DEFAULT_TEMPLATE: &str = "%(client_ip)s - - [%(date_time)s] \"%(request_line)s\" %(status_code)s \
                                         %(body_length)s %(wall_seconds).6f";
+
+    /// The template of Apache's combined log format:
+    ///
+    /// ```text
+    /// 192.0.2.1 - - [06/Nov/1994:08:49:37 +0000] "GET /list HTTP/1.1" 200 11 "https://example.org/" "Mozilla/5.0"
+    /// ```
+    ///
+    /// The first value is the peer, without `X-Forwarded-For`. The time is the end of the exchange. The length of a
+    /// response without body is 0.
+    pub const COMBINED: &str = "%(peer_ip)s - - [%(common_log_time)s] \"%(request_line)s\" %(status_code)d \
+                                %(body_length)d \"%({Referer}i)s\" \"%({User-Agent}i)s\"";
 
     /// Parses `template`. The error contains its first invalid part.
     pub fn parse(template: &str) -> Result<Self, LogFormatError> {
@@ -98,7 +119,15 @@ impl LogFormat {
         self.parts.iter().try_for_each(|part| match part {
             Part::Text(text) => out.write_str(text),
             Part::Value(field, spec) => line.write(*field, *spec, out),
+            Part::RequestField(name, spec) => line.write_request_field(name, *spec, out),
+            Part::ResponseField(name, spec) => line.write_response_field(name, *spec, out),
         })
+    }
+
+    /// Whether lines contain response fields, so that records need their
+    /// [`response_head`](crate::Record::response_head).
+    pub fn uses_response_head(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::ResponseField(..)))
     }
 }
 
@@ -129,6 +158,19 @@ mod tests {
     }
 
     #[test]
+    fn names_of_header_fields_are_tokens() {
+        let spec = |template| match LogFormat::parse(template).unwrap().parts.remove(0) {
+            Part::RequestField(name, spec) => ("i", name, spec.width),
+            Part::ResponseField(name, spec) => ("o", name, spec.width),
+            other => panic!("{template}: {other:?}"),
+        };
+        assert_eq!(spec("%({User-Agent}i)s"), ("i", "User-Agent".to_string(), 0));
+        assert_eq!(spec("%({x_y!}o)-20s"), ("o", "x_y!".to_string(), 20));
+        assert!(LogFormat::parse("%({ETag}o)s").unwrap().uses_response_head());
+        assert!(!LogFormat::parse(LogFormat::COMBINED).unwrap().uses_response_head());
+    }
+
+    #[test]
     fn text_and_percent_signs_are_joined() {
         let format = LogFormat::parse("a%%b é %%%(status_code)d%%").unwrap();
         let [Part::Text(before), Part::Value(Field::StatusCode, _), Part::Text(after)] = &format.parts[..]
@@ -150,10 +192,16 @@ mod tests {
             (
                 "%(client)s b",
                 "%(client)",
-                "unknown name (expected client_ip, client_port, date_time, request_line,",
+                "unknown name (expected client_ip, client_port, peer_ip, date_time, common_log_time, request_line,",
             ),
             ("%()s", "%()", "unknown name"),
             ("%(Client_ip)s", "%(Client_ip)", "unknown name"),
+            ("%({}i)s", "%({}i)", "invalid name of a header field (expected"),
+            ("%({a b}i)s", "%({a b}i)", "invalid name of a header field"),
+            ("%({a}}o)s", "%({a}}o)", "invalid name of a header field"),
+            ("%({a}e)s", "%({a}e)", "unknown name"),
+            ("%(a}i)s", "%(a}i)", "unknown name"),
+            ("%({Age}o)d", "%({Age}o)d", "field is text"),
             ("%(client_ip)", "%(client_ip)", "unknown conversion (expected s, d or f)"),
             ("%(client_ip)r", "%(client_ip)r", "unknown conversion"),
             ("%(status_code)ld", "%(status_code)l", "unknown conversion"),
@@ -163,8 +211,8 @@ mod tests {
             ("%(status_code)5-d", "%(status_code)5-", "unknown conversion"),
             ("%(status_code).-5d", "%(status_code).-", "unknown conversion"),
             ("x%(client_ip)5d", "%(client_ip)5d", "field is text (expected the conversion s)"),
-            ("%(date_time)f", "%(date_time)f", "this is text"),
-            ("%(request_line)d", "%(request_line)d", "this is text"),
+            ("%(date_time)f", "%(date_time)f", "field is text"),
+            ("%(request_line)d", "%(request_line)d", "field is text"),
             ("%(status_code)1001d", "%(status_code)1001", "width or precision too large (limit: 1000)"),
             ("%(wall_seconds).99999999999999999999f", "%(wall_seconds).9999", "width or precision too large"),
         ] {

@@ -5,17 +5,25 @@ use alloc::string::String;
 use core::error::Error;
 use core::fmt;
 
+use crate::http::token::is_token_byte;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Text(String),
     Value(Field, Spec),
+    /// The first request field with this name.
+    RequestField(String, Spec),
+    /// The first response field with this name.
+    ResponseField(String, Spec),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     ClientIp,
     ClientPort,
+    PeerIp,
     DateTime,
+    CommonLogTime,
     RequestLine,
     StatusCode,
     BodyLength,
@@ -24,10 +32,12 @@ pub(super) enum Field {
 }
 
 impl Field {
-    pub(super) const ALL: [(&str, Self); 8] = [
+    pub(super) const ALL: [(&str, Self); 10] = [
         ("client_ip", Self::ClientIp),
         ("client_port", Self::ClientPort),
+        ("peer_ip", Self::PeerIp),
         ("date_time", Self::DateTime),
+        ("common_log_time", Self::CommonLogTime),
         ("request_line", Self::RequestLine),
         ("status_code", Self::StatusCode),
         ("body_length", Self::BodyLength),
@@ -36,7 +46,10 @@ impl Field {
     ];
 
     pub(super) fn is_text(self) -> bool {
-        matches!(self, Self::ClientIp | Self::DateTime | Self::RequestLine)
+        matches!(
+            self,
+            Self::ClientIp | Self::PeerIp | Self::DateTime | Self::CommonLogTime | Self::RequestLine
+        )
     }
 }
 
@@ -57,11 +70,25 @@ pub(super) struct Spec {
     pub(super) conversion: Conversion,
 }
 
+impl Spec {
+    /// Whether text is written as it is.
+    pub(super) fn is_plain(self) -> bool {
+        self.width == 0 && self.precision.is_none()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Conversion {
     Text,
     Integer,
     Decimal,
+}
+
+/// What the name of a placeholder refers to.
+enum Source<'n> {
+    Value(Field),
+    RequestField(&'n str),
+    ResponseField(&'n str),
 }
 
 /// Reads one placeholder.
@@ -88,14 +115,34 @@ impl Scanner<'_> {
             }
         };
         self.at += name.len() + 2;
-        let Some(&(_, field)) = Field::ALL.iter().find(|(known, _)| *known == name) else {
-            return self.fail(Fault::Name);
-        };
+        let source = self.source(name)?;
         let spec = self.spec()?;
-        if field.is_text() && spec.conversion != Conversion::Text {
+        let is_text = !matches!(source, Source::Value(field) if !field.is_text());
+        if is_text && spec.conversion != Conversion::Text {
             return self.fail(Fault::TextAsNumber);
         }
-        Ok(Part::Value(field, spec))
+        Ok(match source {
+            Source::Value(field) => Part::Value(field, spec),
+            Source::RequestField(name) => Part::RequestField(name.to_owned(), spec),
+            Source::ResponseField(name) => Part::ResponseField(name.to_owned(), spec),
+        })
+    }
+
+    /// Parses a name: one of [`Field::ALL`], or `{Name}i` or `{Name}o` for a header field, as in gunicorn.
+    fn source<'n>(&self, name: &'n str) -> Result<Source<'n>, LogFormatError> {
+        if let Some(&(_, field)) = Field::ALL.iter().find(|(known, _)| *known == name) {
+            return Ok(Source::Value(field));
+        }
+        let (field, source): (_, fn(&'n str) -> Source<'n>) =
+            match name.strip_prefix('{').and_then(|rest| rest.rsplit_once('}')) {
+                Some((field, "i")) => (field, Source::RequestField),
+                Some((field, "o")) => (field, Source::ResponseField),
+                _ => return self.fail(Fault::Name),
+            };
+        if field.is_empty() || !field.bytes().all(is_token_byte) {
+            return self.fail(Fault::FieldName);
+        }
+        Ok(source(field))
     }
 
     pub(super) fn spec(&mut self) -> Result<Spec, LogFormatError> {
@@ -177,6 +224,7 @@ enum Fault {
     Stray,
     Open,
     Name,
+    FieldName,
     Conversion,
     TextAsNumber,
     TooLarge,
@@ -194,7 +242,10 @@ impl fmt::Display for LogFormatError {
                     f.write_str(if at == 0 { "" } else { ", " })?;
                     f.write_str(name)
                 })?;
-                f.write_str(")")
+                f.write_str(", {Name}i or {Name}o)")
+            }
+            Fault::FieldName => {
+                f.write_str("invalid name of a header field (expected a name as in %({User-Agent}i)s)")
             }
             Fault::Conversion => f.write_str("unknown conversion (expected s, d or f)"),
             Fault::TextAsNumber => f.write_str("field is text (expected the conversion s)"),

@@ -13,6 +13,10 @@ use crate::wsgi::log_format::python::{ascii, cut, integer, pad, seconds};
 use crate::wsgi::log_format::spec::{Field, Spec};
 use crate::wsgi::record::Record;
 
+/// The maximum length of one value that a client or an application chose, in bytes after escaping. A client could
+/// otherwise make each line as long as four times its longest head.
+const LONGEST: usize = 1024;
+
 /// The data for one log line.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
@@ -23,7 +27,9 @@ pub(super) struct Line<'a> {
 impl Line<'_> {
     pub(super) fn write(self, field: Field, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
         match field {
-            Field::ClientIp | Field::DateTime | Field::RequestLine => self.text(field, spec, out),
+            Field::ClientIp | Field::PeerIp | Field::DateTime | Field::CommonLogTime | Field::RequestLine => {
+                self.text(field, spec, out)
+            }
             Field::ClientPort => match self.record.endpoints.remote {
                 Address::Ip(address) => integer(address.port().into(), spec, out),
                 // There is no number, whatever the conversion.
@@ -36,8 +42,27 @@ impl Line<'_> {
         }
     }
 
+    pub(super) fn write_request_field(
+        self,
+        name: &str,
+        spec: Spec,
+        out: &mut (impl Write + ?Sized),
+    ) -> fmt::Result {
+        let value = self.record.head.as_ref().and_then(|head| head.value(name));
+        header_field(value, spec, out)
+    }
+
+    pub(super) fn write_response_field(
+        self,
+        name: &str,
+        spec: Spec,
+        out: &mut (impl Write + ?Sized),
+    ) -> fmt::Result {
+        header_field(self.record.response_field(name), spec, out)
+    }
+
     fn text(self, field: Field, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
-        if spec.width == 0 && spec.precision.is_none() {
+        if spec.is_plain() {
             return self.whole_text(field, out);
         }
         let mut text = String::new();
@@ -49,15 +74,21 @@ impl Line<'_> {
         let record = self.record;
         match field {
             Field::RequestLine => match &record.head {
-                Some(head) => escape(head.request_line(), out),
-                None => escape(&record.partial_request_line, out),
+                Some(head) => escape_bounded(head.request_line(), out),
+                None => escape_bounded(&record.partial_request_line, out),
             },
             Field::DateTime => {
                 let local = record.unix.saturating_add(record.zone_offset.into());
                 out.write_str(ascii(&date::log_date_time(local)))
             }
+            Field::CommonLogTime => {
+                let local = record.unix.saturating_add(record.zone_offset.into());
+                out.write_str(ascii(&date::common_log_time(local, record.zone_offset)))
+            }
             _ => {
-                self.forwarded_for(out)?;
+                if field == Field::ClientIp {
+                    self.forwarded_for(out)?;
+                }
                 match record.endpoints.remote {
                     Address::Ip(address) => write_ip(address.ip(), out),
                     Address::Local => out.write_str("unix"),
@@ -73,11 +104,56 @@ impl Line<'_> {
         };
         match head.value("X-Forwarded-For") {
             Some(value) if value.iter().any(|&byte| byte != b' ') => {
-                value.split(|&byte| byte == b' ').try_for_each(|word| escape(word, out))?;
-                out.write_str(",")
+                let written = bounded(value, |byte| if byte == b' ' { 0 } else { escaped_length(byte) });
+                written.split(|&byte| byte == b' ').try_for_each(|word| escape(word, out))?;
+                out.write_str(if written.len() < value.len() { "...," } else { "," })
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Writes the value of a header field; `-` if it is missing.
+fn header_field(value: Option<&[u8]>, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+    let value = value.unwrap_or(b"-");
+    if spec.is_plain() {
+        return escape_bounded(value, out);
+    }
+    let mut text = String::new();
+    escape_bounded(value, &mut text)?;
+    pad(cut(&text, spec.precision), spec, out)
+}
+
+/// Writes the first [`LONGEST`] bytes of text from a client escaped, and `...` if there are more.
+fn escape_bounded(bytes: &[u8], out: &mut (impl Write + ?Sized)) -> fmt::Result {
+    let written = bounded(bytes, escaped_length);
+    escape(written, out)?;
+    if written.len() < bytes.len() { out.write_str("...") } else { Ok(()) }
+}
+
+/// The longest beginning of `bytes` that has at most [`LONGEST`] bytes when it is written; `length` is that of one byte.
+fn bounded(bytes: &[u8], length: impl Fn(u8) -> usize) -> &[u8] {
+    if bytes.len() <= LONGEST / ESCAPE {
+        return bytes;
+    }
+    let mut left = LONGEST;
+    let end = bytes.iter().position(|&byte| {
+        let fits = left.checked_sub(length(byte));
+        left = fits.unwrap_or(left);
+        fits.is_none()
+    });
+    &bytes[..end.unwrap_or(bytes.len())]
+}
+
+/// The length of the longest escape.
+const ESCAPE: usize = 4;
+
+/// The number of bytes that [`escape`] writes for `byte`.
+fn escaped_length(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' | 0xa0.. => 2,
+        plain if is_plain(plain) => 1,
+        _ => ESCAPE,
     }
 }
 
@@ -121,6 +197,7 @@ mod tests {
 
     use crate::endpoints::Endpoints;
 
+    use crate::wsgi::log_format::value::LONGEST;
     use crate::wsgi::record::Record;
 
     fn record(head: &[u8]) -> Record {
@@ -138,6 +215,9 @@ mod tests {
             refused: None,
             lost: None,
             cut: false,
+            response_head:
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-A: \"1\"\r\nX-A: 2\r\nX-Empty: \r\n\r\n"
+                    .to_vec(),
         }
     }
 
@@ -169,7 +249,9 @@ mod tests {
         for (name, expected) in [
             ("client_ip", "127.0.0.1"),
             ("client_port", "1234"),
+            ("peer_ip", "127.0.0.1"),
             ("date_time", "06/Nov/1994 08:49:37"),
+            ("common_log_time", "06/Nov/1994:08:49:37 +0000"),
             ("request_line", "GET / HTTP/1.1"),
             ("status_code", "200"),
             ("body_length", "11"),
@@ -225,6 +307,69 @@ mod tests {
         ] {
             assert_eq!(line("%(date_time)s", &Record { zone_offset, ..with_fields("") }), expected);
         }
+    }
+
+    #[test]
+    fn common_log_times_have_the_zone() {
+        for (zone_offset, expected) in [
+            (3600, "06/Nov/1994:09:49:37 +0100"),
+            (-9 * 3600 - 1800, "05/Nov/1994:23:19:37 -0930"),
+            (-1800, "06/Nov/1994:08:19:37 -0030"),
+            (12 * 3600 + 2700, "06/Nov/1994:21:34:37 +1245"),
+            (26 * 3600, "07/Nov/1994:10:49:37 +2600"),
+        ] {
+            assert_eq!(line("%(common_log_time)s", &Record { zone_offset, ..with_fields("") }), expected);
+        }
+    }
+
+    #[test]
+    fn the_combined_format_is_that_of_apache() {
+        let record = with_fields("X-Forwarded-For: 1.2.3.4\r\nUser-Agent: an \"agent\"\r\n");
+        assert_eq!(
+            line(LogFormat::COMBINED, &record),
+            "127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET / HTTP/1.1\" 200 11 \"-\" \"an \\\"agent\\\"\""
+        );
+        // A request that was refused has no fields.
+        assert!(line(LogFormat::COMBINED, &partial(b"GET")).ends_with(" \"GET\" 200 11 \"-\" \"-\""));
+    }
+
+    #[test]
+    fn header_fields_are_found_by_their_names_and_escaped() {
+        let record = with_fields("X-A: first\r\nx-a: second\r\nX-B: \t\"bé\"\\\r\nX-C:\r\n");
+        for (template, expected) in [
+            ("%({X-A}i)s %({x-a}i)s", "first first"),
+            ("%({X-B}i)s", "\\\"bÃ©\\\"\\\\"),
+            ("[%({X-C}i)s] %({X-D}i)s %({X}i)s", "[] - -"),
+            ("%({X-A}i)7s|%({X-A}i)-7s|%({X-A}i).3s|%({X-D}i)3s", "  first|first  |fir|  -"),
+            ("%({Content-Type}o)s %({CONTENT-TYPE}o)s", "text/plain text/plain"),
+            ("%({X-A}o)s [%({X-Empty}o)s]", "\\\"1\\\" []"),
+            ("%({X-A}o).3s %({Content}o)s %({HTTP}o)s", "\\\"1 - -"),
+        ] {
+            assert_eq!(line(template, &record), expected, "{template}");
+        }
+        assert_eq!(line("%({X-A}o)s", &Record { response_head: Vec::new(), ..with_fields("") }), "-");
+    }
+
+    #[test]
+    fn a_client_adds_at_most_1024_bytes_to_each_field() {
+        for (sent, expected) in [
+            ("a".repeat(1024), "a".repeat(1024)),
+            ("a".repeat(1025), "a".repeat(1024) + "..."),
+            ("a".repeat(1023) + "\\", "a".repeat(1023) + "..."),
+            ("\"".repeat(600), "\\\"".repeat(512) + "..."),
+            ("\t".repeat(8000), "\\x09".repeat(256) + "..."),
+            ("é".repeat(2000), "Ã©".repeat(256) + "..."),
+        ] {
+            let record = with_fields(&format!("X-Forwarded-For: b{sent}b\r\nX-A: b{sent}b\r\n"));
+            let shown = line("%({X-A}i)s", &record);
+            assert!(shown.len() <= LONGEST + 3, "{}", shown.len());
+            assert!(shown.len() > LONGEST - 4, "{}", shown.len());
+            assert_eq!(line("%(client_ip)s", &record), shown + ",127.0.0.1");
+            assert_eq!(line("%(request_line)s", &partial(sent.as_bytes())), expected);
+        }
+        // Spaces are left out, so they do not count.
+        let record = with_fields(&format!("X-Forwarded-For: {}\r\n", "a ".repeat(1024)));
+        assert_eq!(line("%(client_ip)s", &record), "a".repeat(1024) + ",127.0.0.1");
     }
 
     #[test]
