@@ -410,3 +410,30 @@ fn two_thousand_clients_that_wait_cost_a_process_no_thread() {
     assert!(threads < 10, "{threads} threads");
     assert!(took < Duration::from_secs(1), "answered after {took:?}");
 }
+
+/// Each of these clients has a thread, which waits for the rest of a body. With more than one descriptor per waiting
+/// thread there would be none left for others.
+#[cfg(target_os = "linux")]
+#[test]
+fn on_std_a_waiting_thread_has_one_descriptor() {
+    let serve = format!("ulimit -n 256 && exec {ECHO} --runtime std --listen 127.0.0.1:0 --log-output false");
+    let mut command = Command::new("sh");
+    command.args(["-c", &serve]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (program, line) = Program::spawn(&mut command);
+    let status = format!("/proc/{}/status", program.0.id());
+    let stalled: Vec<_> = (1..=90)
+        .map(|number| {
+            let mut client = connect(&line);
+            client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n123");
+            eventually("its thread waits", || {
+                let status = std::fs::read_to_string(&status).expect("it runs");
+                let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+                threads.and_then(|threads| threads.trim().parse::<usize>().ok()) > Some(number)
+            });
+            client
+        })
+        .collect();
+    assert_eq!(connect(&line).get("/early").text(), "early\n");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", program.0.id())).expect("it runs").count();
+    assert!(open < 2 * stalled.len() + 32, "{open} descriptors");
+}

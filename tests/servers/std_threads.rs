@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use wsgi_std::{Application, BoxApplication, application_fn};
 use wsgi_std::{Body, Environ, Options, Report, Result, Server, ServerHandle, StartResponse};
 use wsgi_tests::caller::Caller;
-use wsgi_tests::live::PATIENCE;
+use wsgi_tests::live::{PATIENCE, eventually};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -64,6 +65,72 @@ fn applications_that_block_run_side_by_side() {
     // Sequentially they would take 6.4 s.
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     site.stop();
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the application blocks its thread: that is what is looked at")]
+fn requests_that_wait_get_threads_although_others_are_taken_meanwhile() {
+    const CLIENTS: usize = 50;
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (running, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let site = serve(move |_: Environ, start: StartResponse| -> Result<Body> {
+        peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(5));
+        running.fetch_sub(1, Ordering::SeqCst);
+        start.start("200 OK", PLAIN)?;
+        Ok("slept".into())
+    });
+    let enough = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (address, enough) = (site.address, Arc::clone(&enough));
+            thread::spawn(move || {
+                let mut client = Caller::connect(address);
+                while !enough.load(Ordering::SeqCst) {
+                    assert_eq!(client.get("/").text(), "slept");
+                }
+            })
+        })
+        .collect();
+    eventually("nearly all are served at the same time", || most.load(Ordering::SeqCst) > CLIENTS * 4 / 5);
+    enough.store(true, Ordering::SeqCst);
+    clients.into_iter().for_each(|client| client.join().expect("it is answered"));
+    site.stop();
+}
+
+#[test]
+fn a_client_that_always_has_a_request_ready_leaves_the_only_thread_to_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let server = Server::new(listener, |_: Environ, start: StartResponse| -> Result<Body> {
+        start.start("200 OK", PLAIN)?;
+        Ok("fine".into())
+    });
+    let server = server.debug(false).log_output(false).pool(1);
+    let handle = server.handle();
+    let serving = thread::spawn(move || server.serve());
+    let enough = Arc::new(AtomicBool::new(false));
+    let mut sending = connect(address, "");
+    let mut receiving = sending.try_clone().expect("there are descriptors");
+    let receiver = thread::spawn(move || std::io::copy(&mut receiving, &mut std::io::sink()));
+    let (until, began) = (Arc::clone(&enough), Instant::now());
+    let sender = thread::spawn(move || {
+        let requests = "GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1000);
+        while !until.load(Ordering::SeqCst) && began.elapsed() < Duration::from_secs(3) {
+            let _ = sending.write_all(requests.as_bytes());
+        }
+        let _ = sending.shutdown(std::net::Shutdown::Both);
+    });
+    thread::park_timeout(Duration::from_millis(100));
+    for _ in 0..3 {
+        assert_eq!(Caller::connect(address).get("/").text(), "fine");
+    }
+    assert!(began.elapsed() < Duration::from_secs(3), "they were served after the first client");
+    enough.store(true, Ordering::SeqCst);
+    sender.join().expect("no panic");
+    let _ = receiver.join().expect("no panic");
+    handle.shutdown();
+    serving.join().expect("no panic").expect("the listener is sound");
 }
 
 #[test]

@@ -648,8 +648,14 @@ impl<A> Server<A> {
         self
     }
 
-    /// Limits the number of threads that run the application. Requests wait while all are busy. Default: `max_size`.
-    /// Allowed: 1 or more.
+    /// Limits the number of threads that run the application. Requests wait while all are busy. Default: one thread per
+    /// connection, up to `max_size`. Allowed: 1 or more.
+    ///
+    /// An application that waits for its client, in a read of the body or a write of the response, occupies a thread.
+    /// As many slow clients as there are threads therefore delay all other requests, each for up to
+    /// [`Options::socket_timeout`] or as long as it keeps sending. On an open network, set the limit well above the
+    /// number of slow clients to expect, or keep the default. Idle connections, unfinished heads and bodies returned by
+    /// the application need no thread.
     pub fn pool(mut self, threads: usize) -> Self {
         (self.threads, self.ignores_max_size) = (Some(threads), false);
         self
@@ -685,8 +691,8 @@ impl<A> Server<A> {
             return Err(OptionError::new(option, 0, "1 or more").into());
         }
         listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
-        let runtime =
-            Runtime::default().descriptor_limit(descriptor_limit()).ignore_max_size(ignores_max_size);
+        let limit = descriptor_limit(threads);
+        let runtime = Runtime::default().descriptor_limit(limit).ignore_max_size(ignores_max_size);
         let server = app::Server::with_runtime(options, &handle, Blocking(application), runtime)?;
         listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;
         // By default one more thread, for the poller.
@@ -731,8 +737,13 @@ impl<A: Application> Adapter for Threads<'_, A> {
     }
 }
 
-/// The limit of open descriptors of this process.
-fn descriptor_limit() -> Option<usize> {
+/// The number of descriptors that connections may use, of those that this process may open. Each of the `threads` may wait
+/// for its client, and then has descriptors, too; without a limit there are as many threads as connections. So there are
+/// always enough descriptors for a connection with a waiting thread.
+fn descriptor_limit(threads: Option<usize>) -> Option<usize> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
-    Some(usize::try_from(limit).unwrap_or(usize::MAX))
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let one_each = limit / (1 + wait::DESCRIPTORS) * wait::DESCRIPTORS;
+    let waiting = threads.map_or(one_each, |threads| one_each.min(threads.saturating_mul(wait::DESCRIPTORS)));
+    Some(limit - waiting)
 }

@@ -1,7 +1,7 @@
 //! How one thread waits for its own sockets, and how another thread ends that wait.
 
 use std::cell::OnceCell;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use self::channel::Channel;
+pub(crate) use self::channel::DESCRIPTORS;
 use crate::sync::{AtomicBool, Ordering};
 
 /// The longest wait if the system had no descriptors left for a notifier.
@@ -21,24 +23,24 @@ thread_local! {
 
 /// Ends the waits of one thread.
 ///
-/// Invariant: while it is `notified`, a byte is in the pipe, is about to be written, or is being read.
+/// Invariant: while it is `notified`, a token is in the channel, is about to be sent, or is being received.
 struct Notifier {
     notified: AtomicBool,
-    pipe: Option<(PipeReader, PipeWriter)>,
+    channel: Option<Channel>,
 }
 
 fn notifier<R>(call: impl FnOnce(&Arc<Notifier>) -> R) -> R {
-    let new = || Arc::new(Notifier { notified: AtomicBool::new(false), pipe: io::pipe().ok() });
+    let new = || Arc::new(Notifier { notified: AtomicBool::new(false), channel: Channel::new().ok() });
     NOTIFIER.with(|notifier| call(notifier.get_or_init(new)))
 }
 
 impl Wake for Notifier {
     fn wake(self: Arc<Self>) {
         if !self.notified.swap(true, Ordering::AcqRel)
-            && let Some((_, writer)) = &self.pipe
+            && let Some(channel) = &self.channel
         {
-            // A single byte always fits.
-            let _ = (&mut &*writer).write_all(&[0]);
+            // A single token always fits.
+            let _ = channel.send();
         }
     }
 }
@@ -56,8 +58,8 @@ pub(crate) fn wait<'a>(
     notifier(|notifier| {
         let mut polled: Vec<_> = sockets.into_iter().collect();
         let mut time = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match &notifier.pipe {
-            Some((reader, _)) => polled.push(PollFd::new(reader, PollFlags::IN)),
+        match &notifier.channel {
+            Some(channel) => polled.push(PollFd::new(channel.receiver(), PollFlags::IN)),
             None => time = Some(time.unwrap_or(SLICE).min(SLICE)),
         }
         // A time that the system cannot represent means no limit.
@@ -67,11 +69,75 @@ pub(crate) fn wait<'a>(
             ready => ready.map(|_| ()).map_err(io::Error::from),
         };
         if notifier.notified.load(Ordering::Acquire) {
-            if let Some((reader, _)) = &notifier.pipe {
-                (&mut &*reader).read_exact(&mut [0])?;
+            if let Some(channel) = &notifier.channel {
+                channel.receive()?;
             }
             notifier.notified.store(false, Ordering::Release);
         }
         ready
     })
+}
+
+/// Carries at most one token from any thread to the one that polls [`receiver`](Channel::receiver). An eventfd, which is
+/// a single descriptor: a process may have as many waiting threads as connections.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod channel {
+    use std::io;
+    use std::os::fd::OwnedFd;
+
+    use rustix::event::{EventfdFlags, eventfd};
+    use rustix::io::{read, retry_on_intr, write};
+
+    /// How many descriptors a thread has once it has waited.
+    pub(crate) const DESCRIPTORS: usize = 1;
+
+    pub(super) struct Channel(OwnedFd);
+
+    impl Channel {
+        pub(super) fn new() -> io::Result<Self> {
+            Ok(Self(eventfd(0, EventfdFlags::CLOEXEC)?))
+        }
+
+        pub(super) fn receiver(&self) -> &OwnedFd {
+            &self.0
+        }
+
+        pub(super) fn send(&self) -> io::Result<()> {
+            retry_on_intr(|| write(&self.0, &1_u64.to_ne_bytes()))?;
+            Ok(())
+        }
+
+        pub(super) fn receive(&self) -> io::Result<()> {
+            retry_on_intr(|| read(&self.0, &mut [0_u8; 8]))?;
+            Ok(())
+        }
+    }
+}
+
+/// The same, as a pipe of two descriptors, where there is no eventfd.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+mod channel {
+    use std::io::{self, PipeReader, PipeWriter, Read, Write};
+
+    pub(crate) const DESCRIPTORS: usize = 2;
+
+    pub(super) struct Channel(PipeReader, PipeWriter);
+
+    impl Channel {
+        pub(super) fn new() -> io::Result<Self> {
+            io::pipe().map(|(reader, writer)| Self(reader, writer))
+        }
+
+        pub(super) fn receiver(&self) -> &PipeReader {
+            &self.0
+        }
+
+        pub(super) fn send(&self) -> io::Result<()> {
+            (&mut &self.1).write_all(&[0])
+        }
+
+        pub(super) fn receive(&self) -> io::Result<()> {
+            (&mut &self.0).read_exact(&mut [0])
+        }
+    }
 }

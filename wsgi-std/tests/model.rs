@@ -57,6 +57,9 @@ struct World {
     runs: Mutex<Vec<usize>>,
     ran: Condvar,
     begun: AtomicUsize,
+    /// How many bytes have arrived, and how many were read; for tests that need them.
+    arrived: AtomicUsize,
+    read: AtomicUsize,
     /// The action of a task.
     act: fn(&World, usize),
     /// Whether more threads can be started.
@@ -74,9 +77,17 @@ impl World {
             runs: Mutex::new(vec![0; tasks]),
             ran: Condvar::new(),
             begun: AtomicUsize::new(0),
+            arrived: AtomicUsize::new(0),
+            read: AtomicUsize::new(0),
             act,
             grows,
         })
+    }
+
+    /// Lets a task wait for its first call, instead of being added.
+    fn park(&self, task: usize) {
+        self.states[task].take();
+        assert!(self.states[task].park());
     }
 
     /// Starts the first thread and the watcher.
@@ -97,23 +108,21 @@ impl World {
         let mut completed = Completed::Nothing;
         loop {
             completed = match self.scheduler.next(completed) {
-                Next::Poll(poller) => {
-                    let ready = self.poll();
+                Next::Poll { poller, waits } => {
+                    let ready = self.poll(waits);
                     Completed::Polled(poller, ready)
                 }
-                Next::Run(task) => {
-                    self.run(task);
-                    Completed::Ran
-                }
+                Next::Run(task) if self.run(task) => Completed::RanAndReady(task),
+                Next::Run(_) => Completed::Ran,
                 Next::Exit => return,
             };
         }
     }
 
-    fn poll(&self) -> Vec<usize> {
+    fn poll(&self, waits: bool) -> Vec<usize> {
         assert!(!self.polled.swap(true, Ordering::SeqCst), "two threads poll");
         let mut kernel = self.kernel.lock().unwrap();
-        while !kernel.0 && kernel.1.is_empty() {
+        while waits && !kernel.0 && kernel.1.is_empty() {
             kernel = self.told.wait(kernel).unwrap();
         }
         kernel.0 = false;
@@ -124,14 +133,13 @@ impl World {
         ready
     }
 
-    fn run(&self, task: usize) {
+    /// Returns true if the task is ready again.
+    fn run(&self, task: usize) -> bool {
         self.states[task].take();
         (self.act)(self, task);
         self.runs.lock().unwrap()[task] += 1;
         self.ran.notify_all();
-        if !self.states[task].park() {
-            self.add(task);
-        }
+        !self.states[task].park()
     }
 
     fn notify(&self) {
@@ -263,25 +271,62 @@ fn without_more_threads_the_work_waits_and_goes_on() {
     });
 }
 
+/// Each task waits for the next one, except the last: they need a thread each.
+fn wait_for_the_next(world: &World, task: usize) {
+    if task < 2 {
+        world.wait_for_runs(task + 1, 1);
+    }
+}
+
+#[test]
+fn tasks_that_wait_get_threads_even_if_no_thread_has_polled_them_yet() {
+    check(1, || {
+        let world = World::new(3, 3, true, wait_for_the_next);
+        world.park(1);
+        world.start();
+        world.add(0);
+        world.event(1);
+        world.add(2);
+        world.wait_for_runs(0, 1);
+        world.stop();
+    });
+}
+
+#[test]
+fn a_task_that_is_always_ready_keeps_no_thread_from_polling() {
+    check(2, || {
+        let world = World::new(1, 2, true, |world, task| {
+            let runs = world.runs.lock().unwrap().clone();
+            if task == 0 && runs[0] < 3 {
+                assert!(runs[0] == 0 || runs[1] > 0, "the event waits in the poller");
+                // It gives way.
+                world.call(0);
+            }
+        });
+        world.park(1);
+        world.event(1);
+        world.start();
+        world.add(0);
+        world.wait_for_runs(0, 4);
+        world.wait_for_runs(1, 1);
+        world.stop();
+    });
+}
+
 #[test]
 fn events_are_seen_while_a_thread_is_with_their_task() {
-    // The number of bytes that have arrived, and of bytes that were read.
-    loom::lazy_static! {
-        static ref CAME: AtomicUsize = AtomicUsize::new(0);
-        static ref READ: AtomicUsize = AtomicUsize::new(0);
-    }
     check(2, || {
-        let world = World::new(1, 1, true, |_, _| {
-            READ.fetch_add(CAME.swap(0, Ordering::SeqCst), Ordering::SeqCst);
+        let world = World::new(1, 1, true, |world, _| {
+            world.read.fetch_add(world.arrived.swap(0, Ordering::SeqCst), Ordering::SeqCst);
         });
         world.start();
         world.add(0);
         for _ in 0..2 {
-            CAME.fetch_add(1, Ordering::SeqCst);
+            world.arrived.fetch_add(1, Ordering::SeqCst);
             world.event(0);
         }
         let mut runs = world.runs.lock().unwrap();
-        while READ.load(Ordering::SeqCst) < 2 {
+        while world.read.load(Ordering::SeqCst) < 2 {
             runs = world.ran.wait(runs).unwrap();
         }
         drop(runs);

@@ -37,8 +37,8 @@ impl Runtime {
         self
     }
 
-    /// The number of descriptors that the process may have open (`RLIMIT_NOFILE`). It limits the connections like
-    /// `max_size`. Default: unknown.
+    /// The number of descriptors that the process may have open (`RLIMIT_NOFILE`), less those that the runtime itself may
+    /// need beside one per connection. It limits the connections like `max_size`. Default: unknown.
     #[must_use]
     pub fn descriptor_limit(mut self, descriptors: impl Into<Option<usize>>) -> Self {
         self.descriptor_limit = descriptors.into();

@@ -110,7 +110,7 @@ impl<A> Server<A> {
         if let Some(limit) = runtime.descriptor_limit.filter(|_| max_size < wanted) {
             let pid = std::process::id();
             context.info(&format!(
-                "({pid}) at most {max_size} connections at a time, since at most {limit} descriptors may be open (ulimit -n)"
+                "({pid}) at most {max_size} connections at a time, since at most {limit} descriptors may be open for them (ulimit -n)"
             ));
         }
         Ok(Arc::new(Self {

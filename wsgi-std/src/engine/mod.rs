@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -114,26 +114,28 @@ impl Engine {
         let mut completed = Completed::Nothing;
         loop {
             completed = match self.scheduler.next(completed) {
-                Next::Poll(mut poller) => {
-                    let ready = self.poll(&mut poller);
+                Next::Poll { mut poller, waits } => {
+                    let ready = self.poll(&mut poller, waits);
                     Completed::Polled(poller, ready)
                 }
-                Next::Run(task) => {
-                    task.run();
-                    Completed::Ran
-                }
+                Next::Run(task) if task.run() => Completed::RanAndReady(task),
+                Next::Run(_) => Completed::Ran,
                 Next::Exit => return,
             };
         }
     }
 
-    /// Waits until something is ready. Returns the tasks that have to run.
-    fn poll(&self, Poller { poll, events }: &mut Poller) -> Vec<Arc<Task>> {
-        let mut tasks = lock(&self.tasks);
-        let until = tasks.timers.next();
-        tasks.polls_until = Some(until);
-        drop(tasks);
-        let time = until.map(|until| until.saturating_duration_since(Instant::now()));
+    /// Polls, and `waits` until something is ready. Returns the tasks that have to run.
+    fn poll(&self, Poller { poll, events }: &mut Poller, waits: bool) -> Vec<Arc<Task>> {
+        let time = if waits {
+            let mut tasks = lock(&self.tasks);
+            let until = tasks.timers.next();
+            tasks.polls_until = Some(until);
+            drop(tasks);
+            until.map(|until| until.saturating_duration_since(Instant::now()))
+        } else {
+            Some(Duration::ZERO)
+        };
         if poll.poll(events, time).is_err() {
             events.clear();
         }
@@ -188,39 +190,48 @@ impl Task {
         (readable || writable) && self.state.call()
     }
 
-    /// Runs the task until it waits.
-    fn run(self: &Arc<Self>) {
+    /// Runs the task until it waits or gives way. Returns true if it is ready again.
+    fn run(self: &Arc<Self>) -> bool {
         self.state.take();
         self.deadline.set(None);
         let waker = Waker::from(Arc::clone(self));
         let mut future = lock(&self.future);
-        let Some(running) = future.as_mut() else { return };
+        let Some(running) = future.as_mut() else { return false };
         // A panic of the application is caught further inside.
         let poll = AssertUnwindSafe(|| running.as_mut().poll(&mut Context::from_waker(&waker)));
         if matches!(catch_unwind(poll), Ok(Poll::Pending)) {
             drop(future);
             self.queue_deadline();
-            if !self.state.park() {
-                self.add();
-            }
+            !self.state.park()
         } else {
             let over = future.take();
             drop(future);
-            lock(&self.engine.tasks).all.try_remove(self.token);
+            let mut tasks = lock(&self.engine.tasks);
+            let Tasks { all, timers, .. } = &mut *tasks;
+            all.try_remove(self.token);
+            timers.remove(&self.deadline, |token, at| is_queued(all, token, at));
+            drop(tasks);
             drop(over);
+            false
         }
     }
 
     fn queue_deadline(&self) {
         let Some(deadline) = self.deadline.unqueued() else { return };
         let mut tasks = lock(&self.engine.tasks);
-        tasks.timers.add(deadline, self.token, &self.deadline);
-        let late = tasks.polls_until.is_some_and(|until| until.is_none_or(|until| deadline < until));
+        let Tasks { all, timers, polls_until } = &mut *tasks;
+        timers.add(deadline, self.token, &self.deadline, |token, at| is_queued(all, token, at));
+        let late = polls_until.is_some_and(|until| until.is_none_or(|until| deadline < until));
         drop(tasks);
         if late {
             self.engine.notify();
         }
     }
+}
+
+/// Whether the timers check this task at this time.
+fn is_queued(tasks: &Slab<Arc<Task>>, token: usize, at: Instant) -> bool {
+    tasks.get(token).is_some_and(|task| task.deadline.is_queued(at))
 }
 
 impl Wake for Task {

@@ -2,8 +2,13 @@
 //!
 //! There is one poller. Either the scheduler holds it, or one thread does. The scheduler also holds the tasks
 //! (connections) that are ready. A thread takes a ready task or, if no task is ready, the poller. So one thread does
-//! everything as long as it is quick, and no thread is woken. While threads run tasks and the scheduler holds the
-//! poller, the watcher checks every tick whether anything was taken; if not, another thread joins in.
+//! everything as long as it is quick, and no thread is woken.
+//!
+//! While threads run tasks and the scheduler holds the poller, the watcher checks every tick whether work has waited
+//! for the whole tick: a task that was ready before, or the poller, since events that no thread has polled wait, too.
+//! Then more threads join in, however many other tasks were taken meanwhile, and from now on each thread that takes
+//! a task and leaves work behind wakes the next one. Only if the tasks are so quick that the threads are worth more
+//! where they are ([`QUICK`]), nothing is woken.
 //!
 //! This module knows nothing of sockets and clocks, so that all interleavings can be tested: `tests/model.rs`.
 
@@ -13,10 +18,13 @@ use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait, wait_at_most};
 
-/// How long nothing may be taken before another thread joins in. Each time it is halved, down to [`SHORTEST`], so that
-/// many waiting requests get their threads quickly; it grows again when tasks are taken in time.
+/// How long work may wait before more threads join in. Each time it is halved, down to [`SHORTEST`], so that many
+/// waiting requests get their threads quickly; it grows again when work is taken in time.
 const TICK: Duration = Duration::from_millis(2);
-const SHORTEST: Duration = Duration::from_micros(125);
+const SHORTEST: Duration = Duration::from_micros(250);
+
+/// The average time of a run below which more threads do not help: waking a thread would cost about as much.
+const QUICK: Duration = Duration::from_micros(100);
 
 /// How long a thread without work waits before it ends.
 const IDLE: Duration = Duration::from_secs(2);
@@ -24,8 +32,13 @@ const IDLE: Duration = Duration::from_secs(2);
 /// The next step of a thread.
 #[derive(Debug)]
 pub(crate) enum Next<P, T> {
-    /// Poll for tasks that become ready.
-    Poll(P),
+    /// Poll for tasks that become ready, and wait until there is one, or without waiting.
+    Poll {
+        /// The poller, to be returned by [`Completed::Polled`].
+        poller: P,
+        /// Whether to wait. Otherwise, other tasks are ready already.
+        waits: bool,
+    },
     /// Run a task.
     Run(T),
     /// End.
@@ -39,8 +52,10 @@ pub(crate) enum Completed<P, T> {
     Nothing,
     /// It has polled; these tasks are ready.
     Polled(P, Vec<T>),
-    /// It ran a task.
+    /// It ran a task, which now waits or has ended.
     Ran,
+    /// It ran a task that is still ready.
+    RanAndReady(T),
 }
 
 /// Hands out the work of an engine to its threads.
@@ -62,21 +77,41 @@ pub(crate) struct Scheduler<P, T> {
 struct State<P, T> {
     poller: Option<P>,
     ready: VecDeque<T>,
-    /// How many tasks and pollers were taken so far.
-    taken: u64,
+    /// Tasks that were run and are still ready. They have their next turn after a poll, so that they cannot keep all
+    /// threads from polling.
+    ready_again: VecDeque<T>,
+    /// A thread waits in a poll, and was not notified yet.
+    waits: bool,
+    /// How many tasks were queued in `ready` so far, and how many were taken from there.
+    queued: u64,
+    dequeued: u64,
+    /// How often any task was taken, and how often the poller was.
+    runs: u64,
+    polls: u64,
     /// The watcher checks every tick.
     ticks: bool,
     tick: Duration,
+    /// Work has waited for a tick: a thread that leaves work behind wakes another one.
+    hands_over: bool,
     /// How many threads there are without the watcher, and the limit.
     threads: usize,
     most: usize,
     /// How many of them run a task, and how many have nothing to do.
     running: usize,
     spare: usize,
-    /// A thread was notified or started, and has not called `next` yet.
-    coming: bool,
+    /// How many threads were notified or started, and have not called `next` yet.
+    coming: usize,
     watched: bool,
     stopping: bool,
+}
+
+/// What the watcher remembers at the beginning of a tick.
+struct Seen {
+    queued: u64,
+    runs: u64,
+    running: usize,
+    /// `None` if a thread had the poller.
+    polls: Option<u64>,
 }
 
 impl<P, T> Scheduler<P, T> {
@@ -85,14 +120,20 @@ impl<P, T> Scheduler<P, T> {
         let state = State {
             poller: Some(poller),
             ready: VecDeque::new(),
-            taken: 0,
+            ready_again: VecDeque::new(),
+            waits: false,
+            queued: 0,
+            dequeued: 0,
+            runs: 0,
+            polls: 0,
             ticks: false,
             tick: TICK,
+            hands_over: false,
             threads: 1,
             most,
             running: 0,
             spare: 0,
-            coming: false,
+            coming: 1,
             watched: true,
             stopping: false,
         };
@@ -108,27 +149,35 @@ impl<P, T> Scheduler<P, T> {
     pub(crate) fn next(&self, completed: Completed<P, T>) -> Next<P, T> {
         let mut state = self.lock();
         match completed {
-            Completed::Nothing => state.coming = false,
+            Completed::Nothing => state.arrived(),
             Completed::Polled(poller, ready) => {
                 state.poller = Some(poller);
+                state.waits = false;
+                let again = mem::take(&mut state.ready_again);
+                state.queued += (ready.len() + again.len()) as u64;
                 state.ready.extend(ready);
+                state.ready.extend(again);
             }
             Completed::Ran => state.running -= 1,
+            Completed::RanAndReady(task) => {
+                state.running -= 1;
+                state.ready_again.push_back(task);
+            }
         }
         let mut tired = false;
         while !state.stopping {
             if let Some(task) = state.ready.pop_front() {
-                state.taken += 1;
-                state.running += 1;
-                if state.poller.is_some() && !state.ticks {
-                    state.ticks = true;
-                    self.watcher.notify_one();
-                }
-                return Next::Run(task);
+                state.dequeued += 1;
+                return self.run(state, task);
             }
             if let Some(poller) = state.poller.take() {
-                state.taken += 1;
-                return Next::Poll(poller);
+                state.polls += 1;
+                state.waits = state.ready_again.is_empty();
+                return Next::Poll { poller, waits: state.waits };
+            }
+            // Another thread polls.
+            if let Some(task) = state.ready_again.pop_front() {
+                return self.run(state, task);
             }
             if tired {
                 break;
@@ -136,72 +185,110 @@ impl<P, T> Scheduler<P, T> {
             state.spare += 1;
             (state, tired) = wait_at_most(&self.spare, state, IDLE);
             state.spare -= 1;
-            state.coming = false;
+            state.arrived();
         }
         state.threads -= 1;
         self.left.notify_all();
         Next::Exit
     }
 
+    /// Lets the calling thread run `task`, and takes care of the work that it leaves behind.
+    fn run(&self, mut state: MutexGuard<'_, State<P, T>>, task: T) -> Next<P, T> {
+        state.runs += 1;
+        state.running += 1;
+        if state.poller.is_some() {
+            let watch = !mem::replace(&mut state.ticks, true);
+            let hand_over = state.hands_over && state.coming < state.spare.min(1 + state.ready.len());
+            state.coming += usize::from(hand_over);
+            // The woken threads need the lock.
+            drop(state);
+            if watch {
+                self.watcher.notify_one();
+            }
+            if hand_over {
+                self.spare.notify_one();
+            }
+        }
+        Next::Run(task)
+    }
+
     /// The watcher's loop, until the scheduler stops. `begin` starts another thread, if it can.
     pub(crate) fn watch(&self, begin: impl Fn() -> bool) {
-        let (mut state, mut joined) = (self.lock(), false);
+        let mut state = self.lock();
         while !state.stopping {
             if !state.ticks {
                 state = wait(&self.watcher, state);
                 continue;
             }
-            let (seen, tick) = (state.taken, state.tick);
+            let (seen, tick) = (state.seen(), state.tick);
             (state, _) = wait_at_most(&self.watcher, state, tick);
-            if state.taken != seen {
-                // A take by the thread that has just joined in proves little.
-                if !mem::take(&mut joined) {
-                    state.tick = TICK.min(2 * tick);
-                }
-            } else if state.poller.is_none() {
-                // A thread polls, and nothing has happened.
-                state.ticks = false;
-            } else if !state.stopping && !state.coming {
+            let (waiting, quick) = (state.waiting_since(&seen), state.is_quick_since(&seen, tick));
+            if waiting > 0 && !quick {
                 state.tick = SHORTEST.max(tick / 2);
-                joined = true;
-                if state.spare > 0 {
-                    state.coming = true;
-                    self.spare.notify_one();
-                } else if state.threads < state.most {
-                    state.coming = true;
-                    state.threads += 1;
-                    drop(state);
-                    let begun = begin();
-                    state = self.lock();
-                    if !begun {
-                        (state.coming, state.threads) = (false, state.threads - 1);
-                    }
-                } else {
-                    // The next thread that calls `next` takes the poller.
-                    state.ticks = false;
-                }
+                let stuck = state.runs_ended_since(&seen) == 0;
+                state = self.join_in(state, waiting, stuck, &begin);
+            } else if state.runs == seen.runs && state.poller.is_none() {
+                // A thread polls, and nothing has happened.
+                (state.ticks, state.tick, state.hands_over) = (false, TICK, false);
+            } else {
+                state.tick = TICK.min(2 * tick);
+                state.hands_over &= !quick;
             }
         }
         state.watched = false;
         self.left.notify_all();
     }
 
-    /// Adds a task that is ready. Returns true if a thread polls and has to be notified to see it.
+    /// Lets more threads join in, since `waiting` pieces of work wait. `stuck`: no run has ended meanwhile.
+    fn join_in<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State<P, T>>,
+        waiting: usize,
+        stuck: bool,
+        begin: &impl Fn() -> bool,
+    ) -> MutexGuard<'s, State<P, T>> {
+        state.hands_over = true;
+        if state.stopping || state.coming > 0 {
+            return state;
+        }
+        if state.spare > 0 {
+            // It wakes the next one.
+            state.coming = 1;
+            self.spare.notify_one();
+            return state;
+        }
+        // At most twice as many as before, so that a burst of short tasks does not start a thread for each.
+        let growth = if stuck { state.running } else { state.running / 2 };
+        let wanted = waiting.min(growth.max(1)).min(state.most - state.threads);
+        // At the limit, the next thread that calls `next` takes what waits.
+        state.ticks = wanted > 0;
+        state.coming = wanted;
+        state.threads += wanted;
+        drop(state);
+        let begun = (0..wanted).take_while(|_| begin()).count();
+        state = self.lock();
+        state.threads -= wanted - begun;
+        state.coming = state.coming.saturating_sub(wanted - begun);
+        state
+    }
+
+    /// Adds a task that is ready. Returns true if a thread waits in a poll and has to be notified to see it.
     #[must_use]
     pub(crate) fn add(&self, task: T) -> bool {
         let mut state = self.lock();
         state.ready.push_back(task);
-        state.poller.is_none()
+        state.queued += 1;
+        mem::take(&mut state.waits)
     }
 
-    /// Ends all threads. Returns true if a thread polls and has to be notified to see it.
+    /// Ends all threads. Returns true if a thread waits in a poll and has to be notified to see it.
     #[must_use]
     pub(crate) fn stop(&self) -> bool {
         let mut state = self.lock();
         state.stopping = true;
         self.watcher.notify_all();
         self.spare.notify_all();
-        state.poller.is_none()
+        mem::take(&mut state.waits)
     }
 
     /// Waits until every thread has ended, except those that run a task.
@@ -214,5 +301,37 @@ impl<P, T> Scheduler<P, T> {
 
     fn lock(&self) -> MutexGuard<'_, State<P, T>> {
         lock(&self.state)
+    }
+}
+
+impl<P, T> State<P, T> {
+    /// A thread that was notified or started is here. A thread that is here for another reason may count instead.
+    fn arrived(&mut self) {
+        self.coming = self.coming.saturating_sub(1);
+    }
+
+    fn seen(&self) -> Seen {
+        let polls = self.poller.as_ref().map(|_| self.polls);
+        Seen { queued: self.queued, runs: self.runs, running: self.running, polls }
+    }
+
+    /// How many pieces of work have waited since then: tasks, and the poller. None if a thread has the poller, since that
+    /// thread takes the tasks.
+    fn waiting_since(&self, seen: &Seen) -> usize {
+        if self.poller.is_none() {
+            return 0;
+        }
+        let tasks = seen.queued.saturating_sub(self.dequeued) as usize;
+        tasks + usize::from(seen.polls == Some(self.polls))
+    }
+
+    fn runs_ended_since(&self, seen: &Seen) -> u64 {
+        (self.runs - self.running as u64) - (seen.runs - seen.running as u64)
+    }
+
+    /// Whether the runs that have ended since then, a tick ago, took less than [`QUICK`] on average.
+    fn is_quick_since(&self, seen: &Seen, tick: Duration) -> bool {
+        let (ended, running) = (self.runs_ended_since(seen), self.running.max(seen.running));
+        ended > 0 && u128::from(ended) * QUICK.as_nanos() >= running as u128 * tick.as_nanos()
     }
 }
