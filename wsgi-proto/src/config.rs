@@ -39,6 +39,9 @@ pub struct Config {
     pub header_timeout: Option<Duration>,
     /// The time for which unread input is read and dropped, after a response and after our half was closed.
     pub linger_timeout: Duration,
+    /// How long after its last response an idle connection waits for one more request when the server stops. Zero: not
+    /// at all.
+    pub last_request_timeout: Duration,
     /// Whether `%(client_ip)s` begins with the value of `X-Forwarded-For`.
     pub log_x_forwarded_for: bool,
     /// Variables for every request. Values of the request itself take precedence.
@@ -57,6 +60,7 @@ impl Default for Config {
             socket_timeout: None,
             header_timeout: Some(Duration::from_secs(30)),
             linger_timeout: Duration::from_secs(2),
+            last_request_timeout: Duration::from_secs(1),
             log_x_forwarded_for: true,
             environ: Vec::new(),
             limits: Limits::default(),
@@ -85,6 +89,7 @@ impl Config {
         socket_timeout: Option<Duration>,
         header_timeout: Option<Duration>,
         linger_timeout: Duration,
+        last_request_timeout: Duration,
         log_x_forwarded_for: bool,
         limits: Limits,
     }
