@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ use crate::tls::{Config, alpn_protocols, open};
 /// `async-std`, or any other [source of connections](Self::incoming). With the feature `tls` each can serve HTTPS.
 pub struct Listener {
     connections: stream::Boxed<io::Result<(Opening, Endpoints)>>,
+    /// Accepts from the queue of the socket itself, without waiting.
+    queue: Option<Queue>,
     pub(crate) bound_addr: BoundAddr,
     way: Way,
 }
@@ -74,6 +76,9 @@ struct Way {
     on_async_std: bool,
 }
 
+/// A function that accepts one connection, or returns [`WouldBlock`](io::ErrorKind::WouldBlock).
+type Queue = Box<dyn Fn() -> io::Result<(Opening, Endpoints)> + Send>;
+
 /// A function that turns an accepted stream, of whatever type, into a transport.
 type Opening = Box<dyn FnOnce(Option<Config>) -> Boxed<io::Result<Box<dyn Transport>>> + Send>;
 
@@ -83,13 +88,13 @@ impl Listener {
     pub fn incoming<S: Duplex>(
         connections: impl Stream<Item = io::Result<(S, Endpoints)>> + Send + 'static,
     ) -> Self {
-        let opening = |accepted: io::Result<(S, Endpoints)>| {
-            let (stream, endpoints) = accepted?;
-            let opening: Opening = Box::new(|tls| Box::pin(open(stream, tls)));
-            Ok((opening, endpoints))
-        };
-        let connections = Box::pin(connections.map(opening).chain(stream::pending()));
-        Self { connections, bound_addr: BoundAddr::local(None), way: Way { tls: None, on_async_std: false } }
+        let connections = connections.map(|accepted| accepted.map(opening)).chain(stream::pending());
+        Self {
+            connections: Box::pin(connections),
+            queue: None,
+            bound_addr: BoundAddr::local(None),
+            way: Way { tls: None, on_async_std: false },
+        }
     }
 
     /// Serves HTTPS on this listener, with the certificates and everything else that `config` sets.
@@ -141,34 +146,57 @@ impl Listener {
         let (opening, endpoints) = accepted.expect("a stream that ends with `pending` never ends")?;
         Poll::Ready(Ok(Accepted(opening, endpoints, self.way.clone())))
     }
+
+    /// Accepts from the queue of the socket itself: the reactor may not have reported the newest connections yet.
+    pub(crate) fn poll_queued(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        let Some(queue) = &self.queue else { return self.poll_accept(context) };
+        match queue() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            accepted => Poll::Ready(
+                accepted.map(|(opening, endpoints)| Accepted(opening, endpoints, self.way.clone())),
+            ),
+        }
+    }
+}
+
+/// Pairs an accepted stream with the function that turns it into a transport.
+fn opening<S: Duplex>((stream, endpoints): (S, Endpoints)) -> (Opening, Endpoints) {
+    (Box::new(|tls| Box::pin(open(stream, tls))), endpoints)
 }
 
 impl From<Arc<Async<TcpListener>>> for Listener {
     fn from(listener: Arc<Async<TcpListener>>) -> Self {
+        fn accepted((stream, remote): (Async<TcpStream>, SocketAddr)) -> (Async<TcpStream>, Endpoints) {
+            // Responses are written whole, so there is nothing to wait for. If this fails, they are only slower.
+            let _ = stream.get_ref().set_nodelay(true);
+            let local = stream.get_ref().local_addr().map_or(Address::Local, Address::from);
+            (stream, Endpoints::new(remote.into(), local))
+        }
         let bound_addr = BoundAddr::tcp(listener.get_ref().local_addr());
+        let same = Arc::clone(&listener);
+        let queue = move || {
+            let (stream, remote) = same.get_ref().accept()?;
+            Ok(opening(accepted((Async::new(stream)?, remote))))
+        };
         let connections = stream::unfold(listener, |listener| async {
-            let accepted = listener.accept().await.map(|(stream, remote)| {
-                // Responses are written whole, so there is nothing to wait for. If this fails, they are only slower.
-                let _ = stream.get_ref().set_nodelay(true);
-                let local = stream.get_ref().local_addr().map_or(Address::Local, Address::from);
-                (stream, Endpoints::new(remote.into(), local))
-            });
-            Some((accepted, listener))
+            Some((listener.accept().await.map(accepted), listener))
         });
-        Self { bound_addr, ..Self::incoming(connections) }
+        Self { bound_addr, queue: Some(Box::new(queue)), ..Self::incoming(connections) }
     }
 }
 
 #[cfg(unix)]
 impl From<Arc<Async<UnixListener>>> for Listener {
     fn from(listener: Arc<Async<UnixListener>>) -> Self {
+        const ENDPOINTS: Endpoints = Endpoints::new(Address::Local, Address::Local);
         let address = listener.get_ref().local_addr().ok();
         let bound_addr = BoundAddr::local(address.as_ref().and_then(|address| address.as_pathname()));
+        let same = Arc::clone(&listener);
+        let queue = move || Ok(opening((Async::new(same.get_ref().accept()?.0)?, ENDPOINTS)));
         let connections = stream::unfold(listener, |listener| async {
-            let endpoints = Endpoints::new(Address::Local, Address::Local);
-            Some((listener.accept().await.map(|(stream, _)| (stream, endpoints)), listener))
+            Some((listener.accept().await.map(|(stream, _)| (stream, ENDPOINTS)), listener))
         });
-        Self { bound_addr, ..Self::incoming(connections) }
+        Self { bound_addr, queue: Some(Box::new(queue)), ..Self::incoming(connections) }
     }
 }
 
@@ -202,8 +230,8 @@ where
     Listener: From<Async<L>>,
 {
     let failed = |error| Listener::incoming::<Box<smol::net::TcpStream>>(stream::once(Err(error)));
-    let Listener { connections, bound_addr, .. } = listener.map_or_else(failed, Listener::from);
-    Listener { connections, bound_addr, way: Way { tls: None, on_async_std: true } }
+    let listener = listener.map_or_else(failed, Listener::from);
+    Listener { way: Way { tls: None, on_async_std: true }, ..listener }
 }
 
 #[cfg(feature = "async-std")]

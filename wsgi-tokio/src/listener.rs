@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
@@ -127,6 +128,27 @@ impl Listener {
             }
         }?;
         Poll::Ready(Ok(Accepted { stream, tls: self.tls.clone() }))
+    }
+
+    /// Accepts from the queue of the socket itself: the reactor may not have reported the newest connections yet.
+    pub(crate) fn poll_queued(&self) -> Poll<io::Result<Accepted>> {
+        let accepted = match &self.socket {
+            Listening::Tcp(listener) => SockRef::from(listener).accept().and_then(|(socket, remote)| {
+                socket.set_nonblocking(true)?;
+                let stream = TcpStream::from_std(socket.into())?;
+                let remote = remote.as_socket().ok_or(io::ErrorKind::InvalidData)?;
+                Ok(Socket::Tcp(stream, remote))
+            }),
+            #[cfg(unix)]
+            Listening::Unix(listener) => SockRef::from(listener).accept().and_then(|(socket, _)| {
+                socket.set_nonblocking(true)?;
+                Ok(Socket::Unix(UnixStream::from_std(socket.into())?))
+            }),
+        };
+        match accepted {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            accepted => Poll::Ready(accepted.map(|stream| Accepted { stream, tls: self.tls.clone() })),
+        }
     }
 
     /// The protocols that it offers by ALPN.
