@@ -77,7 +77,36 @@ struct Way {
 }
 
 /// A function that accepts one connection, or returns [`WouldBlock`](io::ErrorKind::WouldBlock).
-type Queue = Box<dyn Fn() -> io::Result<(Opening, Endpoints)> + Send>;
+type Queue = Box<dyn FnMut() -> io::Result<(Opening, Endpoints)> + Send>;
+
+/// Accepts by `accept` from a listener that leaves the reactor first, so that it closes fast: a connection that arrives
+/// meanwhile is lost.
+fn queue<L: Send + Sync + 'static>(
+    listener: &Arc<Async<L>>,
+    accept: impl Fn(&L) -> io::Result<(Opening, Endpoints)> + Send + 'static,
+) -> Option<Queue> {
+    enum State<L> {
+        Registered(Arc<Async<L>>),
+        Plain(L),
+    }
+    let mut state = Some(State::Registered(Arc::clone(listener)));
+    Some(Box::new(move || {
+        let listener = match state.take().ok_or(io::ErrorKind::WouldBlock)? {
+            State::Registered(listener) => match Arc::try_unwrap(listener) {
+                Ok(listener) => State::Plain(listener.into_inner()?),
+                // The caller of `serve` keeps it open.
+                Err(shared) => State::Registered(shared),
+            },
+            plain => plain,
+        };
+        let accepted = match &listener {
+            State::Registered(listener) => accept(listener.get_ref()),
+            State::Plain(listener) => accept(listener),
+        };
+        state = Some(listener);
+        accepted
+    }))
+}
 
 /// A function that turns an accepted stream, of whatever type, into a transport.
 type Opening = Box<dyn FnOnce(Option<Config>) -> Boxed<io::Result<Box<dyn Transport>>> + Send>;
@@ -149,7 +178,9 @@ impl Listener {
 
     /// Accepts from the queue of the socket itself: the reactor may not have reported the newest connections yet.
     pub(crate) fn poll_queued(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        let Some(queue) = &self.queue else { return self.poll_accept(context) };
+        let Some(queue) = &mut self.queue else { return self.poll_accept(context) };
+        // It holds the listener, too.
+        self.connections = Box::pin(stream::pending());
         match queue() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             accepted => Poll::Ready(
@@ -173,15 +204,14 @@ impl From<Arc<Async<TcpListener>>> for Listener {
             (stream, Endpoints::new(remote.into(), local))
         }
         let bound_addr = BoundAddr::tcp(listener.get_ref().local_addr());
-        let same = Arc::clone(&listener);
-        let queue = move || {
-            let (stream, remote) = same.get_ref().accept()?;
+        let queue = queue(&listener, |listener: &TcpListener| {
+            let (stream, remote) = listener.accept()?;
             Ok(opening(accepted((Async::new(stream)?, remote))))
-        };
+        });
         let connections = stream::unfold(listener, |listener| async {
             Some((listener.accept().await.map(accepted), listener))
         });
-        Self { bound_addr, queue: Some(Box::new(queue)), ..Self::incoming(connections) }
+        Self { bound_addr, queue, ..Self::incoming(connections) }
     }
 }
 
@@ -191,12 +221,13 @@ impl From<Arc<Async<UnixListener>>> for Listener {
         const ENDPOINTS: Endpoints = Endpoints::new(Address::Local, Address::Local);
         let address = listener.get_ref().local_addr().ok();
         let bound_addr = BoundAddr::local(address.as_ref().and_then(|address| address.as_pathname()));
-        let same = Arc::clone(&listener);
-        let queue = move || Ok(opening((Async::new(same.get_ref().accept()?.0)?, ENDPOINTS)));
+        let queue = queue(&listener, |listener: &UnixListener| {
+            Ok(opening((Async::new(listener.accept()?.0)?, ENDPOINTS)))
+        });
         let connections = stream::unfold(listener, |listener| async {
             Some((listener.accept().await.map(|(stream, _)| (stream, ENDPOINTS)), listener))
         });
-        Self { bound_addr, queue: Some(Box::new(queue)), ..Self::incoming(connections) }
+        Self { bound_addr, queue, ..Self::incoming(connections) }
     }
 }
 
