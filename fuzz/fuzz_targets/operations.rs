@@ -221,7 +221,7 @@ fn any_time(connection: &mut Connection, choices: &mut Given<'_>) {
 
 /// Calls every query, and uses the results in every way.
 fn look(connection: &mut Connection) {
-    let _ = (connection.awaits_request(), connection.lingers(), connection.is_busy(), connection.is_lost());
+    let _ = (connection.awaits_request(), connection.head_began(), connection.lingers(), connection.is_busy(), connection.is_lost());
     let _ = (connection.can_make_room(), connection.has_buffers());
     let _ = format!("{connection:?}");
     let (peer, config) = (*connection.endpoints(), connection.config().clone());

@@ -124,7 +124,9 @@ fn a_stop_reads_an_idle_connection_once_more() {
         machine.answer("x");
         machine.record();
         machine.take_sent();
+        machine.io();
         machine.connection.shutdown();
+        machine.pass(Duration::from_secs(1));
         assert!(machine.io().last_read);
         if arrives {
             machine.open(GET);

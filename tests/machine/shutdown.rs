@@ -1,7 +1,9 @@
 //! A stop, the end of input and a loss in every state of the machine.
 
+use std::time::Duration;
+
 use wsgi_proto::{
-    BodyError, BodyEvent, CloseReason, Config, Event, Io, KeepAlive, Lost, NO_HEADERS, RequestError,
+    BodyError, BodyEvent, CloseReason, Config, Event, Io, KeepAlive, Lost, NO_HEADERS, Reason, RequestError,
     SendError,
 };
 use wsgi_tests::machine::Machine;
@@ -229,6 +231,66 @@ fn a_stop_behind_a_head_that_promised_more_serves_the_request_that_has_come() {
             );
         }
     }
+}
+
+#[test]
+fn a_stop_gives_an_idle_connection_a_second_since_its_last_response() {
+    // Idle for this long before the stop, and what remains after it.
+    for (idle, left) in [(0, 1000), (400, 600), (999, 1), (1000, 0), (60_000, 0)] {
+        for answered in [false, true] {
+            let (idle, left) = (Duration::from_millis(idle), Duration::from_millis(left));
+            let mut machine = if answered { State::Idle } else { State::Fresh }.reach();
+            machine.advance(idle);
+            machine.poll();
+            machine.connection.shutdown();
+            machine.connection.shutdown();
+            if !left.is_zero() {
+                assert_eq!(machine.io().deadline, Some((machine.now().instant.after(left), Reason::Idle)));
+                machine.advance(left - Duration::from_nanos(1));
+                assert!(!machine.io().last_read, "{idle:?}");
+                machine.pass(Duration::from_nanos(1));
+            }
+            assert!(machine.io().last_read, "{idle:?}");
+            assert_eq!(machine.end(), CloseReason::Shutdown);
+        }
+    }
+}
+
+#[test]
+fn a_request_within_that_second_is_served_and_is_the_last_one() {
+    for state in [State::Fresh, State::EmptyLine, State::Idle, State::Sending, State::Done, State::Unflushed]
+    {
+        let mut machine = state.reach();
+        machine.take_sent();
+        machine.connection.shutdown();
+        if state == State::Sending {
+            machine.exchange().finish().expect("it was started");
+        }
+        if matches!(state, State::Sending | State::Done | State::Unflushed) {
+            machine.flush();
+            machine.record();
+            machine.flush();
+        }
+        machine.io();
+        machine.advance(Duration::from_millis(999));
+        machine.take_sent();
+        machine.open(&GET.repeat(2));
+        machine.answer("late");
+        machine.record();
+        assert_eq!(machine.end(), CloseReason::Shutdown, "{state:?}");
+        let sent = machine.take_sent();
+        assert_eq!(sent.matches("HTTP/1.1 200 OK\r\n").count(), 1, "{state:?}: {sent}");
+        assert!(sent.contains("Connection: close\r\n"), "{state:?}: {sent}");
+    }
+}
+
+#[test]
+fn a_stop_closes_idle_connections_immediately_if_the_config_says_so() {
+    let mut machine = Machine::new(Config::default().last_request_timeout(Duration::ZERO));
+    machine.io();
+    machine.connection.shutdown();
+    assert!(machine.io().last_read);
+    assert_eq!(machine.end(), CloseReason::Shutdown);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! `echo_binary.rs` and `examples.rs` start programs and are separate binaries, see `Cargo.toml`.
 
+mod admission;
 mod everywhere;
 mod exchanges;
 mod hello_world;

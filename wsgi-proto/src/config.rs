@@ -40,6 +40,9 @@ pub struct Config {
     pub header_timeout: Option<Duration>,
     /// The time for which unread input is read and dropped, after a response and after our half was closed.
     pub linger_timeout: Duration,
+    /// How long after its last response an idle connection waits for one more request when the server stops. Zero: not
+    /// at all.
+    pub last_request_timeout: Duration,
     /// Whether `%(client_ip)s` begins with the value of `X-Forwarded-For`.
     pub log_x_forwarded_for: bool,
     /// Whether records have the head of the response, see [`Record::response_head`](crate::Record::response_head). It
@@ -61,6 +64,7 @@ impl Default for Config {
             socket_timeout: None,
             header_timeout: Some(Duration::from_secs(30)),
             linger_timeout: Duration::from_secs(2),
+            last_request_timeout: Duration::from_secs(1),
             log_x_forwarded_for: true,
             record_response_head: false,
             environ: Vec::new(),
@@ -90,6 +94,7 @@ impl Config {
         socket_timeout: Option<Duration>,
         header_timeout: Option<Duration>,
         linger_timeout: Duration,
+        last_request_timeout: Duration,
         log_x_forwarded_for: bool,
         record_response_head: bool,
         limits: Limits,

@@ -12,7 +12,7 @@ use crate::machine::Machine;
 use crate::machine::buffers::Buffers;
 use crate::machine::outbox::Transmit;
 use crate::machine::state::{PeerHalf, Phase};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::wsgi::record::Record;
 
 /// One HTTP/1.x connection of a server, without the transport.
@@ -132,9 +132,10 @@ impl Connection {
     ///
     /// ```
     /// # use wsgi_proto::*;
-    /// # let mut connection = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
+    /// # let config = Config::default().last_request_timeout(Default::default());
+    /// # let mut connection = Connection::new(config.into(), Endpoints::new(Address::Local, Address::Local));
     /// # let now = Now::default();
-    /// connection.shutdown();
+    /// connection.shutdown(); // with a `last_request_timeout` of zero
     /// assert!(matches!(connection.poll(now), Event::Io(Io { last_read: true, .. })));
     /// connection.recv_nothing();
     /// assert_eq!(connection.poll(now), Event::ShutdownWrite);
@@ -242,10 +243,11 @@ impl Connection {
 
     /// Ends the connection gracefully. May be called in every state.
     ///
-    /// * An idle connection closes after one [last read](crate::Io::last_read).
-    /// * A request of which at least one byte was received is served, with `Connection: close`.
-    /// * If the head of the current response was sent without `close`, one more request is served after it, provided
-    ///   that at least one byte of that request was received by the end of the response.
+    /// * The next request is the last one, and its response carries `Connection: close`.
+    /// * If the head of the current response was already sent without `close`, one more request may follow it.
+    /// * An idle connection waits for that request until [`Config::last_request_timeout`] has passed since its last
+    ///   response, or since its first [`poll`](Self::poll) if there was no response. Then it closes after one
+    ///   [last read](crate::Io::last_read).
     pub fn shutdown(&mut self) {
         self.0.state.stop();
     }
@@ -253,6 +255,11 @@ impl Connection {
     /// Whether the connection waits for a request, or its head is still arriving, and every response was transmitted.
     pub fn awaits_request(&self) -> bool {
         self.0.state.awaits_request() && self.0.outbox.is_empty()
+    }
+
+    /// Since when a head has been arriving. `None` if no byte of a request was received, or its head is complete.
+    pub fn head_began(&self) -> Option<Instant> {
+        if self.0.state.peer() == PeerHalf::Head { self.0.timers.head } else { None }
     }
 
     /// Whether the last response was transmitted, the sending half is closed, and only the peer's close is missing. The

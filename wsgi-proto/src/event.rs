@@ -46,7 +46,8 @@ pub struct Io {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// No request begins (`keepalive`, or `socket_timeout`): the connection closes silently.
+    /// No request begins (`keepalive` or `socket_timeout`; after a [`shutdown`](crate::Connection::shutdown)
+    /// `last_request_timeout`): the connection closes silently.
     Idle,
     /// A head does not become complete (`header_timeout`): 408.
     Head,

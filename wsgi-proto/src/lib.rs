@@ -376,8 +376,8 @@
 //!
 //! # Graceful stop and making room
 //!
-//! [`Connection::shutdown`] ends a connection gracefully: an idle one closes after a last read, a busy one after its
-//! response. [`Connection::last_exchange`] is milder: the next response is the last one, but an idle connection may
+//! [`Connection::shutdown`] ends a connection gracefully: a busy one after its response, an idle one a second after its
+//! last response ([`Config::last_request_timeout`]) unless another request begins. [`Connection::last_exchange`] is milder: the next response is the last one, but an idle connection may
 //! still wait for its request. [`Connection::make_room`] is for a server that is at its largest number of connections:
 //! it ends a connection that waits for a request, and has no effect on one that is being served. When your deadline for
 //! a stop has passed, call [`Connection::lost`] with [`Lost::Aborted`], or drop the connection.

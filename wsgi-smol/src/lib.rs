@@ -742,6 +742,10 @@ impl<A: Application> Adapter for Smol<'_, A> {
         listener.poll_accept(context)
     }
 
+    fn poll_queued(&self, listener: &mut Listener, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        listener.poll_queued(context)
+    }
+
     fn start(&self, accepted: Accepted) {
         accepted.spawn(self.server, self.pool.as_deref());
     }

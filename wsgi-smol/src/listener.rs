@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ use crate::tls::{Config, alpn_protocols, open};
 /// `async-std`, or any other [source of connections](Self::incoming). With the feature `tls` each can serve HTTPS.
 pub struct Listener {
     connections: stream::Boxed<io::Result<(Opening, Endpoints)>>,
+    /// Accepts from the queue of the socket itself, without waiting.
+    queue: Option<Queue>,
     pub(crate) bound_addr: BoundAddr,
     way: Way,
 }
@@ -74,6 +76,38 @@ struct Way {
     on_async_std: bool,
 }
 
+/// A function that accepts one connection, or returns [`WouldBlock`](io::ErrorKind::WouldBlock).
+type Queue = Box<dyn FnMut() -> io::Result<(Opening, Endpoints)> + Send>;
+
+/// Accepts by `accept` from a listener that leaves the reactor first, so that it closes fast: a connection that arrives
+/// meanwhile is lost.
+fn queue<L: Send + Sync + 'static>(
+    listener: &Arc<Async<L>>,
+    accept: impl Fn(&L) -> io::Result<(Opening, Endpoints)> + Send + 'static,
+) -> Option<Queue> {
+    enum State<L> {
+        Registered(Arc<Async<L>>),
+        Plain(L),
+    }
+    let mut state = Some(State::Registered(Arc::clone(listener)));
+    Some(Box::new(move || {
+        let listener = match state.take().ok_or(io::ErrorKind::WouldBlock)? {
+            State::Registered(listener) => match Arc::try_unwrap(listener) {
+                Ok(listener) => State::Plain(listener.into_inner()?),
+                // The caller of `serve` keeps it open.
+                Err(shared) => State::Registered(shared),
+            },
+            plain => plain,
+        };
+        let accepted = match &listener {
+            State::Registered(listener) => accept(listener.get_ref()),
+            State::Plain(listener) => accept(listener),
+        };
+        state = Some(listener);
+        accepted
+    }))
+}
+
 /// A function that turns an accepted stream, of whatever type, into a transport.
 type Opening = Box<dyn FnOnce(Option<Config>) -> Boxed<io::Result<Box<dyn Transport>>> + Send>;
 
@@ -83,13 +117,13 @@ impl Listener {
     pub fn incoming<S: Duplex>(
         connections: impl Stream<Item = io::Result<(S, Endpoints)>> + Send + 'static,
     ) -> Self {
-        let opening = |accepted: io::Result<(S, Endpoints)>| {
-            let (stream, endpoints) = accepted?;
-            let opening: Opening = Box::new(|tls| Box::pin(open(stream, tls)));
-            Ok((opening, endpoints))
-        };
-        let connections = Box::pin(connections.map(opening).chain(stream::pending()));
-        Self { connections, bound_addr: BoundAddr::local(None), way: Way { tls: None, on_async_std: false } }
+        let connections = connections.map(|accepted| accepted.map(opening)).chain(stream::pending());
+        Self {
+            connections: Box::pin(connections),
+            queue: None,
+            bound_addr: BoundAddr::local(None),
+            way: Way { tls: None, on_async_std: false },
+        }
     }
 
     /// Serves HTTPS on this listener, with the certificates and everything else that `config` sets.
@@ -142,34 +176,59 @@ impl Listener {
         let (opening, endpoints) = accepted.expect("a stream that ends with `pending` never ends")?;
         Poll::Ready(Ok(Accepted(opening, endpoints, self.way.clone())))
     }
+
+    /// Accepts from the queue of the socket itself: the reactor may not have reported the newest connections yet.
+    pub(crate) fn poll_queued(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        let Some(queue) = &mut self.queue else { return self.poll_accept(context) };
+        // It holds the listener, too.
+        self.connections = Box::pin(stream::pending());
+        match queue() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            accepted => Poll::Ready(
+                accepted.map(|(opening, endpoints)| Accepted(opening, endpoints, self.way.clone())),
+            ),
+        }
+    }
+}
+
+/// Pairs an accepted stream with the function that turns it into a transport.
+fn opening<S: Duplex>((stream, endpoints): (S, Endpoints)) -> (Opening, Endpoints) {
+    (Box::new(|tls| Box::pin(open(stream, tls))), endpoints)
 }
 
 impl From<Arc<Async<TcpListener>>> for Listener {
     fn from(listener: Arc<Async<TcpListener>>) -> Self {
+        fn accepted((stream, remote): (Async<TcpStream>, SocketAddr)) -> (Async<TcpStream>, Endpoints) {
+            // Responses are written whole, so there is nothing to wait for. If this fails, they are only slower.
+            let _ = stream.get_ref().set_nodelay(true);
+            let local = stream.get_ref().local_addr().map_or(Address::Local, Address::from);
+            (stream, Endpoints::new(remote.into(), local))
+        }
         let bound_addr = BoundAddr::tcp(listener.get_ref().local_addr());
-        let connections = stream::unfold(listener, |listener| async {
-            let accepted = listener.accept().await.map(|(stream, remote)| {
-                // Responses are written whole, so there is nothing to wait for. If this fails, they are only slower.
-                let _ = stream.get_ref().set_nodelay(true);
-                let local = stream.get_ref().local_addr().map_or(Address::Local, Address::from);
-                (stream, Endpoints::new(remote.into(), local))
-            });
-            Some((accepted, listener))
+        let queue = queue(&listener, |listener: &TcpListener| {
+            let (stream, remote) = listener.accept()?;
+            Ok(opening(accepted((Async::new(stream)?, remote))))
         });
-        Self { bound_addr, ..Self::incoming(connections) }
+        let connections = stream::unfold(listener, |listener| async {
+            Some((listener.accept().await.map(accepted), listener))
+        });
+        Self { bound_addr, queue, ..Self::incoming(connections) }
     }
 }
 
 #[cfg(unix)]
 impl From<Arc<Async<UnixListener>>> for Listener {
     fn from(listener: Arc<Async<UnixListener>>) -> Self {
+        const ENDPOINTS: Endpoints = Endpoints::new(Address::Local, Address::Local);
         let address = listener.get_ref().local_addr().ok();
         let bound_addr = BoundAddr::local(address.as_ref().and_then(|address| address.as_pathname()));
-        let connections = stream::unfold(listener, |listener| async {
-            let endpoints = Endpoints::new(Address::Local, Address::Local);
-            Some((listener.accept().await.map(|(stream, _)| (stream, endpoints)), listener))
+        let queue = queue(&listener, |listener: &UnixListener| {
+            Ok(opening((Async::new(listener.accept()?.0)?, ENDPOINTS)))
         });
-        Self { bound_addr, ..Self::incoming(connections) }
+        let connections = stream::unfold(listener, |listener| async {
+            Some((listener.accept().await.map(|(stream, _)| (stream, ENDPOINTS)), listener))
+        });
+        Self { bound_addr, queue, ..Self::incoming(connections) }
     }
 }
 
@@ -203,8 +262,8 @@ where
     Listener: From<Async<L>>,
 {
     let failed = |error| Listener::incoming::<Box<smol::net::TcpStream>>(stream::once(Err(error)));
-    let Listener { connections, bound_addr, .. } = listener.map_or_else(failed, Listener::from);
-    Listener { connections, bound_addr, way: Way { tls: None, on_async_std: true } }
+    let listener = listener.map_or_else(failed, Listener::from);
+    Listener { way: Way { tls: None, on_async_std: true }, ..listener }
 }
 
 #[cfg(feature = "async-std")]

@@ -17,8 +17,7 @@ impl AcceptTimer {
         poll_fn(move |_| match end {
             Some(end) if end <= Instant::now() => Poll::Ready(()),
             _ => {
-                // There is one sleep at a time.
-                self.0.set(end);
+                self.0.set(self.0.get().into_iter().chain(end).min());
                 Poll::Pending
             }
         })

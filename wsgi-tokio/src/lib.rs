@@ -977,6 +977,10 @@ impl<A: Application> Adapter for Tokio<'_, A> {
         listener.poll_accept(context)
     }
 
+    fn poll_queued(&self, listener: &mut Listener, _: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        listener.poll_queued()
+    }
+
     fn start(&self, accepted: Accepted) {
         accepted.spawn(self.server, self.pool.as_ref());
     }

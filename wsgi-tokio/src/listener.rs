@@ -59,6 +59,8 @@ enum Listening {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(UnixListener),
+    /// The server stops; see [`Listener::poll_queued`].
+    Draining(Option<socket2::Socket>),
 }
 
 /// A connection that was just accepted.
@@ -126,8 +128,38 @@ impl Listener {
             Listening::Unix(listener) => {
                 ready!(listener.poll_accept(context)).map(|(stream, _)| Socket::Unix(stream))
             }
+            Listening::Draining(_) => return self.poll_queued(),
         }?;
         Poll::Ready(Ok(Accepted { stream, tls: self.tls.clone() }))
+    }
+
+    /// Accepts from the queue of the socket itself: the reactor may not have reported the newest connections yet. The
+    /// socket is no longer registered there, so that it closes fast: a connection that arrives meanwhile is lost.
+    pub(crate) fn poll_queued(&mut self) -> Poll<io::Result<Accepted>> {
+        let socket = match std::mem::replace(&mut self.socket, Listening::Draining(None)) {
+            Listening::Tcp(listener) => listener.into_std()?.into(),
+            #[cfg(unix)]
+            Listening::Unix(listener) => listener.into_std()?.into(),
+            Listening::Draining(Some(socket)) => socket,
+            // It could not be deregistered, and is closed.
+            Listening::Draining(None) => return Poll::Pending,
+        };
+        let accepted = socket.accept();
+        self.socket = Listening::Draining(Some(socket));
+        let stream = match accepted {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            accepted => accepted.and_then(|(socket, remote)| {
+                socket.set_nonblocking(true)?;
+                Ok(match remote.as_socket() {
+                    #[cfg(unix)]
+                    None => Socket::Unix(UnixStream::from_std(socket.into())?),
+                    #[cfg(not(unix))]
+                    None => return Err(io::ErrorKind::InvalidData.into()),
+                    Some(remote) => Socket::Tcp(TcpStream::from_std(socket.into())?, remote),
+                })
+            }),
+        };
+        Poll::Ready(stream.map(|stream| Accepted { stream, tls: self.tls.clone() }))
     }
 
     /// The protocols that it offers by ALPN.
@@ -143,6 +175,7 @@ impl Listener {
                 let address = listener.local_addr().ok();
                 BoundAddr::local(address.as_ref().and_then(|address| address.as_pathname()))
             }
+            Listening::Draining(_) => BoundAddr::local(None),
         };
         BoundAddr { encrypted: self.tls.is_on(), ..bound_addr }
     }

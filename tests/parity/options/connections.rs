@@ -116,3 +116,23 @@ fn keepalive_with_a_time_closes_idle_connections() {
         assert_eq!(usual.get("/").status, 200, "as idle as the others, and open");
     });
 }
+
+#[test]
+fn drain_backlog_serves_the_connections_that_are_not_accepted_at_a_stop() {
+    on_each("drain_backlog", |runtime| {
+        for drains in [true, false] {
+            let site = runtime.serve(quiet().max_size(1).drain_backlog(drains), ECHO);
+            let mut first = busy(&site, 2);
+            // The server accepts one of them and has no room for it. The others stay in the queue.
+            let mut waiting = [(); 3].map(|()| site.connect());
+            waiting.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+            site.handle().shutdown();
+            first.send("hi");
+            assert!(first.answer().closes());
+            drop(first);
+            let served = waiting.map(|mut client| client.try_answer().is_ok_and(|answer| answer.closes()));
+            assert_eq!(served[1..], [drains; 2], "{served:?}");
+            assert_eq!(site.report().cut, 0);
+        }
+    });
+}

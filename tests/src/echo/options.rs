@@ -143,6 +143,10 @@ pub struct ServerSettings {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     graceful_timeout: Option<Duration>,
 
+    /// Whether a stop serves the connections that wait in the queues of the listeners.
+    #[arg(long, value_name = "BOOL")]
+    drain_backlog: Option<bool>,
+
     /// Another limit; may be repeated.
     #[arg(long = "limit", value_name = "NAME=BYTES", value_parser = limit)]
     limits: Vec<Limit>,
@@ -161,7 +165,7 @@ impl ServerSettings {
         }
         set!(max_size, max_http_version, minimum_chunk_size, log_x_forwarded_for, keepalive, log_output);
         set!(log_format, url_length_limit, capitalize_response_headers);
-        set!(linger_timeout, handshake_timeout, graceful_timeout);
+        set!(linger_timeout, handshake_timeout, graceful_timeout, drain_backlog);
         if let Some(LogFile(file)) = self.log {
             options = options.log_to(file);
         }
@@ -323,7 +327,7 @@ mod tests {
              --log-x-forwarded-for false --keepalive 2.5 --log-output false --log-format %(path)s \
              --url-length-limit 99 --debug true --socket-timeout 0.5 --capitalize-response-headers false \
              --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
-             --linger-timeout 1.5 --log /dev/null --access-log /dev/null --limit fields=60",
+             --linger-timeout 1.5 --drain-backlog false --log /dev/null --access-log /dev/null --limit fields=60",
         )
         .unwrap();
         assert_eq!(
@@ -343,6 +347,7 @@ mod tests {
             .socket_timeout(Duration::from_millis(500))
             .header_timeout(Duration::from_secs(30))
             .linger_timeout(Duration::from_millis(1500))
+            .drain_backlog(false)
             .url_length_limit(99)
             .limits(|limits| limits.fields = 60);
         assert_eq!(format!("{options:?}"), format!("{wanted:?}"));

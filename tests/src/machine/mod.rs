@@ -238,7 +238,7 @@ impl Machine {
                 Event::Done => drop(self.record()),
                 Event::Io(Io { write: true, .. }) => self.flush(),
                 Event::Io(Io { last_read: true, .. }) => self.connection.recv_nothing(),
-                Event::Io(Io { deadline: Some((at, Reason::Abort)), .. }) => {
+                Event::Io(Io { deadline: Some((at, Reason::Abort | Reason::Idle)), .. }) => {
                     self.pass(at.since(self.now.instant));
                 }
                 Event::Io(_) if shut => self.connection.recv_eof(),

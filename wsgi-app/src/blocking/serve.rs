@@ -52,6 +52,7 @@ pub async fn serve_after_handshake<A: Application, T: BlockingTransport>(
     };
     let context = Arc::clone(&server.context);
     let sleep = |time: Duration| {
+        let (context, reminded) = (Arc::clone(&context), reminded.clone());
         let end = context.clock.monotonic().checked_add(time);
         poll_fn(move |_| match end {
             Some(end) if end <= context.clock.monotonic() => Poll::Ready(()),

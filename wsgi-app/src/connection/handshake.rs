@@ -17,46 +17,52 @@ use crate::server::Server;
 /// Runs a (TLS) handshake in the connection's own task, then [serves](serve_connection) the resulting transport.
 /// `sleep` is the runtime's timer, used for `handshake_timeout`.
 ///
-/// A failed handshake is logged as a debug entry. If the server stops or needs room during the handshake, the
-/// connection closes: no part of a request has been read yet.
+/// A failed handshake is logged as a debug entry. If the server needs room during the handshake, the connection closes:
+/// no part of a request has been read yet. If the server stops, a handshake may take as long as an idle connection may
+/// wait for its last request.
 pub async fn serve_after_handshake<A: Application, T: Transport, S: Future>(
     server: Arc<Server<A>>,
     guard: ConnectionGuard,
     handshake: impl Future<Output = io::Result<T>>,
-    sleep: impl FnOnce(Duration) -> S,
+    sleep: impl Fn(Duration) -> S,
 ) {
-    let timer = sleep(server.handshake_timeout());
-    if let Some(transport) = server.handshake(&guard, handshake, timer).await {
+    if let Some(transport) = server.handshake(&guard, handshake, sleep).await {
         serve_connection(server, guard, transport).await;
     }
 }
 
 impl<A> Server<A> {
-    async fn handshake<T>(
+    async fn handshake<T, S: Future>(
         &self,
         guard: &ConnectionGuard,
         handshake: impl Future<Output = io::Result<T>>,
-        timer: impl Future,
+        sleep: impl Fn(Duration) -> S,
     ) -> Option<T> {
-        let (mut handshake, mut timer) = (pin!(handshake), pin!(timer));
+        let (mut handshake, mut timer) = (pin!(handshake), pin!(sleep(self.handshake_timeout())));
+        let mut stops = false;
         let done = poll_fn(|context| {
             if let Poll::Ready(done) = handshake.as_mut().poll(context) {
                 return Poll::Ready(Some(done));
             }
-            if timer.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
-            }
             let mut inner = guard.shared.lock();
-            if inner.directive > Directive::Serve {
-                return Poll::Ready(None);
+            match inner.directive {
+                Directive::Serve => {}
+                Directive::MakeRoom | Directive::Abort => return Poll::Ready(None),
+                Directive::Finish if stops => {}
+                Directive::Finish => {
+                    stops = true;
+                    let now = self.context.clock.now().instant;
+                    let passed = inner.waits_since.map_or(Duration::ZERO, |since| now.since(since));
+                    let bound = self.handshake_timeout().min(self.context.config.last_request_timeout);
+                    timer.set(sleep(bound.saturating_sub(passed)));
+                }
             }
             inner.sleep(context);
             drop(inner);
-            // The acceptor skips a locked connection. If it has just done so, it has to look again.
-            if self.registry.is_crowded() {
-                self.registry.look_for_room();
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
             }
-            Poll::Pending
+            Poll::Ready(if stops { None } else { Some(Err(io::ErrorKind::TimedOut.into())) })
         });
         match done.await? {
             Ok(transport) => Some(transport),

@@ -162,10 +162,6 @@ impl<T: Transport> Driver<T> {
         transfer.sleep(&mut inner, context);
         (*woken, *stale) = (true, true);
         *resting = Some(io).filter(|io| io.deadline.is_none());
-        drop(inner);
-        if waits && guard.registry.is_crowded() {
-            guard.registry.look_for_room();
-        }
         Poll::Pending
     }
 
@@ -287,7 +283,10 @@ impl<T: Transport> Driver<T> {
                 None => return Poll::Pending,
             }
         }
-        self.guard.shared.lock().machine.write_closed();
+        let mut inner = self.guard.shared.lock();
+        inner.machine.write_closed();
+        // The wait for the peer's close is a new one.
+        inner.waits_since = None;
         Poll::Ready(())
     }
 

@@ -19,8 +19,14 @@ const CUT: Duration = Duration::from_secs(1);
 /// How often the server checks again which connection can make room for a waiting one.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// How long accepting pauses after descriptors or memory ran out.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Without descriptors, accepting is tried again after this many times [`LOOK_AGAIN`].
+const TRIES_TO_MAKE_ROOM: u32 = 2;
+
+/// How long a stop accepts connections from the queues of the listeners.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// After this many connections from a queue, those that were accepted have their turn.
+const DRAIN_TURN: u32 = 64;
 
 /// The interface to a runtime: how its listeners accept, how a connection is started, and how it sleeps.
 pub trait Adapter {
@@ -39,6 +45,17 @@ pub trait Adapter {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Self::Accepted>>;
 
+    /// Accepts one connection from the queue of `listener` before it is closed. Pending means that the queue is empty:
+    /// do not rely on an earlier notification of a reactor, which may not know of the newest connections yet. By default
+    /// [`poll_accept`](Self::poll_accept).
+    fn poll_queued(
+        &self,
+        listener: &mut Self::Listener,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Self::Accepted>> {
+        self.poll_accept(listener, context)
+    }
+
     /// Serves a connection in its own task.
     fn start(&self, accepted: Self::Accepted);
 
@@ -47,9 +64,9 @@ pub trait Adapter {
 }
 
 impl<A> Server<A> {
-    /// Accepts on all `listeners` until `handle` stops the server or a listener becomes unusable. Then it closes the
-    /// listeners and the idle connections, and finishes requests that have begun. At `graceful_timeout` it cuts the
-    /// remaining connections.
+    /// Accepts on all `listeners` until `handle` stops the server or a listener becomes unusable. Then it empties the
+    /// queues of the listeners, closes them and the idle connections, and finishes requests that have begun. At
+    /// `graceful_timeout` it cuts the remaining connections.
     ///
     /// # Errors
     ///
@@ -65,10 +82,22 @@ impl<A> Server<A> {
         }
         let mut guard = StopOnDrop { server: self, finished: false };
         let accepted = self.accept(&mut listeners, adapter).await;
+        handle.shutdown();
+        let mut grace = pin!(adapter.sleep(self.graceful_timeout()));
+        let accepted = match accepted {
+            Ok(waiting) => {
+                if !self.drain_backlog {
+                    listeners.clear();
+                }
+                let time = adapter.sleep(DRAIN.min(self.graceful_timeout()));
+                within(time, self.drain_backlog(waiting, &mut listeners, adapter)).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
         // The descriptors are closed, never shut down: a duplicate of one stays usable.
         drop(listeners);
-        handle.shutdown();
-        if !within(adapter.sleep(self.graceful_timeout()), self.drained()).await {
+        if !within(&mut grace, self.drained()).await {
             self.abort();
             // An application that blocks its thread cannot be cut; it is not waited for.
             within(adapter.sleep(CUT), self.drained()).await;
@@ -97,7 +126,12 @@ impl<A> Server<A> {
         }
     }
 
-    async fn accept<D: Adapter>(&self, listeners: &mut [D::Listener], adapter: &D) -> io::Result<()> {
+    /// Accepts until the server stops. Returns the connection that was waiting for room then.
+    async fn accept<D: Adapter>(
+        &self,
+        listeners: &mut [D::Listener],
+        adapter: &D,
+    ) -> io::Result<Option<D::Accepted>> {
         loop {
             let accepted = poll_fn(|context| {
                 if self.poll_stop(context).is_ready() {
@@ -113,18 +147,70 @@ impl<A> Server<A> {
                 Poll::Pending
             });
             match accepted.await {
-                None => return Ok(()),
+                None => return Ok(None),
                 // Another connection may have to make room, but only once the new one has really arrived.
                 Some(Ok(accepted)) => match self.admission(adapter).await {
                     true => adapter.start(accepted),
-                    false => return Ok(()),
+                    false => return Ok(Some(accepted)),
                 },
                 Some(Err(error)) => match self.accept_failed(&error) {
                     AcceptFailure::Peer => {}
-                    AcceptFailure::Exhausted => {
-                        within(adapter.sleep(PAUSE), poll_fn(|context| self.poll_stop(context))).await;
-                    }
+                    AcceptFailure::Exhausted => self.departure(adapter).await,
                     AcceptFailure::Listener => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Without descriptors, waits until one connection has made room, or for a moment: the application may have closed
+    /// a file.
+    async fn departure(&self, adapter: &impl Adapter) {
+        let since = self.registry.departures();
+        for _ in 0..TRIES_TO_MAKE_ROOM {
+            let departure = poll_fn(|context| {
+                if self.poll_stop(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                self.registry.poll_departure(since, self.context.clock.now().instant, context)
+            });
+            if within(adapter.sleep(LOOK_AGAIN), departure).await {
+                break;
+            }
+        }
+        self.registry.end_crowding();
+    }
+
+    /// After the stop has begun, serves the connection that was waiting for room, and the connections in the queues of
+    /// `listeners`. Closes each listener whose queue is empty.
+    async fn drain_backlog<D: Adapter>(
+        &self,
+        waiting: Option<D::Accepted>,
+        listeners: &mut Vec<D::Listener>,
+        adapter: &D,
+    ) {
+        let mut accepted = waiting;
+        let mut turn = 0;
+        loop {
+            if let Some(accepted) = accepted.take() {
+                poll_fn(|context| self.registry.poll_room(self.max_size, context)).await;
+                adapter.start(accepted);
+                turn += 1;
+                if turn % DRAIN_TURN == 0 {
+                    give_way().await;
+                }
+            }
+            let Some(listener) = listeners.last_mut() else { return };
+            match poll_fn(|context| Poll::Ready(adapter.poll_queued(listener, context))).await {
+                Poll::Ready(Ok(next)) => accepted = Some(next),
+                // Closed without delay: a connection that arrives now is still lost.
+                Poll::Pending => drop(listeners.pop()),
+                Poll::Ready(Err(error)) => match self.accept_failed(&error) {
+                    AcceptFailure::Peer => {}
+                    AcceptFailure::Exhausted => {
+                        let (since, now) = (self.registry.departures(), self.context.clock.now().instant);
+                        poll_fn(|context| self.registry.poll_departure(since, now, context)).await;
+                    }
+                    AcceptFailure::Listener => drop(listeners.pop()),
                 },
             }
         }
@@ -145,6 +231,19 @@ impl<A> Drop for StopOnDrop<'_, A> {
             self.server.context.log.iter().for_each(ServerLog::flush);
         }
     }
+}
+
+/// Lets the other tasks run once.
+async fn give_way() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Returns whether `work` completes before `timer`.

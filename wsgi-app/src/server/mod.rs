@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use wsgi_proto::Endpoints;
+use wsgi_proto::{Endpoints, Instant};
 
 use crate::context::buffers::BufferPool;
 use crate::context::catch_panic;
@@ -25,10 +25,14 @@ use crate::exchange::shared::ConnShared;
 use crate::registry::{ConnectionGuard, Registry, Report, ServerHandle};
 use crate::server::accept_error::{AcceptFailure, accept_failure};
 use crate::server::options::{OptionError, Options};
+use crate::sync::{Mutex, lock};
 
 /// Descriptors that are reserved for other uses than connections: listeners, the runtime, the log, files of the
 /// application.
 const OTHER_DESCRIPTORS: usize = 32;
+
+/// The shortest time between two log entries about missing descriptors.
+const COMPLAINTS: Duration = Duration::from_secs(10);
 
 /// One running server: the application and the state shared by its connections. An adapter creates it, accepts
 /// connections, and runs [`serve_connection`](crate::adapter::serve_connection) for each.
@@ -40,6 +44,9 @@ pub struct Server<A> {
     max_size: usize,
     handshake_timeout: Duration,
     graceful_timeout: Duration,
+    drain_backlog: bool,
+    /// The time of the last log entry about missing descriptors.
+    complained: Mutex<Option<Instant>>,
 }
 
 /// The address of a listener.
@@ -95,6 +102,9 @@ impl<A> Server<A> {
         let log = options.take_log();
         options.config.record_response_head =
             log.as_ref().is_some_and(|log| log.passes_records() || format.uses_response_head());
+        // An idle connection has closed in order when the others are cut.
+        let config = &mut options.config;
+        config.last_request_timeout = config.last_request_timeout.min(options.graceful_timeout / 2);
         let context = ServerContext {
             clock: Clocks::new(runtime.clock),
             debug: options.debug,
@@ -120,6 +130,8 @@ impl<A> Server<A> {
             max_size,
             handshake_timeout: options.handshake_timeout,
             graceful_timeout: options.graceful_timeout,
+            drain_backlog: options.drain_backlog,
+            complained: Mutex::default(),
         }))
     }
 
@@ -137,14 +149,27 @@ impl<A> Server<A> {
         }
     }
 
-    /// Logs an error of `accept(2)` and classifies it.
+    /// Logs an error of `accept(2)` and classifies it. Missing descriptors or memory are logged once in 10 s.
     pub fn accept_failed(&self, error: &io::Error) -> AcceptFailure {
         let failure = accept_failure(error);
         match failure {
             AcceptFailure::Peer => self.context.debug(|| format!("cannot accept a connection: {error}")),
-            _ => self.context.error(&format!("cannot accept connections: {error}")),
+            AcceptFailure::Exhausted if !self.may_complain() => {}
+            AcceptFailure::Exhausted | AcceptFailure::Listener => {
+                self.context.error(&format!("cannot accept connections: {error}"));
+            }
         }
         failure
+    }
+
+    fn may_complain(&self) -> bool {
+        let now = self.context.clock.now().instant;
+        let mut complained = lock(&self.complained);
+        let due = complained.is_none_or(|last| now.since(last) >= COMPLAINTS);
+        if due {
+            *complained = Some(now);
+        }
+        due
     }
 
     /// Ready when the server stops and accepts no more connections.
@@ -153,8 +178,7 @@ impl<A> Server<A> {
     }
 
     /// Waits for room for a connection that was accepted: ready with `true` when there is room, with `false` when the
-    /// server stops. At `max_size`, one connection is directed to make room: a lingering one first, otherwise the one
-    /// that has waited longest for a request.
+    /// server stops. At `max_size`, one connection is directed to make room, as the option describes.
     pub fn poll_admission(&self, context: &mut Context<'_>) -> Poll<bool> {
         self.registry.poll_admission(self.max_size, self.context.clock.now().instant, context)
     }

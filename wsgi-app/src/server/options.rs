@@ -35,6 +35,7 @@ pub struct Options {
     pub(crate) debug: bool,
     pub(crate) handshake_timeout: Duration,
     pub(crate) graceful_timeout: Duration,
+    pub(crate) drain_backlog: bool,
 }
 
 /// The destination of the log. The log is built with the server, since it has a thread.
@@ -56,6 +57,7 @@ impl Default for Options {
             debug: true,
             handshake_timeout: Duration::from_secs(30),
             graceful_timeout: Duration::from_secs(30),
+            drain_backlog: true,
         }
     }
 }
@@ -131,10 +133,18 @@ impl Options {
 
     /// The largest number of connections at a time. A lower limit of open descriptors takes precedence, and is logged.
     /// At the limit, one more connection is accepted and waits. Until there is room, responses carry
-    /// `Connection: close`, and one connection is closed: first one that lingers (see
-    /// [`linger_timeout`](Self::linger_timeout)), otherwise the one that has waited longest for a request or for the
-    /// rest of a head (408). No connection is closed before it has waited for half a second. If all are busy with
-    /// requests, accepting waits. Default: 1024. Allowed: 1 or more.
+    /// `Connection: close`, and one connection is closed:
+    ///
+    /// 1. one that lingers (see [`linger_timeout`](Self::linger_timeout));
+    /// 2. otherwise one that has sent nothing yet;
+    /// 3. otherwise the one that has waited longest for its next request;
+    /// 4. otherwise the one whose head has been arriving for the longest time (408). While there are connections of the
+    ///    other kinds, a head has 2 s.
+    ///
+    /// No connection is closed before it has waited for half a second. If all are busy with requests, accepting waits.
+    /// The same happens when the process runs out of descriptors for another reason, such as files of the application.
+    ///
+    /// Default: 1024. Allowed: 1 or more.
     #[must_use]
     pub fn max_size(mut self, connections: usize) -> Self {
         self.max_size = connections;
@@ -260,11 +270,21 @@ impl Options {
         self
     }
 
-    /// How long a graceful stop waits for requests that have begun; those that are still unfinished are then cut.
-    /// Default: 30 s. Allowed: any; zero cuts immediately.
+    /// How long a graceful stop waits for requests that have begun; those that are still unfinished are then cut. An
+    /// idle connection stays open until 1 s after its last response, or half of this time if that is less, since its
+    /// client may have been sending the next request. Default: 30 s. Allowed: any; zero cuts immediately.
     #[must_use]
     pub fn graceful_timeout(mut self, timeout: Duration) -> Self {
         self.graceful_timeout = timeout;
+        self
+    }
+
+    /// Whether a stop accepts and serves the connections that wait in the queue of a listener, before it closes the
+    /// listener. This takes 1 s at most. Otherwise the system resets them. Set it to `false` if another process accepts
+    /// on the same socket after the stop: it serves those connections. Default: true.
+    #[must_use]
+    pub fn drain_backlog(mut self, on: bool) -> Self {
+        self.drain_backlog = on;
         self
     }
 

@@ -35,8 +35,7 @@ impl Machine {
     }
 
     /// A last read without waiting, before the machine gives up on the peer.
-    pub(crate) fn last_read(&self, deadline: Option<(Instant, Reason)>) -> Event {
-        let deadline = deadline.or(Some((self.now.instant, Reason::Idle)));
+    fn last_read(&self, deadline: Option<(Instant, Reason)>) -> Event {
         Event::Io(Io { read: true, write: !self.outbox.is_empty(), last_read: true, deadline })
     }
 
@@ -91,7 +90,14 @@ impl Machine {
             (Phase::Lingering, _) => until(&mut timers.linger, Some(config.linger_timeout), Reason::Linger),
             // A peer is not idle while a response to it is still being written.
             (_, PeerHalf::Idle) if write => {}
-            (_, PeerHalf::Idle) => until(&mut timers.idle, config.idle_timeout(), Reason::Idle),
+            (_, PeerHalf::Idle) => {
+                // Even without a timeout: a stop counts from the last response.
+                timers.idle.get_or_insert(now);
+                until(&mut timers.idle, config.idle_timeout(), Reason::Idle);
+                if self.state.ends_when_idle() {
+                    until(&mut timers.idle, Some(config.last_request_timeout), Reason::Idle);
+                }
+            }
             (_, PeerHalf::Head) => {
                 until(&mut timers.head, config.header_timeout, Reason::Head);
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
@@ -111,6 +117,7 @@ impl Machine {
 
     fn expired(&mut self, reason: Reason) {
         match reason {
+            Reason::Idle if self.state.ends_when_idle() => self.close(CloseReason::Shutdown),
             Reason::Idle => self.close(CloseReason::IdleTimeout),
             Reason::Room if self.state.phase() == Phase::Lingering => self.state.end_linger(),
             Reason::Room if self.state.peer() == PeerHalf::Head => {

@@ -80,12 +80,6 @@ impl Machine {
                 if self.state.has_ended_input() {
                     self.close(CloseReason::PeerClosed);
                     None
-                } else if self.state.ends_when_idle() {
-                    if !self.state.was_read_last() {
-                        return Some(self.last_read(None));
-                    }
-                    self.close(CloseReason::Shutdown);
-                    None
                 } else {
                     self.free_own_buffers();
                     self.wait(true)

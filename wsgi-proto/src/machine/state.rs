@@ -152,8 +152,7 @@ pub(crate) enum Ending {
     NextIsLast,
     /// The current exchange, or the next one that arrives, is the last. Its response has `close`.
     LastExchange,
-    /// The server stops, but the current response was sent without `close`. One more exchange follows if part of its
-    /// request has arrived by the end of the current one.
+    /// The server stops, but the current response was sent without `close`. One more exchange may follow.
     Promised,
     /// The exchange that was current in `Promised` has ended; its response may still be in flight.
     Answered,
@@ -497,7 +496,7 @@ impl State {
         matches!(self.ending, Ending::Open | Ending::NextIsLast | Ending::Promised)
     }
 
-    /// Whether the connection ends instead of waiting for a request that has not begun.
+    /// Whether the connection ends soon unless another request begins: the server stops.
     pub(crate) const fn ends_when_idle(&self) -> bool {
         matches!(self.ending, Ending::Answered | Ending::Ended | Ending::Evicted)
     }

@@ -1,21 +1,19 @@
 //! The registry of a server's connections, and the handle that stops and watches the server.
 
+pub(crate) mod candidates;
+
 use std::fmt;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use wsgi_proto::Instant;
 
 use crate::exchange::shared::{ConnShared, Directive};
 use crate::io::blocking::BlockingTransport;
+use crate::registry::candidates::Candidates;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
-
-/// How long a connection may wait before it has to make room for another: a new one for its handshake and its first
-/// request, a persistent one for the next request, and a lingering one for the peer to close.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A connection's entry in the registry; it is removed when this is dropped.
 #[derive(Debug)]
@@ -42,7 +40,8 @@ impl Drop for ConnectionGuard {
         let aborted = self.shared.end() == Directive::Abort;
         let mut state = self.registry.lock();
         state.leave(self.slot, aborted);
-        let acceptors = mem::take(&mut state.acceptors);
+        let waits_for_room = self.registry.is_crowded();
+        let acceptors = if waits_for_room { mem::take(&mut state.acceptors) } else { Vec::new() };
         let drainers = if state.live == 0 { mem::take(&mut state.drainers) } else { Vec::new() };
         drop(state);
         acceptors.into_iter().chain(drainers).for_each(Waker::wake);
@@ -141,7 +140,7 @@ pub struct Report {
 pub(crate) struct Registry {
     state: Mutex<Members>,
     requests: AtomicUsize,
-    /// A new connection is waiting for another one to make room.
+    /// A new connection is waiting for another one to leave. Changed under the lock.
     crowded: AtomicBool,
 }
 
@@ -150,6 +149,9 @@ struct Members {
     slots: Vec<Option<Arc<ConnShared>>>,
     free: Vec<usize>,
     live: usize,
+    /// The number of connections that have left.
+    departures: u64,
+    candidates: Candidates,
     stage: Stage,
     /// The tasks that accept, and those that wait for the end, each once.
     acceptors: Vec<Waker>,
@@ -190,20 +192,63 @@ impl Registry {
         now: Instant,
         context: &mut Context<'_>,
     ) -> Poll<bool> {
-        if self.poll_stop(context).is_ready() {
+        let state = self.lock();
+        if state.stage != Stage::Running {
             return Poll::Ready(false);
         }
-        let state = self.lock();
         let crowded = state.live >= max_size;
-        // Set before the connections are checked: one that begins to wait later sees it.
         self.crowded.store(crowded, Ordering::Relaxed);
         if !crowded {
             return Poll::Ready(true);
         }
-        let longest_waiting = state.longest_waiting(now);
-        drop(state);
-        longest_waiting.into_iter().for_each(|connection| connection.direct(Directive::MakeRoom));
+        self.make_room(state, now, context);
         Poll::Pending
+    }
+
+    /// Like [`poll_admission`](Self::poll_admission) after the server was stopped: connections leave by themselves.
+    pub(crate) fn poll_room(&self, max_size: usize, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        let crowded = state.live >= max_size;
+        self.crowded.store(crowded, Ordering::Relaxed);
+        if !crowded {
+            return Poll::Ready(());
+        }
+        note(&mut state.acceptors, context);
+        Poll::Pending
+    }
+
+    /// The number of connections that have left, for [`poll_departure`](Self::poll_departure).
+    pub(crate) fn departures(&self) -> u64 {
+        self.lock().departures
+    }
+
+    /// Ready when another connection has left since [`departures`](Self::departures). Until then the server is crowded,
+    /// however many connections it has.
+    pub(crate) fn poll_departure(&self, since: u64, now: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let state = self.lock();
+        if state.departures != since {
+            return Poll::Ready(());
+        }
+        self.crowded.store(true, Ordering::Relaxed);
+        self.make_room(state, now, context);
+        Poll::Pending
+    }
+
+    /// Ends a wait by [`poll_departure`](Self::poll_departure), successful or not.
+    pub(crate) fn end_crowding(&self) {
+        let _changes = self.lock();
+        self.crowded.store(false, Ordering::Relaxed);
+    }
+
+    /// Directs one connection to make room, if one can. During a stop, all of them leave anyway.
+    fn make_room(&self, mut state: MutexGuard<'_, Members>, now: Instant, context: &Context<'_>) {
+        note(&mut state.acceptors, context);
+        let Members { slots, candidates, .. } = &mut *state;
+        let chosen = candidates.choose(slots, now);
+        drop(state);
+        if let Some(connection) = chosen {
+            connection.direct(Directive::MakeRoom);
+        }
     }
 
     /// Whether a new connection is waiting for room.
@@ -283,6 +328,7 @@ impl Members {
 
     fn leave(&mut self, slot: usize, aborted: bool) {
         self.live -= 1;
+        self.departures += 1;
         self.slots[slot] = None;
         self.free.push(slot);
         match self.stage {
@@ -290,29 +336,6 @@ impl Members {
             _ if aborted => self.cut += 1,
             _ => self.finished += 1,
         }
-    }
-
-    fn longest_waiting(&self, now: Instant) -> Option<Arc<ConnShared>> {
-        // Lingering connections make room first.
-        let mut longest: Option<((bool, Instant), &Arc<ConnShared>)> = None;
-        for shared in self.slots.iter().flatten() {
-            // A locked connection is in use, so it is not waiting.
-            let Some(inner) = shared.try_lock() else { continue };
-            if inner.directive == Directive::MakeRoom && inner.waits_since.is_some() {
-                // This one is closing already, and one is enough.
-                return None;
-            }
-            if let Some(since) = inner.waits_since
-                // Before that, its handshake, its next request or the rest of what it sends may still arrive.
-                && now.since(since) >= PATIENCE
-            {
-                let order = (!inner.machine.lingers(), since);
-                if longest.is_none_or(|(longest, _)| order < longest) {
-                    longest = Some((order, shared));
-                }
-            }
-        }
-        longest.map(|(_, shared)| Arc::clone(shared))
     }
 }
 

@@ -1,0 +1,216 @@
+//! Which connections make room for new ones, and what a stop owes to connections that are not accepted yet, on every
+//! runtime.
+#![cfg(unix)]
+
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wsgi_tests::adapters::Running;
+use wsgi_tests::caller::Caller;
+use wsgi_tests::live::eventually;
+use wsgi_tests::runtimes::{Runtime, on_each};
+use wsgi_tokio::{Body, Options, Result, application_fn};
+
+const GET: &str = "GET /early HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// How long a connection may wait before it has to make room.
+const HALF_A_SECOND: Duration = Duration::from_millis(500);
+
+/// A server that greets, with room for `max_size` connections.
+fn greeting(runtime: Runtime, max_size: usize) -> Running {
+    let options = Options::default().log_output(false).max_size(max_size);
+    let application = application_fn(|_, start| async move {
+        start.start("200 OK", [("Content-Type", "text/plain")])?;
+        Ok(Body::from("served"))
+    });
+    let blocking = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
+        start.start("200 OK", [("Content-Type", "text/plain")])?;
+        Ok(Body::from("served"))
+    };
+    runtime.begin(None, options, application, blocking)
+}
+
+/// Connects without waiting to be accepted.
+fn come(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the queue has room");
+    stream.set_nonblocking(true).expect("a socket");
+    stream
+}
+
+fn has_input(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket");
+    let peeked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).expect("a socket");
+    peeked.is_ok()
+}
+
+fn is_closed(mut stream: &TcpStream) -> bool {
+    !matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+#[test]
+fn silent_connections_make_room_before_heads_that_are_late() {
+    const HONEST: usize = 24;
+    on_each("late heads among silent clients", |runtime| {
+        let running = greeting(runtime, 64);
+        let mut honest: Vec<_> = (0..HONEST)
+            .map(|_| {
+                let mut client = Caller::connect(running.address);
+                client.send(&GET[..9]);
+                client
+            })
+            .collect();
+        eventually("they are accepted", || running.handle.connections() == HONEST);
+        // More than there is room for, twice over: the heads are the oldest connections.
+        let silent: Vec<_> = (0..128).map(|_| come(running.address)).collect();
+        thread::sleep(HALF_A_SECOND + Duration::from_millis(100));
+        let closed = || silent.iter().filter(|stream| is_closed(stream)).count();
+        eventually("silent connections make room", || closed() > 0);
+        for client in &mut honest {
+            client.send(&GET[9..]);
+            assert_eq!(client.answer().status, 200);
+        }
+    });
+}
+
+#[test]
+fn heads_alone_do_not_keep_others_out() {
+    on_each("half heads in every place", |runtime| {
+        let running = greeting(runtime, 8);
+        let mut heads: Vec<_> = (0..8)
+            .map(|_| {
+                let mut client = Caller::connect(running.address);
+                client.send(&GET[..9]);
+                client
+            })
+            .collect();
+        eventually("they are accepted", || running.handle.connections() == 8);
+        let begun = Instant::now();
+        assert_eq!(Caller::connect(running.address).get("/").text(), "served");
+        assert!(begun.elapsed() < 4 * HALF_A_SECOND, "{:?}", begun.elapsed());
+        let refused: Vec<_> = heads.iter_mut().filter(|client| has_input(client.stream())).collect();
+        assert_eq!(refused.len(), 1, "one client needed room");
+        for client in refused {
+            let answer = client.answer();
+            assert_eq!((answer.status, answer.closes()), (408, true));
+        }
+    });
+}
+
+/// With programs, since signals and limits apply to a whole process.
+#[cfg(target_os = "linux")]
+mod programs {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// A running `echo`; it is killed when the test is over.
+    struct Program {
+        child: Child,
+        address: SocketAddr,
+    }
+
+    impl Program {
+        fn start(runtime: Runtime, flags: &str) -> Self {
+            let runtime = format!("{runtime:?}").to_lowercase().replace("asyncstd", "async-std");
+            let mut child = Command::new(env!("CARGO_BIN_EXE_echo"))
+                .args(["--runtime", &runtime, "--listen", "127.0.0.1:0"])
+                .args(flags.split_whitespace())
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("it was built");
+            let mut line = String::new();
+            let out = child.stdout.take().expect("it is a pipe");
+            BufReader::new(out).read_line(&mut line).expect("it prints its address");
+            let address = line.trim_end().strip_prefix("listening on ").expect("its address");
+            Self { address: address.parse().expect("an address"), child }
+        }
+
+        fn run(&self, program: &str, arguments: &[&str]) {
+            let mut command = Command::new(program);
+            let id = self.child.id().to_string();
+            command.args(arguments).arg(&id);
+            assert!(command.status().expect("the program exists").success(), "{command:?}");
+        }
+
+        fn signal(&self, name: &str) {
+            self.run("kill", &[name]);
+        }
+
+        fn descriptors(&self) -> usize {
+            std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+        }
+
+        /// Waits for the end of the program, and returns its log.
+        fn log(mut self) -> String {
+            eventually("it ends", || self.child.try_wait().expect("it is a child").is_some());
+            let mut text = String::new();
+            self.child.stderr.take().expect("it is a pipe").read_to_string(&mut text).expect("text");
+            text
+        }
+    }
+
+    impl Drop for Program {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    #[test]
+    fn a_stop_serves_the_connections_in_the_queue_of_its_listener() {
+        const CLIENTS: usize = 100;
+        on_each("a queue at a stop", |runtime| {
+            let program = Program::start(runtime, "");
+            // The signal to stop and the connections arrive together.
+            program.signal("-STOP");
+            let mut clients: Vec<_> = (0..CLIENTS)
+                .map(|_| {
+                    let mut client = Caller::connect(program.address);
+                    client.send(GET);
+                    client
+                })
+                .collect();
+            program.signal("-TERM");
+            program.signal("-CONT");
+            let lost: Vec<_> = clients
+                .iter_mut()
+                .filter_map(|client| client.try_answer().map(|answer| assert_eq!(answer.status, 200)).err())
+                .collect();
+            assert!(lost.is_empty(), "{lost:?}");
+            drop(clients);
+            let log = program.log();
+            assert!(log.contains("100 finished and 0 cut"), "{log}");
+        });
+    }
+
+    #[test]
+    fn without_descriptors_a_waiting_connection_makes_room() {
+        on_each("no descriptors", |runtime| {
+            let program = Program::start(runtime, "");
+            // As if the application had opened files: the server does not know of it.
+            let limit = program.descriptors() + 40;
+            program.run("prlimit", &[&format!("--nofile={limit}:{limit}"), "--pid"]);
+            let silent: Vec<_> = (0..60).map(|_| come(program.address)).collect();
+            // One is left when the queue is empty, for the next connection.
+            eventually("descriptors run out", || program.descriptors() >= limit - 1);
+            thread::sleep(HALF_A_SECOND);
+            for _ in 0..3 {
+                let begun = Instant::now();
+                let mut client = Caller::connect(program.address);
+                assert_eq!(client.get("/early").status, 200);
+                // Beside silent clients that were before it in the queue.
+                assert!(begun.elapsed() < 3 * HALF_A_SECOND, "{:?}", begun.elapsed());
+            }
+            drop(silent);
+            program.signal("-TERM");
+            let log = program.log();
+            assert_eq!(log.matches("cannot accept connections").count(), 1, "{log}");
+        });
+    }
+}
