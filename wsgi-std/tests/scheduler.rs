@@ -8,6 +8,7 @@ mod scheduler;
 #[path = "scheduler/sync.rs"]
 mod sync;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -26,6 +27,7 @@ struct Stage {
     begun: Arc<AtomicUsize>,
     begins: Receiver<Option<Duration>>,
     end: Sender<()>,
+    tick: Cell<Duration>,
 }
 
 impl Stage {
@@ -42,7 +44,7 @@ impl Stage {
                 true
             });
         });
-        let stage = Self { scheduler, begun, begins, end };
+        let stage = Self { scheduler, begun, begins, end, tick: Cell::default() };
         assert_eq!(stage.begins.recv_timeout(PATIENCE), Ok(None), "nothing is to be watched");
         assert!(matches!(stage.next(Completed::Nothing), Next::Poll { waits: true, .. }));
         stage
@@ -73,15 +75,20 @@ impl Stage {
     }
 
     /// Waits for the watcher's first tick.
-    #[track_caller]
     fn ticks(&self) {
-        assert!(self.begins.recv_timeout(PATIENCE).is_ok_and(|tick| tick.is_some()));
+        assert!(self.next_tick());
+    }
+
+    fn next_tick(&self) -> bool {
+        let tick = self.begins.recv_timeout(PATIENCE).expect("the watcher runs");
+        tick.into_iter().for_each(|tick| self.tick.set(tick));
+        tick.is_some()
     }
 
     /// Ends a tick. Returns how many threads were begun then, and whether the watcher continues to tick.
     fn end_tick(&self) -> (usize, bool) {
         self.end.send(()).expect("the watcher runs");
-        let ticks = self.begins.recv_timeout(PATIENCE).expect("the watcher runs").is_some();
+        let ticks = self.next_tick();
         (self.begun.swap(0, Ordering::SeqCst), ticks)
     }
 }
@@ -98,17 +105,50 @@ fn tasks_that_are_taken_do_not_hide_those_that_wait() {
     let stage = Stage::new(1000);
     stage.runs(Completed::Polled((), (0..100).collect()));
     stage.ticks();
-    let (mut threads, mut ticks) = (1, 0);
+    let (mut threads, mut time, mut since) = (1, Duration::ZERO, Duration::ZERO);
     while threads < 64 {
-        // One task a tick is over and another one is taken; more are added, so that the same number waits.
-        stage.runs(Completed::Ran);
+        (time, since) = (time + stage.tick.get(), since + stage.tick.get());
+        if since >= Duration::from_millis(2) {
+            // Something is taken every 2 ms.
+            since = Duration::ZERO;
+            stage.runs(Completed::Ran);
+        }
         let (begun, _) = stage.end_tick();
-        assert!((1..=1.max(threads / 2)).contains(&begun), "{begun} threads more than {threads}");
-        (0..=begun).for_each(|task| assert!(!stage.scheduler.add(task), "no thread polls"));
-        (0..begun).for_each(|_| assert!(stage.runs(Completed::Nothing) < 100));
-        (threads, ticks) = (threads + begun, ticks + 1);
+        assert!((1..=threads).contains(&begun), "{begun} threads more than {threads}");
+        // As many tasks wait as before.
+        (0..begun).for_each(|_| _ = stage.runs(Completed::Nothing));
+        (0..begun).for_each(|task| assert!(!stage.scheduler.add(task), "no thread polls"));
+        threads += begun;
     }
-    assert!(ticks < 15, "{ticks} ticks");
+    assert!(time < Duration::from_millis(10), "{time:?}");
+}
+
+#[test]
+fn short_tasks_wake_a_thread_when_they_have_waited_for_long() {
+    let stage = Stage::new(1000);
+    // 500 µs each.
+    stage.runs(Completed::Polled((), (0..300).collect()));
+    stage.ticks();
+    for (tick, begun) in [0, 0, 0, 0, 1].into_iter().enumerate() {
+        (0..4).for_each(|_| _ = stage.runs(Completed::Ran));
+        assert_eq!(stage.end_tick(), (begun, true), "after tick {tick}");
+    }
+}
+
+#[test]
+fn short_tasks_of_a_few_clients_wake_no_thread() {
+    let stage = Stage::new(1000);
+    // 333 µs each, so that each of them waits for more than a tick.
+    stage.runs(Completed::Polled((), (0..9).collect()));
+    stage.ticks();
+    for _ in 0..20 {
+        for _ in 0..6 {
+            if let Next::Poll { .. } = stage.next(Completed::Ran) {
+                stage.runs(Completed::Polled((), (0..9).collect()));
+            }
+        }
+        assert_eq!(stage.end_tick(), (0, true));
+    }
 }
 
 #[test]

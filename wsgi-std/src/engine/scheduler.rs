@@ -7,8 +7,9 @@
 //! While threads run tasks and the scheduler holds the poller, the watcher checks every tick whether work has waited
 //! for the whole tick: a task that was ready before, or the poller, since events that no thread has polled wait, too.
 //! Then more threads join in, however many other tasks were taken meanwhile, and from now on each thread that takes
-//! a task and leaves work behind wakes the next one. Only if the tasks are so quick that the threads are worth more
-//! where they are ([`QUICK`]), nothing is woken.
+//! a task and leaves work behind wakes the next one. Waking a thread has a price: work that waits only for short runs
+//! ([`LONG`]) gets no thread before it has waited for a [`WINDOW`], and none at all if the runs are very short
+//! ([`QUICK`]).
 //!
 //! This module knows nothing of sockets and clocks, so that all interleavings can be tested: `tests/model.rs`.
 
@@ -22,6 +23,10 @@ use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait, wait_at_most};
 /// waiting requests get their threads quickly; it grows again when work is taken in time.
 const TICK: Duration = Duration::from_millis(2);
 const SHORTEST: Duration = Duration::from_micros(250);
+
+/// The average time of a run from which on a tick of waiting is enough. Below, work has to wait for a [`WINDOW`].
+const LONG: Duration = Duration::from_millis(1);
+const WINDOW: Duration = Duration::from_millis(10);
 
 /// The average time of a run below which more threads do not help: waking a thread would cost about as much.
 const QUICK: Duration = Duration::from_micros(100);
@@ -215,15 +220,18 @@ impl<P, T> Scheduler<P, T> {
     /// The watcher's loop, until the scheduler stops. `begin` starts another thread, if it can.
     pub(crate) fn watch(&self, begin: impl Fn() -> bool) {
         let mut state = self.lock();
+        let mut window = Window::new(&state);
         while !state.stopping {
             if !state.ticks {
                 state = wait(&self.watcher, state);
+                window = Window::new(&state);
                 continue;
             }
             let (seen, tick) = (state.seen(), state.tick);
             (state, _) = wait_at_most(&self.watcher, state, tick);
-            let (waiting, quick) = (state.waiting_since(&seen), state.is_quick_since(&seen, tick));
-            if waiting > 0 && !quick {
+            let waiting = state.waiting_since(&seen);
+            let threads_help = window.threads_help(&state, &seen, tick);
+            if waiting > 0 && threads_help {
                 state.tick = SHORTEST.max(tick / 2);
                 let stuck = state.runs_ended_since(&seen) == 0;
                 state = self.join_in(state, waiting, stuck, &begin);
@@ -232,7 +240,7 @@ impl<P, T> Scheduler<P, T> {
                 (state.ticks, state.tick, state.hands_over) = (false, TICK, false);
             } else {
                 state.tick = TICK.min(2 * tick);
-                state.hands_over &= !quick;
+                state.hands_over &= threads_help;
             }
         }
         state.watched = false;
@@ -329,9 +337,36 @@ impl<P, T> State<P, T> {
         (self.runs - self.running as u64) - (seen.runs - seen.running as u64)
     }
 
-    /// Whether the runs that have ended since then, a tick ago, took less than [`QUICK`] on average.
-    fn is_quick_since(&self, seen: &Seen, tick: Duration) -> bool {
+    /// Whether the runs that have ended in the `time` since then took less than `limit` on average.
+    fn runs_are_below(&self, limit: Duration, seen: &Seen, time: Duration) -> bool {
         let (ended, running) = (self.runs_ended_since(seen), self.running.max(seen.running));
-        ended > 0 && u128::from(ended) * QUICK.as_nanos() >= running as u128 * tick.as_nanos()
+        ended > 0 && u128::from(ended) * limit.as_nanos() >= running as u128 * time.as_nanos()
+    }
+}
+
+/// Several ticks, in which work that waits for short runs can show that it needs threads.
+struct Window {
+    seen: Seen,
+    time: Duration,
+    /// Work has waited for all of an earlier window.
+    waited: bool,
+}
+
+impl Window {
+    fn new<P, T>(state: &State<P, T>) -> Self {
+        Self { seen: state.seen(), time: Duration::ZERO, waited: false }
+    }
+
+    /// Whether more threads would help work that waits, after a tick that began with `seen`: runs are long, or not very
+    /// short and work has waited for a window.
+    fn threads_help<P, T>(&mut self, state: &State<P, T>, seen: &Seen, tick: Duration) -> bool {
+        self.time += tick;
+        if self.time >= WINDOW {
+            let waited = self.waited || state.waiting_since(&self.seen) > 0;
+            let waited = waited && !state.runs_are_below(QUICK, &self.seen, self.time);
+            *self = Self { waited, ..Self::new(state) };
+        }
+        let shortest = if self.waited { QUICK } else { LONG };
+        !state.runs_are_below(shortest, seen, tick)
     }
 }
