@@ -90,7 +90,6 @@ fn config(choices: &mut Given<'_>) -> Config {
             .chunk_extensions(SIZES[choices.below(8)])
             .body([None, Some(LENGTHS[choices.below(8)])][choices.below(2)])
             .drain(LENGTHS[choices.below(8)])
-            .linger(LENGTHS[choices.below(8)])
             .outbox(SIZES[choices.below(8)])
             .inbox(SIZES[choices.below(8)]),
     };
@@ -102,6 +101,7 @@ fn config(choices: &mut Given<'_>) -> Config {
         .socket_timeout([None, Some(TIMES[choices.below(5)])][choices.below(2)])
         .header_timeout([None, Some(TIMES[choices.below(5)])][choices.below(2)])
         .linger_timeout(TIMES[choices.below(5)])
+        .linger_limit(TIMES[choices.below(5)])
         .environ(["", "QUERY_STRING", "HTTP_X_OF_OPERATOR"][choices.below(3)], "1");
     if let Err(error) = config.check() {
         assert!(!error.setting().is_empty() && !error.allowed().is_empty() && !error.value().is_empty());

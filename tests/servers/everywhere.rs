@@ -231,3 +231,29 @@ fn connections_that_linger_are_the_first_to_make_room() {
         stop(&running);
     });
 }
+
+#[test]
+fn an_early_answer_reaches_a_client_that_reads_only_after_its_upload() {
+    // More than the system's buffers on both sides hold.
+    const UPLOAD: usize = 20_000_000;
+    on_each("early answer", |runtime| {
+        let application = application_fn(|_, start| async move {
+            start.start("413 Content Too Large", PLAIN)?;
+            Ok("too large".into())
+        });
+        let blocking = wsgi_std::application_fn(|_, start| {
+            start.start("413 Content Too Large", PLAIN)?;
+            Ok("too large".into())
+        });
+        let running = runtime.begin(None, quiet(), application, blocking);
+        for _ in 0..3 {
+            let mut client = Caller::connect(running.address);
+            client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {UPLOAD}\r\n\r\n"));
+            client.send(vec![b'x'; UPLOAD]);
+            let answer = client.answer();
+            assert_eq!((answer.status, answer.text().as_str(), answer.whole), (413, "too large", true));
+            assert!(client.ends());
+        }
+        stop(&running);
+    });
+}

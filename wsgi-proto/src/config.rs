@@ -38,8 +38,12 @@ pub struct Config {
     pub socket_timeout: Option<Duration>,
     /// The maximum time for a whole head, from its first byte. `None`: no limit.
     pub header_timeout: Option<Duration>,
-    /// The time for which unread input is read and dropped, after a response and after our half was closed.
+    /// How long unread input is read and dropped so that it does not destroy a response: the whole time for the rest of
+    /// a request body after its response, and the longest silence of the peer after our half was closed.
     pub linger_timeout: Duration,
+    /// The maximum time in all for which input is read and dropped after our half was closed, while the peer continues
+    /// to send.
+    pub linger_limit: Duration,
     /// Whether `%(client_ip)s` begins with the value of `X-Forwarded-For`.
     pub log_x_forwarded_for: bool,
     /// Variables for every request. Values of the request itself take precedence.
@@ -58,6 +62,7 @@ impl Default for Config {
             socket_timeout: None,
             header_timeout: Some(Duration::from_secs(30)),
             linger_timeout: Duration::from_secs(2),
+            linger_limit: Duration::from_secs(30),
             log_x_forwarded_for: true,
             environ: Vec::new(),
             limits: Limits::default(),
@@ -86,6 +91,7 @@ impl Config {
         socket_timeout: Option<Duration>,
         header_timeout: Option<Duration>,
         linger_timeout: Duration,
+        linger_limit: Duration,
         log_x_forwarded_for: bool,
         limits: Limits,
     }
@@ -187,8 +193,6 @@ pub struct Limits {
     pub body: Option<u64>,
     /// The amount of unread body that is read and dropped to keep the connection open.
     pub drain: u64,
-    /// The amount of input that is read and dropped after our half was closed.
-    pub linger: u64,
     /// The number of unsent bytes at which the outbox is full; at least 1.
     pub outbox: usize,
     /// The maximum size of the receive buffer for a body. A head or trailer section may need more, within its own
@@ -212,7 +216,6 @@ impl Limits {
             chunk_extensions: 65536,
             body: None,
             drain: 256 * 1024,
-            linger: 2 * 1024 * 1024,
             outbox: 64 * 1024,
             inbox: 64 * 1024,
         }
@@ -228,7 +231,6 @@ impl Limits {
         chunk_extensions: usize,
         body: Option<u64>,
         drain: u64,
-        linger: u64,
         outbox: usize,
         inbox: usize,
     }

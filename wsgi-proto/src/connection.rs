@@ -256,7 +256,8 @@ impl Connection {
     }
 
     /// Whether the last response was transmitted, the sending half is closed, and only the peer's close is missing. The
-    /// machine waits for it for [`Config::linger_timeout`] at most.
+    /// machine waits for it until the peer is silent for [`Config::linger_timeout`], and for [`Config::linger_limit`] at
+    /// most.
     pub fn lingers(&self) -> bool {
         self.0.state.phase() == Phase::Lingering
     }

@@ -56,7 +56,8 @@ pub enum Reason {
     Write,
     /// The rest of an unread body does not arrive (`linger_timeout`): the connection closes.
     Drain,
-    /// The peer does not close after we closed our half (`linger_timeout`).
+    /// We closed our half, and the peer neither sends nor closes (`linger_timeout`), or it continues to send for too
+    /// long (`linger_limit`).
     Linger,
     /// Another connection is waiting for room ([`make_room`](crate::Connection::make_room)): this one closes.
     Room,

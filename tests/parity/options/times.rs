@@ -157,6 +157,23 @@ fn linger_timeout_bounds_the_wait_after_the_last_answer() {
 }
 
 #[test]
+fn linger_limit_bounds_a_client_that_continues_to_send() {
+    on_each("linger_limit", |runtime| {
+        let [long, short] =
+            [LONG, SHORT].map(|time| runtime.serve(quiet().linger_timeout(LONG).linger_limit(time), HELLO));
+        let mut clients = [&long, &short].map(Site::connect);
+        for client in &mut clients {
+            client.send("GET / HTTP/3.0\r\nHost: h\r\n\r\n");
+            assert_eq!(client.answer().status, 505);
+            assert!(client.ends(), "our half is closed");
+            client.send("more");
+        }
+        short.comes_down_to(0);
+        assert_eq!(long.handle().connections(), 1);
+    });
+}
+
+#[test]
 fn graceful_timeout_cuts_what_is_not_finished() {
     on_each("graceful_timeout", |runtime| {
         let [with, without] = runtime.pair(|options| options.graceful_timeout(SHORT), ECHO);

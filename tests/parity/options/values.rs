@@ -116,6 +116,7 @@ fn the_outermost_values_are_allowed() {
             .socket_timeout(moment)
             .header_timeout(moment)
             .linger_timeout(Duration::ZERO)
+            .linger_limit(Duration::ZERO)
             .graceful_timeout(Duration::ZERO)
             .max_body_size(0)
             .limits(|limits| {
@@ -129,6 +130,7 @@ fn the_outermost_values_are_allowed() {
             .socket_timeout(Duration::MAX)
             .header_timeout(Duration::MAX)
             .linger_timeout(Duration::MAX)
+            .linger_limit(Duration::MAX)
             .graceful_timeout(Duration::MAX)
             .max_body_size(u64::MAX)
             .minimum_chunk_size(usize::MAX)
@@ -154,6 +156,7 @@ fn the_largest_values_are_served_with() {
             .socket_timeout(Duration::MAX)
             .header_timeout(Duration::MAX)
             .linger_timeout(Duration::MAX)
+            .linger_limit(Duration::MAX)
             .graceful_timeout(Duration::MAX)
             .keepalive(Duration::MAX)
             .limits(|limits| {

@@ -131,6 +131,10 @@ pub struct ServerSettings {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     linger_timeout: Option<Duration>,
 
+    /// How long unread input is dropped in all, while the client continues to send.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    linger_limit: Option<Duration>,
+
     /// Time limit for a TLS handshake.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     handshake_timeout: Option<Duration>,
@@ -157,7 +161,7 @@ impl ServerSettings {
         }
         set!(max_size, max_http_version, minimum_chunk_size, log_x_forwarded_for, keepalive, log_output);
         set!(log_format, url_length_limit, capitalize_response_headers);
-        set!(linger_timeout, handshake_timeout, graceful_timeout);
+        set!(linger_timeout, linger_limit, handshake_timeout, graceful_timeout);
         if let Some(LogFile(file)) = self.log {
             options = options.log_to(file);
         }
@@ -276,7 +280,7 @@ struct Limit {
 
 type SetLimit = fn(&mut Limits, u64);
 
-const LIMITS: [(&str, SetLimit); 10] = [
+const LIMITS: [(&str, SetLimit); 9] = [
     ("method", |limits, value| limits.method = value as usize),
     ("field_line", |limits, value| limits.field_line = value as usize),
     ("fields_size", |limits, value| limits.fields_size = value as usize),
@@ -284,7 +288,6 @@ const LIMITS: [(&str, SetLimit); 10] = [
     ("chunk_line", |limits, value| limits.chunk_line = value as usize),
     ("chunk_extensions", |limits, value| limits.chunk_extensions = value as usize),
     ("drain", |limits, value| limits.drain = value),
-    ("linger", |limits, value| limits.linger = value),
     ("outbox", |limits, value| limits.outbox = value as usize),
     ("inbox", |limits, value| limits.inbox = value as usize),
 ];
@@ -316,7 +319,7 @@ mod tests {
              --log-x-forwarded-for false --keepalive 2.5 --log-output false --log-format %(path)s \
              --url-length-limit 99 --debug true --socket-timeout 0.5 --capitalize-response-headers false \
              --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
-             --linger-timeout 1.5 --log /dev/null --limit fields=60",
+             --linger-timeout 1.5 --linger-limit 9 --log /dev/null --limit fields=60",
         )
         .unwrap();
         assert_eq!(
@@ -336,6 +339,7 @@ mod tests {
             .socket_timeout(Duration::from_millis(500))
             .header_timeout(Duration::from_secs(30))
             .linger_timeout(Duration::from_millis(1500))
+            .linger_limit(Duration::from_secs(9))
             .url_length_limit(99)
             .limits(|limits| limits.fields = 60);
         assert_eq!(format!("{options:?}"), format!("{wanted:?}"));

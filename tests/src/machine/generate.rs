@@ -100,7 +100,6 @@ pub const SMALL: Limits = Limits::new()
     .chunk_extensions(24)
     .body(Some(64))
     .drain(24)
-    .linger(64)
     .outbox(300)
     .inbox(64);
 

@@ -192,13 +192,24 @@ impl Options {
         self
     }
 
-    /// How long unread input is read and discarded: after a response that did not use the whole request body, and after
-    /// our half of a connection was closed, so that a reset does not destroy the last response. While other connections
-    /// wait for [`max_size`](Self::max_size), the latter ends after half a second. Default: 2 s. Allowed: any; zero
-    /// discards nothing.
+    /// How long unread input is read and discarded, so that a reset does not destroy a response. After a response that
+    /// did not use the whole request body, this is the whole time for the rest of the body. After our half of a
+    /// connection was closed, it is the longest silence of the client: as long as the client sends, its input is
+    /// discarded up to [`linger_limit`](Self::linger_limit). While other connections wait for
+    /// [`max_size`](Self::max_size), the latter ends after half a second. Default: 2 s. Allowed: any; zero discards
+    /// nothing.
     #[must_use]
     pub fn linger_timeout(mut self, timeout: Duration) -> Self {
         self.config.linger_timeout = timeout;
+        self
+    }
+
+    /// How long input is discarded in all after our half of a connection was closed, for a client that continues to
+    /// send. It bounds the largest upload whose early response, such as a 413, reaches a client that reads only after
+    /// it has sent everything. Default: 30 s. Allowed: any; zero discards nothing.
+    #[must_use]
+    pub fn linger_limit(mut self, timeout: Duration) -> Self {
+        self.config.linger_limit = timeout;
         self
     }
 

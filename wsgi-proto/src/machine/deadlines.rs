@@ -63,6 +63,10 @@ impl Machine {
         let due = self.abort_at().is_none_or(|at| at <= self.now.instant);
         let waits_for_abort = self.state.phase() == Phase::Breaking && (self.timers.abort.is_none() || !due);
         if self.outbox.is_empty() && !waits_for_abort {
+            if self.state.phase() == Phase::Flushing {
+                // The linger begins.
+                (self.timers.read, self.timers.unread) = (None, None);
+            }
             self.state.on_write_closed();
         }
     }
@@ -88,7 +92,10 @@ impl Machine {
             until(&mut Some(now), Some(Duration::ZERO), Reason::Room);
         }
         match (self.state.phase(), self.state.peer()) {
-            (Phase::Lingering, _) => until(&mut timers.linger, Some(config.linger_timeout), Reason::Linger),
+            (Phase::Lingering, _) => {
+                until(&mut timers.read, Some(config.linger_timeout), Reason::Linger);
+                until(&mut timers.unread, Some(config.linger_limit), Reason::Linger);
+            }
             // A peer is not idle while a response to it is still being written.
             (_, PeerHalf::Idle) if write => {}
             (_, PeerHalf::Idle) => until(&mut timers.idle, config.idle_timeout(), Reason::Idle),
@@ -101,7 +108,7 @@ impl Machine {
             (_, PeerHalf::Body) => {
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
                 if self.state.drains() {
-                    until(&mut timers.drain, Some(config.linger_timeout), Reason::Drain);
+                    until(&mut timers.unread, Some(config.linger_timeout), Reason::Drain);
                 }
             }
             (_, PeerHalf::Done | PeerHalf::Failed) => {}

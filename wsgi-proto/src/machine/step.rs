@@ -6,6 +6,7 @@ use crate::http::response::Framing;
 use crate::machine::Machine;
 use crate::machine::state::{AfterRecord, OurHalf, Turn};
 use crate::time::Now;
+use crate::version::Version;
 use crate::wsgi::record::Record;
 
 impl Machine {
@@ -87,7 +88,7 @@ impl Machine {
 
     /// Continues after the record, with the next exchange or the end of the connection.
     fn pass_record(&mut self) {
-        self.timers.drain = None;
+        self.timers.unread = None;
         if self.state.on_record_taken() == AfterRecord::Close {
             self.close(match (self.account.refused, self.state.ours()) {
                 (Some(error), _) => CloseReason::Refused(error),
@@ -100,6 +101,14 @@ impl Machine {
     /// Ends the connection after this exchange: it is flushed, our half is closed, and it lingers.
     pub(crate) fn close(&mut self, reason: CloseReason) {
         let looks_complete = self.reply.framing == Framing::UntilClose;
-        self.state.close(reason, self.outbox.is_empty(), looks_complete);
+        let nothing_follows = self.inbox.is_empty() && self.account.has_head && self.was_last_request();
+        self.state.close(reason, self.outbox.is_empty(), looks_complete, nothing_follows);
+    }
+
+    /// Whether the client announced that the current request is its last (RFC 9112, 9.3).
+    fn was_last_request(&self) -> bool {
+        self.head
+            .as_ref()
+            .is_some_and(|head| head.info.close || head.version() == Version::Http10 && !head.info.keep_alive)
     }
 }
