@@ -100,6 +100,9 @@ fn config(choices: &mut Given<'_>) -> Config {
         .minimum_chunk_size(if choices.once_in(4) { SIZES[choices.below(8)] } else { 0 })
         .socket_timeout([None, Some(TIMES[choices.below(5)])][choices.below(2)])
         .header_timeout([None, Some(TIMES[choices.below(5)])][choices.below(2)])
+        .min_request_rate([None, Some(LENGTHS[choices.below(8)])][choices.below(2)])
+        .min_response_rate([None, Some(LENGTHS[choices.below(8)])][choices.below(2)])
+        .rate_grace(TIMES[choices.below(5)])
         .linger_timeout(TIMES[choices.below(5)])
         .linger_limit(TIMES[choices.below(5)])
         .environ(["", "QUERY_STRING", "HTTP_X_OF_OPERATOR"][choices.below(3)], "1");

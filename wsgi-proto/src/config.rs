@@ -38,6 +38,21 @@ pub struct Config {
     pub socket_timeout: Option<Duration>,
     /// The maximum time for a whole head, from its first byte. `None`: no limit.
     pub header_timeout: Option<Duration>,
+    /// The minimum rate at which the peer sends a request body, in bytes per second of waiting for it, over
+    /// [`rate_grace`](Self#structfield.rate_grace). A slower one is an error like a body that stops
+    /// ([`socket_timeout`](Self#structfield.socket_timeout)). `None`: no minimum.
+    pub min_request_rate: Option<u64>,
+    /// The minimum rate at which the peer reads responses, in bytes per second of waiting for it, over
+    /// [`rate_grace`](Self#structfield.rate_grace). The connection of a slower one is lost. `None`: no minimum.
+    pub min_response_rate: Option<u64>,
+    /// The time over which the minimum rates are measured. A peer has to move `rate` × `rate_grace` bytes in any time
+    /// 1.25 times as long, so bursts may be a little late: one at the rate is never too slow, one below 0.8 of the rate
+    /// always is, after 1.25 to 1.5 times `rate_grace`.
+    ///
+    /// Only time in which the machine waits for the peer counts: for body bytes that the application or the drain wants
+    /// while nothing is left to send, or for room to send a response. The application's own time, the wait of a client
+    /// for a 100, pauses between blocks of a response, and a stream that was taken over do not count.
+    pub rate_grace: Duration,
     /// How long unread input is read and dropped so that it does not destroy a response: the whole time for the rest of
     /// a request body after its response, and the longest silence of the peer after our half was closed.
     pub linger_timeout: Duration,
@@ -61,6 +76,9 @@ impl Default for Config {
             capitalize_response_headers: true,
             socket_timeout: None,
             header_timeout: Some(Duration::from_secs(30)),
+            min_request_rate: None,
+            min_response_rate: None,
+            rate_grace: Duration::from_secs(10),
             linger_timeout: Duration::from_secs(2),
             linger_limit: Duration::from_secs(30),
             log_x_forwarded_for: true,
@@ -90,6 +108,9 @@ impl Config {
         capitalize_response_headers: bool,
         socket_timeout: Option<Duration>,
         header_timeout: Option<Duration>,
+        min_request_rate: Option<u64>,
+        min_response_rate: Option<u64>,
+        rate_grace: Duration,
         linger_timeout: Duration,
         linger_limit: Duration,
         log_x_forwarded_for: bool,
@@ -111,9 +132,11 @@ impl Config {
     /// The first setting with a value that is not allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.limits.check()?;
-        for (setting, time) in
-            [("socket_timeout", self.socket_timeout), ("header_timeout", self.header_timeout)]
-        {
+        for (setting, time) in [
+            ("socket_timeout", self.socket_timeout),
+            ("header_timeout", self.header_timeout),
+            ("rate_grace", Some(self.rate_grace)),
+        ] {
             if time == Some(Duration::ZERO) {
                 return Err(ConfigError {
                     setting,
@@ -122,11 +145,25 @@ impl Config {
                 });
             }
         }
+        for (setting, rate) in
+            [("min_request_rate", self.min_request_rate), ("min_response_rate", self.min_response_rate)]
+        {
+            if rate == Some(0) {
+                let (value, allowed) = (String::from("0"), "1 or more".into());
+                return Err(ConfigError { setting, value, allowed });
+            }
+        }
         if self.environ.iter().any(|(name, _)| name.is_empty()) {
             let (value, allowed) = (String::from("\"\""), "names that are not empty".into());
             return Err(ConfigError { setting: "environ", value, allowed });
         }
         Ok(())
+    }
+
+    /// Whether there is a minimum rate.
+    #[inline]
+    pub(crate) const fn has_rates(&self) -> bool {
+        self.min_request_rate.is_some() || self.min_response_rate.is_some()
     }
 
     /// How long a connection may wait between two requests.
@@ -323,6 +360,14 @@ mod tests {
             (
                 Config { header_timeout: Some(Duration::ZERO), ..Config::default() },
                 "header_timeout cannot be 0 s (allowed: more than zero)",
+            ),
+            (
+                Config { min_request_rate: Some(0), ..Config::default() },
+                "min_request_rate cannot be 0 (allowed: 1 or more)",
+            ),
+            (
+                Config { rate_grace: Duration::ZERO, ..Config::default() },
+                "rate_grace cannot be 0 s (allowed: more than zero)",
             ),
             (
                 Config { environ: alloc::vec![(String::new(), "x".into())], ..Config::default() },

@@ -59,6 +59,11 @@ pub enum Reason {
     /// We closed our half, and the peer neither sends nor closes (`linger_timeout`), or it continues to send for too
     /// long (`linger_limit`).
     Linger,
+    /// The rate at which the peer sends its request body is checked (`min_request_rate`): 408, or an error for an
+    /// application that is reading, if it is too slow.
+    RequestRate,
+    /// The rate at which the peer reads is checked (`min_response_rate`): the connection is lost if it is too slow.
+    ResponseRate,
     /// Another connection is waiting for room ([`make_room`](crate::Connection::make_room)): this one closes.
     Room,
     /// Earlier responses had time to reach the client (1 s): a reset shows that the last one is incomplete.
@@ -68,7 +73,7 @@ pub enum Reason {
 impl Reason {
     /// Whether the deadline ends a wait for bytes of the peer, so that a last read precedes it.
     pub(crate) const fn waits_for_bytes(self) -> bool {
-        matches!(self, Self::Idle | Self::Head | Self::Read | Self::Room)
+        matches!(self, Self::Idle | Self::Head | Self::Read | Self::RequestRate | Self::Room)
     }
 }
 

@@ -8,7 +8,7 @@ use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Journal, Kind, eventually};
 use wsgi_tokio::Options;
 
-use super::site::{ECHO, HELLO, MEBIBYTE, MUCH, Program, Serve as _, Site, busy, on_each, quiet};
+use super::site::{ECHO, HELLO, MEBIBYTE, MUCH, Program, Serve as _, Site, busy, on_each};
 
 /// The status of the answer to `request` with the option, and without it.
 fn statuses(option: &str, change: fn(Options) -> Options, request: &str, [with, without]: [u16; 2]) {

@@ -127,6 +127,18 @@ pub struct ServerSettings {
     #[arg(long, value_name = "SECONDS", value_parser = or_none(seconds))]
     header_timeout: Option<Bound<Duration>>,
 
+    /// The minimum rate of a request body that is being read, per second, or none.
+    #[arg(long, value_name = "BYTES", value_parser = or_none(whole::<u64>))]
+    min_request_rate: Option<Bound<u64>>,
+
+    /// The minimum rate at which responses are read, per second, or none.
+    #[arg(long, value_name = "BYTES", value_parser = or_none(whole::<u64>))]
+    min_response_rate: Option<Bound<u64>>,
+
+    /// The time over which the minimum rates are measured.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    rate_grace: Option<Duration>,
+
     /// How long unread input is read and dropped, so that the last answer is not lost.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     linger_timeout: Option<Duration>,
@@ -161,7 +173,7 @@ impl ServerSettings {
         }
         set!(max_size, max_http_version, minimum_chunk_size, log_x_forwarded_for, keepalive, log_output);
         set!(log_format, url_length_limit, capitalize_response_headers);
-        set!(linger_timeout, linger_limit, handshake_timeout, graceful_timeout);
+        set!(rate_grace, linger_timeout, linger_limit, handshake_timeout, graceful_timeout);
         if let Some(LogFile(file)) = self.log {
             options = options.log_to(file);
         }
@@ -173,6 +185,12 @@ impl ServerSettings {
         }
         if let Some(Bound(time)) = self.header_timeout {
             options = options.header_timeout(time);
+        }
+        if let Some(Bound(rate)) = self.min_request_rate {
+            options = options.min_request_rate(rate);
+        }
+        if let Some(Bound(rate)) = self.min_response_rate {
+            options = options.min_response_rate(rate);
         }
         let limits = self.limits;
         options.limits(|changed| limits.into_iter().for_each(|Limit { set, value }| set(changed, value)))
@@ -319,7 +337,8 @@ mod tests {
              --log-x-forwarded-for false --keepalive 2.5 --log-output false --log-format %(path)s \
              --url-length-limit 99 --debug true --socket-timeout 0.5 --capitalize-response-headers false \
              --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
-             --linger-timeout 1.5 --linger-limit 9 --log /dev/null --limit fields=60",
+             --linger-timeout 1.5 --linger-limit 9 --min-request-rate 240 \
+             --min-response-rate 120 --rate-grace 5 --log /dev/null --limit fields=60",
         )
         .unwrap();
         assert_eq!(
@@ -340,6 +359,9 @@ mod tests {
             .header_timeout(Duration::from_secs(30))
             .linger_timeout(Duration::from_millis(1500))
             .linger_limit(Duration::from_secs(9))
+            .min_request_rate(240)
+            .min_response_rate(120)
+            .rate_grace(Duration::from_secs(5))
             .url_length_limit(99)
             .limits(|limits| limits.fields = 60);
         assert_eq!(format!("{options:?}"), format!("{wanted:?}"));

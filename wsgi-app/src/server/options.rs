@@ -192,6 +192,42 @@ impl Options {
         self
     }
 
+    /// The minimum rate at which a client sends a request body that is being read, in bytes per second; a slower one is
+    /// answered with 408, like a body that stops (see [`socket_timeout`](Self::socket_timeout)). This is the bound for
+    /// clients that send a byte now and then to hold a connection.
+    ///
+    /// Only time in which the server waits for the client counts, over [`rate_grace`](Self::rate_grace). A client that
+    /// keeps the rate is never too slow, even if it sends in bursts every few seconds. Default: `None`, no minimum.
+    /// Allowed: 1 or more.
+    #[must_use]
+    pub fn min_request_rate(mut self, bytes_per_second: impl Into<Option<u64>>) -> Self {
+        self.config.min_request_rate = bytes_per_second.into();
+        self
+    }
+
+    /// The minimum rate at which a client reads responses, in bytes per second; the connection of a slower one is
+    /// reset. This is the bound for clients that read a byte now and then to hold a connection and its memory.
+    ///
+    /// Only time in which part of a response waits to be sent counts, over [`rate_grace`](Self::rate_grace); pauses of
+    /// the application do not. The buffers of the system hide what the client reads: they take up to some hundred
+    /// kilobytes at once, and report room only when a larger part of that is free. A response that fits into them is
+    /// never too slow, and a client that reads less than a few kilobytes per second may look as if it did not read at
+    /// all. Default: `None`, no minimum. Allowed: 1 or more.
+    #[must_use]
+    pub fn min_response_rate(mut self, bytes_per_second: impl Into<Option<u64>>) -> Self {
+        self.config.min_response_rate = bytes_per_second.into();
+        self
+    }
+
+    /// The time over which [`min_request_rate`](Self::min_request_rate) and
+    /// [`min_response_rate`](Self::min_response_rate) are measured. A client that is too slow is noticed after 1.25 to
+    /// 1.5 times this time. Default: 10 s. Allowed: more than zero.
+    #[must_use]
+    pub fn rate_grace(mut self, time: Duration) -> Self {
+        self.config.rate_grace = time;
+        self
+    }
+
     /// How long unread input is read and discarded, so that a reset does not destroy a response. After a response that
     /// did not use the whole request body, this is the whole time for the rest of the body. After our half of a
     /// connection was closed, it is the longest silence of the client: as long as the client sends, its input is

@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::error::{CloseReason, LastExchange, Lost, RequestError};
 use crate::event::{Event, Io, Reason};
 use crate::machine::Machine;
+use crate::machine::rates::{Meter, Rates};
 use crate::machine::state::{PeerEvent, PeerHalf, Phase};
 use crate::time::Instant;
 
@@ -72,6 +73,43 @@ impl Machine {
     }
 
     fn deadline(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
+        let timeout = self.timeout(read, write);
+        if !self.config.has_rates() {
+            return timeout;
+        }
+        let rate = self.rate_deadline(read, write);
+        match (timeout, rate) {
+            (Some((timeout, _)), Some((at, _))) if at < timeout => rate,
+            (timeout, rate) => timeout.or(rate),
+        }
+    }
+
+    /// When to check the rate of the peer.
+    #[cold]
+    fn rate_deadline(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
+        // Before it has read our 100 or our response, a peer need not send.
+        let sends = read
+            && !write
+            && self.state.peer() == PeerHalf::Body
+            && (self.progress.wants_body || self.state.drains());
+        let rates = self.memory.as_mut()?.rates.get_or_insert_default();
+        let (config, now) = (&*self.config, self.now.instant);
+        let look = |meter: &mut Meter, waits, rate: Option<u64>, reason| {
+            Some((meter.look(waits, now, rate?, config.rate_grace)?, reason))
+        };
+        let request = look(&mut rates.request, sends, config.min_request_rate, Reason::RequestRate);
+        let response = look(&mut rates.response, write, config.min_response_rate, Reason::ResponseRate);
+        // The machine waits for one of them only.
+        request.or(response)
+    }
+
+    /// The meters of the transfer rates, if they are in use.
+    #[inline]
+    pub(crate) fn rates(&mut self) -> Option<&mut Rates> {
+        self.memory.as_mut()?.rates.as_deref_mut()
+    }
+
+    fn timeout(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
         let (config, now) = (&*self.config, self.now.instant);
         let timers = &mut self.timers;
         let mut earliest: Option<(Instant, Reason)> = None;
@@ -128,11 +166,11 @@ impl Machine {
             // `abort` checks this deadline itself.
             Reason::Abort => {}
             Reason::Head => self.refuse(RequestError::Timeout),
-            Reason::Write => self.lost(Lost::TimedOut),
+            Reason::Write | Reason::ResponseRate => self.lost(Lost::TimedOut),
             Reason::Linger => self.state.end_linger(),
             Reason::Drain => self.state.on_peer(PeerEvent::Failed),
             Reason::Read if self.state.peer() == PeerHalf::Head => self.refuse(RequestError::Timeout),
-            Reason::Read => {
+            Reason::Read | Reason::RequestRate => {
                 self.progress.wants_body = false;
                 self.progress.notice = true;
                 self.progress.failure = Some(RequestError::Timeout);

@@ -9,6 +9,7 @@ pub(crate) mod buffers;
 pub(crate) mod deadlines;
 pub(crate) mod outbox;
 pub(crate) mod progress;
+pub(crate) mod rates;
 pub(crate) mod receive;
 pub(crate) mod send;
 pub(crate) mod state;
@@ -44,7 +45,7 @@ pub(crate) struct Machine {
     pub(crate) outbox: Outbox,
     pub(crate) scan: Scan,
     /// The box in which the buffers were provided, kept to return them in.
-    memory: Option<Box<Memory>>,
+    pub(crate) memory: Option<Box<Memory>>,
     /// Whether the machine allocated the buffers itself. If so, it frees them at the next idle wait.
     owns_memory: bool,
     /// The head of the current exchange; between exchanges, memory for the next head.
@@ -122,6 +123,9 @@ impl Machine {
         self.account.forget();
         self.progress.forget();
         self.swap_memory(&mut memory);
+        if let Some(rates) = &mut memory.rates {
+            rates.reset();
+        }
         // A head that the application kept cannot be reused for the next request.
         memory.head.take_if(|head| Arc::strong_count(head) > 1);
         Some(Buffers(memory))

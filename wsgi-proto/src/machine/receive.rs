@@ -37,6 +37,9 @@ impl Machine {
             return;
         }
         self.inbox.commit(n);
+        if let Some(rates) = self.rates() {
+            rates.request.add(n);
+        }
         self.received();
         self.timers.read = None;
     }

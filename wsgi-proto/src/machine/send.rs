@@ -153,6 +153,9 @@ impl Machine {
         }
         let was_full = self.is_full();
         self.outbox.transmitted(n);
+        if let Some(rates) = self.rates() {
+            rates.response.add(n);
+        }
         self.timers.write = None;
         self.progress.notice |= self.outbox.is_empty() || was_full && !self.is_full();
     }
