@@ -225,7 +225,7 @@ fn any_time(connection: &mut Connection, choices: &mut Given<'_>) {
 /// Calls every query, and uses the results in every way.
 fn look(connection: &mut Connection) {
     let _ = (connection.awaits_request(), connection.lingers(), connection.is_busy(), connection.is_lost());
-    let _ = (connection.can_make_room(), connection.has_buffers());
+    let _ = (connection.can_make_room(), connection.has_buffers(), connection.has_unread());
     let _ = format!("{connection:?}");
     let (peer, config) = (*connection.endpoints(), connection.config().clone());
     if let Some(record) = connection.take_record() {

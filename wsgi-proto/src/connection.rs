@@ -395,3 +395,9 @@ impl Connection {
         self.0.state.lost().is_some()
     }
 }
+    /// Whether bytes have arrived that no request has used yet. If so when [`Event::Done`] is returned, the client
+    /// pipelines: the response to its next request can share a write with this one.
+    pub fn has_unread(&self) -> bool {
+        !self.0.inbox.is_empty()
+    }
+

@@ -61,7 +61,10 @@ pub async fn serve_connection<A: Application>(
                     driver.spare = leave(&server.context, environ);
                 }
             }
-            Event::Done => driver.settle(current.take()),
+            Event::Done => {
+                poll_fn(|context| Poll::Ready(driver.write_response(context))).await;
+                driver.settle(current.take());
+            }
             Event::ShutdownWrite => poll_fn(|context| driver.poll_shutdown(context)).await,
             Event::Abort => poll_fn(|context| driver.poll_abort(context)).await,
             Event::TakenOver => {
@@ -254,6 +257,15 @@ impl<T: Transport> Driver<T> {
     /// Finishes an exchange: runs the post hooks and writes the access line.
     fn settle(&mut self, environ: Option<Environ>) {
         let server_context = &self.guard.shared.server_context;
+    /// Writes as much of the response as possible without waiting, so that its record shows whether it was sent. The
+    /// responses to pipelined requests share a write later.
+    fn write_response(&mut self, context: &mut Context<'_>) {
+        let mut inner = self.guard.shared.lock();
+        if !inner.machine.has_unread() && !inner.machine.transmit().slices().is_empty() {
+            self.transfer.move_bytes(&mut inner, Io { write: true, ..Io::default() }, false, context);
+        }
+    }
+
         let mut inner = self.guard.shared.lock();
         self.transfer.now = server_context.clock.local_now();
         inner.machine.poll(self.transfer.now);

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::http::head::Head;
+use crate::machine::chunks::Chunks;
 use crate::machine::rates::Rates;
 
 /// The size of a fresh receive buffer, in bytes.
@@ -26,6 +27,8 @@ pub(crate) struct Memory {
     pub(crate) send: Vec<u8>,
     pub(crate) reply: Vec<u8>,
     pub(crate) head: Option<Arc<Head>>,
+    /// Used only by chunked responses.
+    pub(crate) chunks: Chunks,
     /// Used only with a minimum rate.
     pub(crate) rates: Option<Box<Rates>>,
 }
@@ -38,6 +41,7 @@ impl Buffers {
             send: Vec::new(),
             reply: Vec::new(),
             head: None,
+            chunks: Chunks::default(),
             rates: None,
         }))
     }
@@ -67,6 +71,7 @@ impl Memory {
             }
         }
         self.head.take_if(|head| head.bytes.capacity() > RECEIVE);
+        self.chunks.trim();
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod account;
 pub(crate) mod buffers;
+pub(crate) mod chunks;
 pub(crate) mod deadlines;
 pub(crate) mod outbox;
 pub(crate) mod progress;

@@ -142,6 +142,10 @@ impl Machine {
             machine.outbox.copy(chunk_line(&mut line, piece.len()));
             machine.outbox.push(piece);
             machine.outbox.copy(b"\r\n");
+            if let Some(memory) = &mut machine.memory {
+                let (from, transmitted) = (machine.outbox.total(), machine.outbox.total_transmitted());
+                memory.chunks.add(piece.len(), from, before, transmitted);
+            }
         } else {
             machine.outbox.push(piece);
         }
@@ -167,7 +171,14 @@ impl Machine {
         }
         self.state.on_lost(cause);
         self.progress.notice = true;
-        self.account.transmitted = Some(self.outbox.total_transmitted());
+        let transmitted = self.outbox.total_transmitted();
+        self.account.transmitted = Some(transmitted);
+        if self.reply.framing == Framing::Chunked
+            && self.account.body_length > 0
+            && let Some(memory) = &mut self.memory
+        {
+            self.account.body_length = memory.chunks.body_in(transmitted);
+        }
         self.outbox.discard();
     }
 

@@ -65,8 +65,12 @@ impl Machine {
             // After a loss, the transmitted bytes may end before this response begins.
             _ => self.outbox.total().saturating_sub(account.response_from),
         };
-        let (mut response_length, mut body_length) = (queued, account.body_length);
+        let (mut status, mut response_length, mut body_length) =
+            (account.status, queued, account.body_length);
         if let Some(transmitted) = account.transmitted {
+            if transmitted <= account.response_from {
+                status = 0;
+            }
             response_length = transmitted.saturating_sub(account.response_from);
             body_length = body_length.min(response_length.saturating_sub(account.head_length));
         }
@@ -74,7 +78,7 @@ impl Machine {
             head: self.head.clone().filter(|_| account.has_head),
             partial_request_line: account.request_line.clone(),
             endpoints: self.endpoints,
-            status: account.status,
+            status,
             body_length,
             response_length,
             elapsed: self.now.instant.since(account.began),
