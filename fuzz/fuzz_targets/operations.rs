@@ -192,7 +192,7 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
             2 => machine.connection.transmitted(SIZES[choices.below(8)]),
             _ => machine.connection.recv_commit(SIZES[choices.below(8)]),
         },
-        15 => match choices.below(7) {
+        15 => match choices.below(8) {
             0 => machine.connection.make_room(),
             1 => machine.connection.skip_records(),
             2 => machine.connection.flush_before_record(),
@@ -201,6 +201,7 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
             5 => machine.connection.last_exchange(
                 [LastExchange::Crowded, LastExchange::Age, LastExchange::Requests][choices.below(3)],
             ),
+            6 => machine.connection.end_at(Instant::from_nanos(LENGTHS[choices.below(8)])),
             _ => look(&mut machine.connection),
         },
         16 if choices.once_in(4) => any_time(&mut machine.connection, choices),

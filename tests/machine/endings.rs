@@ -325,3 +325,69 @@ fn the_actual_close_reason_replaces_the_planned_one() {
         assert_eq!(machine.end(), wanted);
     }
 }
+
+/// A connection that reaches its maximum age ten seconds from now.
+fn aging() -> Machine {
+    let mut machine = Machine::new(Config::default());
+    let at = machine.now().instant.after(Duration::from_secs(10));
+    machine.connection.end_at(at);
+    machine
+}
+
+#[test]
+fn an_idle_connection_closes_at_its_age_after_a_last_read() {
+    for used in [false, true] {
+        let mut machine = aging();
+        if used {
+            machine.open(GET);
+            machine.answer("x");
+            machine.record();
+            assert!(!machine.take_sent().contains("close"));
+        }
+        let (at, reason) = machine.io().deadline.expect("it has an age");
+        assert_eq!((at.since(machine.now().instant), reason), (Duration::from_secs(10), Reason::Age));
+        machine.pass(Duration::from_secs(10));
+        assert!(machine.io().last_read);
+        machine.connection.recv_nothing();
+        assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
+    }
+}
+
+#[test]
+fn a_request_that_arrives_at_the_age_of_its_connection_is_served_and_is_the_last() {
+    let mut machine = aging();
+    machine.io();
+    machine.pass(Duration::from_secs(10));
+    assert!(machine.io().last_read);
+    machine.open(GET);
+    machine.answer("x");
+    machine.record();
+    assert!(machine.take_sent().contains("Connection: close\r\n"));
+    assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
+}
+
+#[test]
+fn a_response_that_is_started_after_the_age_says_close_and_one_before_it_goes_on() {
+    let mut machine = aging();
+    machine.open(GET);
+    machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
+    let _ = machine.exchange().send("first").unwrap();
+    machine.pass(Duration::from_secs(3600));
+    machine.poll();
+    let _ = machine.exchange().send("last").unwrap();
+    machine.exchange().finish().unwrap();
+    machine.record();
+    assert!(!machine.take_sent().contains("close"));
+    assert!(machine.io().last_read, "it has promised to persist, and is too old to wait");
+    machine.connection.recv_nothing();
+    assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
+
+    let mut machine = aging();
+    machine.open(GET);
+    machine.pass(Duration::from_secs(10));
+    machine.poll();
+    machine.answer("x");
+    machine.record();
+    assert!(machine.take_sent().contains("Connection: close\r\n"));
+    assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
+}

@@ -12,7 +12,7 @@ use crate::machine::Machine;
 use crate::machine::buffers::Buffers;
 use crate::machine::outbox::Transmit;
 use crate::machine::state::{PeerHalf, Phase};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::wsgi::record::Record;
 
 /// One HTTP/1.x connection of a server, without the transport.
@@ -315,6 +315,26 @@ impl Connection {
         self.0.state.last_exchange(CloseReason::Limit(reason));
     }
 
+    /// Sets the instant at which the connection reaches its maximum age. It replaces an earlier one.
+    ///
+    /// From then on the next response head that is sent carries `Connection: close`, and a connection that is idle
+    /// closes after one [last read](crate::Io::last_read), so that a request that has begun to arrive is still served.
+    /// [`Event::Closed`] reports [`LastExchange::Age`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use wsgi_proto::*;
+    /// # let mut connection = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
+    /// let hour = Instant::from_origin(std::time::Duration::from_secs(3600));
+    /// connection.end_at(hour);
+    /// let Event::Io(io) = connection.poll(Now::default()) else { panic!("it waits for a request") };
+    /// assert_eq!(io.deadline, Some((hour, Reason::Age)));
+    /// ```
+    pub fn end_at(&mut self, at: Instant) {
+        self.0.ends_at = Some(at);
+    }
+
     /// Lends the application's half. `Some` exactly while a request is open: from [`take_request`](Self::take_request)
     /// to the end of the response.
     pub fn exchange(&mut self) -> Option<Exchange<'_>> {
@@ -390,14 +410,14 @@ impl Connection {
         machine.state.peer() != PeerHalf::Idle || !machine.inbox.is_empty() || !machine.outbox.is_empty()
     }
 
-    /// Whether the connection is [lost](Self::lost), so that nothing can be sent any more.
-    pub fn is_lost(&self) -> bool {
-        self.0.state.lost().is_some()
-    }
-}
     /// Whether bytes have arrived that no request has used yet. If so when [`Event::Done`] is returned, the client
     /// pipelines: the response to its next request can share a write with this one.
     pub fn has_unread(&self) -> bool {
         !self.0.inbox.is_empty()
     }
 
+    /// Whether the connection is [lost](Self::lost), so that nothing can be sent any more.
+    pub fn is_lost(&self) -> bool {
+        self.0.state.lost().is_some()
+    }
+}

@@ -64,6 +64,8 @@ pub enum Reason {
     RequestRate,
     /// The rate at which the peer reads is checked (`min_response_rate`): the connection is lost if it is too slow.
     ResponseRate,
+    /// The connection has reached its maximum age without a request ([`end_at`](crate::Connection::end_at)): it closes.
+    Age,
     /// Another connection is waiting for room ([`make_room`](crate::Connection::make_room)): this one closes.
     Room,
     /// Earlier responses had time to reach the client (1 s): a reset shows that the last one is incomplete.
@@ -73,7 +75,7 @@ pub enum Reason {
 impl Reason {
     /// Whether the deadline ends a wait for bytes of the peer, so that a last read precedes it.
     pub(crate) const fn waits_for_bytes(self) -> bool {
-        matches!(self, Self::Idle | Self::Head | Self::Read | Self::RequestRate | Self::Room)
+        matches!(self, Self::Idle | Self::Head | Self::Read | Self::RequestRate | Self::Age | Self::Room)
     }
 }
 

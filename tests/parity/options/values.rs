@@ -22,6 +22,8 @@ const ALL: &[Bad] = &[
     (|options| options.url_length_limit(LARGEST + 1), "url_length_limit", "16777217", "1 to 16777216"),
     (|options| options.socket_timeout(Duration::ZERO), "socket_timeout", "0 s", "more than zero"),
     (|options| options.header_timeout(Duration::ZERO), "header_timeout", "0 s", "more than zero"),
+    (|options| options.max_connection_age(Duration::ZERO), "max_connection_age", "0 s", "more than zero"),
+    (|options| options.max_requests(0), "max_requests", "0", "1 or more"),
     (|options| options.min_request_rate(0), "min_request_rate", "0", "1 or more"),
     (|options| options.min_response_rate(0), "min_response_rate", "0", "1 or more"),
     (|options| options.rate_grace(Duration::ZERO), "rate_grace", "0 s", "more than zero"),
@@ -120,6 +122,8 @@ fn the_outermost_values_are_allowed() {
             .header_timeout(moment)
             .linger_timeout(Duration::ZERO)
             .linger_limit(Duration::ZERO)
+            .max_connection_age(moment)
+            .max_requests(1)
             .min_request_rate(1)
             .min_response_rate(1)
             .rate_grace(moment)
@@ -137,6 +141,8 @@ fn the_outermost_values_are_allowed() {
             .header_timeout(Duration::MAX)
             .linger_timeout(Duration::MAX)
             .linger_limit(Duration::MAX)
+            .max_connection_age(Duration::MAX)
+            .max_requests(u64::MAX)
             .min_request_rate(u64::MAX)
             .min_response_rate(u64::MAX)
             .rate_grace(Duration::MAX)

@@ -127,6 +127,14 @@ pub struct ServerSettings {
     #[arg(long, value_name = "SECONDS", value_parser = or_none(seconds))]
     header_timeout: Option<Bound<Duration>>,
 
+    /// The age at which a connection ends, or none.
+    #[arg(long, value_name = "SECONDS", value_parser = or_none(seconds))]
+    max_connection_age: Option<Bound<Duration>>,
+
+    /// The number of requests after which a connection ends, or none.
+    #[arg(long, value_name = "N", value_parser = or_none(whole::<u64>))]
+    max_requests: Option<Bound<u64>>,
+
     /// The minimum rate of a request body that is being read, per second, or none.
     #[arg(long, value_name = "BYTES", value_parser = or_none(whole::<u64>))]
     min_request_rate: Option<Bound<u64>>,
@@ -185,6 +193,12 @@ impl ServerSettings {
         }
         if let Some(Bound(time)) = self.header_timeout {
             options = options.header_timeout(time);
+        }
+        if let Some(Bound(age)) = self.max_connection_age {
+            options = options.max_connection_age(age);
+        }
+        if let Some(Bound(requests)) = self.max_requests {
+            options = options.max_requests(requests);
         }
         if let Some(Bound(rate)) = self.min_request_rate {
             options = options.min_request_rate(rate);
@@ -337,7 +351,7 @@ mod tests {
              --log-x-forwarded-for false --keepalive 2.5 --log-output false --log-format %(path)s \
              --url-length-limit 99 --debug true --socket-timeout 0.5 --capitalize-response-headers false \
              --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
-             --linger-timeout 1.5 --linger-limit 9 --min-request-rate 240 \
+             --max-connection-age 60 --max-requests 1000 --linger-timeout 1.5 --linger-limit 9 --min-request-rate 240 \
              --min-response-rate 120 --rate-grace 5 --log /dev/null --limit fields=60",
         )
         .unwrap();
@@ -359,6 +373,8 @@ mod tests {
             .header_timeout(Duration::from_secs(30))
             .linger_timeout(Duration::from_millis(1500))
             .linger_limit(Duration::from_secs(9))
+            .max_connection_age(Duration::from_secs(60))
+            .max_requests(1000)
             .min_request_rate(240)
             .min_response_rate(120)
             .rate_grace(Duration::from_secs(5))

@@ -62,7 +62,7 @@ pub async fn serve_connection<A: Application>(
                 }
             }
             Event::Done => {
-                poll_fn(|context| Poll::Ready(driver.write_response(context))).await;
+                poll_fn(|context| driver.write_response(context)).await;
                 driver.settle(current.take());
             }
             Event::ShutdownWrite => poll_fn(|context| driver.poll_shutdown(context)).await,
@@ -237,6 +237,9 @@ impl<T: Transport> Driver<T> {
             // Another connection is waiting for room: this one closes after its response.
             inner.machine.last_exchange(LastExchange::Crowded);
         }
+        if inner.serial >= inner.max_requests {
+            inner.machine.last_exchange(LastExchange::Requests);
+        }
         self.transfer.spend(0);
         let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
         let environ = Environ::new(self.spare.take(), head, *inner.machine.endpoints(), handle.clone());
@@ -254,18 +257,19 @@ impl<T: Transport> Driver<T> {
         buffers.into_iter().for_each(|buffers| self.guard.shared.server_context.buffers.put(buffers));
     }
 
-    /// Finishes an exchange: runs the post hooks and writes the access line.
-    fn settle(&mut self, environ: Option<Environ>) {
-        let server_context = &self.guard.shared.server_context;
     /// Writes as much of the response as possible without waiting, so that its record shows whether it was sent. The
     /// responses to pipelined requests share a write later.
-    fn write_response(&mut self, context: &mut Context<'_>) {
+    fn write_response(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.guard.shared.lock();
         if !inner.machine.has_unread() && !inner.machine.transmit().slices().is_empty() {
             self.transfer.move_bytes(&mut inner, Io { write: true, ..Io::default() }, false, context);
         }
+        Poll::Ready(())
     }
 
+    /// Finishes an exchange: runs the post hooks and writes the access line.
+    fn settle(&mut self, environ: Option<Environ>) {
+        let server_context = &self.guard.shared.server_context;
         let mut inner = self.guard.shared.lock();
         self.transfer.now = server_context.clock.local_now();
         inner.machine.poll(self.transfer.now);

@@ -136,7 +136,12 @@ impl Machine {
             }
             // A peer is not idle while a response to it is still being written.
             (_, PeerHalf::Idle) if write => {}
-            (_, PeerHalf::Idle) => until(&mut timers.idle, config.idle_timeout(), Reason::Idle),
+            (_, PeerHalf::Idle) => {
+                until(&mut timers.idle, config.idle_timeout(), Reason::Idle);
+                if self.ends_at.is_some() {
+                    until(&mut self.ends_at, Some(Duration::ZERO), Reason::Age);
+                }
+            }
             (_, PeerHalf::Head) => {
                 until(&mut timers.head, config.header_timeout, Reason::Head);
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
@@ -157,6 +162,7 @@ impl Machine {
     fn expired(&mut self, reason: Reason) {
         match reason {
             Reason::Idle => self.close(CloseReason::IdleTimeout),
+            Reason::Age => self.close(CloseReason::Limit(LastExchange::Age)),
             Reason::Room if self.state.phase() == Phase::Lingering => self.state.end_linger(),
             Reason::Room if self.state.peer() == PeerHalf::Head => {
                 self.refuse(RequestError::Timeout);

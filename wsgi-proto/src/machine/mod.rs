@@ -34,7 +34,7 @@ use crate::machine::outbox::Outbox;
 use crate::machine::progress::Progress;
 use crate::machine::state::{OurHalf, PeerHalf, Phase, State};
 use crate::machine::timers::Timers;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// The server side of one HTTP/1.x connection.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ pub(crate) struct Machine {
     pub(crate) account: Account,
     pub(crate) progress: Progress,
     pub(crate) timers: Timers,
+    /// When the connection reaches its maximum age, if it has one.
+    pub(crate) ends_at: Option<Instant>,
     pub(crate) now: Now,
     pub(crate) date: DateCache,
 }
@@ -77,6 +79,7 @@ impl Machine {
             account: Account::default(),
             progress: Progress::default(),
             timers: Timers::default(),
+            ends_at: None,
             now: Now::default(),
             date: DateCache::default(),
         }

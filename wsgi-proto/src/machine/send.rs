@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::config::KeepAlive;
-use crate::error::{Lost, RequestError, SendError, StartError};
+use crate::error::{CloseReason, LastExchange, Lost, RequestError, SendError, StartError};
 use crate::event::Flow;
 use crate::http::response::{Framing, FramingContext};
 use crate::http::response_lines;
@@ -69,6 +69,9 @@ impl Machine {
 
     /// Sends the head. `ended`: the application will not read or send anything more.
     pub(crate) fn seal(&mut self, ended: bool) -> Result<(), SendError> {
+        if self.ends_at.is_some_and(|at| at <= self.now.instant) {
+            self.state.last_exchange(CloseReason::Limit(LastExchange::Age));
+        }
         let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
         let machine = &mut *self;
         let info = machine.head.as_ref().map(|head| head.info).unwrap_or_default();
@@ -136,16 +139,17 @@ impl Machine {
             return;
         }
         let machine = &mut *self;
+        let before = machine.account.body_length;
         machine.account.body_length += piece.len() as u64;
         if machine.reply.framing == Framing::Chunked {
-            let mut line = [0; 18];
-            machine.outbox.copy(chunk_line(&mut line, piece.len()));
-            machine.outbox.push(piece);
-            machine.outbox.copy(b"\r\n");
             if let Some(memory) = &mut machine.memory {
                 let (from, transmitted) = (machine.outbox.total(), machine.outbox.total_transmitted());
                 memory.chunks.add(piece.len(), from, before, transmitted);
             }
+            let mut line = [0; 18];
+            machine.outbox.copy(chunk_line(&mut line, piece.len()));
+            machine.outbox.push(piece);
+            machine.outbox.copy(b"\r\n");
         } else {
             machine.outbox.push(piece);
         }
