@@ -90,7 +90,6 @@ fn config(choices: &mut Given<'_>) -> Config {
             .chunk_extensions(SIZES[choices.below(8)])
             .body([None, Some(LENGTHS[choices.below(8)])][choices.below(2)])
             .drain(LENGTHS[choices.below(8)])
-            .linger(LENGTHS[choices.below(8)])
             .outbox(SIZES[choices.below(8)])
             .inbox(SIZES[choices.below(8)]),
     };
@@ -101,7 +100,11 @@ fn config(choices: &mut Given<'_>) -> Config {
         .minimum_chunk_size(if choices.once_in(4) { SIZES[choices.below(8)] } else { 0 })
         .socket_timeout([None, Some(TIMES[choices.below(5)])][choices.below(2)])
         .header_timeout([None, Some(TIMES[choices.below(5)])][choices.below(2)])
+        .min_request_rate([None, Some(LENGTHS[choices.below(8)])][choices.below(2)])
+        .min_response_rate([None, Some(LENGTHS[choices.below(8)])][choices.below(2)])
+        .rate_grace(TIMES[choices.below(5)])
         .linger_timeout(TIMES[choices.below(5)])
+        .linger_limit(TIMES[choices.below(5)])
         .environ(["", "QUERY_STRING", "HTTP_X_OF_OPERATOR"][choices.below(3)], "1");
     if let Err(error) = config.check() {
         assert!(!error.setting().is_empty() && !error.allowed().is_empty() && !error.value().is_empty());
@@ -189,7 +192,7 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
             2 => machine.connection.transmitted(SIZES[choices.below(8)]),
             _ => machine.connection.recv_commit(SIZES[choices.below(8)]),
         },
-        15 => match choices.below(7) {
+        15 => match choices.below(8) {
             0 => machine.connection.make_room(),
             1 => machine.connection.skip_records(),
             2 => machine.connection.flush_before_record(),
@@ -198,6 +201,7 @@ fn drive(machine: &mut Machine, choices: &mut Given<'_>) {
             5 => machine.connection.last_exchange(
                 [LastExchange::Crowded, LastExchange::Age, LastExchange::Requests][choices.below(3)],
             ),
+            6 => machine.connection.end_at(Instant::from_nanos(LENGTHS[choices.below(8)])),
             _ => look(&mut machine.connection),
         },
         16 if choices.once_in(4) => any_time(&mut machine.connection, choices),
@@ -222,7 +226,7 @@ fn any_time(connection: &mut Connection, choices: &mut Given<'_>) {
 /// Calls every query, and uses the results in every way.
 fn look(connection: &mut Connection) {
     let _ = (connection.awaits_request(), connection.head_began(), connection.lingers(), connection.is_busy(), connection.is_lost());
-    let _ = (connection.can_make_room(), connection.has_buffers());
+    let _ = (connection.can_make_room(), connection.has_buffers(), connection.has_unread());
     let _ = format!("{connection:?}");
     let (peer, config) = (*connection.endpoints(), connection.config().clone());
     if let Some(record) = connection.take_record() {

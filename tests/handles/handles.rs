@@ -276,6 +276,63 @@ fn one_task_reads_while_another_writes() {
     assert_eq!(client.get("/").body, b"", "the connection stays open");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_body_is_read_whole_up_to_a_limit_or_the_client_gets_413() {
+    const LIMIT: usize = 100_000;
+    let reads = |environ: Environ, start: StartResponse| async move {
+        let body = environ.input().read_all(LIMIT).await?;
+        start.start("200 OK", PLAIN)?;
+        Ok::<Body, Error>(body.len().to_string().into())
+    };
+    let blocking = |environ: wsgi_std::Environ, start: wsgi_std::StartResponse| {
+        let body = environ.input().read_all(LIMIT)?;
+        start.start("200 OK", PLAIN)?;
+        Ok::<Body, Error>(body.len().to_string().into())
+    };
+    let application = Site::new(application_fn(reads));
+    let running = wsgi_tests::runtimes::Runtime::Std.begin(
+        None,
+        wsgi_tokio::Options::default().log_output(false),
+        application_fn(reads),
+        wsgi_std::application_fn(blocking),
+    );
+    for address in [application.address(), running.address] {
+        for (length, status) in [(0, 200), (LIMIT, 200), (LIMIT + 1, 413), (50 * LIMIT, 413)] {
+            let mut client = wsgi_tests::caller::Caller::connect(address);
+            client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n"));
+            client.send(vec![b'x'; length]);
+            let answer = client.answer();
+            assert_eq!((answer.status, answer.whole), (status, true), "{length} bytes");
+            let text = if status == 200 {
+                length.to_string()
+            } else {
+                format!("request body too large (limit: {LIMIT} bytes)\n")
+            };
+            assert_eq!(answer.text(), text);
+        }
+    }
+    running.handle.shutdown();
+}
+
+#[test]
+fn a_line_that_does_not_end_is_returned_in_parts() {
+    const PART: usize = 1024 * 1024;
+    let site = Site::new(application_fn(|environ, start| async move {
+        let (mut lines, mut lengths) = (environ.input().lines(), Vec::new());
+        while let Some(line) = lines.next().await? {
+            lengths.push(line.len());
+        }
+        start.start("200 OK", PLAIN)?;
+        Ok(format!("{lengths:?}").into())
+    }));
+    let mut client = site.connect();
+    let body = [b"short\n".to_vec(), vec![b'x'; 2 * PART + 5], b"\nend".to_vec()].concat();
+    client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client.send(&body);
+    assert_eq!(client.answer().text(), format!("{:?}", [6, PART, PART, 6, 3]));
+}
+
 #[test]
 fn a_body_that_was_read_stays_at_its_end() {
     let site = Site::new(application_fn(|environ, start| async move {

@@ -301,23 +301,59 @@ fn each_drain_has_the_whole_timeout() {
     assert!(matches!(machine.io(), Io { read: true, .. }));
 }
 
-#[test]
-fn a_peer_that_does_not_close_is_waited_for_so_long() {
-    let mut machine = Machine::new(without().linger_timeout(seconds(2)));
+/// A machine that lingers after it has refused a request.
+fn lingering(config: Config) -> Machine {
+    let mut machine = Machine::new(config);
     machine.receive(b"\0");
     machine.record();
     machine.flush();
     assert_eq!(machine.poll(), Event::ShutdownWrite);
     machine.advance(seconds(50));
     machine.connection.write_closed();
-    machine.io();
-    for _ in 0..3 {
-        machine.advance(Duration::from_millis(500));
-        machine.receive(b"more");
+    machine
+}
+
+#[test]
+fn a_peer_that_stays_silent_after_the_last_response_has_the_linger_timeout() {
+    let mut machine = lingering(without().linger_timeout(seconds(2)));
+    for _ in 0..10 {
         machine.io();
+        machine.advance(Duration::from_millis(1500));
+        machine.receive(b"more");
     }
-    expires(&mut machine, Duration::from_millis(500), Reason::Linger);
+    expires(&mut machine, seconds(2), Reason::Linger);
     assert_eq!(machine.poll(), Event::Closed(CloseReason::Refused(RequestError::StrayByte)));
+}
+
+#[test]
+fn a_peer_that_continues_to_send_after_the_last_response_has_the_linger_limit() {
+    let mut machine = lingering(without().linger_timeout(seconds(2)).linger_limit(seconds(30)));
+    for _ in 0..29 {
+        machine.io();
+        machine.advance(seconds(1));
+        // No number of bytes ends it.
+        for _ in 0..100 {
+            assert!(machine.receive(&[b'x'; 65_536]) > 0);
+            machine.io();
+        }
+    }
+    expires(&mut machine, seconds(1), Reason::Linger);
+    assert_eq!(machine.poll(), Event::Closed(CloseReason::Refused(RequestError::StrayByte)));
+}
+
+#[test]
+fn the_wait_for_a_body_does_not_count_as_silence_of_the_linger() {
+    let mut machine = Machine::new(without().linger_timeout(seconds(2)));
+    machine.open(POST);
+    let now = machine.now();
+    assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Io(_))));
+    machine.advance(seconds(20));
+    machine.exchange().refuse(RequestError::ChunkData);
+    machine.record();
+    machine.flush();
+    assert_eq!(machine.poll(), Event::ShutdownWrite);
+    machine.connection.write_closed();
+    expires(&mut machine, seconds(2), Reason::Linger);
 }
 
 #[test]

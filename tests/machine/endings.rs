@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wsgi_proto::{
-    AnswerError, CloseReason, Config, Event, Io, LastExchange, NO_HEADERS, Reason, RequestError,
+    AnswerError, BodyEvent, CloseReason, Config, Event, Io, LastExchange, NO_HEADERS, Reason, RequestError,
     ResponseHead, SendError, StartError, Version,
 };
 use wsgi_tests::machine::Machine;
@@ -72,6 +72,59 @@ fn a_head_that_has_promised_to_go_on_is_followed_by_one_exchange() {
     machine.record();
     assert!(machine.take_sent().contains("Connection: close\r\n"));
     assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age), "the first reason counts");
+}
+
+/// The connection after the response to a request whose body was read to its end.
+fn answered(request: &str) -> Machine {
+    let mut machine = Machine::new(Config::default());
+    machine.open(request);
+    let now = machine.now();
+    while let Ok(BodyEvent::Data(data)) = machine.exchange().body(now) {
+        let count = data.len();
+        machine.exchange().consume(count);
+    }
+    machine.answer("x");
+    machine
+}
+
+#[test]
+fn a_client_that_announced_its_last_request_is_not_waited_for() {
+    for request in [
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+        "POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello",
+    ] {
+        let mut machine = answered(request);
+        machine.record();
+        assert!(matches!(machine.io(), Io { write: true, read: false, .. }), "the response is flushed first");
+        machine.flush();
+        assert_eq!(machine.poll(), Event::ShutdownWrite);
+        machine.connection.write_closed();
+        assert_eq!(machine.poll(), Event::Closed(CloseReason::Finished), "{request:?}");
+    }
+}
+
+#[test]
+fn a_client_that_may_send_more_is_waited_for() {
+    let unread = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 50\r\n\r\nhello";
+    for (request, more) in [
+        // It has sent something after its last request.
+        ("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "GET"),
+        // It does not know that this is its last request.
+        ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ""),
+        (unread, ""),
+    ] {
+        let mut machine = Machine::new(Config::default());
+        machine.open(request);
+        machine.receive(more.as_bytes());
+        machine.connection.last_exchange(LastExchange::Age);
+        machine.answer("x");
+        machine.record();
+        machine.flush();
+        assert_eq!(machine.poll(), Event::ShutdownWrite);
+        machine.connection.write_closed();
+        assert!(matches!(machine.io().deadline, Some((_, Reason::Linger))), "{request:?}");
+    }
 }
 
 /// An HTTP/1.0 response without a length, cut off.
@@ -316,4 +369,70 @@ fn a_record_has_the_head_of_the_response_that_was_sent() {
     machine.open(GET);
     machine.answer("x");
     assert_eq!(machine.record().response_head, b"");
+}
+
+/// A connection that reaches its maximum age ten seconds from now.
+fn aging() -> Machine {
+    let mut machine = Machine::new(Config::default());
+    let at = machine.now().instant.after(Duration::from_secs(10));
+    machine.connection.end_at(at);
+    machine
+}
+
+#[test]
+fn an_idle_connection_closes_at_its_age_after_a_last_read() {
+    for used in [false, true] {
+        let mut machine = aging();
+        if used {
+            machine.open(GET);
+            machine.answer("x");
+            machine.record();
+            assert!(!machine.take_sent().contains("close"));
+        }
+        let (at, reason) = machine.io().deadline.expect("it has an age");
+        assert_eq!((at.since(machine.now().instant), reason), (Duration::from_secs(10), Reason::Age));
+        machine.pass(Duration::from_secs(10));
+        assert!(machine.io().last_read);
+        machine.connection.recv_nothing();
+        assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
+    }
+}
+
+#[test]
+fn a_request_that_arrives_at_the_age_of_its_connection_is_served_and_is_the_last() {
+    let mut machine = aging();
+    machine.io();
+    machine.pass(Duration::from_secs(10));
+    assert!(machine.io().last_read);
+    machine.open(GET);
+    machine.answer("x");
+    machine.record();
+    assert!(machine.take_sent().contains("Connection: close\r\n"));
+    assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
+}
+
+#[test]
+fn a_response_that_is_started_after_the_age_says_close_and_one_before_it_goes_on() {
+    let mut machine = aging();
+    machine.open(GET);
+    machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
+    let _ = machine.exchange().send("first").unwrap();
+    machine.pass(Duration::from_secs(3600));
+    machine.poll();
+    let _ = machine.exchange().send("last").unwrap();
+    machine.exchange().finish().unwrap();
+    machine.record();
+    assert!(!machine.take_sent().contains("close"));
+    assert!(machine.io().last_read, "it has promised to persist, and is too old to wait");
+    machine.connection.recv_nothing();
+    assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
+
+    let mut machine = aging();
+    machine.open(GET);
+    machine.pass(Duration::from_secs(10));
+    machine.poll();
+    machine.answer("x");
+    machine.record();
+    assert!(machine.take_sent().contains("Connection: close\r\n"));
+    assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
 }

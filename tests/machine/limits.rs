@@ -15,7 +15,6 @@ const LIMITS: Limits = Limits::new()
     .chunk_extensions(12)
     .body(Some(16))
     .drain(30)
-    .linger(50)
     .outbox(300)
     .inbox(64);
 
@@ -207,7 +206,6 @@ fn a_limit_can_be_the_largest_number() {
         .chunk_extensions(most)
         .body(Some(u64::MAX))
         .drain(u64::MAX)
-        .linger(u64::MAX)
         .outbox(most)
         .inbox(most);
     is_served(limits, &get("GET", &format!("/{}", "a".repeat(9000)), "A: b\r\n"));
@@ -248,25 +246,6 @@ fn a_body_that_was_read_in_part_is_drained_up_to_the_limit_of_the_rest() {
         machine.exchange().consume(5);
         machine.answer("");
         assert_eq!(!machine.take_sent().contains("Connection: close\r\n"), kept, "{left}");
-    }
-}
-
-#[test]
-fn the_linger_ends_after_so_many_bytes() {
-    // The refused byte is dropped with them.
-    for (bytes, over) in [(49, false), (50, true)] {
-        let mut machine = Machine::new(config(LIMITS));
-        machine.receive_all(b"\0");
-        machine.record();
-        machine.flush();
-        assert_eq!(machine.poll(), Event::ShutdownWrite);
-        machine.connection.write_closed();
-        for _ in 0..bytes {
-            assert!(matches!(machine.io(), Io { read: true, write: false, .. }));
-            machine.receive(b"x");
-        }
-        let closed = machine.poll() == Event::Closed(CloseReason::Refused(RequestError::StrayByte));
-        assert_eq!(closed, over, "after {bytes} bytes");
     }
 }
 

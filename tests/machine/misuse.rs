@@ -544,6 +544,78 @@ fn every_call_after_the_end_of_a_response_returns_an_error() {
 }
 
 #[test]
+fn nothing_set_after_the_end_of_a_response_has_an_effect() {
+    let mut machine = opened(GET);
+    let mut exchange = machine.exchange();
+    exchange.answer("200 OK", NO_HEADERS, "x").unwrap();
+    assert_eq!(exchange.set_trailers([("a", "b")]), Err(SendError::Finished));
+    exchange.watch_peer();
+    exchange.set_minimum_chunk_size(1000);
+    machine.record();
+    machine.flush();
+    assert!(matches!(machine.io(), Io { read: true, .. }));
+    machine.open(GET);
+    assert!(!machine.io().read, "the peer is not watched");
+}
+
+#[test]
+fn an_answer_that_fails_after_its_head_ends_the_exchange() {
+    for (headers, lost, error, sent) in [
+        (vec![("Content-Length", "3")], false, SendError::TooLong(3), "abc"),
+        (vec![("Content-Length", "6")], false, SendError::TooShort(1), "abcde"),
+        (vec![], true, SendError::Lost(Lost::Reset), ""),
+    ] {
+        let mut machine = opened(GET);
+        if lost {
+            machine.connection.lost(Lost::Reset);
+        }
+        let answered = machine.exchange().answer("200 OK", &headers, "abcde");
+        assert_eq!(answered, Err(error.into()), "{headers:?}");
+        assert!(
+            machine.connection.exchange().is_none(),
+            "an error that is dropped must not hold the connection"
+        );
+        assert!(machine.record().cut);
+        assert!(machine.take_sent().ends_with(sent));
+        machine.end();
+    }
+    // Before that, nothing has happened.
+    let mut machine = opened(GET);
+    assert!(machine.exchange().answer("oh", NO_HEADERS, "abcde").is_err());
+    machine.exchange().answer("200 OK", NO_HEADERS, "abcde").unwrap();
+}
+
+#[test]
+fn trailers_and_a_length_may_be_set_before_the_response_is_started() {
+    let mut machine = opened(GET);
+    let mut exchange = machine.exchange();
+    exchange.set_trailers([("X-Sum", "1")]).unwrap();
+    exchange.respond("200 OK", NO_HEADERS).unwrap();
+    let _ = exchange.send("abc").unwrap();
+    exchange.finish().unwrap();
+    assert!(machine.take_sent().ends_with("3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"));
+    let mut machine = opened(GET);
+    let mut exchange = machine.exchange();
+    exchange.announce_length(3);
+    assert!(exchange.respond("oh", NO_HEADERS).is_err());
+    exchange.respond("200 OK", NO_HEADERS).unwrap();
+    let _ = exchange.send("abc").unwrap();
+    exchange.finish().unwrap();
+    let sent = machine.take_sent();
+    assert!(sent.contains("Content-Length: 3\r\n") && sent.ends_with("\r\n\r\nabc"), "{sent}");
+    // Another response has another length and other trailers.
+    let mut machine = opened(GET);
+    let mut exchange = machine.exchange();
+    exchange.respond("200 OK", NO_HEADERS).unwrap();
+    exchange.announce_length(30);
+    exchange.set_trailers([("X-Sum", "1")]).unwrap();
+    exchange.replace("404 Not Found", NO_HEADERS).unwrap();
+    let _ = exchange.send("abc").unwrap();
+    exchange.finish().unwrap();
+    assert!(machine.take_sent().ends_with("3\r\nabc\r\n0\r\n\r\n"));
+}
+
+#[test]
 fn a_config_without_room_still_serves() {
     let limits = Limits::default().inbox(0).outbox(0);
     let mut machine = Machine::new(Config::default().limits(limits));

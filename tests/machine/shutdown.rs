@@ -416,6 +416,47 @@ fn a_loss_reports_what_was_sent_of_a_pipelined_answer_too() {
     let record = machine.record();
     assert!(first > 3);
     assert_eq!((record.response_length, record.body_length), (0, 0), "not a byte of the second");
+    assert_eq!(record.status, 0);
+}
+
+#[test]
+fn after_a_loss_the_record_counts_the_bytes_that_were_sent_and_no_framing() {
+    let blocks: [&[u8]; 5] = [b"first\n", &[b'x'; 300], b"", &[b'y'; 5000], b"last"];
+    for (headers, http) in [(None, "1.1"), (Some(("Content-Length", "5310")), "1.1"), (None, "1.0")] {
+        let respond = |machine: &mut Machine| {
+            machine.open(format!("GET / HTTP/{http}\r\nHost: h\r\n\r\n"));
+            machine.exchange().respond("200 OK", headers).unwrap();
+            for block in blocks {
+                let _ = machine.exchange().send(block.to_vec()).unwrap();
+            }
+        };
+        let mut whole = Machine::new(Config::default());
+        respond(&mut whole);
+        whole.flush();
+        let sent = whole.sent().to_vec();
+        let head = sent.windows(4).position(|four| four == b"\r\n\r\n").expect("there is a head") + 4;
+        let mut rest = &sent[head..];
+        // Whether each byte belongs to the body.
+        let mut is_body = vec![false; head];
+        for block in blocks.into_iter().filter(|block| !block.is_empty()) {
+            let line = rest.windows(block.len()).position(|part| part == block).expect("it was sent");
+            is_body.extend(vec![false; line]);
+            is_body.extend(vec![true; block.len()]);
+            rest = &rest[line + block.len()..];
+        }
+        for count in (0..sent.len()).filter(|count| count % 97 == 0 || (head..head + 400).contains(count)) {
+            let mut machine = Machine::new(Config::default());
+            respond(&mut machine);
+            machine.transmit(count);
+            machine.connection.lost(Lost::Reset);
+            machine.exchange().abort();
+            let record = machine.record();
+            let body = is_body.iter().take(count).filter(|is_body| **is_body).count() as u64;
+            assert_eq!(record.body_length, body, "after {count} bytes of {headers:?}");
+            assert_eq!(record.response_length, count as u64);
+            assert_eq!(record.status, if count == 0 { 0 } else { 200 });
+        }
+    }
 }
 
 #[test]

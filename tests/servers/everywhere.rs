@@ -2,19 +2,22 @@
 //! disconnects, a listener that outlives its server, and fairness among many clients.
 #![cfg(unix)]
 
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use socket2::SockRef;
 use wsgi_tests::adapters::Running;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::echo::listen::Bound;
 use wsgi_tests::echo::stream::ready_blocks;
-use wsgi_tests::live::{PATIENCE, eventually};
+use wsgi_tests::live::{Journal, Kind, PATIENCE, eventually};
 use wsgi_tests::runtimes::{Runtime, on_each};
 use wsgi_tokio::Lost;
 use wsgi_tokio::{Body, LogEntry, Options, Record, Result, application_fn};
@@ -228,6 +231,160 @@ fn connections_that_linger_are_the_first_to_make_room() {
         assert!(asked.elapsed() < PATIENCE / 3, "clients waited until the lingering connections were closed");
         assert_eq!(idle.get("/").text(), "served");
         drop((refused, last, others));
+        stop(&running);
+    });
+}
+
+#[test]
+fn an_early_answer_reaches_a_client_that_reads_only_after_its_upload() {
+    // More than the system's buffers on both sides hold.
+    const UPLOAD: usize = 20_000_000;
+    on_each("early answer", |runtime| {
+        let application = application_fn(|_, start| async move {
+            start.start("413 Content Too Large", PLAIN)?;
+            Ok("too large".into())
+        });
+        let blocking = wsgi_std::application_fn(|_, start| {
+            start.start("413 Content Too Large", PLAIN)?;
+            Ok("too large".into())
+        });
+        let running = runtime.begin(None, quiet(), application, blocking);
+        for _ in 0..3 {
+            let mut client = Caller::connect(running.address);
+            client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {UPLOAD}\r\n\r\n"));
+            client.send(vec![b'x'; UPLOAD]);
+            let answer = client.answer();
+            assert_eq!((answer.status, answer.text().as_str(), answer.whole), (413, "too large", true));
+            assert!(client.ends());
+        }
+        stop(&running);
+    });
+}
+
+#[test]
+fn the_log_shows_only_what_was_sent_to_a_client_that_disconnected() {
+    on_each("record of a reset", |runtime| {
+        let (options, journal) = Journal::keep(Options::default().debug(false));
+        let (go, wait) = channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        let blocking_wait = Arc::clone(&wait);
+        // The client decides when its request is answered: it blocks the thread, so that nothing else is noticed.
+        let hold = |wait: &Mutex<Receiver<()>>| wait.lock().expect("no panic").recv_timeout(PATIENCE);
+        let application = application_fn(move |environ, start| {
+            let wait = Arc::clone(&wait);
+            async move {
+                let write = start.start("200 OK", PLAIN)?;
+                if environ.path() == "/stream" {
+                    write.write("first\n").await?;
+                    // The connection's task sends it while the application waits.
+                    let mut waited = false;
+                    poll_fn(|context| {
+                        context.waker().wake_by_ref();
+                        if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+                    })
+                    .await;
+                }
+                hold(&wait)?;
+                write.write("second\n").await?;
+                Ok("third\n".into())
+            }
+        });
+        let blocking = wsgi_std::application_fn(move |environ, start| {
+            let write = start.start("200 OK", PLAIN)?;
+            if environ.path() == "/stream" {
+                write.write("first\n")?;
+            }
+            hold(&blocking_wait)?;
+            write.write("second\n")?;
+            Ok("third\n".into())
+        });
+        let running = runtime.begin(None, options, application, blocking);
+        for path in ["/stream", "/whole"] {
+            let mut client = Caller::connect(running.address);
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+            if path == "/stream" {
+                let mut block = [0; 200];
+                let mut received = Vec::new();
+                while !received.ends_with(b"6\r\nfirst\n\r\n") {
+                    let count = { client.stream() }.read(&mut block).expect("it is sent");
+                    received.extend_from_slice(&block[..count]);
+                }
+            } else {
+                eventually("the request is served", || running.handle.requests() == 1);
+            }
+            SockRef::from(client.stream()).set_linger(Some(Duration::ZERO)).expect("a socket");
+            drop(client);
+            go.send(()).expect("the application waits");
+            eventually("the client is gone", || running.handle.connections() == 0);
+        }
+        let records = journal.accesses(2);
+        let shown: Vec<_> = records.iter().map(|record| (record.status, record.body_length)).collect();
+        assert_eq!(shown, [(200, 6), (0, 0)], "{records:?}");
+        stop(&running);
+    });
+}
+
+#[test]
+fn a_whole_response_to_a_client_that_disconnected_was_not_sent() {
+    on_each("record of a reset", |runtime| {
+        let (options, journal) = Journal::keep(Options::default().debug(false));
+        let (go, wait) = channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        let blocking_wait = Arc::clone(&wait);
+        let hold = |wait: &Mutex<Receiver<()>>| wait.lock().expect("no panic").recv_timeout(PATIENCE);
+        let application = application_fn(move |_, start| {
+            let wait = Arc::clone(&wait);
+            async move {
+                hold(&wait)?;
+                start.start("200 OK", PLAIN)?;
+                Ok("answer".into())
+            }
+        });
+        let blocking = wsgi_std::application_fn(move |_, start| {
+            hold(&blocking_wait)?;
+            start.start("200 OK", PLAIN)?;
+            Ok("answer".into())
+        });
+        let running = runtime.begin(None, options, application, blocking);
+        let mut client = Caller::connect(running.address);
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        eventually("the request is served", || running.handle.requests() == 1);
+        SockRef::from(client.stream()).set_linger(Some(Duration::ZERO)).expect("a socket");
+        drop(client);
+        go.send(()).expect("the application waits");
+        let record = journal.accesses(1).remove(0);
+        assert_eq!((record.status, record.response_length, record.body_length), (0, 0, 0));
+        assert!(record.lost.is_some());
+        stop(&running);
+    });
+}
+
+#[test]
+fn other_protocols_are_answered_immediately_and_logged() {
+    on_each("other protocols", |runtime| {
+        let (options, journal) = Journal::keep(Options::default().debug(false));
+        let bound = wsgi_tests::adapters::bind().expect("a free port");
+        let running = greeting(runtime, bound, options);
+        // The client waits for an answer and neither sends more nor closes.
+        let greetings: [(&[u8], &str); 4] = [
+            // The beginning of a TLS ClientHello.
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\x03\x03", r#"\x16\x03\x01\x02\x00\x01\x00\x01\x03\x03"#),
+            (b"SSH-2.0-OpenSSH_9.6\r\n", r#"SSH-2.0-OpenSSH_9.6"#),
+            // SOCKS 5 and 4.
+            (b"\x05\x01\x00", r#"\x05\x01\x00"#),
+            (b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00", r#"\x04\x01\x00P\x7f\x00\x00\x01\x00"#),
+        ];
+        for (greeting, shown) in greetings {
+            let asked = Instant::now();
+            let mut client = Caller::connect(running.address);
+            client.send(greeting);
+            let answer = client.answer();
+            assert_eq!((answer.status, answer.whole), (400, true), "{shown}");
+            // The next deadline that could answer is that of the head, after 30 s.
+            assert!(asked.elapsed() < PATIENCE / 3, "{shown}");
+            let line = journal.first(Kind::Access, &format!("\"{shown}\" 400 "));
+            assert!(line.len() < 200, "{line}");
+        }
         stop(&running);
     });
 }

@@ -28,7 +28,6 @@ const LIMITS: Limits = Limits::new()
     .chunk_extensions(30)
     .body(Some(100_000_000))
     .drain(256 * 1024)
-    .linger(2 * 1024 * 1024)
     .outbox(64 * 1024)
     .inbox(64 * 1024);
 

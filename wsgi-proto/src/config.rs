@@ -38,11 +38,30 @@ pub struct Config {
     pub socket_timeout: Option<Duration>,
     /// The maximum time for a whole head, from its first byte. `None`: no limit.
     pub header_timeout: Option<Duration>,
-    /// The time for which unread input is read and dropped, after a response and after our half was closed.
+    /// The minimum rate at which the peer sends a request body, in bytes per second of waiting for it, over
+    /// [`rate_grace`](Self#structfield.rate_grace). A slower one is an error like a body that stops
+    /// ([`socket_timeout`](Self#structfield.socket_timeout)). `None`: no minimum.
+    pub min_request_rate: Option<u64>,
+    /// The minimum rate at which the peer reads responses, in bytes per second of waiting for it, over
+    /// [`rate_grace`](Self#structfield.rate_grace). The connection of a slower one is lost. `None`: no minimum.
+    pub min_response_rate: Option<u64>,
+    /// The time over which the minimum rates are measured. A peer has to move `rate` × `rate_grace` bytes in any time
+    /// 1.25 times as long, so bursts may be a little late: one at the rate is never too slow, one below 0.8 of the rate
+    /// always is, after 1.25 to 1.5 times `rate_grace`.
+    ///
+    /// Only time in which the machine waits for the peer counts: for body bytes that the application or the drain wants
+    /// while nothing is left to send, or for room to send a response. The application's own time, the wait of a client
+    /// for a 100, pauses between blocks of a response, and a stream that was taken over do not count.
+    pub rate_grace: Duration,
+    /// How long unread input is read and dropped so that it does not destroy a response: the whole time for the rest of
+    /// a request body after its response, and the longest silence of the peer after our half was closed.
     pub linger_timeout: Duration,
     /// How long after its last response an idle connection waits for one more request when the server stops. Zero: not
     /// at all.
     pub last_request_timeout: Duration,
+    /// The maximum time in all for which input is read and dropped after our half was closed, while the peer continues
+    /// to send.
+    pub linger_limit: Duration,
     /// Whether `%(client_ip)s` begins with the value of `X-Forwarded-For`.
     pub log_x_forwarded_for: bool,
     /// Whether records have the head of the response, see [`Record::response_head`](crate::Record::response_head). It
@@ -63,8 +82,12 @@ impl Default for Config {
             capitalize_response_headers: true,
             socket_timeout: None,
             header_timeout: Some(Duration::from_secs(30)),
+            min_request_rate: None,
+            min_response_rate: None,
+            rate_grace: Duration::from_secs(10),
             linger_timeout: Duration::from_secs(2),
             last_request_timeout: Duration::from_secs(1),
+            linger_limit: Duration::from_secs(30),
             log_x_forwarded_for: true,
             record_response_head: false,
             environ: Vec::new(),
@@ -93,8 +116,12 @@ impl Config {
         capitalize_response_headers: bool,
         socket_timeout: Option<Duration>,
         header_timeout: Option<Duration>,
+        min_request_rate: Option<u64>,
+        min_response_rate: Option<u64>,
+        rate_grace: Duration,
         linger_timeout: Duration,
         last_request_timeout: Duration,
+        linger_limit: Duration,
         log_x_forwarded_for: bool,
         record_response_head: bool,
         limits: Limits,
@@ -115,9 +142,11 @@ impl Config {
     /// The first setting with a value that is not allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.limits.check()?;
-        for (setting, time) in
-            [("socket_timeout", self.socket_timeout), ("header_timeout", self.header_timeout)]
-        {
+        for (setting, time) in [
+            ("socket_timeout", self.socket_timeout),
+            ("header_timeout", self.header_timeout),
+            ("rate_grace", Some(self.rate_grace)),
+        ] {
             if time == Some(Duration::ZERO) {
                 return Err(ConfigError {
                     setting,
@@ -126,11 +155,25 @@ impl Config {
                 });
             }
         }
+        for (setting, rate) in
+            [("min_request_rate", self.min_request_rate), ("min_response_rate", self.min_response_rate)]
+        {
+            if rate == Some(0) {
+                let (value, allowed) = (String::from("0"), "1 or more".into());
+                return Err(ConfigError { setting, value, allowed });
+            }
+        }
         if self.environ.iter().any(|(name, _)| name.is_empty()) {
             let (value, allowed) = (String::from("\"\""), "names that are not empty".into());
             return Err(ConfigError { setting: "environ", value, allowed });
         }
         Ok(())
+    }
+
+    /// Whether there is a minimum rate.
+    #[inline]
+    pub(crate) const fn has_rates(&self) -> bool {
+        self.min_request_rate.is_some() || self.min_response_rate.is_some()
     }
 
     /// How long a connection may wait between two requests.
@@ -197,8 +240,6 @@ pub struct Limits {
     pub body: Option<u64>,
     /// The amount of unread body that is read and dropped to keep the connection open.
     pub drain: u64,
-    /// The amount of input that is read and dropped after our half was closed.
-    pub linger: u64,
     /// The number of unsent bytes at which the outbox is full; at least 1.
     pub outbox: usize,
     /// The maximum size of the receive buffer for a body. A head or trailer section may need more, within its own
@@ -222,7 +263,6 @@ impl Limits {
             chunk_extensions: 65536,
             body: None,
             drain: 256 * 1024,
-            linger: 2 * 1024 * 1024,
             outbox: 64 * 1024,
             inbox: 64 * 1024,
         }
@@ -238,7 +278,6 @@ impl Limits {
         chunk_extensions: usize,
         body: Option<u64>,
         drain: u64,
-        linger: u64,
         outbox: usize,
         inbox: usize,
     }
@@ -331,6 +370,14 @@ mod tests {
             (
                 Config { header_timeout: Some(Duration::ZERO), ..Config::default() },
                 "header_timeout cannot be 0 s (allowed: more than zero)",
+            ),
+            (
+                Config { min_request_rate: Some(0), ..Config::default() },
+                "min_request_rate cannot be 0 (allowed: 1 or more)",
+            ),
+            (
+                Config { rate_grace: Duration::ZERO, ..Config::default() },
+                "rate_grace cannot be 0 s (allowed: more than zero)",
             ),
             (
                 Config { environ: alloc::vec![(String::new(), "x".into())], ..Config::default() },

@@ -263,7 +263,8 @@ impl Connection {
     }
 
     /// Whether the last response was transmitted, the sending half is closed, and only the peer's close is missing. The
-    /// machine waits for it for [`Config::linger_timeout`] at most.
+    /// machine waits for it until the peer is silent for [`Config::linger_timeout`], and for [`Config::linger_limit`] at
+    /// most.
     pub fn lingers(&self) -> bool {
         self.0.state.phase() == Phase::Lingering
     }
@@ -319,6 +320,26 @@ impl Connection {
     /// ```
     pub fn last_exchange(&mut self, reason: LastExchange) {
         self.0.state.last_exchange(CloseReason::Limit(reason));
+    }
+
+    /// Sets the instant at which the connection reaches its maximum age. It replaces an earlier one.
+    ///
+    /// From then on the next response head that is sent carries `Connection: close`, and a connection that is idle
+    /// closes after one [last read](crate::Io::last_read), so that a request that has begun to arrive is still served.
+    /// [`Event::Closed`] reports [`LastExchange::Age`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use wsgi_proto::*;
+    /// # let mut connection = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
+    /// let hour = Instant::from_origin(std::time::Duration::from_secs(3600));
+    /// connection.end_at(hour);
+    /// let Event::Io(io) = connection.poll(Now::default()) else { panic!("it waits for a request") };
+    /// assert_eq!(io.deadline, Some((hour, Reason::Age)));
+    /// ```
+    pub fn end_at(&mut self, at: Instant) {
+        self.0.ends_at = Some(at);
     }
 
     /// Lends the application's half. `Some` exactly while a request is open: from [`take_request`](Self::take_request)
@@ -394,6 +415,12 @@ impl Connection {
     pub fn is_busy(&self) -> bool {
         let machine = &self.0;
         machine.state.peer() != PeerHalf::Idle || !machine.inbox.is_empty() || !machine.outbox.is_empty()
+    }
+
+    /// Whether bytes have arrived that no request has used yet. If so when [`Event::Done`] is returned, the client
+    /// pipelines: the response to its next request can share a write with this one.
+    pub fn has_unread(&self) -> bool {
+        !self.0.inbox.is_empty()
     }
 
     /// Whether the connection is [lost](Self::lost), so that nothing can be sent any more.

@@ -57,8 +57,16 @@ pub enum Reason {
     Write,
     /// The rest of an unread body does not arrive (`linger_timeout`): the connection closes.
     Drain,
-    /// The peer does not close after we closed our half (`linger_timeout`).
+    /// We closed our half, and the peer neither sends nor closes (`linger_timeout`), or it continues to send for too
+    /// long (`linger_limit`).
     Linger,
+    /// The rate at which the peer sends its request body is checked (`min_request_rate`): 408, or an error for an
+    /// application that is reading, if it is too slow.
+    RequestRate,
+    /// The rate at which the peer reads is checked (`min_response_rate`): the connection is lost if it is too slow.
+    ResponseRate,
+    /// The connection has reached its maximum age without a request ([`end_at`](crate::Connection::end_at)): it closes.
+    Age,
     /// Another connection is waiting for room ([`make_room`](crate::Connection::make_room)): this one closes.
     Room,
     /// Earlier responses had time to reach the client (1 s): a reset shows that the last one is incomplete.
@@ -68,7 +76,7 @@ pub enum Reason {
 impl Reason {
     /// Whether the deadline ends a wait for bytes of the peer, so that a last read precedes it.
     pub(crate) const fn waits_for_bytes(self) -> bool {
-        matches!(self, Self::Idle | Self::Head | Self::Read | Self::Room)
+        matches!(self, Self::Idle | Self::Head | Self::Read | Self::RequestRate | Self::Age | Self::Room)
     }
 }
 

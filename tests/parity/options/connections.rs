@@ -62,6 +62,41 @@ fn max_size_has_a_new_connection_wait_while_all_are_busy() {
 }
 
 #[test]
+fn max_requests_closes_a_connection_after_its_last_response() {
+    on_each("max_requests", |runtime| {
+        let [with, without] = runtime.pair(|options| options.max_requests(3), HELLO);
+        let mut clients = [&with, &without].map(Site::connect);
+        for client in &mut clients {
+            for _ in 0..2 {
+                assert!(!client.get("/").closes());
+            }
+        }
+        let [ends, stays] = &mut clients;
+        assert!(ends.get("/").closes() && ends.ends(), "the third one is the last");
+        assert!(!stays.get("/").closes());
+        let one = runtime.serve(quiet().max_requests(1), HELLO);
+        assert!(!is_kept(&one));
+    });
+}
+
+#[test]
+fn max_connection_age_closes_idle_and_busy_connections() {
+    on_each("max_connection_age", |runtime| {
+        let [with, without] = runtime.pair(|options| options.max_connection_age(SHORT), ECHO);
+        let mut usual = without.connect();
+        assert_eq!(usual.get("/").status, 200);
+        let mut busy = busy(&with, 2);
+        let mut idle = with.connect();
+        assert!(idle.ends(), "without a word");
+        busy.send("hi");
+        let answer = busy.answer();
+        assert_eq!((answer.text().as_str(), answer.closes()), ("hi", true), "it may finish");
+        assert!(busy.ends());
+        assert_eq!(usual.get("/").status, 200, "as old as the others, and open");
+    });
+}
+
+#[test]
 fn keepalive_off_closes_after_one_response() {
     on_each("keepalive", |runtime| {
         let [with, without] = runtime.pair(|options| options.keepalive(false), HELLO);

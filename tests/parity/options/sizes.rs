@@ -8,7 +8,7 @@ use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Journal, Kind, eventually};
 use wsgi_tokio::Options;
 
-use super::site::{ECHO, HELLO, MEBIBYTE, MUCH, Program, Serve as _, Site, busy, on_each, quiet};
+use super::site::{ECHO, HELLO, MEBIBYTE, MUCH, Program, Serve as _, Site, busy, on_each};
 
 /// The status of the answer to `request` with the option, and without it.
 fn statuses(option: &str, change: fn(Options) -> Options, request: &str, [with, without]: [u16; 2]) {
@@ -159,29 +159,6 @@ fn limits_drain_is_how_much_of_an_unread_body_is_dropped() {
                 assert!(client.ends());
             }
         }
-    });
-}
-
-#[test]
-fn limits_linger_is_how_much_is_dropped_after_the_last_answer() {
-    on_each("limits.linger", |runtime| {
-        // The time must not be the limit here.
-        let site = |change: fn(&mut Limits)| {
-            runtime.serve(quiet().linger_timeout(std::time::Duration::from_secs(300)).limits(change), HELLO)
-        };
-        let (with, without) = (site(|limits| limits.linger = 1000), site(|_| ()));
-        let mut clients = [&without, &with].map(Site::connect);
-        for client in &mut clients {
-            client.send("GET / HTTP/3.0\r\nHost: h\r\n\r\n");
-            assert_eq!(client.answer().status, 505);
-            assert!(client.ends(), "the server's half is closed");
-        }
-        assert_eq!((with.handle().connections(), without.handle().connections()), (1, 1));
-        for client in &mut clients {
-            client.send(vec![b'x'; 1001]);
-        }
-        with.comes_down_to(0);
-        assert_eq!(without.handle().connections(), 1);
     });
 }
 

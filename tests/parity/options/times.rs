@@ -3,11 +3,13 @@
 //! The server without the option, or with a long time, starts first and is tested last, when the other's time is over:
 //! if the option were ignored, both would behave the same.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use wsgi_tests::live::{Entry, Journal, Kind, eventually};
-use wsgi_tokio::Report;
+use wsgi_tokio::{Options, Report};
 
 use super::site::{ECHO, HELLO, MEBIBYTE, MUCH, Serve as _, Site, busy, on_each, quiet};
 
@@ -97,6 +99,68 @@ fn socket_timeout_closes_a_client_that_does_not_read() {
 }
 
 #[test]
+fn min_request_rate_answers_408_to_a_body_that_drips() {
+    on_each("min_request_rate", |runtime| {
+        let rate = |options: Options| options.min_request_rate(1000).rate_grace(SHORT);
+        let [with, without] = runtime.pair(rate, ECHO);
+        let (mut usual, mut drips) = (busy(&without, 1000), busy(&with, 1_000_000));
+        let mut dripping = drips.clone_stream();
+        let (stop, stopped) = channel::<()>();
+        let sender = thread::spawn(move || {
+            while stopped.recv_timeout(SHORT / 20).is_err() {
+                // The server reads on after its answer.
+                let _ = dripping.write_all(b"x");
+            }
+        });
+        let answer = drips.answer();
+        assert_eq!((answer.status, answer.closes()), (408, true), "{answer:?}");
+        stop.send(()).expect("it still sends");
+        sender.join().expect("no panic");
+        usual.send([b'x'; 1000]);
+        assert_eq!(usual.answer().body.len(), 1000);
+    });
+}
+
+#[test]
+fn min_response_rate_resets_a_client_that_does_not_read() {
+    on_each("min_response_rate", |runtime| {
+        let [with, without] = [Some(1000), None].map(|rate| {
+            let options = quiet().log_output(true).min_response_rate(rate).rate_grace(SHORT);
+            let (options, entries) = Journal::keep(options);
+            (runtime.serve(options, MUCH), entries)
+        });
+        let mut clients = [&without, &with].map(|(site, _)| {
+            let mut client = site.connect_narrowly();
+            client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {MEBIBYTE}\r\n\r\n"));
+            client.send(vec![b'x'; MEBIBYTE]);
+            client
+        });
+        let (site, entries) = &with;
+        let timed_out = |entry: &Entry| entry.text.contains(" timed out 127.0.0.1");
+        eventually("the client is given up", || entries.of(Kind::Debug).iter().any(timed_out));
+        site.comes_down_to(0);
+        let [usual, left] = &mut clients;
+        let mut rest = Vec::new();
+        let _ = left.stream().read_to_end(&mut rest);
+        assert!(rest.len() < 16 * MEBIBYTE, "all of it came");
+        let answer = usual.answer();
+        assert_eq!((answer.status, answer.body.len()), (200, 16 * MEBIBYTE));
+    });
+}
+
+#[test]
+fn rate_grace_is_how_long_a_client_may_be_slow() {
+    on_each("rate_grace", |runtime| {
+        let [long, short] =
+            [LONG, SHORT].map(|grace| runtime.serve(quiet().min_request_rate(1000).rate_grace(grace), ECHO));
+        let (mut usual, mut slow) = (busy(&long, 10), busy(&short, 10));
+        assert_eq!(slow.answer().status, 408);
+        usual.send("helloworld");
+        assert_eq!(usual.answer().text(), "helloworld");
+    });
+}
+
+#[test]
 fn header_timeout_answers_408() {
     on_each("header_timeout", |runtime| {
         let [with, without] = runtime.pair(|options| options.header_timeout(SHORT), HELLO);
@@ -151,6 +215,23 @@ fn linger_timeout_bounds_the_wait_after_the_last_answer() {
             assert!(client.ends(), "our half is closed");
         }
         // The clients could still send.
+        short.comes_down_to(0);
+        assert_eq!(long.handle().connections(), 1);
+    });
+}
+
+#[test]
+fn linger_limit_bounds_a_client_that_continues_to_send() {
+    on_each("linger_limit", |runtime| {
+        let [long, short] =
+            [LONG, SHORT].map(|time| runtime.serve(quiet().linger_timeout(LONG).linger_limit(time), HELLO));
+        let mut clients = [&long, &short].map(Site::connect);
+        for client in &mut clients {
+            client.send("GET / HTTP/3.0\r\nHost: h\r\n\r\n");
+            assert_eq!(client.answer().status, 505);
+            assert!(client.ends(), "our half is closed");
+            client.send("more");
+        }
         short.comes_down_to(0);
         assert_eq!(long.handle().connections(), 1);
     });

@@ -22,6 +22,11 @@ const ALL: &[Bad] = &[
     (|options| options.url_length_limit(LARGEST + 1), "url_length_limit", "16777217", "1 to 16777216"),
     (|options| options.socket_timeout(Duration::ZERO), "socket_timeout", "0 s", "more than zero"),
     (|options| options.header_timeout(Duration::ZERO), "header_timeout", "0 s", "more than zero"),
+    (|options| options.max_connection_age(Duration::ZERO), "max_connection_age", "0 s", "more than zero"),
+    (|options| options.max_requests(0), "max_requests", "0", "1 or more"),
+    (|options| options.min_request_rate(0), "min_request_rate", "0", "1 or more"),
+    (|options| options.min_response_rate(0), "min_response_rate", "0", "1 or more"),
+    (|options| options.rate_grace(Duration::ZERO), "rate_grace", "0 s", "more than zero"),
     (|options| options.handshake_timeout(Duration::ZERO), "handshake_timeout", "0 s", "more than zero"),
     (|options| options.environ("", "x"), "environ", "\"\"", "names that are not empty"),
     (|options| options.log_format("%(colour)s"), "log_format", "\"%(colour)s\"", "client_ip"),
@@ -116,12 +121,18 @@ fn the_outermost_values_are_allowed() {
             .socket_timeout(moment)
             .header_timeout(moment)
             .linger_timeout(Duration::ZERO)
+            .linger_limit(Duration::ZERO)
+            .max_connection_age(moment)
+            .max_requests(1)
+            .min_request_rate(1)
+            .min_response_rate(1)
+            .rate_grace(moment)
             .graceful_timeout(Duration::ZERO)
             .max_body_size(0)
             .limits(|limits| {
                 (limits.method, limits.field_line, limits.fields_size, limits.fields) = (1, 16, 16, 1);
                 (limits.chunk_line, limits.chunk_extensions) = (3, 0);
-                (limits.drain, limits.linger, limits.outbox, limits.inbox) = (0, 0, 1, 1024);
+                (limits.drain, limits.outbox, limits.inbox) = (0, 1, 1024);
             });
         let most = quiet()
             .max_size(usize::MAX)
@@ -129,14 +140,19 @@ fn the_outermost_values_are_allowed() {
             .socket_timeout(Duration::MAX)
             .header_timeout(Duration::MAX)
             .linger_timeout(Duration::MAX)
+            .linger_limit(Duration::MAX)
+            .max_connection_age(Duration::MAX)
+            .max_requests(u64::MAX)
+            .min_request_rate(u64::MAX)
+            .min_response_rate(u64::MAX)
+            .rate_grace(Duration::MAX)
             .graceful_timeout(Duration::MAX)
             .max_body_size(u64::MAX)
             .minimum_chunk_size(usize::MAX)
             .limits(|limits| {
                 (limits.method, limits.field_line, limits.fields_size) = (LARGEST, LARGEST, LARGEST);
                 (limits.fields, limits.chunk_line, limits.chunk_extensions) = (LARGEST, LARGEST, usize::MAX);
-                (limits.drain, limits.linger) = (u64::MAX, u64::MAX);
-                (limits.outbox, limits.inbox) = (usize::MAX, usize::MAX);
+                (limits.drain, limits.outbox, limits.inbox) = (u64::MAX, usize::MAX, usize::MAX);
             });
         for options in [least, most] {
             let site = runtime.serve(options, HELLO);
@@ -154,6 +170,7 @@ fn the_largest_values_are_served_with() {
             .socket_timeout(Duration::MAX)
             .header_timeout(Duration::MAX)
             .linger_timeout(Duration::MAX)
+            .linger_limit(Duration::MAX)
             .graceful_timeout(Duration::MAX)
             .keepalive(Duration::MAX)
             .limits(|limits| {

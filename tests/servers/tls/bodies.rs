@@ -17,6 +17,7 @@ on_every_runtime! {
     eight_megabytes_go_there_and_back_to_a_client_that_reads_slowly
     bodies_go_both_ways_at_a_time
     a_client_that_sends_bit_by_bit_while_it_is_answered_is_answered_whole
+    an_early_answer_reaches_a_client_that_reads_only_after_its_upload
 }
 
 fn post(path: &str, length: usize) -> String {
@@ -90,6 +91,20 @@ fn a_client_that_sends_bit_by_bit_while_it_is_answered_is_answered_whole(runtime
         assert!(client.answer().body == pattern(0, LENGTH));
     });
     assert_eq!(client.answer().body, pattern(0, 10_000));
+}
+
+fn an_early_answer_reaches_a_client_that_reads_only_after_its_upload(runtime: Runtime) {
+    // More than the system's buffers on both sides hold.
+    const UPLOAD: usize = 8_000_000;
+    let site = Site::new(runtime);
+    let mut client = site.connect();
+    client.send(post("/scheme", UPLOAD));
+    for part in vec![b'x'; UPLOAD].chunks(100_000) {
+        client.send(part);
+    }
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.whole), (200, true));
+    assert!(client.ends());
 }
 
 #[test]

@@ -131,9 +131,33 @@ pub struct ServerSettings {
     #[arg(long, value_name = "SECONDS", value_parser = or_none(seconds))]
     header_timeout: Option<Bound<Duration>>,
 
+    /// The age at which a connection ends, or none.
+    #[arg(long, value_name = "SECONDS", value_parser = or_none(seconds))]
+    max_connection_age: Option<Bound<Duration>>,
+
+    /// The number of requests after which a connection ends, or none.
+    #[arg(long, value_name = "N", value_parser = or_none(whole::<u64>))]
+    max_requests: Option<Bound<u64>>,
+
+    /// The minimum rate of a request body that is being read, per second, or none.
+    #[arg(long, value_name = "BYTES", value_parser = or_none(whole::<u64>))]
+    min_request_rate: Option<Bound<u64>>,
+
+    /// The minimum rate at which responses are read, per second, or none.
+    #[arg(long, value_name = "BYTES", value_parser = or_none(whole::<u64>))]
+    min_response_rate: Option<Bound<u64>>,
+
+    /// The time over which the minimum rates are measured.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    rate_grace: Option<Duration>,
+
     /// How long unread input is read and dropped, so that the last answer is not lost.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     linger_timeout: Option<Duration>,
+
+    /// How long unread input is dropped in all, while the client continues to send.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    linger_limit: Option<Duration>,
 
     /// Time limit for a TLS handshake.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -165,7 +189,7 @@ impl ServerSettings {
         }
         set!(max_size, max_http_version, minimum_chunk_size, log_x_forwarded_for, keepalive, log_output);
         set!(log_format, url_length_limit, capitalize_response_headers);
-        set!(linger_timeout, handshake_timeout, graceful_timeout, drain_backlog);
+        set!(rate_grace, linger_timeout, linger_limit, handshake_timeout, graceful_timeout, drain_backlog);
         if let Some(LogFile(file)) = self.log {
             options = options.log_to(file);
         }
@@ -180,6 +204,18 @@ impl ServerSettings {
         }
         if let Some(Bound(time)) = self.header_timeout {
             options = options.header_timeout(time);
+        }
+        if let Some(Bound(age)) = self.max_connection_age {
+            options = options.max_connection_age(age);
+        }
+        if let Some(Bound(requests)) = self.max_requests {
+            options = options.max_requests(requests);
+        }
+        if let Some(Bound(rate)) = self.min_request_rate {
+            options = options.min_request_rate(rate);
+        }
+        if let Some(Bound(rate)) = self.min_response_rate {
+            options = options.min_response_rate(rate);
         }
         let limits = self.limits;
         options.limits(|changed| limits.into_iter().for_each(|Limit { set, value }| set(changed, value)))
@@ -287,7 +323,7 @@ struct Limit {
 
 type SetLimit = fn(&mut Limits, u64);
 
-const LIMITS: [(&str, SetLimit); 10] = [
+const LIMITS: [(&str, SetLimit); 9] = [
     ("method", |limits, value| limits.method = value as usize),
     ("field_line", |limits, value| limits.field_line = value as usize),
     ("fields_size", |limits, value| limits.fields_size = value as usize),
@@ -295,7 +331,6 @@ const LIMITS: [(&str, SetLimit); 10] = [
     ("chunk_line", |limits, value| limits.chunk_line = value as usize),
     ("chunk_extensions", |limits, value| limits.chunk_extensions = value as usize),
     ("drain", |limits, value| limits.drain = value),
-    ("linger", |limits, value| limits.linger = value),
     ("outbox", |limits, value| limits.outbox = value as usize),
     ("inbox", |limits, value| limits.inbox = value as usize),
 ];
@@ -327,7 +362,9 @@ mod tests {
              --log-x-forwarded-for false --keepalive 2.5 --log-output false --log-format %(path)s \
              --url-length-limit 99 --debug true --socket-timeout 0.5 --capitalize-response-headers false \
              --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
-             --linger-timeout 1.5 --drain-backlog false --log /dev/null --access-log /dev/null --limit fields=60",
+             --max-connection-age 60 --max-requests 1000 --linger-timeout 1.5 --linger-limit 9 --min-request-rate 240 \
+             --min-response-rate 120 --rate-grace 5 --drain-backlog false --log /dev/null --access-log /dev/null \
+             --limit fields=60",
         )
         .unwrap();
         assert_eq!(
@@ -348,6 +385,12 @@ mod tests {
             .header_timeout(Duration::from_secs(30))
             .linger_timeout(Duration::from_millis(1500))
             .drain_backlog(false)
+            .linger_limit(Duration::from_secs(9))
+            .max_connection_age(Duration::from_secs(60))
+            .max_requests(1000)
+            .min_request_rate(240)
+            .min_response_rate(120)
+            .rate_grace(Duration::from_secs(5))
             .url_length_limit(99)
             .limits(|limits| limits.fields = 60);
         assert_eq!(format!("{options:?}"), format!("{wanted:?}"));

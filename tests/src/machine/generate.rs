@@ -100,7 +100,6 @@ pub const SMALL: Limits = Limits::new()
     .chunk_extensions(24)
     .body(Some(64))
     .drain(24)
-    .linger(64)
     .outbox(300)
     .inbox(64);
 
@@ -112,6 +111,8 @@ fn config(choices: &mut impl Choose) -> Config {
         .max_http_version(if choices.once_in(8) { Version::Http10 } else { Version::Http11 })
         .minimum_chunk_size(if choices.once_in(6) { 1 + choices.below(20) } else { 0 })
         .socket_timeout(if choices.once_in(3) { None } else { Some(Duration::from_secs(10)) })
+        .min_request_rate(if choices.once_in(6) { Some(1 + choices.below(20) as u64) } else { None })
+        .min_response_rate(if choices.once_in(6) { Some(1 + choices.below(20) as u64) } else { None })
         .limits(if choices.once_in(3) { SMALL } else { Limits::default() })
 }
 

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use wsgi_proto::{Field, SendError, StartError, Trailers};
+use wsgi_proto::{BodyError, Field, RequestError, SendError, StartError, Trailers};
 
 use crate::application::fields::Fields;
 use crate::application::upgrade::{self, Stream};
@@ -139,14 +139,45 @@ impl Input {
     /// # }
     /// ```
     ///
-    /// Only the option `max_body_size` bounds its size, and by default there is no bound. Bytes that were read are lost
-    /// if the read fails, or if its future is dropped before it is ready.
+    /// Only the option `max_body_size` bounds its size, and by default there is no bound, as in the manual: use
+    /// [`read_all`](Self::read_all), or a server with [`Options::public`](crate::Options::public), for clients that you
+    /// do not trust. Bytes that were read are lost if the read fails, or if its future is dropped before it is ready.
     ///
     /// # Errors
     ///
     /// See [`Input`].
     pub async fn read_to_end(&self) -> Result<Bytes, InputError> {
         self.gather(|data, _| (data.len(), false)).await
+    }
+
+    /// The remaining body, in memory, if it has at most `limit` bytes.
+    ///
+    /// ```
+    /// # use wsgi_app::{Environ, Result};
+    /// # async fn example(environ: Environ) -> Result<()> {
+    /// // If the client sends more than 64 KiB, the application fails and the response is a 413.
+    /// let form = environ.input().read_all(64 * 1024).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Bytes that were read are lost if the read fails, or if its future is dropped before it is ready.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyTooLarge`](crate::RequestError::BodyTooLarge) as soon as more than `limit` bytes have arrived; the rest of
+    /// the body can still be read. Otherwise see [`Input`].
+    pub async fn read_all(&self, limit: usize) -> Result<Bytes, InputError> {
+        let body = self
+            .gather(|data, gathered| {
+                let taken = data.len().min((limit - gathered).saturating_add(1));
+                (taken, gathered + taken > limit)
+            })
+            .await?;
+        if body.len() > limit {
+            return Err(BodyError::Request(RequestError::BodyTooLarge(limit as u64)).into());
+        }
+        Ok(body)
     }
 
     /// The next line with its line feed, or its first `limit` bytes if it is longer: WSGI's `readline(size)`. Empty at
@@ -181,8 +212,8 @@ impl Input {
         .await
     }
 
-    /// The remaining lines, one after the other: iteration over `wsgi.input`. The length of a line has no limit of its
-    /// own.
+    /// The remaining lines, one after the other: iteration over `wsgi.input`. A line of more than 1 MiB is returned in
+    /// parts of 1 MiB.
     pub fn lines(&self) -> Lines {
         Lines { input: self.clone() }
     }
@@ -345,6 +376,9 @@ impl Input {
     }
 }
 
+/// The size up to which [`Lines`] keeps a line together, in bytes.
+pub(crate) const LONGEST_LINE: usize = 1024 * 1024;
+
 /// The lines of a request body, made by [`Input::lines`].
 ///
 /// ```
@@ -362,8 +396,8 @@ impl Input {
 /// # is_an_application(count_lines);
 /// ```
 ///
-/// Only `max_body_size` bounds the length of a line. Use [`Input::read_line`] with a limit for bodies of clients that
-/// you do not trust.
+/// A line of more than 1 MiB is returned in parts of 1 MiB, so that a client cannot fill the memory with one line. In
+/// eventlet the length of a line has no limit. [`Input::read_line`] takes another limit.
 #[derive(Debug)]
 pub struct Lines {
     input: Input,
@@ -378,7 +412,7 @@ impl Lines {
     ///
     /// See [`Input`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, InputError> {
-        let line = self.input.read_line(usize::MAX).await?;
+        let line = self.input.read_line(LONGEST_LINE).await?;
         Ok(if line.is_empty() { None } else { Some(line) })
     }
 }

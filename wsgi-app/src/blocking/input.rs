@@ -7,7 +7,7 @@ use std::io;
 use bytes::{Buf, Bytes};
 use wsgi_proto::{Field, SendError, StartError, Trailers};
 
-use crate::application::input::Input as AsyncInput;
+use crate::application::input::{Input as AsyncInput, LONGEST_LINE};
 use crate::blocking::stream::{self, Stream};
 use crate::exchange::error::InputError;
 
@@ -44,7 +44,8 @@ use crate::exchange::error::InputError;
 ///
 /// `Input` implements [`io::Read`] and [`io::BufRead`]. The methods `read`, `read_to_end` and `read_line` here hide
 /// those of the traits; call `io::Read::read(&mut input, ..)` for the others. If `BufRead` is imported, `input.lines()`
-/// is its method; call `Input::lines(&input)` for this one.
+/// is its method; call `Input::lines(&input)` for this one. The methods of these traits that collect a body or a line in
+/// memory have no bound but `max_body_size`.
 #[derive(Clone)]
 pub struct Input {
     inner: AsyncInput,
@@ -79,7 +80,8 @@ impl Input {
     }
 
     /// The remaining body, in memory: WSGI's `read()`. Only the option `max_body_size` bounds its size, and by default
-    /// there is no bound.
+    /// there is no bound, as in the manual: use [`read_all`](Self::read_all), or a server with
+    /// [`Options::public`](crate::Options::public), for clients that you do not trust.
     ///
     /// ```
     /// # use wsgi_app::{Result, blocking::Environ};
@@ -94,6 +96,25 @@ impl Input {
     /// See [`Input`].
     pub fn read_to_end(&self) -> Result<Bytes, InputError> {
         self.inner.handle.block_on(self.inner.read_to_end())
+    }
+
+    /// The remaining body, in memory, if it has at most `limit` bytes. Bytes that were read are lost if the read fails.
+    ///
+    /// ```
+    /// # use wsgi_app::{Result, blocking::Environ};
+    /// # fn example(environ: Environ) -> Result<()> {
+    /// // If the client sends more than 64 KiB, the application fails and the response is a 413.
+    /// let form = environ.input().read_all(64 * 1024)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BodyTooLarge`](crate::RequestError::BodyTooLarge) as soon as more than `limit` bytes have arrived; the rest of
+    /// the body can still be read. Otherwise see [`Input`].
+    pub fn read_all(&self, limit: usize) -> Result<Bytes, InputError> {
+        self.inner.handle.block_on(self.inner.read_all(limit))
     }
 
     /// The next line with its line feed, or its first `limit` bytes if it is longer: WSGI's `readline(size)`. Empty at
@@ -115,8 +136,8 @@ impl Input {
         self.inner.handle.block_on(self.inner.read_line(limit))
     }
 
-    /// The remaining lines, one after the other: iteration over `wsgi.input`. The length of a line has no limit of its
-    /// own.
+    /// The remaining lines, one after the other: iteration over `wsgi.input`. A line of more than 1 MiB is returned in
+    /// parts of 1 MiB.
     pub fn lines(&self) -> Lines {
         Lines { input: self.clone() }
     }
@@ -303,7 +324,7 @@ impl Iterator for Lines {
     type Item = Result<Bytes, InputError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let line = self.input.read_line(usize::MAX);
+        let line = self.input.read_line(LONGEST_LINE);
         line.map(|line| (!line.is_empty()).then_some(line)).transpose()
     }
 }

@@ -61,7 +61,10 @@ pub async fn serve_connection<A: Application>(
                     driver.spare = leave(&server.context, environ);
                 }
             }
-            Event::Done => driver.settle(current.take()),
+            Event::Done => {
+                poll_fn(|context| driver.write_response(context)).await;
+                driver.settle(current.take());
+            }
             Event::ShutdownWrite => poll_fn(|context| driver.poll_shutdown(context)).await,
             Event::Abort => poll_fn(|context| driver.poll_abort(context)).await,
             Event::TakenOver => {
@@ -230,6 +233,9 @@ impl<T: Transport> Driver<T> {
             // Another connection is waiting for room: this one closes after its response.
             inner.machine.last_exchange(LastExchange::Crowded);
         }
+        if inner.serial >= inner.max_requests {
+            inner.machine.last_exchange(LastExchange::Requests);
+        }
         self.transfer.spend(0);
         let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
         let environ = Environ::new(self.spare.take(), head, *inner.machine.endpoints(), handle.clone());
@@ -245,6 +251,16 @@ impl<T: Transport> Driver<T> {
     fn release_buffers(&self) {
         let buffers = self.guard.shared.lock().machine.take_buffers();
         buffers.into_iter().for_each(|buffers| self.guard.shared.server_context.buffers.put(buffers));
+    }
+
+    /// Writes as much of the response as possible without waiting, so that its record shows whether it was sent. The
+    /// responses to pipelined requests share a write later.
+    fn write_response(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.guard.shared.lock();
+        if !inner.machine.has_unread() && !inner.machine.transmit().slices().is_empty() {
+            self.transfer.move_bytes(&mut inner, Io { write: true, ..Io::default() }, false, context);
+        }
+        Poll::Ready(())
     }
 
     /// Finishes an exchange: runs the post hooks and writes the access line.

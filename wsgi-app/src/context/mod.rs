@@ -3,6 +3,7 @@
 pub(crate) mod buffers;
 pub(crate) mod catch_panic;
 pub(crate) mod clock;
+pub(crate) mod lifetime;
 pub(crate) mod log;
 pub(crate) mod log_writer;
 pub(crate) mod runtime;
@@ -15,6 +16,7 @@ use wsgi_proto::{Address, CloseReason, Config, Endpoints, Head, LogFormat, Lost,
 
 use crate::context::buffers::BufferPool;
 use crate::context::clock::Clocks;
+use crate::context::lifetime::Lifetimes;
 use crate::context::log::{LogEntry, ServerLog};
 
 /// The part of a server that does not depend on the application.
@@ -27,6 +29,7 @@ pub(crate) struct ServerContext {
     pub(crate) log: Option<ServerLog>,
     pub(crate) format: LogFormat,
     pub(crate) buffers: BufferPool,
+    pub(crate) lifetimes: Lifetimes,
 }
 
 impl ServerContext {

@@ -48,6 +48,8 @@ pub(crate) struct Inner {
     /// The number of the current exchange; each handle belongs to one exchange.
     pub(crate) serial: u64,
     pub(crate) directive: Directive,
+    /// The number of exchanges after which the connection closes.
+    pub(crate) max_requests: u64,
     /// Since when the connection has been waiting for a complete request, or lingering; `None` while the application
     /// has a request.
     pub(crate) waits_since: Option<Instant>,
@@ -71,11 +73,18 @@ pub(crate) struct Inner {
 
 impl ConnShared {
     pub(crate) fn new(server_context: Arc<ServerContext>, endpoints: Endpoints) -> Self {
+        let now = server_context.clock.now().instant;
+        let mut machine = Connection::new(Arc::clone(&server_context.config), endpoints);
+        let lifetime = server_context.lifetimes.next();
+        if let Some(age) = lifetime.age {
+            machine.end_at(now.after(age));
+        }
         let inner = Inner {
-            machine: Connection::new(Arc::clone(&server_context.config), endpoints),
+            machine,
             serial: 0,
             directive: Directive::Serve,
-            waits_since: Some(server_context.clock.now().instant),
+            max_requests: lifetime.requests,
+            waits_since: Some(now),
             stream: None,
             handed_over: false,
             stream_came: false,

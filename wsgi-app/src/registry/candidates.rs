@@ -164,6 +164,7 @@ mod tests {
     use crate::context::ServerContext;
     use crate::context::buffers::BufferPool;
     use crate::context::clock::Clocks;
+    use crate::context::lifetime::Lifetimes;
 
     fn context() -> Arc<ServerContext> {
         Arc::new(ServerContext {
@@ -174,6 +175,7 @@ mod tests {
             log: None,
             format: LogFormat::default(),
             buffers: BufferPool::default(),
+            lifetimes: Lifetimes::default(),
         })
     }
 

@@ -19,6 +19,7 @@ use wsgi_proto::{Endpoints, Instant};
 use crate::context::buffers::BufferPool;
 use crate::context::catch_panic;
 use crate::context::clock::Clocks;
+use crate::context::lifetime::Lifetimes;
 use crate::context::runtime::Runtime;
 use crate::context::{Remote, ServerContext};
 use crate::exchange::shared::ConnShared;
@@ -112,6 +113,7 @@ impl<A> Server<A> {
             log,
             format,
             buffers: BufferPool::default(),
+            lifetimes: Lifetimes::new(options.max_connection_age, options.max_requests),
             config: Arc::new(options.config),
         };
         let wanted = if runtime.ignores_max_size { usize::MAX } else { options.max_size };

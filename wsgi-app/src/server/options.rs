@@ -23,11 +23,13 @@ use crate::context::log_writer::LogWriter;
 /// # let _ = options;
 /// ```
 ///
-/// The values are checked when the server is built. An [`OptionError`] names the option, its value and the allowed
+/// [`Options::public`] has the values for open networks. The values are checked when the server is built. An [`OptionError`] names the option, its value and the allowed
 /// values.
 pub struct Options {
     pub(crate) config: Config,
     pub(crate) max_size: usize,
+    pub(crate) max_connection_age: Option<Duration>,
+    pub(crate) max_requests: Option<u64>,
     log: Destination,
     access_log: Option<Box<dyn Write + Send>>,
     pub(crate) log_output: bool,
@@ -50,6 +52,8 @@ impl Default for Options {
         Self {
             config: Config::default(),
             max_size: 1024,
+            max_connection_age: None,
+            max_requests: None,
             log: Destination::StandardError,
             access_log: None,
             log_output: true,
@@ -63,6 +67,44 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Options for a server that clients reach from open networks. Each of them can still be changed afterwards.
+    ///
+    /// | option | value | what it protects from |
+    /// | --- | --- | --- |
+    /// | [`debug`](Self::debug) | off | error messages of the application that are shown to clients |
+    /// | [`log_x_forwarded_for`](Self::log_x_forwarded_for) | off | addresses in the log that a client has made up |
+    /// | [`socket_timeout`](Self::socket_timeout) | 30 s | clients that neither send nor read |
+    /// | [`keepalive`](Self::keepalive) | 75 s | idle connections |
+    /// | [`header_timeout`](Self::header_timeout) | 15 s | heads that arrive byte by byte |
+    /// | [`min_request_rate`](Self::min_request_rate) | 240 B/s | bodies that arrive byte by byte |
+    /// | [`min_response_rate`](Self::min_response_rate) | 240 B/s | responses that are read byte by byte |
+    /// | [`rate_grace`](Self::rate_grace) | 10 s | the same: a slow client is noticed after at most 15 s |
+    /// | [`max_body_size`](Self::max_body_size) | 16 MiB | bodies that fill the memory of an application that reads them whole |
+    ///
+    /// All others have their defaults. Behind a proxy of your own that sets `X-Forwarded-For`, turn
+    /// `log_x_forwarded_for` on again.
+    ///
+    /// ```
+    /// use wsgi_app::Options;
+    ///
+    /// // An application that accepts large uploads and writes them to a disk:
+    /// let options = Options::public().max_body_size(4 * 1024 * 1024 * 1024);
+    /// # let _ = options;
+    /// ```
+    #[must_use]
+    pub fn public() -> Self {
+        Self::default()
+            .debug(false)
+            .log_x_forwarded_for(false)
+            .socket_timeout(Duration::from_secs(30))
+            .keepalive(Duration::from_secs(75))
+            .header_timeout(Duration::from_secs(15))
+            .min_request_rate(240)
+            .min_response_rate(240)
+            .rate_grace(Duration::from_secs(10))
+            .max_body_size(16 * 1024 * 1024)
+    }
+
     /// Writes the log to `writer`, one line per entry. Default: standard error.
     ///
     /// A slow or blocked writer never delays a request. Lines go to a queue, and a separate thread writes them, in their
@@ -148,6 +190,25 @@ impl Options {
     #[must_use]
     pub fn max_size(mut self, connections: usize) -> Self {
         self.max_size = connections;
+        self
+    }
+
+    /// The age at which a connection ends. Its next response then carries `Connection: close`; an idle connection is
+    /// closed. Each connection has an age of its own, up to a tenth more or less, so that connections that began together
+    /// do not end together. It lets clients behind a balancer find new servers, and bounds what one connection can
+    /// accumulate. A response that is being sent, and a stream that was taken over, are not bounded. Default: `None`, no
+    /// limit. Allowed: more than zero.
+    #[must_use]
+    pub fn max_connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.max_connection_age = age.into();
+        self
+    }
+
+    /// The number of requests after which a connection ends: the last response carries `Connection: close`. Each
+    /// connection has a number of its own, up to a tenth more or less. Default: `None`, no limit. Allowed: 1 or more.
+    #[must_use]
+    pub fn max_requests(mut self, requests: impl Into<Option<u64>>) -> Self {
+        self.max_requests = requests.into();
         self
     }
 
@@ -253,13 +314,60 @@ impl Options {
         self
     }
 
-    /// How long unread input is read and discarded: after a response that did not use the whole request body, and after
-    /// our half of a connection was closed, so that a reset does not destroy the last response. While other connections
-    /// wait for [`max_size`](Self::max_size), the latter ends after half a second. Default: 2 s. Allowed: any; zero
-    /// discards nothing.
+    /// The minimum rate at which a client sends a request body that is being read, in bytes per second; a slower one is
+    /// answered with 408, like a body that stops (see [`socket_timeout`](Self::socket_timeout)). This is the bound for
+    /// clients that send a byte now and then to hold a connection.
+    ///
+    /// Only time in which the server waits for the client counts, over [`rate_grace`](Self::rate_grace). A client that
+    /// keeps the rate is never too slow, even if it sends in bursts every few seconds. Default: `None`, no minimum.
+    /// Allowed: 1 or more.
+    #[must_use]
+    pub fn min_request_rate(mut self, bytes_per_second: impl Into<Option<u64>>) -> Self {
+        self.config.min_request_rate = bytes_per_second.into();
+        self
+    }
+
+    /// The minimum rate at which a client reads responses, in bytes per second; the connection of a slower one is
+    /// reset. This is the bound for clients that read a byte now and then to hold a connection and its memory.
+    ///
+    /// Only time in which part of a response waits to be sent counts, over [`rate_grace`](Self::rate_grace); pauses of
+    /// the application do not. The buffers of the system hide what the client reads: they take up to some hundred
+    /// kilobytes at once, and report room only when a larger part of that is free. A response that fits into them is
+    /// never too slow, and a client that reads less than a few kilobytes per second may look as if it did not read at
+    /// all. Default: `None`, no minimum. Allowed: 1 or more.
+    #[must_use]
+    pub fn min_response_rate(mut self, bytes_per_second: impl Into<Option<u64>>) -> Self {
+        self.config.min_response_rate = bytes_per_second.into();
+        self
+    }
+
+    /// The time over which [`min_request_rate`](Self::min_request_rate) and
+    /// [`min_response_rate`](Self::min_response_rate) are measured. A client that is too slow is noticed after 1.25 to
+    /// 1.5 times this time. Default: 10 s. Allowed: more than zero.
+    #[must_use]
+    pub fn rate_grace(mut self, time: Duration) -> Self {
+        self.config.rate_grace = time;
+        self
+    }
+
+    /// How long unread input is read and discarded, so that a reset does not destroy a response. After a response that
+    /// did not use the whole request body, this is the whole time for the rest of the body. After our half of a
+    /// connection was closed, it is the longest silence of the client: as long as the client sends, its input is
+    /// discarded up to [`linger_limit`](Self::linger_limit). While other connections wait for
+    /// [`max_size`](Self::max_size), the latter ends after half a second. Default: 2 s. Allowed: any; zero discards
+    /// nothing.
     #[must_use]
     pub fn linger_timeout(mut self, timeout: Duration) -> Self {
         self.config.linger_timeout = timeout;
+        self
+    }
+
+    /// How long input is discarded in all after our half of a connection was closed, for a client that continues to
+    /// send. It bounds the largest upload whose early response, such as a 413, reaches a client that reads only after
+    /// it has sent everything. Default: 30 s. Allowed: any; zero discards nothing.
+    #[must_use]
+    pub fn linger_limit(mut self, timeout: Duration) -> Self {
+        self.config.linger_limit = timeout;
         self
     }
 
@@ -317,6 +425,12 @@ impl Options {
         if self.max_size == 0 {
             return Err(OptionError::new("max_size", 0, "1 or more"));
         }
+        if self.max_connection_age == Some(Duration::ZERO) {
+            return Err(OptionError::new("max_connection_age", "0 s", "more than zero"));
+        }
+        if self.max_requests == Some(0) {
+            return Err(OptionError::new("max_requests", 0, "1 or more"));
+        }
         if self.handshake_timeout.is_zero() {
             return Err(OptionError::new("handshake_timeout", "0 s", "more than zero"));
         }
@@ -334,6 +448,8 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("config", &self.config)
             .field("max_size", &self.max_size)
+            .field("max_connection_age", &self.max_connection_age)
+            .field("max_requests", &self.max_requests)
             .field("debug", &self.debug)
             .finish_non_exhaustive()
     }
@@ -418,5 +534,17 @@ mod tests {
         assert_eq!(error.option(), "log_format");
         assert!(error.to_string().contains("nonsense") && error.to_string().contains("client_ip"), "{error}");
         assert!(Options::default().check().is_ok());
+    }
+    #[test]
+    fn the_options_for_open_networks_can_be_changed() {
+        let options = Options::public();
+        let limits = options.config.limits;
+        assert!(!options.debug && !options.config.log_x_forwarded_for && options.check().is_ok());
+        assert_eq!((limits.body, limits.body(None)), (Some(1 << 24), Limits::default()));
+        let rates = (options.config.min_request_rate, options.config.min_response_rate);
+        assert_eq!((rates, options.config.rate_grace), ((Some(240), Some(240)), Duration::from_secs(10)));
+        let options = options.max_body_size(None).min_request_rate(None).debug(true);
+        assert_eq!((options.config.limits.body, options.config.min_request_rate), (None, None));
+        assert!(options.debug);
     }
 }

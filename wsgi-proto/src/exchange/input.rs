@@ -162,7 +162,7 @@ impl Exchange<'_> {
     /// [`client_gone`](Self::client_gone) notices a client that disconnects.
     ///
     /// Pipelined requests that arrive are kept. Reading pauses while [`Limits::inbox`](crate::Limits::inbox) bytes
-    /// wait.
+    /// wait. No effect if the exchange is over.
     ///
     /// # Examples
     ///
@@ -176,6 +176,8 @@ impl Exchange<'_> {
     /// assert!(connection.exchange().expect("it is still open").client_gone());
     /// ```
     pub fn watch_peer(&mut self) {
-        self.0.progress.watches = true;
+        if self.0.state.exchange_is_open() {
+            self.0.progress.watches = true;
+        }
     }
 }

@@ -171,8 +171,8 @@ impl Exchange<'_> {
     /// # Errors
     ///
     /// The errors of [`respond`](Self::respond), [`send`](Self::send) and [`finish`](Self::finish). After the errors of
-    /// `respond`, and after [`SendError::Full`], nothing has happened. After [`SendError::TooLong`] and
-    /// [`SendError::Lost`], the exchange is still open: end it with [`fail`](Self::fail) or [`abort`](Self::abort).
+    /// `respond`, and after [`SendError::Full`], nothing has happened, and the exchange is still open. After all others
+    /// it is over: the response is cut, and the connection closes.
     ///
     /// # Examples
     ///
@@ -221,7 +221,11 @@ impl Exchange<'_> {
         self.respond_with(head)?;
         let body = body.into();
         self.announce_length(body.len() as u64);
-        let _ = self.send(body)?;
+        if let Err(error) = self.send(body) {
+            // The caller may drop the error, and nothing else would end the exchange.
+            self.abort();
+            return Err(error.into());
+        }
         Ok(self.finish()?)
     }
 
@@ -249,7 +253,7 @@ impl Exchange<'_> {
     /// HTTP/1.0.
     pub fn respond_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
         self.0.may_start()?;
-        if self.0.reply.is_started() { Err(StartError::AlreadyStarted) } else { self.replace_with(head) }
+        if self.0.reply.is_started() { Err(StartError::AlreadyStarted) } else { self.start_with(head) }
     }
 
     /// Starts another response instead of the one that was started, because of an error (`exc_info` of PEP 3333).
@@ -280,13 +284,9 @@ impl Exchange<'_> {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         self.0.may_replace()?;
-        // The length, blocks and trailers belong to the other response. They are dropped even if this head is refused.
-        self.0.reply.total = None;
-        self.0.reply.joined.clear();
-        self.0.reply.trailers.clear();
-        self.0.reply.forget();
+        self.discard_response();
         let head = self.draft().write(status, headers)?;
-        self.replace_with(head)
+        self.start_with(head)
     }
 
     /// Like [`replace`](Self::replace), with a head that was written before.
@@ -297,17 +297,25 @@ impl Exchange<'_> {
     /// HTTP/1.0: then no response is started any more.
     pub fn replace_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
         self.0.may_replace()?;
-        let may_switch = self.0.speaks_http11();
-        let machine = &mut *self.0;
-        machine.reply.total = None;
-        machine.reply.joined.clear();
-        machine.reply.trailers.clear();
+        self.discard_response();
+        self.start_with(head)
+    }
+
+    /// Discards the response that was started, with its length, blocks and trailers, even if the next head is refused.
+    fn discard_response(&mut self) {
+        let reply = &mut self.0.reply;
+        reply.total = None;
+        reply.joined.clear();
+        reply.trailers.clear();
+        reply.forget();
+    }
+
+    fn start_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
         // RFC 9110, 15.2: no 1xx to HTTP/1.0, which cannot upgrade.
-        if head.status() == 101 && !may_switch {
-            machine.reply.forget();
+        if head.status() == 101 && !self.0.speaks_http11() {
             return Err(StartError::CannotSwitch);
         }
-        machine.reply.start(head, machine.config.max_http_version);
+        self.0.reply.start(head, self.0.config.max_http_version);
         Ok(())
     }
 
@@ -324,8 +332,8 @@ impl Exchange<'_> {
     /// Announces that exactly `total` more bytes of body follow. Together with the blocks that wait to be joined, they
     /// become the `Content-Length`, unless the application set one.
     ///
-    /// Call it after [`respond`](Self::respond), which discards an earlier announcement, and before the head is sent.
-    /// Later it has no effect.
+    /// Call it before the head is sent, before or after [`respond`](Self::respond); [`replace`](Self::replace) discards
+    /// an earlier announcement. Later it has no effect.
     ///
     /// # Examples
     ///
@@ -350,8 +358,12 @@ impl Exchange<'_> {
     /// Sets how many bytes blocks are joined up to before they are sent, for this response. 0 sends each block as it
     /// is; the largest value is [`Limits::outbox`](crate::Limits::outbox).
     ///
-    /// Each exchange begins with [`Config::minimum_chunk_size`](crate::Config::minimum_chunk_size).
+    /// Each exchange begins with [`Config::minimum_chunk_size`](crate::Config::minimum_chunk_size). No effect if the
+    /// exchange is over.
     pub fn set_minimum_chunk_size(&mut self, bytes: usize) {
+        if !self.0.state.exchange_is_open() {
+            return;
+        }
         self.0.reply.minimum_chunk_size = bytes.min(self.0.config.limits.outbox);
     }
 
@@ -456,12 +468,13 @@ impl Exchange<'_> {
 
     /// Sets the trailer fields that follow the body. They replace the fields of an earlier call.
     ///
-    /// Call it after [`respond`](Self::respond), which discards earlier ones. A response that is not chunked cannot
-    /// carry trailers, and drops them silently (RFC 9112, 7.1.2).
+    /// Call it before or after [`respond`](Self::respond); [`replace`](Self::replace) discards earlier ones. A response
+    /// that is not chunked cannot carry trailers, and drops them silently (RFC 9112, 7.1.2).
     ///
     /// # Errors
     ///
     /// [`SendError::Trailer`] if a field is malformed or not allowed as a trailer: then none are kept.
+    /// [`SendError::Finished`] if the exchange is over.
     ///
     /// # Examples
     ///
@@ -478,6 +491,9 @@ impl Exchange<'_> {
     /// # Ok::<(), AnswerError>(())
     /// ```
     pub fn set_trailers(&mut self, trailers: impl IntoIterator<Item = impl Field>) -> Result<(), SendError> {
+        if !self.0.state.exchange_is_open() {
+            return Err(SendError::Finished);
+        }
         let capitalize = self.0.config.capitalize_response_headers;
         let kept = &mut self.0.reply.trailers;
         kept.clear();

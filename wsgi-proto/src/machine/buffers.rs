@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::http::head::Head;
+use crate::machine::chunks::Chunks;
+use crate::machine::rates::Rates;
 
 /// The size of a fresh receive buffer, in bytes.
 const RECEIVE: usize = 16 * 1024;
@@ -25,12 +27,23 @@ pub(crate) struct Memory {
     pub(crate) send: Vec<u8>,
     pub(crate) reply: Vec<u8>,
     pub(crate) head: Option<Arc<Head>>,
+    /// Used only by chunked responses.
+    pub(crate) chunks: Chunks,
+    /// Used only with a minimum rate.
+    pub(crate) rates: Option<Box<Rates>>,
 }
 
 impl Buffers {
     /// Creates a set with a receive buffer of 16 KiB. The other buffers grow when they are used.
     pub fn new() -> Self {
-        Self(Box::new(Memory { recv: vec![0; RECEIVE], send: Vec::new(), reply: Vec::new(), head: None }))
+        Self(Box::new(Memory {
+            recv: vec![0; RECEIVE],
+            send: Vec::new(),
+            reply: Vec::new(),
+            head: None,
+            chunks: Chunks::default(),
+            rates: None,
+        }))
     }
 
     /// Frees the extra memory of an unusually large exchange, so that a pool of these stays small.
@@ -58,6 +71,7 @@ impl Memory {
             }
         }
         self.head.take_if(|head| head.bytes.capacity() > RECEIVE);
+        self.chunks.trim();
     }
 }
 

@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::error::{CloseReason, LastExchange, Lost, RequestError};
 use crate::event::{Event, Io, Reason};
 use crate::machine::Machine;
+use crate::machine::rates::{Meter, Rates};
 use crate::machine::state::{PeerEvent, PeerHalf, Phase};
 use crate::time::Instant;
 
@@ -62,11 +63,52 @@ impl Machine {
         let due = self.abort_at().is_none_or(|at| at <= self.now.instant);
         let waits_for_abort = self.state.phase() == Phase::Breaking && (self.timers.abort.is_none() || !due);
         if self.outbox.is_empty() && !waits_for_abort {
+            if self.state.phase() == Phase::Flushing {
+                // The linger begins.
+                (self.timers.read, self.timers.unread) = (None, None);
+            }
             self.state.on_write_closed();
         }
     }
 
     fn deadline(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
+        let timeout = self.timeout(read, write);
+        if !self.config.has_rates() {
+            return timeout;
+        }
+        let rate = self.rate_deadline(read, write);
+        match (timeout, rate) {
+            (Some((timeout, _)), Some((at, _))) if at < timeout => rate,
+            (timeout, rate) => timeout.or(rate),
+        }
+    }
+
+    /// When to check the rate of the peer.
+    #[cold]
+    fn rate_deadline(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
+        // Before it has read our 100 or our response, a peer need not send.
+        let sends = read
+            && !write
+            && self.state.peer() == PeerHalf::Body
+            && (self.progress.wants_body || self.state.drains());
+        let rates = self.memory.as_mut()?.rates.get_or_insert_default();
+        let (config, now) = (&*self.config, self.now.instant);
+        let look = |meter: &mut Meter, waits, rate: Option<u64>, reason| {
+            Some((meter.look(waits, now, rate?, config.rate_grace)?, reason))
+        };
+        let request = look(&mut rates.request, sends, config.min_request_rate, Reason::RequestRate);
+        let response = look(&mut rates.response, write, config.min_response_rate, Reason::ResponseRate);
+        // The machine waits for one of them only.
+        request.or(response)
+    }
+
+    /// The meters of the transfer rates, if they are in use.
+    #[inline]
+    pub(crate) fn rates(&mut self) -> Option<&mut Rates> {
+        self.memory.as_mut()?.rates.as_deref_mut()
+    }
+
+    fn timeout(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
         let (config, now) = (&*self.config, self.now.instant);
         let timers = &mut self.timers;
         let mut earliest: Option<(Instant, Reason)> = None;
@@ -87,7 +129,10 @@ impl Machine {
             until(&mut Some(now), Some(Duration::ZERO), Reason::Room);
         }
         match (self.state.phase(), self.state.peer()) {
-            (Phase::Lingering, _) => until(&mut timers.linger, Some(config.linger_timeout), Reason::Linger),
+            (Phase::Lingering, _) => {
+                until(&mut timers.read, Some(config.linger_timeout), Reason::Linger);
+                until(&mut timers.unread, Some(config.linger_limit), Reason::Linger);
+            }
             // A peer is not idle while a response to it is still being written.
             (_, PeerHalf::Idle) if write => {}
             (_, PeerHalf::Idle) => {
@@ -96,6 +141,9 @@ impl Machine {
                 until(&mut timers.idle, config.idle_timeout(), Reason::Idle);
                 if self.state.ends_when_idle() {
                     until(&mut timers.idle, Some(config.last_request_timeout), Reason::Idle);
+                }
+                if self.ends_at.is_some() {
+                    until(&mut self.ends_at, Some(Duration::ZERO), Reason::Age);
                 }
             }
             (_, PeerHalf::Head) => {
@@ -107,7 +155,7 @@ impl Machine {
             (_, PeerHalf::Body) => {
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
                 if self.state.drains() {
-                    until(&mut timers.drain, Some(config.linger_timeout), Reason::Drain);
+                    until(&mut timers.unread, Some(config.linger_timeout), Reason::Drain);
                 }
             }
             (_, PeerHalf::Done | PeerHalf::Failed) => {}
@@ -119,6 +167,7 @@ impl Machine {
         match reason {
             Reason::Idle if self.state.ends_when_idle() => self.close(CloseReason::Shutdown),
             Reason::Idle => self.close(CloseReason::IdleTimeout),
+            Reason::Age => self.close(CloseReason::Limit(LastExchange::Age)),
             Reason::Room if self.state.phase() == Phase::Lingering => self.state.end_linger(),
             Reason::Room if self.state.peer() == PeerHalf::Head => {
                 self.refuse(RequestError::Timeout);
@@ -128,11 +177,11 @@ impl Machine {
             // `abort` checks this deadline itself.
             Reason::Abort => {}
             Reason::Head => self.refuse(RequestError::Timeout),
-            Reason::Write => self.lost(Lost::TimedOut),
+            Reason::Write | Reason::ResponseRate => self.lost(Lost::TimedOut),
             Reason::Linger => self.state.end_linger(),
             Reason::Drain => self.state.on_peer(PeerEvent::Failed),
             Reason::Read if self.state.peer() == PeerHalf::Head => self.refuse(RequestError::Timeout),
-            Reason::Read => {
+            Reason::Read | Reason::RequestRate => {
                 self.progress.wants_body = false;
                 self.progress.notice = true;
                 self.progress.failure = Some(RequestError::Timeout);

@@ -6,9 +6,11 @@
 
 pub(crate) mod account;
 pub(crate) mod buffers;
+pub(crate) mod chunks;
 pub(crate) mod deadlines;
 pub(crate) mod outbox;
 pub(crate) mod progress;
+pub(crate) mod rates;
 pub(crate) mod receive;
 pub(crate) mod send;
 pub(crate) mod state;
@@ -32,7 +34,7 @@ use crate::machine::outbox::Outbox;
 use crate::machine::progress::Progress;
 use crate::machine::state::{OurHalf, PeerHalf, Phase, State};
 use crate::machine::timers::Timers;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// The server side of one HTTP/1.x connection.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ pub(crate) struct Machine {
     pub(crate) outbox: Outbox,
     pub(crate) scan: Scan,
     /// The box in which the buffers were provided, kept to return them in.
-    memory: Option<Box<Memory>>,
+    pub(crate) memory: Option<Box<Memory>>,
     /// Whether the machine allocated the buffers itself. If so, it frees them at the next idle wait.
     owns_memory: bool,
     /// The head of the current exchange; between exchanges, memory for the next head.
@@ -54,6 +56,8 @@ pub(crate) struct Machine {
     pub(crate) account: Account,
     pub(crate) progress: Progress,
     pub(crate) timers: Timers,
+    /// When the connection reaches its maximum age, if it has one.
+    pub(crate) ends_at: Option<Instant>,
     pub(crate) now: Now,
     pub(crate) date: DateCache,
 }
@@ -75,6 +79,7 @@ impl Machine {
             account: Account::default(),
             progress: Progress::default(),
             timers: Timers::default(),
+            ends_at: None,
             now: Now::default(),
             date: DateCache::default(),
         }
@@ -122,6 +127,9 @@ impl Machine {
         self.account.forget();
         self.progress.forget();
         self.swap_memory(&mut memory);
+        if let Some(rates) = &mut memory.rates {
+            rates.reset();
+        }
         // A head that the application kept cannot be reused for the next request.
         memory.head.take_if(|head| Arc::strong_count(head) > 1);
         Some(Buffers(memory))

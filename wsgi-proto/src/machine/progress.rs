@@ -34,8 +34,6 @@ pub(crate) struct Progress {
     pub(crate) trailers: Option<Trailers>,
     /// Body bytes dropped after the response.
     pub(crate) drained: u64,
-    /// Bytes dropped since our half was closed.
-    pub(crate) lingered: u64,
 }
 
 impl Progress {

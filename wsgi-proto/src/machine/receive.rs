@@ -26,8 +26,8 @@ impl Machine {
             (Phase::Open, PeerHalf::Body) => self.body.wanted_space(limits),
             _ => limits.inbox.max(1),
         };
-        let large_body = matches!(self.state.peer(), PeerHalf::Body);
-        let space = self.inbox.space(limit, large_body);
+        let much = self.state.peer() == PeerHalf::Body || self.state.phase() == Phase::Lingering;
+        let space = self.inbox.space(limit, much);
         if space.is_empty() { None } else { Some(space) }
     }
 
@@ -37,6 +37,9 @@ impl Machine {
             return;
         }
         self.inbox.commit(n);
+        if let Some(rates) = self.rates() {
+            rates.request.add(n);
+        }
         self.received();
         self.timers.read = None;
     }
@@ -177,9 +180,8 @@ impl Machine {
     }
 
     pub(crate) fn linger(&mut self) -> Option<Event> {
-        self.progress.lingered += self.inbox.len() as u64;
         self.inbox.consume(self.inbox.len());
-        if self.state.has_ended_input() || self.progress.lingered > self.config.limits.linger {
+        if self.state.has_ended_input() {
             self.state.end_linger();
             return None;
         }

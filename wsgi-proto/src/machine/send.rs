@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::config::KeepAlive;
-use crate::error::{Lost, RequestError, SendError, StartError};
+use crate::error::{CloseReason, LastExchange, Lost, RequestError, SendError, StartError};
 use crate::event::Flow;
 use crate::http::response::{Framing, FramingContext};
 use crate::http::response_lines;
@@ -69,6 +69,9 @@ impl Machine {
 
     /// Sends the head. `ended`: the application will not read or send anything more.
     pub(crate) fn seal(&mut self, ended: bool) -> Result<(), SendError> {
+        if self.ends_at.is_some_and(|at| at <= self.now.instant) {
+            self.state.last_exchange(CloseReason::Limit(LastExchange::Age));
+        }
         let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
         let machine = &mut *self;
         let info = machine.head.as_ref().map(|head| head.info).unwrap_or_default();
@@ -136,8 +139,13 @@ impl Machine {
             return;
         }
         let machine = &mut *self;
+        let before = machine.account.body_length;
         machine.account.body_length += piece.len() as u64;
         if machine.reply.framing == Framing::Chunked {
+            if let Some(memory) = &mut machine.memory {
+                let (from, transmitted) = (machine.outbox.total(), machine.outbox.total_transmitted());
+                memory.chunks.add(piece.len(), from, before, transmitted);
+            }
             let mut line = [0; 18];
             machine.outbox.copy(chunk_line(&mut line, piece.len()));
             machine.outbox.push(piece);
@@ -153,6 +161,9 @@ impl Machine {
         }
         let was_full = self.is_full();
         self.outbox.transmitted(n);
+        if let Some(rates) = self.rates() {
+            rates.response.add(n);
+        }
         self.timers.write = None;
         self.progress.notice |= self.outbox.is_empty() || was_full && !self.is_full();
     }
@@ -164,7 +175,14 @@ impl Machine {
         }
         self.state.on_lost(cause);
         self.progress.notice = true;
-        self.account.transmitted = Some(self.outbox.total_transmitted());
+        let transmitted = self.outbox.total_transmitted();
+        self.account.transmitted = Some(transmitted);
+        if self.reply.framing == Framing::Chunked
+            && self.account.body_length > 0
+            && let Some(memory) = &mut self.memory
+        {
+            self.account.body_length = memory.chunks.body_in(transmitted);
+        }
         self.outbox.discard();
     }
 

@@ -313,8 +313,8 @@ pub(crate) enum Phase {
     Open,
     /// No further exchange. The outbox is flushed, then the connection lingers.
     Flushing,
-    /// Like `Flushing`, but without a linger: nothing is in flight that a reset could destroy, or another connection is
-    /// waiting for room.
+    /// Like `Flushing`, but without a linger: nothing is in flight that a reset could destroy, the client sends nothing
+    /// more, or another connection is waiting for room.
     Leaving,
     /// A cut response must not look complete: after the flush, the connection is reset and our half is not closed.
     Breaking,
@@ -706,8 +706,15 @@ impl State {
     }
 
     /// Ends the exchanges of the connection. `flushed`: the outbox is empty. `looks_complete`: a cut response looks
-    /// complete to the client.
-    pub(crate) fn close(&mut self, reason: CloseReason, flushed: bool, looks_complete: bool) {
+    /// complete to the client. `nothing_follows`: the client announced that its request is the last, and no byte after
+    /// it has arrived.
+    pub(crate) fn close(
+        &mut self,
+        reason: CloseReason,
+        flushed: bool,
+        looks_complete: bool,
+        nothing_follows: bool,
+    ) {
         match reason {
             // A refusal or a cut response is a better explanation than a stop or a limit.
             CloseReason::Refused(_) | CloseReason::Cut => self.reason = Some(reason),
@@ -721,7 +728,10 @@ impl State {
         }
         // A response may still be in flight, and a reset would destroy it.
         let nothing_in_flight = self.ours == OurHalf::Idle && self.ending != Ending::Answered && flushed;
-        let at_once = nothing_in_flight || self.ending == Ending::Evicted;
+        // There is no unread input that could cause a reset.
+        let all_was_read =
+            nothing_follows && matches!((self.ours, self.peer), (OurHalf::Done, PeerHalf::Done));
+        let at_once = nothing_in_flight || all_was_read || self.ending == Ending::Evicted;
         self.on_phase(match (self.ours, looks_complete) {
             (OurHalf::Cut, true) => PhaseEvent::Breaking,
             _ if at_once => PhaseEvent::ClosingAtOnce,

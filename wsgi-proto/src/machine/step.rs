@@ -6,6 +6,7 @@ use crate::http::response::Framing;
 use crate::machine::Machine;
 use crate::machine::state::{AfterRecord, OurHalf, Turn};
 use crate::time::Now;
+use crate::version::Version;
 use crate::wsgi::record::Record;
 
 impl Machine {
@@ -64,8 +65,12 @@ impl Machine {
             // After a loss, the transmitted bytes may end before this response begins.
             _ => self.outbox.total().saturating_sub(account.response_from),
         };
-        let (mut response_length, mut body_length) = (queued, account.body_length);
+        let (mut status, mut response_length, mut body_length) =
+            (account.status, queued, account.body_length);
         if let Some(transmitted) = account.transmitted {
+            if transmitted <= account.response_from {
+                status = 0;
+            }
             response_length = transmitted.saturating_sub(account.response_from);
             body_length = body_length.min(response_length.saturating_sub(account.head_length));
         }
@@ -73,7 +78,7 @@ impl Machine {
             head: self.head.clone().filter(|_| account.has_head),
             partial_request_line: account.request_line.clone(),
             endpoints: self.endpoints,
-            status: account.status,
+            status,
             body_length,
             response_length,
             elapsed: self.now.instant.since(account.began),
@@ -100,7 +105,7 @@ impl Machine {
 
     /// Continues after the record, with the next exchange or the end of the connection.
     fn pass_record(&mut self) {
-        self.timers.drain = None;
+        self.timers.unread = None;
         if self.state.on_record_taken() == AfterRecord::Close {
             self.close(match (self.account.refused, self.state.ours()) {
                 (Some(error), _) => CloseReason::Refused(error),
@@ -113,6 +118,14 @@ impl Machine {
     /// Ends the connection after this exchange: it is flushed, our half is closed, and it lingers.
     pub(crate) fn close(&mut self, reason: CloseReason) {
         let looks_complete = self.reply.framing == Framing::UntilClose;
-        self.state.close(reason, self.outbox.is_empty(), looks_complete);
+        let nothing_follows = self.inbox.is_empty() && self.account.has_head && self.was_last_request();
+        self.state.close(reason, self.outbox.is_empty(), looks_complete, nothing_follows);
+    }
+
+    /// Whether the client announced that the current request is its last (RFC 9112, 9.3).
+    fn was_last_request(&self) -> bool {
+        self.head
+            .as_ref()
+            .is_some_and(|head| head.info.close || head.version() == Version::Http10 && !head.info.keep_alive)
     }
 }

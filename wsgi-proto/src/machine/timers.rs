@@ -9,8 +9,8 @@ pub(crate) struct Timers {
     pub(crate) head: Option<Instant>,
     pub(crate) read: Option<Instant>,
     pub(crate) write: Option<Instant>,
-    pub(crate) drain: Option<Instant>,
-    pub(crate) linger: Option<Instant>,
+    /// Unread input is drained, or dropped after our half was closed.
+    pub(crate) unread: Option<Instant>,
     pub(crate) abort: Option<Instant>,
 }
 

@@ -26,7 +26,7 @@ pub struct Record {
     pub partial_request_line: Vec<u8>,
     /// The two ends of the connection.
     pub endpoints: Endpoints,
-    /// Status of the response; 0 if none was sent.
+    /// Status of the response; 0 if there is none, or if the connection was lost before any byte of it was sent.
     pub status: u16,
     /// Body bytes sent, without framing.
     pub body_length: u64,

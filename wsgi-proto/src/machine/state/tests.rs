@@ -180,7 +180,7 @@ fn each_combination_of_states_has_the_expected_turn() {
 /// An event that the rest of the crate can report: its name, when it is possible, and the call that reports it.
 type Move = (&'static str, fn(&State) -> bool, fn(&mut State));
 
-const MOVES: [Move; 30] = [
+const MOVES: [Move; 31] = [
     (
         "a head begins",
         |s| s.turn(true) == Turn::AwaitRequest && s.peer == PeerHalf::Idle,
@@ -218,12 +218,12 @@ const MOVES: [Move; 30] = [
     (
         "the end of an idle wait",
         |s| s.turn(true) == Turn::AwaitRequest && s.peer == PeerHalf::Idle,
-        |s| s.close(CloseReason::IdleTimeout, true, false),
+        |s| s.close(CloseReason::IdleTimeout, true, false, false),
     ),
     (
         "the same with a response in flight",
         |s| s.turn(true) == Turn::AwaitRequest && s.peer == PeerHalf::Idle,
-        |s| s.close(CloseReason::PeerClosed, false, false),
+        |s| s.close(CloseReason::PeerClosed, false, false, false),
     ),
     ("the request is taken", |s| s.turn(true) == Turn::Request, |s| s.on_ours(OurEvent::Taken)),
     (
@@ -266,7 +266,16 @@ const MOVES: [Move; 30] = [
         |s| s.record_is_due(true),
         |s| {
             if s.on_record_taken() == AfterRecord::Close {
-                s.close(CloseReason::Finished, false, false);
+                s.close(CloseReason::Finished, false, false, false);
+            }
+        },
+    ),
+    (
+        "the record of an announced last request is taken",
+        |s| s.record_is_due(true),
+        |s| {
+            if s.on_record_taken() == AfterRecord::Close {
+                s.close(CloseReason::Finished, false, false, true);
             }
         },
     ),
@@ -275,7 +284,7 @@ const MOVES: [Move; 30] = [
         |s| s.record_is_due(true),
         |s| {
             if s.on_record_taken() == AfterRecord::Close {
-                s.close(CloseReason::Cut, true, true);
+                s.close(CloseReason::Cut, true, true, false);
             }
         },
     ),
@@ -398,7 +407,7 @@ fn a_refusal_or_cut_is_reported_rather_than_the_stop() {
     ] {
         let mut state = State::new();
         state.stop();
-        state.close(reason, true, false);
+        state.close(reason, true, false, false);
         assert_eq!(state.reason(), wanted);
     }
     let mut state = State::new();

@@ -6,7 +6,13 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::net::SocketAddr;
+
+std::thread_local! {
+    /// The number of field names that were looked at.
+    pub(super) static NAMES: Cell<usize> = const { Cell::new(0) };
+}
 
 const REMOTE: &str = "192.0.2.7:1234";
 
@@ -278,4 +284,31 @@ fn ascii_is_borrowed() {
     for name in ["REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "SERVER_PROTOCOL", "HTTP_HOST", "HTTP_X"] {
         assert!(matches!(request.variables().get(name), Some(Cow::Borrowed(_))), "{name}");
     }
+}
+
+#[test]
+fn the_time_to_list_all_variables_is_nearly_proportional_to_the_number_of_fields() {
+    /// Lists the variables of `count` fields with `names` different names. Returns the names looked at.
+    fn looked_at(count: usize, names: usize) -> usize {
+        let fields: String = (0..count).map(|at| format!("X-{}: {at}\r\n", at % names)).collect();
+        let limits = Limits::default().fields(count + 1).fields_size(1 << 24);
+        let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let head = Head::parse(head.as_bytes(), &limits).unwrap();
+        let request = Request { head, ..Request::with_fields("") };
+        NAMES.set(0);
+        let listed: Vec<_> =
+            request.variables().iter().filter(|(name, _)| name.starts_with("HTTP_X_")).collect();
+        let looked_at = NAMES.get();
+        assert_eq!(listed.len(), names);
+        for (at, (name, value)) in listed.iter().enumerate() {
+            let values: Vec<_> = (at..count).step_by(names).map(|value| format!("{value}")).collect();
+            assert_eq!((name.as_ref(), value.as_ref()), (&*format!("HTTP_X_{at}"), &*values.join(",")));
+        }
+        looked_at
+    }
+    for names in [1, 10, 1000] {
+        let (few, many) = (looked_at(1000, names), looked_at(10_000, names));
+        assert!(many < 20 * few, "{few} names of 1,000 fields, {many} of 10,000 ({names} different ones)");
+    }
+    assert!(looked_at(10_000, 10_000) < 100 * 10_000);
 }

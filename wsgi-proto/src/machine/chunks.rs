@@ -1,0 +1,104 @@
+//! The chunks of a response that are still being sent. They tell framing from body when the connection is lost.
+
+use alloc::collections::VecDeque;
+
+/// The chunks that were not transmitted completely when the last one was added.
+#[derive(Debug, Default)]
+pub(crate) struct Chunks {
+    /// The position of the first of these chunks in the output of the whole connection.
+    from: u64,
+    /// The number of body bytes before it.
+    body: u64,
+    lengths: VecDeque<usize>,
+}
+
+impl Chunks {
+    /// Adds a chunk of `length` body bytes at the position `from`, after `body` bytes of the same body.
+    pub(crate) fn add(&mut self, length: usize, from: u64, body: u64, transmitted: u64) {
+        if body == 0 || transmitted == from {
+            // The first chunk of a response, or everything before it was transmitted.
+            self.lengths.clear();
+            (self.from, self.body) = (from, body);
+        } else {
+            self.advance(transmitted);
+        }
+        self.lengths.push_back(length);
+    }
+
+    /// The number of body bytes in the first `transmitted` bytes of the connection's output.
+    pub(crate) fn body_in(&mut self, transmitted: u64) -> u64 {
+        self.advance(transmitted);
+        let part = self.lengths.front().map_or(0, |&length| {
+            let line = size_line_length(length) as u64;
+            transmitted.saturating_sub(self.from).saturating_sub(line).min(length as u64)
+        });
+        self.body + part
+    }
+
+    /// Removes chunks that were transmitted completely.
+    fn advance(&mut self, transmitted: u64) {
+        while let Some(&length) = self.lengths.front() {
+            let end = self.from + size_line_length(length) as u64 + length as u64 + 2;
+            if end > transmitted {
+                break;
+            }
+            self.lengths.pop_front();
+            self.from = end;
+            self.body += length as u64;
+        }
+    }
+
+    /// Frees the memory of an unusually long queue.
+    pub(crate) fn trim(&mut self) {
+        if self.lengths.capacity() > 1024 {
+            self.lengths = VecDeque::new();
+        }
+    }
+}
+
+/// The length of the size line of a chunk, with its CRLF.
+fn size_line_length(length: usize) -> usize {
+    (length.max(1).ilog2() / 4) as usize + 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn the_body_in_any_part_of_the_output_is_exact() {
+        let lengths = [1, 15, 16, 255, 256, 4095, 4096, 1, 2, 70_000];
+        // `true` for each byte of the body, after a head of 100 bytes.
+        let mut output = [false; 100].to_vec();
+        let ends: Vec<usize> = lengths
+            .map(|length| {
+                output.extend(format!("{length:x}\r\n").bytes().map(|_| false));
+                output.extend((0..length).map(|_| true));
+                output.extend([false; 2]);
+                output.len()
+            })
+            .to_vec();
+        let body_in = |count: usize| output[..count].iter().filter(|is_body| **is_body).count() as u64;
+        for lag in [0, 1, 20, 300, 5000, 100_000] {
+            let mut chunks = Chunks::default();
+            let (mut from, mut body) = (100_usize, 0);
+            for (length, end) in lengths.into_iter().zip(&ends) {
+                chunks.add(length, from as u64, body, from.saturating_sub(lag) as u64);
+                (from, body) = (*end, body + length as u64);
+                let mut chunks = Chunks { lengths: chunks.lengths.clone(), ..chunks };
+                for transmitted in
+                    (from.saturating_sub(length + 10).max(from.saturating_sub(lag))..=from).step_by(7)
+                {
+                    assert_eq!(
+                        chunks.body_in(transmitted as u64),
+                        body_in(transmitted),
+                        "{transmitted}, {lag}"
+                    );
+                }
+                assert_eq!(chunks.body_in(from as u64), body_in(from));
+            }
+        }
+    }
+}
