@@ -140,7 +140,7 @@ impl Shared {
                     return;
                 }
                 batch.shrink();
-                queue.rest();
+                queue.go_idle();
                 queue = wait(&self.work, queue);
             }
             queue.take(&mut batch);
@@ -151,7 +151,7 @@ impl Shared {
                 drop(wait_while(&self.work, queue, RETRY, |queue| !queue.closed));
                 retries
             });
-            queue = self.settle(&batch);
+            queue = self.finish(&batch);
             queue = wait_while(&self.work, queue, COLLECT, |queue| !queue.is_urgent());
         }
     }
@@ -163,7 +163,7 @@ impl Shared {
         let mut output = lock(&self.output);
         lock(&self.queue).take(&mut batch);
         self.write(&mut output, &mut batch, || false);
-        drop(self.settle(&batch));
+        drop(self.finish(&batch));
     }
 
     /// Writes a batch and the reports of dropped lines. `retry` is called when the writer would block: it waits, and
@@ -194,7 +194,7 @@ impl Shared {
     }
 
     /// Records that `batch` was written, and wakes the tasks and threads that wait for that.
-    fn settle(&self, batch: &Batch) -> MutexGuard<'_, Queue> {
+    fn finish(&self, batch: &Batch) -> MutexGuard<'_, Queue> {
         let mut queue = lock(&self.queue);
         let flushers = queue.written(batch);
         self.written.notify_all();
@@ -342,7 +342,7 @@ impl Queue {
     }
 
     /// The thread waits for the next line.
-    fn rest(&mut self) {
+    fn go_idle(&mut self) {
         self.stage = Stage::Idle;
         if self.lines.capacity() > KEPT {
             self.lines = Vec::new();

@@ -152,6 +152,7 @@ impl Options {
     /// error.
     ///
     /// `log` is called in place, by the task that makes the entry, so a slow function delays requests; see [`Log`].
+    /// Records have the head of the response, see `Record::response_field`.
     #[must_use]
     pub fn log(mut self, log: impl Fn(&LogEntry<'_>) + Send + Sync + 'static) -> Self {
         self.log = Destination::Log(Arc::new(log));
@@ -232,7 +233,7 @@ impl Options {
     /// `X-Forwarded-For`. Default: true, as in the manual.
     ///
     /// Any client can send this field, so without a proxy that sets it, each line begins with up to 1 KiB of text that
-    /// the client chose, such as the address of somebody else. Set it to false, unless every request passes
+    /// the client chose, such as another address than its own. Set it to false, unless every request passes
     /// such a proxy. A program that blocks addresses found in the log must use the last one, that of the peer.
     #[must_use]
     pub fn log_x_forwarded_for(mut self, on: bool) -> Self {

@@ -23,7 +23,7 @@ fn the_thread_is_woken_once_per_batch() {
     assert_eq!(text(&batch), "3\n4\n");
     queue.written(&batch);
     assert!(queue.is_empty() && queue.is_flushed());
-    queue.rest();
+    queue.go_idle();
     assert_eq!(queue.push("5"), After::Wake, "it is idle");
     assert_eq!(queue.push("6"), After::Nothing);
 }
@@ -65,7 +65,7 @@ fn an_idle_log_holds_no_large_buffer() {
         queue.written(&batch);
     }
     batch.shrink();
-    queue.rest();
+    queue.go_idle();
     assert!(queue.lines.capacity() + batch.lines.capacity() <= 2 * KEPT);
 }
 
@@ -252,7 +252,7 @@ fn a_flush_gives_up_once_if_the_writer_is_blocked() {
     (0..100).for_each(|_| log.flush(Instant::now() + FLUSH));
     assert!(began.elapsed() < FLUSH);
     assert_eq!(*lock(&written), b"");
-    // The thread writes the rest when it can, and ends, although the log was dropped.
+    // The thread writes the remaining lines when it can, and ends, although the log was dropped.
     let shared = Arc::downgrade(&log.0);
     drop(log);
     drop(permits);
