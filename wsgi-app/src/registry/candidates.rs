@@ -88,7 +88,7 @@ impl Candidates {
     ) -> Option<Arc<ConnShared>> {
         if let Some((slot, at)) = self.chosen
             && now.since(at) < TIME_TO_LEAVE
-            && slots[slot].as_deref().is_some_and(|shared| is_leaving(shared))
+            && slots[slot].as_deref().is_some_and(is_leaving)
         {
             return None;
         }
