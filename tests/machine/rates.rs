@@ -178,7 +178,7 @@ fn a_client_that_waits_for_its_100_is_not_slow() {
 fn download(config: Config, bytes: usize, pause: Duration, most: Duration) -> Option<Duration> {
     let mut machine = Machine::new(config);
     machine.open(GET);
-    machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
+    machine.exchange().respond("200 OK", NO_HEADERS).expect("it is legal");
     let began = machine.now().instant;
     while machine.now().instant.since(began) < most {
         while machine.exchange().send(vec![b'x'; 5000]) != Err(SendError::Full) {

@@ -274,7 +274,7 @@ fn a_request_within_that_second_is_served_and_is_the_last_one() {
         machine.io();
         machine.advance(Duration::from_millis(999));
         machine.take_sent();
-        machine.open(&GET.repeat(2));
+        machine.open(GET.repeat(2));
         machine.answer("late");
         machine.record();
         assert_eq!(machine.end(), CloseReason::Shutdown, "{state:?}");

@@ -51,6 +51,7 @@ fn is_closed(mut stream: &TcpStream) -> bool {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "the clients wait until they may make room")]
 fn silent_connections_make_room_before_heads_that_are_late() {
     const HONEST: usize = 24;
     on_each("late heads among silent clients", |runtime| {
@@ -115,7 +116,7 @@ mod programs {
 
     impl Program {
         fn start(runtime: Runtime, flags: &str) -> Self {
-            let runtime = format!("{runtime:?}").to_lowercase().replace("asyncstd", "async-std");
+            let runtime = format!("{runtime:?}").to_ascii_lowercase().replace("asyncstd", "async-std");
             let mut child = Command::new(env!("CARGO_BIN_EXE_echo"))
                 .args(["--runtime", &runtime, "--listen", "127.0.0.1:0"])
                 .args(flags.split_whitespace())
@@ -190,6 +191,7 @@ mod programs {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "the clients wait until they may make room")]
     fn without_descriptors_a_waiting_connection_makes_room() {
         on_each("no descriptors", |runtime| {
             let program = Program::start(runtime, "");
