@@ -11,6 +11,7 @@ mod refusals;
 mod resets;
 mod robustness;
 mod serving;
+mod slow_readers;
 mod smol;
 mod std_engine;
 mod std_threads;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smol::channel::unbounded;
 use smol::io::{AsyncRead, AsyncWrite};
@@ -212,4 +212,64 @@ fn unix_sockets_of_both_runtimes_are_served() {
     handle.shutdown();
     ended.recv_timeout(PATIENCE).unwrap().unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn connections_are_accepted_on_an_executor_whose_tasks_never_rest() {
+    // The root future of an executor is polled after 200 tasks, 2 s here.
+    const BUSY: Duration = Duration::from_millis(10);
+    let (listener, address) = free_port();
+    let (executor, polls) = (Arc::new(Executor::new()), Arc::new(AtomicUsize::new(0)));
+    let server = server(Async::new(listener).expect("a socket")).pool(Arc::clone(&executor));
+    let handle = server.handle();
+    let counted = Arc::clone(&polls);
+    let busy = executor.spawn(async move {
+        loop {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let end = Instant::now() + BUSY;
+            while Instant::now() < end {
+                std::hint::spin_loop();
+            }
+            smol::future::yield_now().await;
+        }
+    });
+    let root = Arc::clone(&executor);
+    let ended = run(async move { root.run(server.serve()).await });
+    for _ in 0..3 {
+        let before = polls.load(Ordering::Relaxed);
+        ask(TcpStream::connect(address).expect("it listens"));
+        let between = polls.load(Ordering::Relaxed) - before;
+        assert!(between < 100, "{between} tasks ran before the answer");
+    }
+    drop(busy);
+    handle.shutdown();
+    ended.recv_timeout(PATIENCE).expect("it stops").expect("it stops cleanly");
+}
+
+#[test]
+fn a_stop_needs_no_thread_of_the_pool() {
+    let (listener, _) = free_port();
+    // No thread runs it.
+    let executor = Arc::new(Executor::new());
+    let server = server(Async::new(listener).expect("a socket")).pool(executor);
+    let handle = server.handle();
+    let ended = run(server.serve());
+    handle.shutdown();
+    ended.recv_timeout(PATIENCE).expect("it stops").expect("it stops cleanly");
+}
+
+#[test]
+fn a_server_that_is_dropped_closes_its_listener_at_once() {
+    let (listener, address) = free_port();
+    let executor = Arc::new(Executor::new());
+    let server = server(Async::new(listener).expect("a socket")).pool(Arc::clone(&executor));
+    let mut serving = server.serve();
+    assert!(smol::block_on(smol::future::poll_once(&mut serving)).is_none());
+    drop(TcpStream::connect(address).expect("it listens"));
+    drop(serving);
+    let error = TcpStream::connect(address).expect_err("nothing listens");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    // Nothing is left in the executor once it has run.
+    while executor.try_tick() {}
+    assert!(executor.is_empty());
 }

@@ -516,6 +516,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod accept;
 mod listener;
 mod socket;
 mod tls;
@@ -660,8 +661,8 @@ impl<A> Server<A> {
         self
     }
 
-    /// Sets the executor that connections run on; run it yourself. Default: the executor of [`smol::spawn`], or that of
-    /// `async_std::task::spawn` for listeners of async-std.
+    /// Sets the executor that connections run on, and the accept loop until the server stops; run it yourself.
+    /// Default: the executor of [`smol::spawn`], or that of `async_std::task::spawn` for listeners of async-std.
     ///
     /// One thread that runs the executor and the server needs the fewest system calls:
     ///
@@ -709,7 +710,14 @@ impl<A> Server<A> {
             let runtime =
                 Runtime::default().descriptor_limit(descriptor_limit()).ignore_max_size(ignores_max_size);
             let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
-            server.run(&handle, listeners, &Smol { server: &server, pool }).await
+            listeners.iter().for_each(|listener| listener.prepare(server.limits_slow_readers()));
+            let spawn = spawner(&listeners, pool.clone());
+            let accepts = Arc::clone(&server);
+            let accepting =
+                Box::pin(
+                    async move { accepts.run(&handle, listeners, &Smol { server: &accepts, pool }).await },
+                );
+            accept::run(accepting, spawn, |context| server.poll_stop(context)).await
         })
     }
 }
@@ -721,6 +729,23 @@ impl<A: Application> IntoFuture for Server<A> {
     /// [`serve`](Server::serve).
     fn into_future(self) -> Serving {
         self.serve()
+    }
+}
+
+/// Spawns the accept loop where the connections run.
+fn spawner(
+    listeners: &[Listener],
+    pool: Option<Arc<smol::Executor<'static>>>,
+) -> impl FnOnce(smol::future::Boxed<()>) + use<> {
+    #[cfg(feature = "async-std")]
+    let on_async_std = listeners.iter().any(Listener::is_on_async_std);
+    #[cfg(not(feature = "async-std"))]
+    let (on_async_std, _) = (false, listeners);
+    move |accepting| match (pool, on_async_std) {
+        (Some(pool), _) => pool.spawn(accepting).detach(),
+        #[cfg(feature = "async-std")]
+        (None, true) => drop(async_std::task::spawn(accepting)),
+        (None, _) => smol::spawn(accepting).detach(),
     }
 }
 

@@ -5,17 +5,22 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
 use smol::future::Boxed;
 use smol::stream::{self, Stream, StreamExt};
 use smol::{Async, Executor, Timer};
+use socket2::SockRef;
 use wsgi_app::adapter::{BoundAddr, Server, Transport, serve_after_handshake};
 use wsgi_app::{Address, Application, Endpoints, Scheme};
 
-use crate::socket::Duplex;
+use crate::socket::{Duplex, INHERITS, set_options};
 use crate::tls::{Config, alpn_protocols, open};
+
+/// How many connections are accepted before other tasks have their turn.
+const ACCEPTS: u32 = 64;
 
 /// A listener that is already bound and listening: one of smol, one in an [`Async`], one of async-std with the feature
 /// `async-std`, or any other [source of connections](Self::incoming). With the feature `tls` each can serve HTTPS.
@@ -23,6 +28,10 @@ pub struct Listener {
     connections: stream::Boxed<io::Result<(Opening, Endpoints)>>,
     /// Accepts from the queue of the socket itself, without waiting.
     queue: Option<Queue>,
+    /// The socket behind `connections`, which closes with them.
+    socket: Option<(Weak<Async<TcpListener>>, Arc<ConnectionOptions>)>,
+    /// How many connections were accepted without a pause.
+    accepted: u32,
     pub(crate) bound_addr: BoundAddr,
     way: Way,
 }
@@ -67,6 +76,24 @@ impl IntoListener for async_std::os::unix::net::UnixListener {}
 
 /// A connection that was just accepted.
 pub(crate) struct Accepted(Opening, Endpoints, Way);
+
+/// How the options of the connections of a TCP listener are set.
+#[derive(Default)]
+struct ConnectionOptions {
+    limits_slow_readers: AtomicBool,
+    /// Connections that arrive from now on have inherited their options, and none is left that arrived before.
+    inherited: AtomicBool,
+}
+
+impl ConnectionOptions {
+    fn accepted(&self, (stream, remote): (Async<TcpStream>, SocketAddr)) -> (Async<TcpStream>, Endpoints) {
+        if !self.inherited.load(Ordering::Relaxed) {
+            set_options(&SockRef::from(&stream), self.limits_slow_readers.load(Ordering::Relaxed));
+        }
+        let local = stream.get_ref().local_addr().map_or(Address::Local, Address::from);
+        (stream, Endpoints::new(remote.into(), local))
+    }
+}
 
 /// How connections of one listener are served.
 #[derive(Clone)]
@@ -121,6 +148,8 @@ impl Listener {
         Self {
             connections: Box::pin(connections),
             queue: None,
+            socket: None,
+            accepted: 0,
             bound_addr: BoundAddr::local(None),
             way: Way { tls: None, on_async_std: false },
         }
@@ -171,15 +200,49 @@ impl Listener {
         self.way.tls.as_ref().map_or(&[], alpn_protocols)
     }
 
+    /// Sets the options of the connections on the listener, so that they cost no system call per connection.
+    pub(crate) fn prepare(&self, limits_slow_readers: bool) {
+        let Some((listener, options)) = &self.socket else { return };
+        options.limits_slow_readers.store(limits_slow_readers, Ordering::Relaxed);
+        if let Some(listener) = listener.upgrade()
+            && INHERITS
+        {
+            set_options(&SockRef::from(&*listener), limits_slow_readers);
+        }
+    }
+
+    /// Whether its connections run on async-std, unless there is a pool.
+    #[cfg(feature = "async-std")]
+    pub(crate) fn is_on_async_std(&self) -> bool {
+        self.way.on_async_std
+    }
+
     pub(crate) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        let accepted = ready!(self.connections.poll_next(context));
+        if self.accepted == ACCEPTS {
+            self.accepted = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Poll::Ready(accepted) = self.connections.poll_next(context) else {
+            // Accepting found no connection.
+            if let Some((_, options)) = &self.socket {
+                options.inherited.store(INHERITS, Ordering::Relaxed);
+            }
+            self.accepted = 0;
+            return Poll::Pending;
+        };
+        self.accepted += 1;
         let (opening, endpoints) = accepted.expect("a stream that ends with `pending` never ends")?;
         Poll::Ready(Ok(Accepted(opening, endpoints, self.way.clone())))
     }
 
     /// Accepts from the queue of the socket itself: the reactor may not have reported the newest connections yet.
     pub(crate) fn poll_queued(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        let Some(queue) = &mut self.queue else { return self.poll_accept(context) };
+        let Some(queue) = &mut self.queue else {
+            // Pending means that the queue is empty, so there is no pause.
+            self.accepted = 0;
+            return self.poll_accept(context);
+        };
         // It holds the listener, too.
         self.connections = Box::pin(stream::pending());
         match queue() {
@@ -198,21 +261,21 @@ fn opening<S: Duplex>((stream, endpoints): (S, Endpoints)) -> (Opening, Endpoint
 
 impl From<Arc<Async<TcpListener>>> for Listener {
     fn from(listener: Arc<Async<TcpListener>>) -> Self {
-        fn accepted((stream, remote): (Async<TcpStream>, SocketAddr)) -> (Async<TcpStream>, Endpoints) {
-            // Responses are written whole, so there is nothing to wait for. If this fails, they are only slower.
-            let _ = stream.get_ref().set_nodelay(true);
-            let local = stream.get_ref().local_addr().map_or(Address::Local, Address::from);
-            (stream, Endpoints::new(remote.into(), local))
-        }
         let bound_addr = BoundAddr::tcp(listener.get_ref().local_addr());
-        let queue = queue(&listener, |listener: &TcpListener| {
-            let (stream, remote) = listener.accept()?;
-            Ok(opening(accepted((Async::new(stream)?, remote))))
+        let options = Arc::<ConnectionOptions>::default();
+        let socket = Some((Arc::downgrade(&listener), Arc::clone(&options)));
+        let queue = queue(&listener, {
+            let options = Arc::clone(&options);
+            move |listener: &TcpListener| {
+                let (stream, remote) = listener.accept()?;
+                Ok(opening(options.accepted((Async::new(stream)?, remote))))
+            }
         });
-        let connections = stream::unfold(listener, |listener| async {
-            Some((listener.accept().await.map(accepted), listener))
+        let connections = stream::unfold((listener, options), |(listener, options)| async {
+            let accepted = listener.accept().await.map(|accepted| options.accepted(accepted));
+            Some((accepted, (listener, options)))
         });
-        Self { bound_addr, queue, ..Self::incoming(connections) }
+        Self { bound_addr, queue, socket, ..Self::incoming(connections) }
     }
 }
 

@@ -7,13 +7,34 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-#[cfg(unix)]
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Async, Timer};
+use socket2::SockRef;
 use wsgi_app::adapter::Transport;
+
+/// Whether connections inherit the options of their listener.
+pub(crate) const INHERITS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// The number of unsent bytes up to which the system takes more, for clients whose reading is limited in time.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MOST_UNSENT: u32 = 128 * 1024;
+
+/// Sets the options of a TCP connection, or of the listener that passes them on. If a client that reads slowly has a time
+/// limit, the system holds few unsent bytes, so that progress shows in time.
+pub(crate) fn set_options(socket: &socket2::Socket, limits_slow_readers: bool) {
+    // Responses are written whole, so there is nothing to wait for. If an option fails, responses are slower, or a lost
+    // client is noticed later.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_keepalive(true);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if limits_slow_readers {
+        let _ = socket.set_tcp_notsent_lowat(MOST_UNSENT);
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = limits_slow_readers;
+}
 
 /// A stream in both directions: the traits of `futures-io`, and operations that they lack. All methods have defaults:
 /// write `impl Duplex for MyStream {}`, or put the stream in a [`Box`] if its type is foreign.
@@ -57,13 +78,8 @@ macro_rules! socket {
     };
 }
 
-#[cfg(unix)]
-socket!(TcpStream, |stream| {
-    // If it fails, the connection is already lost.
-    let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
-});
-#[cfg(not(unix))]
-socket!(TcpStream, |_| {});
+// If it fails, the connection is already lost.
+socket!(TcpStream, |stream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))));
 // Unix sockets have no reset.
 #[cfg(unix)]
 socket!(UnixStream, |_| {});
@@ -124,6 +140,15 @@ impl<S: Duplex> Transport for Socket<S> {
     fn poll_abort(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.reset();
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_yield(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // The reactor ends this wait, and looks at all sockets then. A task that only woke itself would come before
+        // them: an executor looks at the reactor when no task is ready, or after 200 tasks.
+        let timer = self.timer.get_or_insert_with(Timer::never);
+        timer.set_after(Duration::from_micros(1));
+        self.set = None;
+        Pin::new(timer).poll(context).map(drop)
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {

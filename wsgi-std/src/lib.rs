@@ -695,6 +695,7 @@ impl<A> Server<A> {
         let runtime = Runtime::default().descriptor_limit(limit).ignore_max_size(ignores_max_size);
         let server = app::Server::with_runtime(options, &handle, Blocking(application), runtime)?;
         listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;
+        listeners.iter().for_each(|listener| listener.prepare(server.limits_slow_readers()));
         // By default one more thread, for the poller.
         let threads = threads.unwrap_or_else(|| server.max_size().saturating_add(1));
         let engine = Engine::start(threads)?;

@@ -25,6 +25,9 @@ pub struct Listener {
     tls: Tls,
     /// The last accept found no connection.
     drained: AtomicBool,
+    limits_slow_readers: AtomicBool,
+    /// Connections that arrive from now on have inherited their options, and none is left that arrived before.
+    inherited: AtomicBool,
 }
 
 /// A source of connections for a server: a bound and listening `TcpListener` or `UnixListener` of std, a `Socket` of
@@ -102,12 +105,19 @@ impl Listener {
         self
     }
 
+    /// Sets the options of the connections on the listener, so that they cost no system call per connection.
+    pub(crate) fn prepare(&self, limits_slow_readers: bool) {
+        self.limits_slow_readers.store(limits_slow_readers, Ordering::Relaxed);
+        if INHERITS && !self.socket.local_addr().is_ok_and(|address| address.is_unix()) {
+            set_options(&self.socket, limits_slow_readers);
+        }
+    }
+
     pub(crate) fn poll_accept(&self) -> Poll<io::Result<Accepted>> {
         let accepted = self.socket.accept().and_then(|(socket, remote)| {
             socket.set_nonblocking(true)?;
-            if !remote.is_unix() {
-                // Responses are written whole, so there is nothing to wait for. If this fails, they are only slower.
-                let _ = socket.set_tcp_nodelay(true);
+            if !remote.is_unix() && !self.inherited.load(Ordering::Relaxed) {
+                set_options(&socket, self.limits_slow_readers.load(Ordering::Relaxed));
             }
             let address = |address: &SockAddr| address.as_socket().map_or(Address::Local, Address::from);
             let local = socket.local_addr().as_ref().map_or(Address::Local, address);
@@ -118,6 +128,7 @@ impl Listener {
         match accepted {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.drained.store(true, Ordering::Relaxed);
+                self.inherited.store(INHERITS, Ordering::Relaxed);
                 Poll::Pending
             }
             accepted => Poll::Ready(accepted),
@@ -141,7 +152,13 @@ impl Listener {
 
 impl From<Socket> for Listener {
     fn from(socket: Socket) -> Self {
-        Self { socket, tls: Tls::default(), drained: AtomicBool::new(false) }
+        Self {
+            socket,
+            tls: Tls::default(),
+            drained: AtomicBool::new(false),
+            limits_slow_readers: AtomicBool::new(false),
+            inherited: AtomicBool::new(false),
+        }
     }
 }
 
@@ -155,6 +172,28 @@ impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Self {
         Socket::from(OwnedFd::from(listener)).into()
     }
+}
+
+/// Whether connections inherit the options of their listener.
+const INHERITS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// The number of unsent bytes up to which the system takes more, for clients whose reading is limited in time.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MOST_UNSENT: u32 = 128 * 1024;
+
+/// Sets the options of a TCP connection, or of the listener that passes them on. If a client that reads slowly has a time
+/// limit, the system holds few unsent bytes, so that progress shows in time.
+fn set_options(socket: &Socket, limits_slow_readers: bool) {
+    // Responses are written whole, so there is nothing to wait for. If an option fails, responses are slower, or a lost
+    // client is noticed later.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_keepalive(true);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if limits_slow_readers {
+        let _ = socket.set_tcp_notsent_lowat(MOST_UNSENT);
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = limits_slow_readers;
 }
 
 /// Waits for connections on those of `listeners` that still exist.

@@ -937,13 +937,14 @@ impl<A> Server<A> {
         A: Application,
     {
         Serving::new(async move {
-            let Self { listeners, application, options, handle, pool, ignores_max_size } = self;
+            let Self { mut listeners, application, options, handle, pool, ignores_max_size } = self;
             listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
             let runtime = Runtime::default()
                 .clock(TokioClock)
                 .descriptor_limit(descriptor_limit())
                 .ignore_max_size(ignores_max_size);
             let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
+            listeners.iter_mut().for_each(|listener| listener.prepare(server.limits_slow_readers()));
             server.run(&handle, listeners, &Tokio { server: &server, pool }).await
         })
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
@@ -12,6 +13,7 @@ use tokio::runtime::Handle;
 use wsgi_app::adapter::{BoundAddr, Server};
 use wsgi_app::{Address, Application, Endpoints};
 
+use crate::socket::{INHERITS, set_options};
 use crate::tls::Tls;
 
 /// A listener that is already bound and listening: a `TcpListener` or a `UnixListener` of tokio, converted with `into`.
@@ -20,6 +22,9 @@ use crate::tls::Tls;
 pub struct Listener {
     socket: Listening,
     tls: Tls,
+    limits_slow_readers: bool,
+    /// Connections that arrive from now on have inherited their options, and none is left that arrived before.
+    inherited: bool,
 }
 
 /// A source of connections for a server: a bound and listening `TcpListener` or `UnixListener` of tokio, or a
@@ -77,7 +82,7 @@ enum Socket {
 
 impl Listener {
     fn new(socket: Listening) -> Self {
-        Self { socket, tls: Tls::default() }
+        Self { socket, tls: Tls::default(), limits_slow_readers: false, inherited: false }
     }
 
     /// Serves HTTPS on this listener, with the certificates and everything else that `config` sets.
@@ -119,10 +124,25 @@ impl Listener {
         self
     }
 
+    /// Sets the options of the connections on the listener, so that they cost no system call per connection.
+    pub(crate) fn prepare(&mut self, limits_slow_readers: bool) {
+        self.limits_slow_readers = limits_slow_readers;
+        if let Listening::Tcp(listener) = &self.socket
+            && INHERITS
+        {
+            set_options(&SockRef::from(listener), limits_slow_readers);
+            self.inherited = is_empty(listener);
+        }
+    }
+
     pub(crate) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let stream = match &self.socket {
             Listening::Tcp(listener) => {
-                ready!(listener.poll_accept(context)).map(|(stream, remote)| Socket::Tcp(stream, remote))
+                let Poll::Ready(accepted) = listener.poll_accept(context) else {
+                    self.inherited = self.inherited || (INHERITS && is_empty(listener));
+                    return Poll::Pending;
+                };
+                accepted.map(|(stream, remote)| Socket::Tcp(stream, remote))
             }
             #[cfg(unix)]
             Listening::Unix(listener) => {
@@ -130,6 +150,11 @@ impl Listener {
             }
             Listening::Draining(_) => return self.poll_queued(),
         }?;
+        if let Socket::Tcp(stream, _) = &stream
+            && !self.inherited
+        {
+            set_options(&SockRef::from(stream), self.limits_slow_readers);
+        }
         Poll::Ready(Ok(Accepted { stream, tls: self.tls.clone() }))
     }
 
@@ -155,7 +180,12 @@ impl Listener {
                     None => Socket::Unix(UnixStream::from_std(socket.into())?),
                     #[cfg(not(unix))]
                     None => return Err(io::ErrorKind::InvalidData.into()),
-                    Some(remote) => Socket::Tcp(TcpStream::from_std(socket.into())?, remote),
+                    Some(remote) => {
+                        if !self.inherited {
+                            set_options(&socket, self.limits_slow_readers);
+                        }
+                        Socket::Tcp(TcpStream::from_std(socket.into())?, remote)
+                    }
                 })
             }),
         };
@@ -186,8 +216,6 @@ impl Accepted {
     pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>, pool: Option<&Handle>) {
         match self.stream {
             Socket::Tcp(stream, remote) => {
-                // Responses are written whole, so there is nothing to wait for. If this fails, they are only slower.
-                let _ = stream.set_nodelay(true);
                 let local = stream.local_addr().map_or(Address::Local, Address::from);
                 self.tls.serve(server, pool, Endpoints::new(remote.into(), local), stream);
             }
@@ -197,6 +225,18 @@ impl Accepted {
             }
         }
     }
+}
+
+/// Whether no connection waits to be accepted.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_empty(listener: &TcpListener) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&Timespec::default())) == Ok(0)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_empty(_: &TcpListener) -> bool {
+    false
 }
 
 impl From<TcpListener> for Listener {

@@ -26,6 +26,28 @@ impl<S> Socket<S> {
     }
 }
 
+/// Whether connections inherit the options of their listener.
+pub(crate) const INHERITS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// The number of unsent bytes up to which the system takes more, for clients whose reading is limited in time.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MOST_UNSENT: u32 = 128 * 1024;
+
+/// Sets the options of a TCP connection, or of the listener that passes them on. If a client that reads slowly has a time
+/// limit, the system holds few unsent bytes, so that progress shows in time.
+pub(crate) fn set_options(socket: &socket2::Socket, limits_slow_readers: bool) {
+    // Responses are written whole, so there is nothing to wait for. If an option fails, responses are slower, or a lost
+    // client is noticed later.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_keepalive(true);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if limits_slow_readers {
+        let _ = socket.set_tcp_notsent_lowat(MOST_UNSENT);
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = limits_slow_readers;
+}
+
 /// A byte stream of tokio that can wait for something to read without a buffer.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;

@@ -1,9 +1,10 @@
 //! The answers of the echo application that are the same on every runtime, since they never wait.
 
 use std::borrow::Cow;
+use std::hint;
 use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wsgi_tokio::{Body, Environ, Result};
@@ -122,6 +123,14 @@ impl Echo {
                 environ.set_minimum_write_chunk_size(number(environ, "min", 0) as usize);
                 let pieces = 0..number(environ, "n", 10);
                 started(&PLAIN, Body::iterator(pieces.map(|_| Ok("0123456789".into()))))
+            }
+            // Keeps its thread busy without waiting, like an application that computes.
+            "/burn" => {
+                let end = Instant::now() + Duration::from_micros(number(environ, "us", 200));
+                while Instant::now() < end {
+                    hint::spin_loop();
+                }
+                plain(start, "burnt\n")
             }
             "/panic" => panic!("{SECRET}"),
             _ => return None,

@@ -45,7 +45,7 @@ impl Handle {
     /// call has to be polled again first.
     fn move_bytes(&self, transport: &Arc<dyn BlockingTransport>, context: &mut Context<'_>) -> Option<Io> {
         let mut transfer = Transfer::new(Polled(Arc::clone(transport)), Arc::clone(self.server_context()));
-        transfer.read_clocks();
+        transfer.begin_turn();
         let mut wake_list = WakeList::default();
         let mut inner = self.lock();
         let pumped = pump(&mut inner, &mut transfer, false, context);
@@ -62,7 +62,7 @@ impl Handle {
                 Some(Io::default())
             }
             // Turns are for tasks that share a thread; this call has its own.
-            Pumped::Spent => None,
+            Pumped::TurnOver => None,
         }
     }
 }

@@ -124,10 +124,10 @@ impl<T: Transport> Driver<T> {
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
         let Self { transfer, guard, woken, stale, resting, .. } = self;
         // The clocks are read once per wake-up, and again after the application, which may have run for long.
-        if mem::take(stale) {
-            transfer.read_clocks();
-        }
         let mut fresh = mem::take(woken);
+        if mem::take(stale) {
+            if fresh { transfer.begin_turn() } else { transfer.read_clocks() }
+        }
         let mut wake_list = WakeList::default();
         let mut inner = guard.shared.lock();
         let touched = inner.awake();
@@ -137,7 +137,7 @@ impl<T: Transport> Driver<T> {
         let rested = resting.take().filter(|_| !touched);
         if let Some(io) = rested {
             // The machine would return the same wait again.
-            transfer.move_bytes(&mut inner, io, mem::take(&mut fresh), context);
+            let _ = transfer.move_bytes(&mut inner, io, mem::take(&mut fresh), context);
         }
         let io = match pump(&mut inner, transfer, fresh, context) {
             Pumped::Event(event) => {
@@ -147,7 +147,7 @@ impl<T: Transport> Driver<T> {
                 }
                 return Poll::Ready(event);
             }
-            Pumped::Spent => {
+            Pumped::TurnOver => {
                 (*woken, *stale) = (true, true);
                 return transfer.give_way(&mut inner, context);
             }
@@ -195,7 +195,7 @@ impl<T: Transport> Driver<T> {
             if noticed {
                 inner.wake_application(context, &mut wake_list);
             }
-            if matches!(pumped, Pumped::Spent) {
+            if matches!(pumped, Pumped::TurnOver) || (noticed && transfer.is_turn_over()) {
                 *stale = true;
                 return transfer.give_way(&mut inner, context);
             }
@@ -210,7 +210,7 @@ impl<T: Transport> Driver<T> {
     /// Updates the machine's clock after a sleep during an exchange, before the application is polled.
     fn wake_up(&mut self, context: &mut Context<'_>) {
         let Self { transfer, guard, .. } = self;
-        transfer.read_clocks();
+        transfer.begin_turn();
         let mut wake_list = WakeList::default();
         let mut inner = guard.shared.lock();
         inner.awake();
@@ -236,7 +236,7 @@ impl<T: Transport> Driver<T> {
         if inner.serial >= inner.max_requests {
             inner.machine.last_exchange(LastExchange::Requests);
         }
-        self.transfer.spend(0);
+        self.transfer.count_request();
         let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
         let environ = Environ::new(self.spare.take(), head, *inner.machine.endpoints(), handle.clone());
         drop(inner);
@@ -291,6 +291,7 @@ impl<T: Transport> Driver<T> {
             }
             inner.sleep(context);
             drop(inner);
+            (self.woken, self.stale) = (true, true);
             let clock = &server_context.clock;
             match clock.deadline(now.instant.after(server_context.config.linger_timeout)) {
                 // A transport may rely on this comparison with the clock.

@@ -7,7 +7,7 @@ use std::task::Context;
 
 use wsgi_proto::{Event, Io, Lost};
 
-use crate::connection::transfer::Transfer;
+use crate::connection::transfer::{Moved, Transfer};
 use crate::exchange::shared::{Directive, Inner};
 use crate::io::transport::Transport;
 
@@ -18,8 +18,8 @@ pub(crate) enum Pumped {
     Event(Event),
     /// Nothing more is possible without waiting; this is the machine's wait.
     Waits(Io),
-    /// The I/O budget is spent: other connections have their turn.
-    Spent,
+    /// More could be done, but the turn is over: other connections have theirs. The answers were written.
+    TurnOver,
 }
 
 /// Advances the connection. `woken` is true for the first call after a sleep.
@@ -34,9 +34,15 @@ pub(crate) fn pump<T: Transport>(
     loop {
         apply(inner);
         match inner.machine.poll(transfer.now) {
-            Event::Io(_) if transfer.is_spent() => return Pumped::Spent,
-            Event::Io(io) if transfer.move_bytes(inner, io, mem::take(&mut woken), context) => {}
-            Event::Io(io) => return Pumped::Waits(io),
+            Event::Io(io) => match transfer.move_bytes(inner, io, mem::take(&mut woken), context) {
+                Moved::Some => {}
+                Moved::Nothing => return Pumped::Waits(io),
+                Moved::TurnOver => return Pumped::TurnOver,
+            },
+            Event::Request if transfer.is_turn_over() => {
+                transfer.close_turn(inner, context);
+                return Pumped::TurnOver;
+            }
             event => {
                 if event == Event::TakenOver {
                     transfer.hand_over(inner);

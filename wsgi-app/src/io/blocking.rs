@@ -88,6 +88,12 @@ impl<T: BlockingTransport + ?Sized> Transport for Polled<T> {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_yield(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        // A deadline that has passed comes after everything that is ready, and after a look at the sockets.
+        self.0.remind(Instant::now());
+        Poll::Pending
+    }
+
     fn poll_deadline(&mut self, _: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         self.0.remind(deadline);
         Poll::Pending

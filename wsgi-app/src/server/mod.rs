@@ -197,6 +197,13 @@ impl<A> Server<A> {
         self.max_size
     }
 
+    /// Whether an option limits how long a client may not read. Adapters then keep few unsent bytes in the system, since
+    /// bytes that it holds look like progress, and hide the progress of a client that reads slowly.
+    pub fn limits_slow_readers(&self) -> bool {
+        let config = &self.context.config;
+        config.socket_timeout.is_some() || config.min_response_rate.is_some()
+    }
+
     /// How long a TLS handshake may take.
     pub fn handshake_timeout(&self) -> Duration {
         self.handshake_timeout
