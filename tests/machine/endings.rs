@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wsgi_proto::{
-    AnswerError, BodyEvent, CloseReason, Config, Event, Io, LastExchange, NO_HEADERS, Reason, RequestError,
-    ResponseHead, SendError, StartError, Version,
+    AnswerError, BodyEvent, CloseReason, Config, Event, Io, LastExchange, Lost, NO_HEADERS, Reason,
+    RequestError, ResponseHead, SendError, StartError, Version,
 };
 use wsgi_tests::machine::Machine;
 
@@ -435,4 +435,38 @@ fn a_response_that_is_started_after_the_age_says_close_and_one_before_it_goes_on
     machine.record();
     assert!(machine.take_sent().contains("Connection: close\r\n"));
     assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
+}
+
+#[test]
+fn a_connection_that_is_lost_before_its_last_response_is_out_is_reported_as_lost() {
+    for lost in [Lost::Aborted, Lost::TimedOut, Lost::Reset] {
+        // The application has answered, or has broken its response off.
+        for cut in [false, true] {
+            let mut machine = Machine::new(Config::default());
+            machine.open("GET / HTTP/1.0\r\n\r\n");
+            let mut exchange = machine.exchange();
+            exchange.respond("200 OK", NO_HEADERS).unwrap();
+            let _ = exchange.send_now("hello").unwrap();
+            if cut {
+                exchange.abort();
+            } else {
+                exchange.finish().unwrap();
+            }
+            machine.record();
+            machine.transmit(10);
+            machine.connection.lost(lost);
+            assert_eq!(machine.poll(), Event::Closed(CloseReason::Lost(lost)), "cut: {cut}");
+        }
+    }
+    // Once our half is closed, everything is out.
+    let mut machine = Machine::new(Config::default().keepalive(false.into()));
+    machine.open(GET);
+    machine.answer("x");
+    machine.record();
+    machine.flush();
+    assert_eq!(machine.poll(), Event::ShutdownWrite);
+    machine.connection.write_closed();
+    assert!(matches!(machine.io().deadline, Some((_, Reason::Linger))));
+    machine.connection.lost(Lost::Reset);
+    assert_eq!(machine.poll(), Event::Closed(CloseReason::Finished));
 }

@@ -237,3 +237,37 @@ fn each_wait_has_a_last_read_of_its_own() {
         asked(&mut machine, Reason::Idle);
     }
 }
+
+#[test]
+fn the_rest_of_an_unread_body_that_arrived_in_time_is_drained_by_a_late_driver() {
+    let mut machine = machine();
+    machine.open(POST);
+    machine.answer("not read");
+    assert!(!machine.take_sent().contains("Connection: close"), "it promises to persist");
+    assert!(matches!(machine.io(), Io { read: true, last_read: false, .. }));
+    machine.pass(LATE);
+    asked(&mut machine, Reason::Drain);
+    machine.receive(b"hello");
+    machine.receive_all(GET.as_bytes());
+    machine.record();
+    assert_eq!(machine.poll(), Event::Request);
+}
+
+#[test]
+fn a_refused_request_that_the_last_read_finds_keeps_its_linger() {
+    let limits = wsgi_proto::Limits::default().body(Some(4));
+    let mut machine = Machine::new(Config::default().limits(limits));
+    machine.open(GET);
+    machine.answer("x");
+    machine.record();
+    machine.flush();
+    machine.io();
+    machine.connection.make_room();
+    asked(&mut machine, Reason::Room);
+    machine.receive(POST.as_bytes());
+    assert_eq!(machine.record().refused, Some(RequestError::BodyTooLarge(4)));
+    machine.flush();
+    assert_eq!(machine.poll(), Event::ShutdownWrite);
+    machine.connection.write_closed();
+    assert!(matches!(machine.io().deadline, Some((_, Reason::Linger))), "the client may still be sending");
+}

@@ -294,6 +294,23 @@ fn a_stop_closes_idle_connections_immediately_if_the_config_says_so() {
 }
 
 #[test]
+fn a_stop_during_the_drain_of_an_unread_body_serves_the_request_behind_it() {
+    let mut machine = Machine::new(Config::default());
+    machine.open(POST);
+    machine.answer("not read");
+    assert!(!machine.take_sent().contains("Connection: close"), "it promises to persist");
+    machine.io();
+    machine.connection.shutdown();
+    machine.receive_all(b"hello");
+    machine.receive_all(GET.as_bytes());
+    machine.record();
+    assert_eq!(machine.poll(), Event::Request);
+    machine.connection.take_request();
+    machine.answer("x");
+    assert!(machine.take_sent().contains("Connection: close"));
+}
+
+#[test]
 fn a_stop_leaves_empty_lines_unanswered() {
     for lines in ["\r\n", "\r"] {
         let mut machine = Machine::new(Config::default());

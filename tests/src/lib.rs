@@ -15,3 +15,4 @@ pub mod script;
 pub mod secure;
 pub mod table;
 pub mod wire;
+pub mod world;

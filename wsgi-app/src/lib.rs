@@ -264,6 +264,8 @@ mod connection;
 mod context;
 mod exchange;
 mod io;
+#[cfg(all(test, loom))]
+mod model;
 mod registry;
 mod server;
 mod sync;

@@ -1,6 +1,12 @@
 //! The locks of this crate. Poisoning is ignored: a panic in one request must not stop the others.
+//!
+//! The model check (`model.rs`) puts loom's locks in their place. The atomics stay those of std, because they are counters and
+//! caches on which no wake-up depends.
 
+#[cfg(all(test, loom))]
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+#[cfg(not(all(test, loom)))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;

@@ -76,7 +76,10 @@ pub enum Reason {
 impl Reason {
     /// Whether the deadline ends a wait for bytes of the peer, so that a last read precedes it.
     pub(crate) const fn waits_for_bytes(self) -> bool {
-        matches!(self, Self::Idle | Self::Head | Self::Read | Self::RequestRate | Self::Age | Self::Room)
+        matches!(
+            self,
+            Self::Idle | Self::Head | Self::Read | Self::Drain | Self::RequestRate | Self::Age | Self::Room
+        )
     }
 }
 

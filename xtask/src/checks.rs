@@ -86,10 +86,12 @@ pub(crate) fn test(_: &Options) -> Outcome {
 
 /// Different flags rebuild everything, so this uses a separate folder.
 pub(crate) fn model(_: &Options) -> Outcome {
-    Cmd::new("cargo test -p wsgi-std --release --test model -- --nocapture")
-        .env("RUSTFLAGS", "--cfg loom")
-        .env("CARGO_TARGET_DIR", target_dir().join("model"))
-        .run()?;
+    for tests in ["-p wsgi-std --release --test model --", "-p wsgi-app --release --lib -- model::"] {
+        Cmd::new(&format!("cargo test {tests} --nocapture"))
+            .env("RUSTFLAGS", "--cfg loom")
+            .env("CARGO_TARGET_DIR", target_dir().join("model"))
+            .run()?;
+    }
     Ok(String::new())
 }
 

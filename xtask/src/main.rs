@@ -94,7 +94,7 @@ const CI: &[Step] = &[
     Step { name: "test", about: "cargo test --workspace", run: checks::test },
     Step {
         name: "model",
-        about: "the hand-over between threads of wsgi-std under every interleaving (loom)",
+        about: "the threads of wsgi-std, and handles on two threads, under every interleaving (loom)",
         run: checks::model,
     },
     Step {

@@ -503,7 +503,7 @@ impl State {
 
     /// Whether the rest of a body may be read to reach the next request.
     pub(crate) const fn may_drain(&self) -> bool {
-        matches!(self.ending, Ending::Open | Ending::NextIsLast)
+        self.persists()
     }
 
     /// Whether the application has a request whose response is not finished.
@@ -571,14 +571,14 @@ impl State {
     pub(crate) fn on_peer(&mut self, event: PeerEvent) {
         if let Some(next) = way(self.peer.after(event), "the peer's half") {
             self.peer = next;
-            match event {
-                PeerEvent::Failed => self.on_ending(EndingEvent::Close),
-                PeerEvent::HeadAlone | PeerEvent::HeadWithBody => {
-                    if let Some(next) = self.room.after(RoomEvent::Busy) {
-                        self.room = next;
-                    }
-                }
-                PeerEvent::Began | PeerEvent::BodyEnded | PeerEvent::NextExchange => {}
+            if event == PeerEvent::Failed {
+                self.on_ending(EndingEvent::Close);
+            }
+            // A request that is served or refused keeps its place, and the linger after a refusal.
+            if matches!(event, PeerEvent::HeadAlone | PeerEvent::HeadWithBody | PeerEvent::Failed)
+                && let Some(next) = self.room.after(RoomEvent::Busy)
+            {
+                self.room = next;
             }
         }
     }
@@ -699,7 +699,8 @@ impl State {
         if let Some(next) = self.transport.after(TransportEvent::Lost(cause)) {
             self.transport = next;
         }
-        if matches!(self.reason, None | Some(CloseReason::Shutdown | CloseReason::Limit(_))) {
+        // What was refused says more. Once our half is closed, everything is out and the peer may do what it likes.
+        if !matches!(self.reason, Some(CloseReason::Refused(_))) && self.phase != Phase::Lingering {
             self.reason = Some(CloseReason::Lost(cause));
         }
         self.on_phase(PhaseEvent::Over);

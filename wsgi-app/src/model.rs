@@ -1,0 +1,256 @@
+//! Handles of one exchange on two threads, and the task of their connection, under every interleaving. To run it:
+//! `RUSTFLAGS="--cfg loom" cargo test -p wsgi-app --release --lib model`, or `cargo xtask model`.
+//!
+//! The whole crate is compiled with loom's locks ([`sync`](crate::sync)). A thread that loom finds waiting indefinitely is a lost
+//! wake-up. Time is not modelled: no deadline is set.
+
+use std::future::{Future, pending, poll_fn};
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use loom::future::block_on;
+use loom::model::Builder;
+use loom::thread;
+use wsgi_proto::{Address, Endpoints};
+
+use crate::application::body::Body;
+use crate::application::environ::Environ;
+use crate::application::start_response::StartResponse;
+use crate::application::{Application, application_fn};
+use crate::connection::serve_connection;
+use crate::context::runtime::{Clock, Runtime};
+use crate::exchange::error::Result;
+use crate::io::transport::Transport;
+use crate::registry::ServerHandle;
+use crate::server::Server;
+use crate::server::options::Options;
+use crate::sync::{Mutex, lock};
+
+/// Tries all interleavings with at most the given number of switches away from a thread that could continue, and counts
+/// them.
+#[allow(clippy::print_stdout, reason = "the figure is what the model is run for")]
+fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let tried = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&tried);
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    println!("{name}: {} interleavings", tried.load(Ordering::Relaxed));
+}
+
+/// A clock that stands still.
+#[derive(Debug)]
+struct Still(Instant);
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        self.0
+    }
+
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1)
+    }
+}
+
+/// What a client sends, and whether it ends after that.
+#[derive(Default)]
+struct Sent {
+    bytes: Vec<u8>,
+    ended: bool,
+    reader: Option<Waker>,
+}
+
+/// The server's end of a connection that takes every byte immediately.
+#[derive(Clone, Default)]
+struct Pipe(Arc<Mutex<Sent>>);
+
+impl Pipe {
+    fn send(&self, bytes: &[u8], ended: bool) {
+        let mut sent = lock(&self.0);
+        sent.bytes.extend(bytes);
+        sent.ended |= ended;
+        let reader = sent.reader.take();
+        drop(sent);
+        reader.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Transport for Pipe {
+    fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut sent = lock(&self.0);
+        if sent.bytes.is_empty() && !sent.ended {
+            sent.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let count = sent.bytes.len().min(space.len());
+        space[..count].copy_from_slice(&sent.bytes[..count]);
+        sent.bytes.drain(..count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_deadline(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+/// A server without time and log, and its connection's task.
+fn serve<A: Application>(
+    handle: &ServerHandle,
+    pipe: Pipe,
+    application: A,
+) -> impl Future<Output = ()> + use<A> {
+    let options =
+        Options::default().log_output(false).header_timeout(None).linger_timeout(Duration::ZERO).debug(false);
+    let runtime = Runtime::default().clock(Still(Instant::now()));
+    let server =
+        Server::with_runtime(options, handle, application, runtime).expect("each option has an allowed value");
+    let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
+    serve_connection(server, guard, pipe)
+}
+
+#[test]
+fn a_handle_that_looks_at_the_body_leaves_nothing_to_the_next_exchange() {
+    check(3, || {
+        let pipe = Pipe::default();
+        pipe.send(b"POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\naa", false);
+        pipe.send(b"POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nbb", true);
+        let served = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&served);
+        let application = application_fn(move |environ: Environ, start: StartResponse| {
+            let count = Arc::clone(&count);
+            async move {
+                start.start("200 OK", wsgi_proto::NO_HEADERS)?;
+                if environ.path() == "/1" {
+                    for peeks in [true, false] {
+                        let handle = environ.input().handle;
+                        thread::spawn(move || {
+                            let seen = match peeks {
+                                true => block_on(poll_fn(|context| handle.poll_peek(context))).map(|(_, seen)| seen),
+                                false => block_on(async { crate::application::input::Input::new(handle).read_some(1).await }),
+                            };
+                            assert!(seen.iter().flatten().all(|byte| *byte == b'a'), "{seen:?}");
+                        });
+                    }
+                } else {
+                    assert_eq!(environ.input().read_to_end().await?, "bb");
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(Body::empty())
+            }
+        });
+        block_on(serve(&ServerHandle::new(), pipe, application));
+        assert_eq!(served.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// A thread has finished, and the task that waits for it.
+#[derive(Clone, Default)]
+struct Done(Arc<Mutex<(bool, Option<Waker>)>>);
+
+impl Done {
+    fn tell(&self) {
+        let mut inner = lock(&self.0);
+        inner.0 = true;
+        let waker = inner.1.take();
+        drop(inner);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn wait(&self) -> impl Future<Output = ()> {
+        poll_fn(|context| {
+            let mut inner = lock(&self.0);
+            if inner.0 {
+                return Poll::Ready(());
+            }
+            inner.1 = Some(context.waker().clone());
+            Poll::Pending
+        })
+    }
+}
+
+#[test]
+fn a_connection_can_be_taken_over_from_another_thread_while_a_second_one_reads() {
+    check(2, || {
+        let pipe = Pipe::default();
+        pipe.send(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\nhello", true);
+        let application = application_fn(move |environ: Environ, start: StartResponse| async move {
+            start.start("101 Switching Protocols", [("Upgrade", "x")])?;
+            let (input, done) = (environ.input(), Done::default());
+            let (other, told) = (input.clone(), done.clone());
+            thread::spawn(move || {
+                let mut stream = block_on(input.take_over()).expect("the application waits for it");
+                let mut space = [0; 8];
+                let count = block_on(stream.read(&mut space)).expect("the pipe has no errors");
+                assert_eq!(&space[..count], b"hello");
+                told.tell();
+            });
+            thread::spawn(move || drop(block_on(other.read_to_end())));
+            done.wait().await;
+            Ok(Body::empty())
+        });
+        block_on(serve(&ServerHandle::new(), pipe, application));
+    });
+}
+
+#[test]
+fn a_stop_ends_the_wait_for_a_connection_that_is_taken_over() {
+    check(2, || {
+        let pipe = Pipe::default();
+        pipe.send(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n", false);
+        let handle = ServerHandle::new();
+        let application = application_fn(move |environ: Environ, start: StartResponse| async move {
+            start.start("101 Switching Protocols", [("Upgrade", "x")])?;
+            let input = environ.input();
+            thread::spawn(move || drop(block_on(input.take_over())));
+            // It never returns: only the abort ends it.
+            pending::<Result<Body>>().await
+        });
+        let connection = serve(&handle, pipe, application);
+        let stops = handle.clone();
+        thread::spawn(move || stops.registry.abort());
+        block_on(connection);
+        assert_eq!(handle.connections(), 0);
+    });
+}
+
+#[test]
+fn two_handles_that_wait_are_woken_for_bytes_that_arrive_and_for_an_abort() {
+    check(1, || {
+        let pipe = Pipe::default();
+        pipe.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n", false);
+        let (handle, peer) = (ServerHandle::new(), pipe.clone());
+        let application = application_fn(move |environ: Environ, start: StartResponse| async move {
+            let (input, other) = (environ.input(), environ.input());
+            thread::spawn(move || drop(block_on(input.read_to_end())));
+            thread::spawn(move || {
+                block_on(other.client_gone());
+                drop(start);
+            });
+            pending::<Result<Body>>().await
+        });
+        let connection = serve(&handle, pipe, application);
+        let stops = handle.clone();
+        thread::spawn(move || {
+            peer.send(b"ab", false);
+            stops.registry.abort();
+        });
+        block_on(connection);
+        assert_eq!(handle.connections(), 0);
+    });
+}
