@@ -332,22 +332,16 @@
 //! # Options and limits
 //!
 //! [`Server`] has methods for everyday options; [`Options`] has all of them. The defaults are those of eventlet's
-//! manual, and suit development. On a public address set at least these:
+//! manual, and suit development. For clients that you do not trust, use [`Options::public`]: it bounds the size of
+//! bodies, each wait and slow transfers, hides errors of the application, and keeps `X-Forwarded-For` out of the log.
 //!
 //! ```
-//! use std::time::Duration;
 //! use wsgi_std::{Options, Server};
 //! # use wsgi_std::{Body, Environ, Result, StartResponse};
 //! # fn hello_world(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 //!
-//! let options = Options::default()
-//!     .debug(false) // does not show errors of the application to clients
-//!     .socket_timeout(Duration::from_secs(30)) // bounds each wait for a client
-//!     .max_body_size(16 * 1024 * 1024)
-//!     .log_x_forwarded_for(false); // unless a proxy sets that header
-//!
 //! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-//! let server = Server::new(listener, hello_world).options(options);
+//! let server = Server::new(listener, hello_world).options(Options::public());
 //! # server.handle().shutdown();
 //! # server.log_output(false).serve()?;
 //! # std::io::Result::Ok(())

@@ -23,8 +23,8 @@ use crate::context::log_writer::LogWriter;
 /// # let _ = options;
 /// ```
 ///
-/// [`Options::public`] has the values for open networks. The values are checked when the server is built. An [`OptionError`] names the option, its value and the allowed
-/// values.
+/// [`Options::public`] has the values for open networks. The values are checked when the server is built. An
+/// [`OptionError`] names the option, its value and the allowed values.
 pub struct Options {
     pub(crate) config: Config,
     pub(crate) max_size: usize,
