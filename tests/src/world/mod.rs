@@ -23,7 +23,7 @@
 //!    * Its client disconnected first, and an access line shows that the server worked on that connection.
 //!    * The server stopped before it accepted the connection, or before its handshake was complete.
 //!    * The response was written, and a reset destroyed it although the server lingered (property 5).
-//! 2. **No handle waits for ever.** All tasks have ended: the accept loop, the connections, and each task to which an application
+//! 2. **No handle waits indefinitely.** All tasks have ended: the accept loop, the connections, and each task to which an application
 //!    gave a handle.
 //! 3. **Memory and registry are empty.** The handle of the server counts no connection and no request. Each transport,
 //!    application and body was dropped. Nothing holds the server, or what its application owns. With the exception of applications that never
