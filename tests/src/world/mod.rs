@@ -33,7 +33,8 @@
 //!    (`keepalive`, `socket_timeout`), or the response ends it as in property 1.
 //! 5. **The last response is not lost to a reset.** If the server has closed its half and a reset destroys bytes that the client has
 //!    not received, at least half a second has passed since the response was written, or `linger_timeout` or the idle timeout if they are
-//!    less. Exceptions: connections that are aborted on purpose, stops, and heads that did not become whole in time.
+//!    less. Exceptions: connections that are aborted on purpose, stops, heads that did not become whole in time, and clients
+//!    that send more behind a request that they announced as their last.
 //! 6. **The accept loop never starves.** An honest client sends simple requests whole and reads immediately. Where no
 //!    application takes longer than a few milliseconds, each of its requests is answered within two seconds, and a second more for each `max_size` of connections
 //!    that were opened before its own, not counting the time for which the process was stopped. In all worlds it is answered before its
