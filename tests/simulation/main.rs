@@ -1,5 +1,5 @@
-//! The accept loop, the registry and the connection tasks of `wsgi-app` in simulated worlds. `../src/world/mod.rs` says what a
-//! world is and what has to hold in it; `../src/bin/worlds.rs` plays more of them.
+//! The accept loop, the registry and the connection tasks of `wsgi-app` in simulated worlds. `../src/world/mod.rs` says
+//! what a world is and what has to hold in it; `../src/bin/worlds.rs` plays more of them.
 
 use wsgi_tests::world::{self, Outcome};
 

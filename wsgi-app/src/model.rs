@@ -1,8 +1,8 @@
 //! Handles of one exchange on two threads, and the task of their connection, under every interleaving. To run it:
 //! `RUSTFLAGS="--cfg loom" cargo test -p wsgi-app --release --lib model`, or `cargo xtask model`.
 //!
-//! The whole crate is compiled with loom's locks ([`sync`](crate::sync)). A thread that loom finds waiting indefinitely is a lost
-//! wake-up. Time is not modelled: no deadline is set.
+//! The whole crate is compiled with loom's locks ([`sync`](crate::sync)). A thread that loom finds waiting indefinitely
+//! is a lost wake-up. Time is not modelled: no deadline is set.
 
 use std::future::{Future, pending, poll_fn};
 use std::io::{self, IoSlice};
@@ -118,8 +118,8 @@ fn serve<A: Application>(
     let options =
         Options::default().log_output(false).header_timeout(None).linger_timeout(Duration::ZERO).debug(false);
     let runtime = Runtime::default().clock(Still(Instant::now()));
-    let server =
-        Server::with_runtime(options, handle, application, runtime).expect("each option has an allowed value");
+    let server = Server::with_runtime(options, handle, application, runtime)
+        .expect("each option has an allowed value");
     let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
     serve_connection(server, guard, pipe)
 }
@@ -138,11 +138,12 @@ fn a_handle_that_looks_at_the_body_leaves_nothing_to_the_next_exchange() {
                 start.start("200 OK", wsgi_proto::NO_HEADERS)?;
                 if environ.path() == "/1" {
                     for peeks in [true, false] {
-                        let handle = environ.input().handle;
+                        let input = environ.input();
                         thread::spawn(move || {
                             let seen = match peeks {
-                                true => block_on(poll_fn(|context| handle.poll_peek(context))).map(|(_, seen)| seen),
-                                false => block_on(async { crate::application::input::Input::new(handle).read_some(1).await }),
+                                true => block_on(poll_fn(|context| input.handle.poll_peek(context)))
+                                    .map(|(_, seen)| seen),
+                                false => block_on(input.read_some(1)),
                             };
                             assert!(seen.iter().flatten().all(|byte| *byte == b'a'), "{seen:?}");
                         });

@@ -2,8 +2,9 @@
 //!
 //! `cargo run --release -p wsgi-tests --bin worlds -- --count 100000 --seed N`
 //!
-//! Stops at the first world in which something does not hold, and tells what happened there; `--seed N --count 1` plays that one
-//! again. The last line has a digest of all worlds: two builds that print the same for one seed and count behave alike.
+//! Stops at the first world in which something does not hold, and tells what happened there; `--seed N --count 1` plays
+//! that one again. The last line has a digest of all worlds: two builds that print the same for one seed and count
+//! behave alike.
 
 use std::error::Error;
 use std::io::Write;

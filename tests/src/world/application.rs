@@ -182,12 +182,12 @@ async fn give(
             })))
         }
         Gives::Stream(left, size, wait) => {
-            ok(if id % 2 == 0 { None } else { Some(left * size) })?;
+            ok(if id.is_multiple_of(2) { None } else { Some(left * size) })?;
             let shared = Arc::clone(shared);
             Ok(Body::stream(Slow { shared, id, left, size, wait, sleep: None, _alive: alive }))
         }
         Gives::Write(count, size) => {
-            let write = ok(if id % 2 == 0 { None } else { Some(count * size) })?;
+            let write = ok(if id.is_multiple_of(2) { None } else { Some(count * size) })?;
             for _ in 0..count {
                 write.write(block(id, size)).await?;
             }

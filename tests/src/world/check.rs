@@ -223,7 +223,9 @@ impl Check<'_> {
             self.notes.journal.ends.iter().any(|(link, line)| *link == number && line.contains("in time"));
         let left = link.left.is_some_and(|(at, _)| at <= dropped);
         let stopped = self.stopped.is_some_and(|at| at <= dropped);
-        if !link.torn || link.aborted || whole || gave_up || left || stopped {
+        // A client that sends more although it announced its last request gets no linger.
+        let announced = link.requests.iter().any(|sent| self.plan.requests[sent.id].is_last());
+        if announced || !link.torn || link.aborted || whole || gave_up || left || stopped {
             return Ok(());
         }
         let written = link.writes.last().map_or(closed, |(_, at)| *at);

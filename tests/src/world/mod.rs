@@ -1,45 +1,52 @@
-//! A simulated world for the layer that runs connections: the real accept loop, registry and connection tasks of `wsgi-app`,
-//! on a seeded executor with one thread, a simulated network and a simulated clock.
+//! A simulated world for the layer that runs connections: the real accept loop, registry and connection tasks of
+//! `wsgi-app`, on a seeded executor with one thread, a simulated network and a simulated clock.
 //!
-//! [`run`] plays the world of one seed. The seed decides everything: when clients arrive and what they do (silent, slow and
-//! dripping ones, crowds beyond `max_size`, pipelining, half-closes, resets), which task runs next, how late the runtime
-//! reports what the system knows, when the process is stopped for seconds, what writes take, what applications do (wait,
-//! compute, stream, fail, panic, use their handles on other tasks, take the connection over), the options of the server, and when
-//! it is told to stop, to abort, or is dropped. Nothing sleeps, and nothing is shared between two worlds.
+//! [`run`] plays the world of one seed. The seed decides everything: when clients arrive and what they do (silent, slow
+//! and dripping ones, crowds beyond `max_size`, pipelining, half-closes, resets), which task runs next, how late the
+//! runtime reports what the system knows, when the process is stopped for seconds, what writes take, what applications
+//! do (wait, compute, stream, fail, panic, use their handles on other tasks, take the connection over), the options of
+//! the server, and when it is told to stop, to abort, or is dropped. Nothing sleeps, and nothing is shared between two
+//! worlds.
 //!
-//! If the plan has no stop, or its stop has not come when nothing happens any more, the server is told to stop then. A world
-//! ends when no task can run and no event is left. Then the following has to hold.
+//! If the plan has no stop, or its stop has not come when nothing happens any more, the server is told to stop then. A
+//! world ends when no task can run and no event is left. Then the following has to hold.
 //!
-//! 1. **No request is lost without a reason that the log names.** The requests that a client sent whole are compared, in order,
-//!    with the whole responses that it received on that connection. A response belongs to its request: it has the request's number, and
-//!    each byte of its body is the request's letter. The first request without a whole response needs one of these reasons:
+//! 1. **No request is lost without a reason that the log names.** The requests that a client sent whole are compared,
+//!    in order, with the whole responses that it received on that connection. A response belongs to its request: it has
+//!    the request's number, and each byte of its body is the request's letter. The first request without a whole
+//!    response needs one of these reasons:
 //!    * The response before it said `Connection: close`, or was a 101.
-//!    * Its access line says that it was refused or cut, or that the connection was lost. Or a debug entry says that its
-//!      connection was refused, lost or timed out.
-//!    * The response before it was cut (its access line says so), or left more of its body unread than is drained (`limits.drain`,
-//!      `max_body_size`, `linger_timeout`, a `100 Continue` that was never sent). The log does not name this one.
+//!    * Its access line says that it was refused or cut, or that the connection was lost. Or a debug entry says that
+//!      its connection was refused, lost or timed out.
+//!    * The response before it was cut (its access line says so), or left more of its body unread than is drained
+//!      (`limits.drain`, `max_body_size`, `linger_timeout`, a `100 Continue` that was never sent). The log does not
+//!      name this one.
 //!    * A later response of the connection was cut, which resets it. Earlier responses had a second to leave.
 //!    * Its last byte arrived after the server had closed its half.
 //!    * Its client disconnected first, and an access line shows that the server worked on that connection.
 //!    * The server stopped before it accepted the connection, or before its handshake was complete.
 //!    * The response was written, and a reset destroyed it although the server lingered (property 5).
-//! 2. **No handle waits indefinitely.** All tasks have ended: the accept loop, the connections, and each task to which an application
-//!    gave a handle.
+//! 2. **No handle waits indefinitely.** All tasks have ended: the accept loop, the connections, and each task to which
+//!    an application gave a handle.
 //! 3. **Memory and registry are empty.** The handle of the server counts no connection and no request. Each transport,
-//!    application and body was dropped. Nothing holds the server, or what its application owns. With the exception of applications that never
-//!    return, the counts are 0 even *before* the stop, once all clients have disconnected.
-//! 4. **A promise is kept.** After a response that promises to persist, an idle connection stays open for half a second, counted from
-//!    the last byte of that response. Exceptions: its client has closed its half, the server stops, an option ends it
-//!    (`keepalive`, `socket_timeout`), or the response ends it as in property 1.
-//! 5. **The last response is not lost to a reset.** If the server has closed its half and a reset destroys bytes that the client has
-//!    not received, at least half a second has passed since the response was written, or `linger_timeout` or the idle timeout if they are
-//!    less. Exceptions: connections that are aborted on purpose, stops, and heads that did not become whole in time.
+//!    application and body was dropped. Nothing holds the server, or what its application owns. With the exception of
+//!    applications that never return, the counts are 0 even *before* the stop, once all clients have disconnected.
+//! 4. **A promise is kept.** After a response that promises to persist, an idle connection stays open for half a
+//!    second, counted from the last byte of that response. Exceptions: its client has closed its half, the server
+//!    stops, an option ends it (`keepalive`, `socket_timeout`), or the response ends it as in property 1.
+//! 5. **The last response is not lost to a reset.** If the server has closed its half and a reset destroys bytes that
+//!    the client has not received, at least half a second has passed since the response was written, or
+//!    `linger_timeout` or the idle timeout if they are less. Exceptions: connections that are aborted on purpose,
+//!    stops, heads that did not become whole in time, and clients that send more behind a request that they announced
+//!    as their last.
 //! 6. **The accept loop never starves.** An honest client sends simple requests whole and reads immediately. Where no
-//!    application takes longer than a few milliseconds, each of its requests is answered within two seconds, and a second more for each `max_size` of connections
-//!    that were opened before its own, not counting the time for which the process was stopped. In all worlds it is answered before its
-//!    patience of two minutes ends. Where no application takes longer and the process is not stopped, a connection that waits for room gets a place
-//!    within 20 ms after one became free.
-//! 7. **Each executed request is logged once.** No request is executed twice. If it was executed, it has exactly one access line.
+//!    application takes longer than a few milliseconds, each of its requests is answered within two seconds, and a
+//!    second more for each `max_size` of connections that were opened before its own, not counting the time for which
+//!    the process was stopped. In all worlds it is answered before its patience of two minutes ends. Where no
+//!    application takes longer and the process is not stopped, a connection that waits for room gets a place within 20
+//!    ms after one became free.
+//! 7. **Each executed request is logged once.** No request is executed twice. If it was executed, it has exactly one
+//!    access line.
 //! 8. **The same seed gives the same run**: the same bytes at the same times and the same log, as one number
 //!    ([`Outcome::digest`]).
 //! 9. **It comes to rest.** No world runs more than [`MOST_RUNS`] tasks: no task is woken for nothing again and again.
@@ -140,11 +147,11 @@ fn play(seed: u64, plan: Plan, tells: bool) -> Outcome {
     world.commands.reverse();
     world.pauses.reverse();
     world.serve(&mut executor);
-    world.to_rest(&mut executor);
+    world.run_to_rest(&mut executor);
     if world.stopped.is_none() {
         world.check_calm();
         world.command(&mut executor, Command::Shutdown);
-        world.to_rest(&mut executor);
+        world.run_to_rest(&mut executor);
     }
     world.end(executor, tells)
 }
@@ -200,7 +207,7 @@ impl World {
     }
 
     /// Runs until no task can run and no event is left.
-    fn to_rest(&mut self, executor: &mut Executor) {
+    fn run_to_rest(&mut self, executor: &mut Executor) {
         loop {
             self.look_outside();
             let (ready, due) = (executor.ready(), self.due.len());

@@ -1,8 +1,9 @@
-//! The simulated network: connections with small buffers, what the system knows of them and what the runtime has reported.
+//! The simulated network: connections with small buffers, what the system knows of them and what the runtime has
+//! reported.
 //!
-//! As on a real system, bytes arrive whether or not the process looks, a runtime learns of them by a report that comes later,
-//! and a timer fires late. Everything that the process does not do itself is an [event](Outside) of the world outside; all
-//! that the runtime reports is an [event inside](Inside), which waits as long as the process is stopped.
+//! As on a real system, bytes arrive whether or not the process looks, a runtime learns of them by a report that comes
+//! later, and a timer fires late. Everything that the process does not do itself is an [event](Outside) of the world
+//! outside; all that the runtime reports is an [event inside](Inside), which waits as long as the process is stopped.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};

@@ -179,6 +179,11 @@ impl Request {
         }
     }
 
+    /// Whether its client announces that it is its last request.
+    pub(crate) fn is_last(&self) -> bool {
+        self.connection == "close" || (self.old && self.connection.is_empty())
+    }
+
     /// The head and the body as bytes; the body begins at the second value.
     pub(crate) fn bytes(&self, id: usize) -> (Vec<u8>, usize) {
         let version = if self.old { "1.0" } else { "1.1" };

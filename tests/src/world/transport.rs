@@ -263,7 +263,7 @@ impl Transport for SimulatedTransport {
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.with(|net, number| {
-            if let Poll::Pending = net.flush(number, context) {
+            if net.flush(number, context).is_pending() {
                 return Poll::Pending;
             }
             let now = net.now;
