@@ -1,9 +1,11 @@
-//! The locks of this crate; the model check (`tests/model.rs`) replaces them with loom's. Poisoning is ignored.
+//! The locks of this crate, and the clock of its scheduler; the model check (`tests/model.rs`) replaces them. Poisoning is
+//! ignored.
 
 use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
+pub(crate) use std::time::Instant;
 
 /// Locks `mutex`, poisoned or not.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -118,8 +118,10 @@ impl Engine {
                     let ready = self.poll(&mut poller, waits);
                     Completed::Polled(poller, ready)
                 }
-                Next::Run(task) if task.run() => Completed::RanAndReady(task),
-                Next::Run(_) => Completed::Ran,
+                Next::Run(task) => {
+                    let ready = task.run();
+                    if ready { Completed::RanAndReady(task) } else { Completed::Ran }
+                }
                 Next::Exit => return,
             };
         }

@@ -11,13 +11,14 @@
 //! ([`LONG`]) gets no thread before it has waited for a [`WINDOW`], and none at all if the runs are very short
 //! ([`QUICK`]).
 //!
-//! This module knows nothing of sockets and clocks, so that all interleavings can be tested: `tests/model.rs`.
+//! This module knows nothing of sockets, and its locks and its clock can be replaced, so that all interleavings can be
+//! tested: `tests/model.rs`.
 
 use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait, wait_at_most};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard, lock, wait, wait_at_most};
 
 /// How long work may wait before more threads join in. Each time it is halved, down to [`SHORTEST`], so that many
 /// waiting requests get their threads quickly; it grows again when work is taken in time.
@@ -87,9 +88,8 @@ struct State<P, T> {
     ready_again: VecDeque<T>,
     /// A thread waits in a poll, and was not notified yet.
     waits: bool,
-    /// How many tasks were queued in `ready` so far, and how many were taken from there.
+    /// How many tasks were queued in `ready` so far.
     queued: u64,
-    dequeued: u64,
     /// How often any task was taken, and how often the poller was.
     runs: u64,
     polls: u64,
@@ -128,7 +128,6 @@ impl<P, T> Scheduler<P, T> {
             ready_again: VecDeque::new(),
             waits: false,
             queued: 0,
-            dequeued: 0,
             runs: 0,
             polls: 0,
             ticks: false,
@@ -158,10 +157,12 @@ impl<P, T> Scheduler<P, T> {
             Completed::Polled(poller, ready) => {
                 state.poller = Some(poller);
                 state.waits = false;
-                let again = mem::take(&mut state.ready_again);
-                state.queued += (ready.len() + again.len()) as u64;
+                state.queued += (ready.len() + state.ready_again.len()) as u64;
                 state.ready.extend(ready);
-                state.ready.extend(again);
+                if !state.ready_again.is_empty() {
+                    let State { ready, ready_again, .. } = &mut *state;
+                    ready.append(ready_again);
+                }
             }
             Completed::Ran => state.running -= 1,
             Completed::RanAndReady(task) => {
@@ -172,7 +173,6 @@ impl<P, T> Scheduler<P, T> {
         let mut tired = false;
         while !state.stopping {
             if let Some(task) = state.ready.pop_front() {
-                state.dequeued += 1;
                 return self.run(state, task);
             }
             if let Some(poller) = state.poller.take() {
@@ -197,41 +197,49 @@ impl<P, T> Scheduler<P, T> {
         Next::Exit
     }
 
-    /// Lets the calling thread run `task`, and takes care of the work that it leaves behind.
+    /// Lets the calling thread run `task`.
+    #[inline]
     fn run(&self, mut state: MutexGuard<'_, State<P, T>>, task: T) -> Next<P, T> {
         state.runs += 1;
         state.running += 1;
-        if state.poller.is_some() {
-            let watch = !mem::replace(&mut state.ticks, true);
-            let hand_over = state.hands_over && state.coming < state.spare.min(1 + state.ready.len());
-            state.coming += usize::from(hand_over);
-            // The woken threads need the lock.
-            drop(state);
-            if watch {
-                self.watcher.notify_one();
-            }
-            if hand_over {
-                self.spare.notify_one();
-            }
+        if state.poller.is_some() && (state.hands_over || !state.ticks) {
+            self.leave_work(state);
         }
         Next::Run(task)
+    }
+
+    /// Takes care of the work that a thread leaves behind when it runs a task.
+    #[cold]
+    fn leave_work(&self, mut state: MutexGuard<'_, State<P, T>>) {
+        let watch = !mem::replace(&mut state.ticks, true);
+        let hand_over = state.hands_over && state.coming < state.spare.min(1 + state.ready.len());
+        state.coming += usize::from(hand_over);
+        // The woken threads need the lock.
+        drop(state);
+        if watch {
+            self.watcher.notify_one();
+        }
+        if hand_over {
+            self.spare.notify_one();
+        }
     }
 
     /// The watcher's loop, until the scheduler stops. `begin` starts another thread, if it can.
     pub(crate) fn watch(&self, begin: impl Fn() -> bool) {
         let mut state = self.lock();
-        let mut window = Window::new(&state);
+        let mut runs = Runs::new(&state);
         while !state.stopping {
             if !state.ticks {
                 state = wait(&self.watcher, state);
-                window = Window::new(&state);
+                runs = Runs::new(&state);
                 continue;
             }
-            let (seen, tick) = (state.seen(), state.tick);
+            let (seen, tick, began) = (state.seen(), state.tick, Instant::now());
             (state, _) = wait_at_most(&self.watcher, state, tick);
+            // A busy system ends the tick late.
+            runs.observe(&state, tick.max(began.elapsed()));
             let waiting = state.waiting_since(&seen);
-            let threads_help = window.threads_help(&state, &seen, tick);
-            if waiting > 0 && threads_help {
+            if waiting > 0 && runs.need_threads {
                 state.tick = SHORTEST.max(tick / 2);
                 let stuck = state.runs_ended_since(&seen) == 0;
                 state = self.join_in(state, waiting, stuck, &begin);
@@ -240,7 +248,7 @@ impl<P, T> Scheduler<P, T> {
                 (state.ticks, state.tick, state.hands_over) = (false, TICK, false);
             } else {
                 state.tick = TICK.min(2 * tick);
-                state.hands_over &= threads_help;
+                state.hands_over &= runs.need_threads;
             }
         }
         state.watched = false;
@@ -329,7 +337,8 @@ impl<P, T> State<P, T> {
         if self.poller.is_none() {
             return 0;
         }
-        let tasks = seen.queued.saturating_sub(self.dequeued) as usize;
+        let dequeued = self.queued - self.ready.len() as u64;
+        let tasks = seen.queued.saturating_sub(dequeued) as usize;
         tasks + usize::from(seen.polls == Some(self.polls))
     }
 
@@ -344,29 +353,39 @@ impl<P, T> State<P, T> {
     }
 }
 
-/// Several ticks, in which work that waits for short runs can show that it needs threads.
-struct Window {
-    seen: Seen,
-    time: Duration,
+/// What the watcher knows of the length of the runs.
+struct Runs {
+    /// More threads would help work that waits: runs are long, or not very short and work has waited for a window.
+    need_threads: bool,
+    /// Since then `need_threads` is to be judged anew, and this is how long ago it was.
+    judged: (Seen, Duration),
+    /// The beginning of the window.
+    window: (Seen, Duration),
     /// Work has waited for all of an earlier window.
     waited: bool,
 }
 
-impl Window {
+impl Runs {
     fn new<P, T>(state: &State<P, T>) -> Self {
-        Self { seen: state.seen(), time: Duration::ZERO, waited: false }
+        let [judged, window] = [(); 2].map(|()| (state.seen(), Duration::ZERO));
+        Self { need_threads: false, judged, window, waited: false }
     }
 
-    /// Whether more threads would help work that waits, after a tick that began with `seen`: runs are long, or not very
-    /// short and work has waited for a window.
-    fn threads_help<P, T>(&mut self, state: &State<P, T>, seen: &Seen, tick: Duration) -> bool {
-        self.time += tick;
-        if self.time >= WINDOW {
-            let waited = self.waited || state.waiting_since(&self.seen) > 0;
-            let waited = waited && !state.runs_are_below(QUICK, &self.seen, self.time);
-            *self = Self { waited, ..Self::new(state) };
+    /// Observes the runs of a tick that has just ended after `time`.
+    fn observe<P, T>(&mut self, state: &State<P, T>, time: Duration) {
+        self.window.1 += time;
+        if self.window.1 >= WINDOW {
+            let (seen, time) = &self.window;
+            self.waited |= state.waiting_since(seen) > 0;
+            self.waited &= !state.runs_are_below(QUICK, seen, *time);
+            self.window = (state.seen(), Duration::ZERO);
         }
-        let shortest = if self.waited { QUICK } else { LONG };
-        !state.runs_are_below(shortest, seen, tick)
+        self.judged.1 += time;
+        // Fewer runs say little.
+        if self.judged.1 >= TICK {
+            let (seen, time) = &self.judged;
+            self.need_threads = !state.runs_are_below(if self.waited { QUICK } else { LONG }, seen, *time);
+            self.judged = (state.seen(), Duration::ZERO);
+        }
     }
 }

@@ -47,3 +47,16 @@ pub(crate) fn wait_at_most<'a, T>(
         None => (condition.wait(guard).unwrap_or_else(PoisonError::into_inner), false),
     })
 }
+
+/// A clock that stands still: a tick takes as long as it was meant to.
+pub(crate) struct Instant;
+
+impl Instant {
+    pub(crate) fn now() -> Self {
+        Self
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
