@@ -1,4 +1,4 @@
-//! A graceful stop: idle connections close immediately, requests in progress are finished, and those that do not end
+//! A graceful stop: idle connections close soon, requests in progress are finished, and those that do not end
 //! are cut.
 
 use std::io::{ErrorKind, Read, Write};
@@ -56,7 +56,7 @@ fn refuses(address: SocketAddr) -> bool {
 }
 
 #[test]
-fn idle_connections_are_cut_at_once() {
+fn idle_connections_are_closed_and_not_cut() {
     let (application, _gate) = gated();
     let site = Site::with(options(NEVER), application);
     let fresh = [(); 3].map(|()| site.connect());

@@ -11,13 +11,13 @@ use super::on_every_runtime;
 use super::site::{GET, NEVER, Runtime, Site, options};
 
 on_every_runtime! {
-    a_stop_during_a_handshake_ends_at_once_and_cuts_nothing
+    a_stop_during_a_handshake_ends_soon_and_cuts_nothing
     requests_in_flight_are_finished
     a_large_answer_in_flight_is_finished
     a_request_that_was_sent_before_the_stop_is_served
 }
 
-fn a_stop_during_a_handshake_ends_at_once_and_cuts_nothing(runtime: Runtime) {
+fn a_stop_during_a_handshake_ends_soon_and_cuts_nothing(runtime: Runtime) {
     let site = Site::with(runtime, options().handshake_timeout(NEVER));
     let greeting = greeting();
     let mut stalled = [&[], &greeting[..20], &greeting[..]].map(|sent| {

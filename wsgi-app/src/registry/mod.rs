@@ -79,8 +79,9 @@ impl ServerHandle {
         Self::default()
     }
 
-    /// Begins a graceful stop and returns immediately. The server closes its listeners and idle connections. Requests
-    /// that have begun are finished, with `Connection: close`, or cut at
+    /// Begins a graceful stop and returns immediately. The server closes its listeners, after it
+    /// has accepted the connections in their queues, and idle connections 1 s after their last response. Requests that
+    /// begin until then are finished, with `Connection: close`, or cut at
     /// [`Options::graceful_timeout`](crate::Options::graceful_timeout). `serve` then returns a [`Report`].
     ///
     /// A server that does not run yet stops as soon as it starts. Further calls do nothing.
