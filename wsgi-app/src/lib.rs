@@ -246,6 +246,7 @@
 //! | feature | default | adds |
 //! | --- | --- | --- |
 //! | `futures-io` | off | the I/O traits of smol and async-std for [`Input`] and [`Stream`] |
+//! | `proxy-protocol` | off | [`ProxySources`](struct.ProxySources.html), and the PROXY protocol of the adapters |
 //!
 //! # Adapters
 //!
@@ -280,6 +281,8 @@ pub use context::log::{Log, LogEntry};
 pub use exchange::error::{Error, InputError, Result};
 pub use registry::{Report, ServerHandle};
 pub use server::options::{OptionError, Options};
+#[cfg(feature = "proxy-protocol")]
+pub use server::proxy_sources::ProxySources;
 
 pub use bytes::Bytes;
 pub use wsgi_proto::{
@@ -306,6 +309,7 @@ pub mod adapter {
     //! | [`Server::admit`] | register an accepted connection, for `max_size` and for the stop |
     //! | [`serve_connection`] | run the connection until it ends |
     //! | [`serve_after_handshake`] | run a TLS handshake first |
+    //! | [`ProxyProtocol`], [`ProxyPrelude`] | receive the header of the PROXY protocol, as the first part of a handshake |
     //! | [`serve_blocking`], [`serve_blocking_after_handshake`], [`Blocking`] | do the same for blocking applications |
     //!
     //! This transport is in memory. It serves one request without a socket and without a runtime, which is also a way
@@ -388,6 +392,9 @@ pub mod adapter {
         serve as serve_blocking, serve_after_handshake as serve_blocking_after_handshake,
     };
     pub use crate::connection::handshake::serve_after_handshake;
+    pub use crate::connection::proxy::{ProxyPrelude, ProxyProtocol};
+    #[cfg(feature = "proxy-protocol")]
+    pub use crate::connection::proxy_header::{ProxyHeader, ProxyHeaderError, parse_proxy_header};
     pub use crate::connection::serve_connection;
     pub use crate::context::runtime::{Clock, Runtime};
     pub use crate::io::blocking::BlockingTransport;

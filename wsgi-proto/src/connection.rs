@@ -403,6 +403,12 @@ impl Connection {
         &self.0.endpoints
     }
 
+    /// Replaces the addresses and the scheme of the connection, for requests and records from now on. A driver calls it
+    /// before the first request, for example when a proxy has sent the address of its client.
+    pub fn set_endpoints(&mut self, endpoints: Endpoints) {
+        self.0.endpoints = endpoints;
+    }
+
     /// The settings of the connection.
     pub fn config(&self) -> &Arc<Config> {
         &self.0.config

@@ -37,7 +37,7 @@ pub async fn serve_after_handshake<A: Application, T: BlockingTransport>(
     server: Arc<Server<Blocking<A>>>,
     guard: ConnectionGuard,
     transport: io::Result<T>,
-    shake_hands: impl Fn(&T) -> io::Result<()> + Send,
+    mut shake_hands: impl FnMut(&T) -> io::Result<()> + Send,
 ) {
     let transport = transport.map(Arc::new);
     if let Ok(transport) = &transport {

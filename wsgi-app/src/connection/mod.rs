@@ -1,6 +1,9 @@
 //! Runs one connection: the machine decides, the transport moves bytes, and the application runs in between.
 
 pub(crate) mod handshake;
+pub(crate) mod proxy;
+#[cfg(feature = "proxy-protocol")]
+pub(crate) mod proxy_header;
 pub(crate) mod pump;
 mod request;
 pub(crate) mod transfer;

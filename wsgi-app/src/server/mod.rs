@@ -4,6 +4,8 @@ pub(crate) mod accept_error;
 pub(crate) mod accept_loop;
 pub(crate) mod alpn;
 pub(crate) mod options;
+#[cfg(feature = "proxy-protocol")]
+pub(crate) mod proxy_sources;
 pub(crate) mod serving;
 
 use std::future::poll_fn;

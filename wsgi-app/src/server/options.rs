@@ -377,7 +377,8 @@ impl Options {
         self
     }
 
-    /// The time limit for a TLS handshake, on listeners that speak TLS. Default: 30 s. Allowed: more than zero.
+    /// The time limit for the bytes that precede HTTP: the header of the PROXY protocol and the TLS handshake together, on
+    /// listeners that expect them. Default: 30 s. Allowed: more than zero.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
