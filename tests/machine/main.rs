@@ -11,6 +11,7 @@ mod last_read;
 mod limits;
 mod memory;
 mod misuse;
+mod proxy_header;
 mod rates;
 mod request_line;
 mod shutdown;

@@ -6,6 +6,7 @@ mod admission;
 mod everywhere;
 mod exchanges;
 mod hello_world;
+mod listeners;
 mod pool;
 mod refusals;
 mod resets;

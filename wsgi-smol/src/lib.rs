@@ -380,7 +380,8 @@
 //!
 //! [`Server::pool`] sets another executor. [`smol::spawn`] uses one thread, or the number of threads in `SMOL_THREADS`.
 //!
-//! `incoming` serves anything that reads and writes with the traits of `futures-io`: pipes, tunnels, TLS of your own.
+//! `incoming` serves anything that reads and writes with the traits of `futures-io`: pipes, tunnels, TLS of your own, and
+//! sockets that another part of the program has accepted. When the stream ends, the listener has ended.
 //! Such a type needs an `impl` of [`Duplex`] without any methods, or a [`Box`] around it:
 //!
 //! ```
@@ -434,6 +435,22 @@
 //!
 //! The authors of async-std have discontinued it and recommend smol. The feature `async-std` is for programs that have
 //! not moved yet.
+//!
+//! # Behind a proxy that passes on bytes
+//!
+//! The feature `proxy-protocol` adds [`Listener::proxy_protocol`](struct.Listener.html#method.proxy_protocol). The proxies
+//! that you list must then send a header of the PROXY protocol first, version 1 or 2, and the application and the log see
+//! the addresses of their clients:
+//!
+//! ```
+//! # #[cfg(feature = "proxy-protocol")]
+//! # fn behind_a_proxy(listener: smol::net::TcpListener) -> wsgi_smol::Result<()> {
+//! let listener = wsgi_smol::Listener::from(listener).proxy_protocol("127.0.0.1, 10.0.0.0/8".parse()?);
+//! # Ok(()) }
+//! ```
+//!
+//! Connections from other sources, and those without the header, are closed without a response. A proxy that speaks HTTP
+//! itself sends `X-Forwarded-For` instead.
 //!
 //! # Testing
 //!
@@ -504,6 +521,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `tls` | HTTPS, with rustls |
+//! | `proxy-protocol` | the PROXY protocol, version 1 and 2 |
 //! | `async-std` | the listeners of async-std |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -541,6 +559,8 @@ pub use wsgi_app::{
     BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,
 };
 // The server, its options and its log.
+#[cfg(feature = "proxy-protocol")]
+pub use wsgi_app::ProxySources;
 pub use wsgi_app::adapter::Serving;
 pub use wsgi_app::{
     KeepAlive, Limits, Log, LogEntry, LogFormat, OptionError, Options, Record, Report, ServerHandle,
@@ -763,6 +783,10 @@ impl<A: Application> Adapter for Smol<'_, A> {
 
     fn poll_queued(&self, listener: &mut Listener, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         listener.poll_queued(context)
+    }
+
+    fn has_ended(&self, listener: &Listener) -> bool {
+        listener.has_ended()
     }
 
     fn start(&self, accepted: Accepted) {

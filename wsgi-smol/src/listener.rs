@@ -1,10 +1,12 @@
 //! Bound listeners, and the connections that they accept.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
@@ -13,7 +15,7 @@ use smol::future::Boxed;
 use smol::stream::{self, Stream, StreamExt};
 use smol::{Async, Executor, Timer};
 use socket2::SockRef;
-use wsgi_app::adapter::{BoundAddr, Server, Transport, serve_after_handshake};
+use wsgi_app::adapter::{BoundAddr, ProxyPrelude, ProxyProtocol, Server, Transport, serve_after_handshake};
 use wsgi_app::{Address, Application, Endpoints, Scheme};
 
 use crate::socket::{Duplex, INHERITS, set_options};
@@ -26,9 +28,11 @@ const ACCEPTS: u32 = 64;
 /// `async-std`, or any other [source of connections](Self::incoming). With the feature `tls` each can serve HTTPS.
 pub struct Listener {
     connections: stream::Boxed<io::Result<(Opening, Endpoints)>>,
+    /// The stream of connections has ended.
+    ended: bool,
     /// Accepts from the queue of the socket itself, without waiting.
     queue: Option<Queue>,
-    /// The socket behind `connections`, which closes with them.
+    /// The socket behind `connections`, which closes with them, if there is one.
     socket: Option<(Weak<Async<TcpListener>>, Arc<ConnectionOptions>)>,
     /// How many connections were accepted without a pause.
     accepted: u32,
@@ -96,8 +100,9 @@ impl ConnectionOptions {
 }
 
 /// How connections of one listener are served.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Way {
+    proxy: ProxyProtocol,
     tls: Option<Config>,
     /// Without a pool, the connections run on async-std instead of smol.
     on_async_std: bool,
@@ -136,23 +141,104 @@ fn queue<L: Send + Sync + 'static>(
 }
 
 /// A function that turns an accepted stream, of whatever type, into a transport.
-type Opening = Box<dyn FnOnce(Option<Config>) -> Boxed<io::Result<Box<dyn Transport>>> + Send>;
+type Opening = Box<dyn FnOnce(Option<ProxyPrelude>, Option<Config>) -> Opened + Send>;
+
+/// The transport, once the handshake is over.
+type Opened = Boxed<io::Result<Box<dyn Transport>>>;
 
 impl Listener {
-    /// Accepts connections from a stream of them: pipes in memory, your own TLS, anything that reads and writes by the
-    /// traits of `futures-io`. Its errors are treated like those of `accept(2)`.
+    /// Accepts connections from a stream of them: pipes in memory, sockets that another part of the program has accepted,
+    /// your own TLS; anything that reads and writes by the traits of `futures-io`. The [`Endpoints`] are the addresses and
+    /// the scheme that the application and the log see.
+    ///
+    /// An error of the stream is treated like an error of `accept(2)`: it is logged, and the server continues, unless it
+    /// is [`InvalidInput`](io::ErrorKind::InvalidInput) or an error number of a broken listener, such as EBADF. When the
+    /// stream ends, the server continues with its other listeners. When all of them have ended, [`serve`](crate::serve)
+    /// returns after the last connection has closed.
+    ///
+    /// Sockets of smol are served as if this crate had accepted them. A stream of another type implements [`Duplex`].
+    ///
+    /// ```
+    /// use std::net::{TcpListener, TcpStream};
+    /// use smol::Async;
+    /// use smol::io::{AsyncReadExt, AsyncWriteExt};
+    /// use wsgi_smol::{Endpoints, Listener, Server};
+    /// # use wsgi_smol::{Body, Environ, NO_HEADERS, Result, StartResponse};
+    /// # async fn hello_world(_: Environ, start_response: StartResponse) -> Result<Body> {
+    /// #     start_response.start("200 OK", NO_HEADERS)?;
+    /// #     Ok("Hello\n".into())
+    /// # }
+    ///
+    /// # smol::block_on(async {
+    /// let (sender, receiver) = smol::channel::bounded(16);
+    /// let listener = Listener::incoming(receiver);
+    /// let serving = smol::spawn(Server::new(listener, hello_world).log_output(false).serve());
+    ///
+    /// // Another part of the program accepts.
+    /// let accepts = Async::<TcpListener>::bind(([127, 0, 0, 1], 0))?;
+    /// let local = accepts.get_ref().local_addr()?;
+    /// let mut client = Async::<TcpStream>::connect(local).await?;
+    /// let (connection, remote) = accepts.accept().await?;
+    /// sender.send(Ok((connection, Endpoints::new(remote.into(), local.into())))).await?;
+    ///
+    /// client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    /// let mut response = String::new();
+    /// client.read_to_string(&mut response).await?;
+    /// assert!(response.ends_with("\r\n\r\nHello\n"), "{response}");
+    ///
+    /// drop((client, sender)); // no more connections: the server ends
+    /// serving.await?;
+    /// # Ok::<(), wsgi_smol::Error>(()) }).unwrap();
+    /// ```
     pub fn incoming<S: Duplex>(
         connections: impl Stream<Item = io::Result<(S, Endpoints)>> + Send + 'static,
     ) -> Self {
-        let connections = connections.map(|accepted| accepted.map(opening)).chain(stream::pending());
+        let options = Arc::<ConnectionOptions>::default();
+        let socket = Some((Weak::new(), Arc::clone(&options)));
+        let connections = connections.inspect(move |accepted| {
+            let stream = accepted.as_ref().ok().map(|(stream, _)| stream as &dyn Any);
+            if let Some(stream) = stream.and_then(|stream| stream.downcast_ref::<Async<TcpStream>>()) {
+                set_options(&SockRef::from(stream), options.limits_slow_readers.load(Ordering::Relaxed));
+            }
+        });
+        let bound_addr = BoundAddr::local(Some(Path::new("incoming")));
+        Self { bound_addr, socket, ..Self::accepting(connections) }
+    }
+
+    fn accepting<S: Duplex>(
+        connections: impl Stream<Item = io::Result<(S, Endpoints)>> + Send + 'static,
+    ) -> Self {
         Self {
-            connections: Box::pin(connections),
+            connections: Box::pin(connections.map(|accepted| accepted.map(opening))),
+            ended: false,
             queue: None,
             socket: None,
             accepted: 0,
             bound_addr: BoundAddr::local(None),
-            way: Way { tls: None, on_async_std: false },
+            way: Way::default(),
         }
+    }
+
+    /// Requires the PROXY protocol, version 1 or 2: each connection must come from one of `sources` and begin with a
+    /// header that contains the addresses of the proxy's client. The application and the log see these addresses.
+    ///
+    /// A connection from another source, and one that does not begin with a header, is closed without a response and logged
+    /// as a debug entry. The header precedes TLS. [`Options::handshake_timeout`](wsgi_app::Options::handshake_timeout)
+    /// bounds its time; its size is at most 107 bytes in version 1 and 4096 bytes in version 2. If the proxy speaks for
+    /// itself, as in a health check (`LOCAL`, `UNKNOWN`), the connection keeps its own addresses. What the proxy adds in
+    /// version 2, such as the TLS version of its client, is ignored: the scheme is that of this listener.
+    ///
+    /// ```
+    /// # use wsgi_smol::Listener;
+    /// # fn behind_a_proxy(listener: smol::net::TcpListener) -> wsgi_smol::Result<Listener> {
+    /// let listener = Listener::from(listener).proxy_protocol("127.0.0.1, 10.0.0.0/8, unix".parse()?);
+    /// # Ok(listener) }
+    /// ```
+    #[cfg(feature = "proxy-protocol")]
+    #[must_use]
+    pub fn proxy_protocol(mut self, sources: wsgi_app::ProxySources) -> Self {
+        self.way.proxy = ProxyProtocol::required_from(sources);
+        self
     }
 
     /// Serves HTTPS on this listener, with the certificates and everything else that `config` sets.
@@ -218,22 +304,39 @@ impl Listener {
     }
 
     pub(crate) fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        if self.ended {
+            return Poll::Pending;
+        }
         if self.accepted == ACCEPTS {
             self.accepted = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let Poll::Ready(accepted) = self.connections.poll_next(context) else {
-            // Accepting found no connection.
-            if let Some((_, options)) = &self.socket {
-                options.inherited.store(INHERITS, Ordering::Relaxed);
+        match self.connections.poll_next(context) {
+            Poll::Ready(Some(accepted)) => {
+                self.accepted += 1;
+                return Poll::Ready(accepted.and_then(|accepted| self.accepted(accepted)));
             }
-            self.accepted = 0;
-            return Poll::Pending;
-        };
-        self.accepted += 1;
-        let (opening, endpoints) = accepted.expect("a stream that ends with `pending` never ends")?;
-        Poll::Ready(Ok(Accepted(opening, endpoints, self.way.clone())))
+            Poll::Ready(None) => self.ended = true,
+            Poll::Pending => {
+                // Accepting found no connection.
+                if let Some((_, options)) = &self.socket {
+                    options.inherited.store(INHERITS, Ordering::Relaxed);
+                }
+                self.accepted = 0;
+            }
+        }
+        Poll::Pending
+    }
+
+    fn accepted(&self, (opening, endpoints): (Opening, Endpoints)) -> io::Result<Accepted> {
+        self.way.proxy.check(&endpoints.remote)?;
+        Ok(Accepted(opening, endpoints, self.way.clone()))
+    }
+
+    /// Whether it will never accept another connection.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Accepts from the queue of the socket itself: the reactor may not have reported the newest connections yet.
@@ -247,16 +350,14 @@ impl Listener {
         self.connections = Box::pin(stream::pending());
         match queue() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            accepted => Poll::Ready(
-                accepted.map(|(opening, endpoints)| Accepted(opening, endpoints, self.way.clone())),
-            ),
+            accepted => Poll::Ready(accepted.and_then(|accepted| self.accepted(accepted))),
         }
     }
 }
 
 /// Pairs an accepted stream with the function that turns it into a transport.
 fn opening<S: Duplex>((stream, endpoints): (S, Endpoints)) -> (Opening, Endpoints) {
-    (Box::new(|tls| Box::pin(open(stream, tls))), endpoints)
+    (Box::new(|prelude, tls| Box::pin(open(stream, prelude, tls))), endpoints)
 }
 
 impl From<Arc<Async<TcpListener>>> for Listener {
@@ -275,7 +376,7 @@ impl From<Arc<Async<TcpListener>>> for Listener {
             let accepted = listener.accept().await.map(|accepted| options.accepted(accepted));
             Some((accepted, (listener, options)))
         });
-        Self { bound_addr, queue, socket, ..Self::incoming(connections) }
+        Self { bound_addr, queue, socket, ..Self::accepting(connections) }
     }
 }
 
@@ -291,7 +392,7 @@ impl From<Arc<Async<UnixListener>>> for Listener {
         let connections = stream::unfold(listener, |listener| async {
             Some((listener.accept().await.map(|(stream, _)| (stream, ENDPOINTS)), listener))
         });
-        Self { bound_addr, queue, ..Self::incoming(connections) }
+        Self { bound_addr, queue, ..Self::accepting(connections) }
     }
 }
 
@@ -324,9 +425,9 @@ fn unwrapped<L>(listener: io::Result<Async<L>>) -> Listener
 where
     Listener: From<Async<L>>,
 {
-    let failed = |error| Listener::incoming::<Box<smol::net::TcpStream>>(stream::once(Err(error)));
+    let failed = |error| Listener::accepting::<Box<smol::net::TcpStream>>(stream::once(Err(error)));
     let listener = listener.map_or_else(failed, Listener::from);
-    Listener { way: Way { tls: None, on_async_std: true }, ..listener }
+    Listener { way: Way { on_async_std: true, ..Way::default() }, ..listener }
 }
 
 #[cfg(feature = "async-std")]
@@ -346,10 +447,11 @@ impl From<async_std::os::unix::net::UnixListener> for Listener {
 impl Accepted {
     /// Serves the connection in a separate task, on `pool` if there is one.
     pub(crate) fn spawn<A: Application>(self, server: &Arc<Server<A>>, pool: Option<&Executor<'static>>) {
-        let Self(opening, endpoints, Way { tls, on_async_std }) = self;
+        let Self(opening, endpoints, Way { proxy, tls, on_async_std }) = self;
         let scheme = if tls.is_some() { Scheme::Https } else { endpoints.scheme };
         let guard = server.admit(Endpoints { scheme, ..endpoints });
-        let connection = serve_after_handshake(Arc::clone(server), guard, opening(tls), Timer::after);
+        let handshake = opening(proxy.prelude(&guard), tls);
+        let connection = serve_after_handshake(Arc::clone(server), guard, handshake, Timer::after);
         match (pool, on_async_std) {
             (Some(pool), _) => pool.spawn(connection).detach(),
             #[cfg(feature = "async-std")]

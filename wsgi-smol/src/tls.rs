@@ -1,11 +1,14 @@
-//! Turns an accepted stream into a transport. With the feature `tls`, a rustls handshake may run first, in the
-//! connection's own task.
+//! Turns an accepted stream into a transport. The header of the PROXY protocol and, with the feature `tls`, a rustls
+//! handshake may come first, in the connection's own task.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::Context;
 
 #[cfg(feature = "tls")]
 use futures_rustls::TlsAcceptor;
-use wsgi_app::adapter::Transport;
+use wsgi_app::adapter::{ProxyPrelude, Transport};
 
 use crate::socket::{Duplex, Socket};
 
@@ -26,7 +29,17 @@ pub(crate) fn alpn_protocols(config: &Config) -> &[Vec<u8>] {
     match *config {}
 }
 
-pub(crate) async fn open<S: Duplex>(stream: S, config: Option<Config>) -> io::Result<Box<dyn Transport>> {
+pub(crate) async fn open<S: Duplex>(
+    mut stream: S,
+    prelude: Option<ProxyPrelude>,
+    config: Option<Config>,
+) -> io::Result<Box<dyn Transport>> {
+    if let Some(mut prelude) = prelude {
+        let mut receive = |context: &mut Context<'_>| {
+            prelude.poll_receive(|space| Pin::new(&mut stream).poll_read(context, space))
+        };
+        poll_fn(|context| receive(context)).await?;
+    }
     match config {
         None => Ok(Box::new(Socket::new(stream))),
         #[cfg(feature = "tls")]
@@ -40,7 +53,7 @@ impl<S: Duplex> Duplex for futures_rustls::server::TlsStream<S> {
         self.get_mut().0.reset();
     }
 
-    fn poll_readable(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> std::task::Poll<io::Result<()>> {
         let (stream, session) = self.get_mut();
         // rustls may already hold plaintext, which the stream would not report.
         match io::BufRead::fill_buf(&mut session.reader()) {

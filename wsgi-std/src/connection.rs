@@ -29,12 +29,13 @@ struct Connection {
 
 /// Serves a connection that was just accepted.
 pub(crate) fn begin<A: Application>(engine: &Arc<Engine>, server: &Serving<A>, accepted: Accepted) {
-    let Accepted { socket, endpoints, tls } = accepted;
+    let Accepted { socket, endpoints, tls, proxy } = accepted;
     let guard = server.admit(endpoints);
     match engine.watch(&socket) {
         Ok(task) => {
             let connection = Connection { socket, task: Arc::clone(&task) };
-            task.begin(tls.serve(Arc::clone(server), guard, connection));
+            let prelude = proxy.prelude(&guard);
+            task.begin(tls.serve_after(prelude, Arc::clone(server), guard, connection));
         }
         Err(error) => drop(server.accept_failed(&error)),
     }

@@ -415,6 +415,25 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
+//! [`Listener::incoming`] accepts from any iterator of sockets, which may block: a channel of sockets that another part of
+//! the program has accepted, or a function that accepts.
+//!
+//! # Behind a proxy that passes on bytes
+//!
+//! The feature `proxy-protocol` adds [`Listener::proxy_protocol`](struct.Listener.html#method.proxy_protocol). The proxies
+//! that you list must then send a header of the PROXY protocol first, version 1 or 2, and the application and the log see
+//! the addresses of their clients:
+//!
+//! ```
+//! # #[cfg(feature = "proxy-protocol")]
+//! # fn behind_a_proxy(listener: std::net::TcpListener) -> wsgi_std::Result<()> {
+//! let listener = wsgi_std::Listener::from(listener).proxy_protocol("127.0.0.1, 10.0.0.0/8".parse()?);
+//! # Ok(()) }
+//! ```
+//!
+//! Connections from other sources, and those without the header, are closed without a response. A proxy that speaks HTTP
+//! itself sends `X-Forwarded-For` instead.
+//!
 //! # Testing
 //!
 //! Bind port 0 and read the address from the listener. Once the server runs, [`ServerHandle::addresses`] has it too.
@@ -479,6 +498,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `tls` | HTTPS, with rustls |
+//! | `proxy-protocol` | the PROXY protocol, version 1 and 2 |
 
 #![cfg(unix)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -488,6 +508,7 @@
 mod accept;
 mod connection;
 mod engine;
+mod incoming;
 mod listener;
 mod sync;
 mod tls;
@@ -518,6 +539,8 @@ pub use wsgi_app::{
     BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,
 };
 // The server, its options and its log.
+#[cfg(feature = "proxy-protocol")]
+pub use wsgi_app::ProxySources;
 pub use wsgi_app::{
     KeepAlive, Limits, Log, LogEntry, LogFormat, OptionError, Options, Record, Report, ServerHandle,
 };
@@ -679,7 +702,7 @@ impl<A> Server<A> {
     where
         A: Application,
     {
-        let Self { listeners, application, options, handle, threads, ignores_max_size } = self;
+        let Self { mut listeners, application, options, handle, threads, ignores_max_size } = self;
         if threads == Some(0) {
             let option = if ignores_max_size { "custom_pool" } else { "pool" };
             return Err(OptionError::new(option, 0, "1 or more").into());
@@ -688,8 +711,7 @@ impl<A> Server<A> {
         let limit = descriptor_limit(threads);
         let runtime = Runtime::default().descriptor_limit(limit).ignore_max_size(ignores_max_size);
         let server = app::Server::with_runtime(options, &handle, Blocking(application), runtime)?;
-        listeners.iter().try_for_each(|listener| listener.socket.set_nonblocking(true))?;
-        listeners.iter().for_each(|listener| listener.prepare(server.limits_slow_readers()));
+        listeners.iter_mut().try_for_each(|listener| listener.prepare(server.limits_slow_readers()))?;
         // By default one more thread, for the poller.
         let threads = threads.unwrap_or_else(|| server.max_size().saturating_add(1));
         let engine = Engine::start(threads)?;
@@ -719,8 +741,16 @@ impl<A: Application> Adapter for Threads<'_, A> {
         listener.bound_addr()
     }
 
-    fn poll_accept(&self, listener: &mut Arc<Listener>, _: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        listener.poll_accept()
+    fn poll_accept(
+        &self,
+        listener: &mut Arc<Listener>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Accepted>> {
+        listener.poll_accept(context)
+    }
+
+    fn has_ended(&self, listener: &Arc<Listener>) -> bool {
+        listener.has_ended()
     }
 
     fn start(&self, accepted: Accepted) {

@@ -4,25 +4,29 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Weak;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use socket2::{SockAddr, Socket};
-use wsgi_app::adapter::BoundAddr;
+use wsgi_app::adapter::{BoundAddr, ProxyProtocol};
 use wsgi_app::{Address, Endpoints, Scheme};
 
+use crate::incoming::Incoming;
 use crate::sync::{AtomicBool, Ordering};
 use crate::tls::Tls;
 use crate::wait;
 
-/// A listener that is already bound and listening: a `TcpListener` or a `UnixListener` of std, converted with `into`.
-/// With the feature `tls`, `tls` makes it serve HTTPS. The file of a unix socket is neither created nor removed here.
+/// A listener that is already bound and listening: a `TcpListener` or a `UnixListener` of std, converted with `into`, or
+/// any other [source of connections](Self::incoming). With the feature `tls`, `tls` makes it serve HTTPS. The file of a
+/// unix socket is neither created nor removed here.
 #[derive(Debug)]
 pub struct Listener {
-    pub(crate) socket: Socket,
+    source: Source,
     tls: Tls,
+    proxy: ProxyProtocol,
     /// The last accept found no connection.
     drained: AtomicBool,
     limits_slow_readers: AtomicBool,
@@ -49,7 +53,8 @@ pub struct Listener {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a std listener",
     label = "expected `std::net::TcpListener`, `std::os::unix::net::UnixListener` or `wsgi_std::Listener`",
-    note = "convert a tokio listener with `listener.into_std()?`"
+    note = "convert a tokio listener with `listener.into_std()?`",
+    note = "for other sources of connections, use `Listener::incoming`"
 )]
 pub trait IntoListener: Into<Listener> {}
 
@@ -58,14 +63,109 @@ impl IntoListener for Socket {}
 impl IntoListener for TcpListener {}
 impl IntoListener for UnixListener {}
 
+#[derive(Debug)]
+enum Source {
+    Socket(Socket),
+    Incoming(Incoming),
+}
+
 /// A connection that was just accepted.
 pub(crate) struct Accepted {
     pub(crate) socket: Socket,
     pub(crate) endpoints: Endpoints,
     pub(crate) tls: Tls,
+    pub(crate) proxy: ProxyProtocol,
 }
 
 impl Listener {
+    /// Accepts connections from an iterator of them: sockets that another part of the program has accepted, from a channel;
+    /// or a function that accepts, such as that of VSOCK. An item is a connected stream socket, for example a `TcpStream`,
+    /// a `UnixStream` or a `Socket` of socket2. The [`Endpoints`] are the addresses and the scheme that the application and
+    /// the log see.
+    ///
+    /// The iterator runs on a separate thread, from [`serve`](crate::Server::serve) on, and may block. It is one
+    /// connection ahead of the server: if there is no room for more, it waits. A stop does not wait for it. The thread ends
+    /// when the iterator returns the next time.
+    ///
+    /// An error of the iterator is treated like an error of `accept(2)`: it is logged, and the server continues, unless it
+    /// is [`InvalidInput`](io::ErrorKind::InvalidInput) or an error number of a broken listener, such as EBADF. When the
+    /// iterator ends, the server continues with its other listeners. When all of them have ended, `serve` returns after the
+    /// last connection has closed.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    /// use std::sync::mpsc::sync_channel;
+    /// use wsgi_std::{Address, Endpoints, Listener, Server};
+    /// # use wsgi_std::{Body, Environ, NO_HEADERS, Result, StartResponse};
+    /// # fn hello_world(_: Environ, start_response: StartResponse) -> Result<Body> {
+    /// #     start_response.start("200 OK", NO_HEADERS)?;
+    /// #     Ok("Hello\n".into())
+    /// # }
+    ///
+    /// let (sender, receiver) = sync_channel(16);
+    /// let server = Server::new(Listener::incoming(receiver), hello_world).log_output(false);
+    /// let serving = std::thread::spawn(|| server.serve());
+    ///
+    /// let (mut client, connection) = UnixStream::pair()?;
+    /// sender.send(Ok((connection, Endpoints::new(Address::Local, Address::Local))))?;
+    /// client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    /// let mut response = String::new();
+    /// client.read_to_string(&mut response)?;
+    /// assert!(response.ends_with("\r\n\r\nHello\n"), "{response}");
+    ///
+    /// drop((client, sender)); // no more connections: the server ends
+    /// serving.join().unwrap()?;
+    /// # Ok::<(), wsgi_std::Error>(())
+    /// ```
+    pub fn incoming<S, C>(connections: C) -> Self
+    where
+        S: Into<OwnedFd>,
+        C: IntoIterator<Item = io::Result<(S, Endpoints)>>,
+        C::IntoIter: Send + 'static,
+    {
+        let connections = connections.into_iter().map(|accepted| {
+            let (socket, endpoints) = accepted?;
+            let socket = Socket::from(socket.into());
+            socket.set_nonblocking(true)?;
+            Ok((socket, endpoints))
+        });
+        Self::new(Source::Incoming(Incoming::new(connections)))
+    }
+
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            tls: Tls::default(),
+            proxy: ProxyProtocol::default(),
+            drained: AtomicBool::new(false),
+            limits_slow_readers: AtomicBool::new(false),
+            inherited: AtomicBool::new(false),
+        }
+    }
+
+    /// Requires the PROXY protocol, version 1 or 2: each connection must come from one of `sources` and begin with a
+    /// header that contains the addresses of the proxy's client. The application and the log see these addresses.
+    ///
+    /// A connection from another source, and one that does not begin with a header, is closed without a response and logged
+    /// as a debug entry. The header precedes TLS. [`Options::handshake_timeout`](wsgi_app::Options::handshake_timeout)
+    /// bounds its time; its size is at most 107 bytes in version 1 and 4096 bytes in version 2. If the proxy speaks for
+    /// itself, as in a health check (`LOCAL`, `UNKNOWN`), the connection keeps its own addresses. What the proxy adds in
+    /// version 2, such as the TLS version of its client, is ignored: the scheme is that of this listener.
+    ///
+    /// ```
+    /// # use wsgi_std::Listener;
+    /// # fn behind_a_proxy(listener: std::net::TcpListener) -> wsgi_std::Result<Listener> {
+    /// let listener = Listener::from(listener).proxy_protocol("127.0.0.1, 10.0.0.0/8, unix".parse()?);
+    /// # Ok(listener) }
+    /// ```
+    #[cfg(feature = "proxy-protocol")]
+    #[must_use]
+    pub fn proxy_protocol(mut self, sources: wsgi_app::ProxySources) -> Self {
+        self.proxy = ProxyProtocol::required_from(sources);
+        self
+    }
+
     /// Serves HTTPS on this listener, with the certificates and everything else that `config` sets.
     ///
     /// The program chooses the crypto provider: this crate enables none. Name the provider, since
@@ -105,34 +205,56 @@ impl Listener {
         self
     }
 
-    /// Sets the options of the connections on the listener, so that they cost no system call per connection.
-    pub(crate) fn prepare(&self, limits_slow_readers: bool) {
+    /// Begins to listen. Sets the options of the connections on the listener, so that they cost no system call per
+    /// connection.
+    pub(crate) fn prepare(&mut self, limits_slow_readers: bool) -> io::Result<()> {
         self.limits_slow_readers.store(limits_slow_readers, Ordering::Relaxed);
-        if INHERITS && !self.socket.local_addr().is_ok_and(|address| address.is_unix()) {
-            set_options(&self.socket, limits_slow_readers);
+        let socket = match &mut self.source {
+            Source::Socket(socket) => socket,
+            Source::Incoming(incoming) => return incoming.begin(),
+        };
+        socket.set_nonblocking(true)?;
+        if INHERITS && !socket.local_addr().is_ok_and(|address| address.is_unix()) {
+            set_options(socket, limits_slow_readers);
         }
+        Ok(())
     }
 
-    pub(crate) fn poll_accept(&self) -> Poll<io::Result<Accepted>> {
-        let accepted = self.socket.accept().and_then(|(socket, remote)| {
-            socket.set_nonblocking(true)?;
-            if !remote.is_unix() && !self.inherited.load(Ordering::Relaxed) {
-                set_options(&socket, self.limits_slow_readers.load(Ordering::Relaxed));
-            }
-            let address = |address: &SockAddr| address.as_socket().map_or(Address::Local, Address::from);
-            let local = socket.local_addr().as_ref().map_or(Address::Local, address);
-            let scheme = if self.tls.is_on() { Scheme::Https } else { Scheme::Http };
-            let endpoints = Endpoints { scheme, ..Endpoints::new(address(&remote), local) };
-            Ok(Accepted { socket, endpoints, tls: self.tls.clone() })
-        });
-        match accepted {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+    pub(crate) fn poll_accept(&self, context: &Context<'_>) -> Poll<io::Result<Accepted>> {
+        let limits_slow_readers = || self.limits_slow_readers.load(Ordering::Relaxed);
+        let accepted = match &self.source {
+            Source::Socket(socket) => socket.accept().and_then(|(socket, remote)| {
+                socket.set_nonblocking(true)?;
+                if !remote.is_unix() && !self.inherited.load(Ordering::Relaxed) {
+                    set_options(&socket, limits_slow_readers());
+                }
+                let address = |address: &SockAddr| address.as_socket().map_or(Address::Local, Address::from);
+                let local = socket.local_addr().as_ref().map_or(Address::Local, address);
+                Ok((socket, Endpoints::new(address(&remote), local)))
+            }),
+            Source::Incoming(incoming) => ready!(incoming.poll_accept(context)).inspect(|(socket, _)| {
+                // What it is not suited to fails, and is not needed.
+                set_options(socket, limits_slow_readers());
+            }),
+        };
+        match (accepted, &self.source) {
+            (Err(error), Source::Socket(_)) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.drained.store(true, Ordering::Relaxed);
                 self.inherited.store(INHERITS, Ordering::Relaxed);
                 Poll::Pending
             }
-            accepted => Poll::Ready(accepted),
+            (accepted, _) => Poll::Ready(accepted.and_then(|(socket, endpoints)| {
+                self.proxy.check(&endpoints.remote)?;
+                let scheme = if self.tls.is_on() { Scheme::Https } else { endpoints.scheme };
+                let endpoints = Endpoints { scheme, ..endpoints };
+                Ok(Accepted { socket, endpoints, tls: self.tls.clone(), proxy: self.proxy.clone() })
+            })),
         }
+    }
+
+    /// Whether it will never accept another connection.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(&self.source, Source::Incoming(incoming) if incoming.has_ended())
     }
 
     /// The protocols that it offers by ALPN.
@@ -141,10 +263,15 @@ impl Listener {
     }
 
     pub(crate) fn bound_addr(&self) -> BoundAddr {
-        let address = self.socket.local_addr();
-        let bound_addr = match address.as_ref().ok().and_then(SockAddr::as_socket) {
-            Some(address) => BoundAddr::tcp(Ok(address)),
-            None => BoundAddr::local(address.as_ref().ok().and_then(SockAddr::as_pathname)),
+        let bound_addr = match &self.source {
+            Source::Socket(socket) => {
+                let address = socket.local_addr();
+                match address.as_ref().ok().and_then(SockAddr::as_socket) {
+                    Some(address) => BoundAddr::tcp(Ok(address)),
+                    None => BoundAddr::local(address.as_ref().ok().and_then(SockAddr::as_pathname)),
+                }
+            }
+            Source::Incoming(_) => BoundAddr::local(Some(Path::new("incoming"))),
         };
         BoundAddr { encrypted: self.tls.is_on(), ..bound_addr }
     }
@@ -152,13 +279,7 @@ impl Listener {
 
 impl From<Socket> for Listener {
     fn from(socket: Socket) -> Self {
-        Self {
-            socket,
-            tls: Tls::default(),
-            drained: AtomicBool::new(false),
-            limits_slow_readers: AtomicBool::new(false),
-            inherited: AtomicBool::new(false),
-        }
+        Self::new(Source::Socket(socket))
     }
 }
 
@@ -201,5 +322,10 @@ pub(crate) fn wait(listeners: &[Weak<Listener>], deadline: Option<Instant>) {
     // A listener with more to accept, while the server accepts nothing, would end the wait immediately.
     let listeners: Vec<_> = listeners.iter().filter_map(Weak::upgrade).collect();
     let drained = listeners.iter().filter(|listener| listener.drained.swap(false, Ordering::Relaxed));
-    let _ = wait::wait(drained.map(|listener| PollFd::new(&listener.socket, PollFlags::IN)), deadline);
+    let sockets = drained.filter_map(|listener| match &listener.source {
+        Source::Socket(socket) => Some(PollFd::new(socket, PollFlags::IN)),
+        // Its thread wakes this one.
+        Source::Incoming(_) => None,
+    });
+    let _ = wait::wait(sockets, deadline);
 }

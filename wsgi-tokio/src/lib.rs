@@ -538,7 +538,7 @@
 //! | [`Options::header_timeout`] | 30 s for a request head |
 //! | [`Options::url_length_limit`] | 8 KiB for a request target |
 //! | [`Options::limits`] | 64 KiB and 100 fields for a request head, and more |
-//! | [`Options::handshake_timeout`] | 30 s for a TLS handshake |
+//! | [`Options::handshake_timeout`] | 30 s for a TLS handshake and the PROXY protocol |
 //! | [`Options::graceful_timeout`] | 30 s for requests that have begun when the server stops |
 //!
 //! An option that is not allowed is an error before the server accepts anything:
@@ -661,6 +661,25 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`Listener::incoming`] accepts from any stream of connections that read and write by the traits of tokio: sockets that
+//! another part of the program has accepted, pipes in memory, VSOCK, TLS of your own.
+//!
+//! # Behind a proxy that passes on bytes
+//!
+//! The feature `proxy-protocol` adds [`Listener::proxy_protocol`](struct.Listener.html#method.proxy_protocol). The proxies
+//! that you list must then send a header of the PROXY protocol first, version 1 or 2, and the application and the log see
+//! the addresses of their clients:
+//!
+//! ```
+//! # #[cfg(feature = "proxy-protocol")]
+//! # fn behind_a_proxy(listener: tokio::net::TcpListener) -> wsgi_tokio::Result<()> {
+//! let listener = wsgi_tokio::Listener::from(listener).proxy_protocol("127.0.0.1, 10.0.0.0/8".parse()?);
+//! # Ok(()) }
+//! ```
+//!
+//! Connections from other sources, and those without the header, are closed without a response. A proxy that speaks HTTP
+//! itself sends `X-Forwarded-For` instead.
+//!
 //! # Testing
 //!
 //! Bind port 0 and read the address from the listener. Once the server runs, [`ServerHandle::addresses`] has it too.
@@ -749,12 +768,14 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `tls` | HTTPS, with rustls |
+//! | `proxy-protocol` | the PROXY protocol, version 1 and 2 |
 //! | `futures-io` | the I/O traits of `futures-io` for [`Input`] and [`Stream`] |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod incoming;
 mod listener;
 mod socket;
 mod tls;
@@ -783,6 +804,8 @@ pub use wsgi_app::{
     BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,
 };
 // The server, its options and its log.
+#[cfg(feature = "proxy-protocol")]
+pub use wsgi_app::ProxySources;
 pub use wsgi_app::adapter::Serving;
 pub use wsgi_app::{
     KeepAlive, Limits, Log, LogEntry, LogFormat, OptionError, Options, Record, Report, ServerHandle,
@@ -972,8 +995,12 @@ impl<A: Application> Adapter for Tokio<'_, A> {
         listener.poll_accept(context)
     }
 
-    fn poll_queued(&self, listener: &mut Listener, _: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        listener.poll_queued()
+    fn poll_queued(&self, listener: &mut Listener, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        listener.poll_queued(context)
+    }
+
+    fn has_ended(&self, listener: &Listener) -> bool {
+        listener.has_ended()
     }
 
     fn start(&self, accepted: Accepted) {

@@ -58,6 +58,11 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    /// Sets the options of a TCP connection that this crate did not accept.
+    fn prepare(&self, limits_slow_readers: bool) {
+        let _ = limits_slow_readers;
+    }
+
     /// Makes the system reset the connection when it is closed, where that is possible.
     fn reset(&self) {}
 
@@ -69,7 +74,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 }
 
 macro_rules! stream {
-    ($socket:ty, $reset:expr) => {
+    ($socket:ty, $prepare:expr, $reset:expr) => {
         impl Stream for $socket {
             fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Self::poll_read_ready(self, context)
@@ -77,6 +82,11 @@ macro_rules! stream {
 
             fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
                 (&*SockRef::from(&*self)).read(space)
+            }
+
+            fn prepare(&self, limits_slow_readers: bool) {
+                let prepare: fn(&Self, bool) = $prepare;
+                prepare(self, limits_slow_readers);
             }
 
             fn reset(&self) {
@@ -92,10 +102,84 @@ macro_rules! stream {
 }
 
 // If it fails, the connection is already lost.
-stream!(TcpStream, |stream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))));
+stream!(TcpStream, |stream, limits| set_options(&SockRef::from(stream), limits), |stream| drop(
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))
+));
 // Unix sockets have no reset.
 #[cfg(unix)]
-stream!(UnixStream, |_| {});
+stream!(UnixStream, |_, _| {}, |_| {});
+
+/// A stream of any kind. It cannot wait without a buffer.
+pub(crate) struct Other<S>(pub(crate) S);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for Other<S> {
+    fn poll_read_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Other<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Other<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// A stream of a connection that was accepted elsewhere.
+impl Stream for Box<dyn Stream> {
+    fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_read_ready(context)
+    }
+
+    fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        (**self).read_now(space)
+    }
+
+    fn prepare(&self, limits_slow_readers: bool) {
+        (**self).prepare(limits_slow_readers);
+    }
+
+    fn reset(&self) {
+        (**self).reset();
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        (**self).try_write(bytes)
+    }
+}
 
 impl<S: Stream> Transport for Socket<S> {
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

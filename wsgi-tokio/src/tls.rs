@@ -1,11 +1,16 @@
-//! Feature `tls`: HTTPS by rustls. The handshake runs in the connection's own task.
+//! Spawns the task of a connection. The header of the PROXY protocol and the handshake of TLS, with the feature `tls`, come
+//! first in that task.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use tokio::io::ReadBuf;
 use tokio::runtime::Handle;
-use wsgi_app::adapter::{Server, serve_connection};
+use wsgi_app::adapter::{ProxyPrelude, ProxyProtocol, Server, serve_after_handshake, serve_connection};
 use wsgi_app::{Application, Endpoints};
 
 use crate::socket::{Socket, Stream};
@@ -44,6 +49,7 @@ impl Tls {
         server: &Arc<Server<A>>,
         pool: Option<&Handle>,
         endpoints: Endpoints,
+        proxy: &ProxyProtocol,
         stream: impl Stream,
     ) {
         let server = Arc::clone(server);
@@ -51,16 +57,38 @@ impl Tls {
         if let Some(config) = self.config {
             let acceptor = tokio_rustls::TlsAcceptor::from(config);
             let guard = server.admit(Endpoints { scheme: wsgi_app::Scheme::Https, ..endpoints });
-            let handshake = async move { Ok(Socket::new(acceptor.accept(stream).await?)) };
-            spawn(
-                pool,
-                wsgi_app::adapter::serve_after_handshake(server, guard, handshake, tokio::time::sleep),
-            );
+            let prelude = proxy.prelude(&guard);
+            let handshake = async move {
+                let stream = after(prelude, stream).await?;
+                Ok(Socket::new(acceptor.accept(stream).await?))
+            };
+            spawn(pool, serve_after_handshake(server, guard, handshake, tokio::time::sleep));
             return;
         }
         let guard = server.admit(endpoints);
+        let prelude = proxy.prelude(&guard);
+        if prelude.is_some() {
+            let handshake = async move { Ok(Socket::new(after(prelude, stream).await?)) };
+            spawn(pool, serve_after_handshake(server, guard, handshake, tokio::time::sleep));
+            return;
+        }
         spawn(pool, serve_connection(server, guard, Socket::new(stream)));
     }
+}
+
+/// Receives the header of the PROXY protocol, if there is one.
+async fn after<S: Stream>(prelude: Option<ProxyPrelude>, mut stream: S) -> io::Result<S> {
+    if let Some(mut prelude) = prelude {
+        let mut receive = |context: &mut Context<'_>| {
+            prelude.poll_receive(|space| {
+                let mut buffer = ReadBuf::new(space);
+                ready!(Pin::new(&mut stream).poll_read(context, &mut buffer))?;
+                Poll::Ready(Ok(buffer.filled().len()))
+            })
+        };
+        poll_fn(|context| receive(context)).await?;
+    }
+    Ok(stream)
 }
 
 fn spawn(pool: Option<&Handle>, connection: impl Future<Output = ()> + Send + 'static) {

@@ -27,10 +27,10 @@ pub(crate) type Outcome = Result<String, String>;
 /// The published crates, lowest first, each with the sets of features that it is linted with.
 pub(crate) const PUBLISHED: &[(&str, &[&str])] = &[
     ("wsgi-proto", &["", "--features std"]),
-    ("wsgi-app", &["", "--features futures-io"]),
-    ("wsgi-tokio", &["", "--features tls,futures-io"]),
-    ("wsgi-smol", &["", "--features tls", "--features async-std,tls"]),
-    ("wsgi-std", &["", "--features tls"]),
+    ("wsgi-app", &["", "--features futures-io", "--features proxy-protocol"]),
+    ("wsgi-tokio", &["", "--features tls,futures-io", "--features proxy-protocol,tls"]),
+    ("wsgi-smol", &["", "--features tls", "--features async-std,proxy-protocol,tls"]),
+    ("wsgi-std", &["", "--features tls", "--features proxy-protocol,tls"]),
 ];
 
 /// The crates that are never published.

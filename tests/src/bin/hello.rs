@@ -122,7 +122,14 @@ fn serve(settings: Settings) -> io::Result<Report> {
         #[cfg(unix)]
         Runtime::Std => {
             let threads = wsgi_tests::echo::Threads::Runtime(None);
-            wsgi_tests::echo::on_std::run(bound, None, hello_blocking, options, threads, accepting)
+            wsgi_tests::echo::on_std::run(
+                bound,
+                &Default::default(),
+                hello_blocking,
+                options,
+                threads,
+                accepting,
+            )
         }
     }
 }

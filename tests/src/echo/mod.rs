@@ -18,8 +18,10 @@ pub mod tls;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use wsgi_tokio::{OptionError, Report};
+use rustls::ServerConfig;
+use wsgi_tokio::{OptionError, ProxySources, Report};
 
 use self::listen::Listeners;
 use self::options::{Place, Runtime, Settings};
@@ -32,7 +34,7 @@ use self::options::{Place, Runtime, Settings};
 pub fn run(settings: Settings) -> io::Result<Report> {
     // The files outlive the server.
     let Listeners { bound, places, files: _files } = listen::bind(&settings.listen)?;
-    let tls = settings.tls.config()?;
+    let front = Front { tls: settings.tls.config()?, proxies: settings.proxy_protocol };
     let options = settings.server.options();
     let accepting = |handle| {
         signals::stop_by_signal(handle)?;
@@ -43,12 +45,21 @@ pub fn run(settings: Settings) -> io::Result<Report> {
         None => Threads::Runtime(settings.threads),
     };
     match settings.runtime {
-        Runtime::Tokio => on_tokio::serve(bound, tls, options, threads, accepting),
-        Runtime::Smol => on_smol::serve(bound, tls, options, threads, accepting),
-        Runtime::AsyncStd => on_smol::serve_async_std(bound, tls, options, threads, accepting),
+        Runtime::Tokio => on_tokio::serve(bound, &front, options, threads, accepting),
+        Runtime::Smol => on_smol::serve(bound, &front, options, threads, accepting),
+        Runtime::AsyncStd => on_smol::serve_async_std(bound, &front, options, threads, accepting),
         #[cfg(unix)]
-        Runtime::Std => on_std::serve(bound, tls, options, threads, accepting),
+        Runtime::Std => on_std::serve(bound, &front, options, threads, accepting),
     }
+}
+
+/// What precedes HTTP on every listener.
+#[derive(Clone, Debug, Default)]
+pub struct Front {
+    /// The configuration for HTTPS; `None` serves HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// The proxies that send a header of the PROXY protocol; `None` if there are none.
+    pub proxies: Option<ProxySources>,
 }
 
 /// The threads of connections.

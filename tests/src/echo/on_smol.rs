@@ -11,10 +11,10 @@ use smol::{Async, Executor, Timer};
 use wsgi_smol::rustls::ServerConfig;
 use wsgi_smol::{Application, Listener, Options, Report, Server, ServerHandle};
 
-use super::Threads;
 use super::application::application;
 use super::listen::Bound;
 use super::stream::Sleep;
+use super::{Front, Threads};
 
 const SLEEP: Sleep = |time| {
     Box::pin(async move {
@@ -30,12 +30,13 @@ const SLEEP: Sleep = |time| {
 /// Errors from `wsgi_smol` and from `accepting`.
 pub fn serve(
     listeners: Vec<Bound>,
-    tls: Option<Arc<ServerConfig>>,
+    front: &Front,
     options: Options,
     threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    let listeners = listeners.into_iter().map(|bound| listener(bound, tls.as_ref()));
+    let listeners =
+        listeners.into_iter().map(|bound| Ok(fronted(listener(bound, front.tls.as_ref())?, front)));
     let server = build(listeners.collect::<io::Result<Vec<_>>>()?, application(SLEEP), options)?;
     let executor = Arc::new(Executor::new());
     match threads {
@@ -59,12 +60,13 @@ pub fn serve(
 /// Like [`serve`].
 pub fn serve_async_std(
     listeners: Vec<Bound>,
-    tls: Option<Arc<ServerConfig>>,
+    front: &Front,
     options: Options,
     threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    let listeners = listeners.into_iter().map(|bound| async_std_listener(bound, tls.as_ref())).collect();
+    let listener = |bound| fronted(async_std_listener(bound, front.tls.as_ref()), front);
+    let listeners = listeners.into_iter().map(listener).collect();
     let echo = application(|time| Box::pin(async_std::task::sleep(time)));
     let server = build(listeners, echo, options)?;
     let Threads::Pool(threads) = threads else {
@@ -151,6 +153,13 @@ pub fn async_std_listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> List
 fn encrypted(listener: Listener, tls: Option<&Arc<ServerConfig>>) -> Listener {
     match tls {
         Some(config) => listener.tls(Arc::clone(config)),
+        None => listener,
+    }
+}
+
+fn fronted(listener: Listener, front: &Front) -> Listener {
+    match &front.proxies {
+        Some(proxies) => listener.proxy_protocol(proxies.clone()),
         None => listener,
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use wsgi_std::rustls::ServerConfig;
 use wsgi_std::{Application, Listener, Options, Report, Server, ServerHandle};
 
-use super::Threads;
 use super::blocking::application;
 use super::listen::Bound;
+use super::{Front, Threads};
 
 /// How long a server may take to report invalid options or missing threads.
 const REFUSAL: Duration = Duration::from_millis(50);
@@ -23,12 +23,12 @@ const REFUSAL: Duration = Duration::from_millis(50);
 /// Errors from `wsgi_std` and from `accepting`.
 pub fn serve(
     listeners: Vec<Bound>,
-    tls: Option<Arc<ServerConfig>>,
+    front: &Front,
     options: Options,
     threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    run(listeners, tls, application(), options, threads, accepting)
+    run(listeners, front, application(), options, threads, accepting)
 }
 
 /// Serves any application in the same way.
@@ -38,13 +38,14 @@ pub fn serve(
 /// Like [`serve`].
 pub fn run(
     listeners: Vec<Bound>,
-    tls: Option<Arc<ServerConfig>>,
+    front: &Front,
     application: impl Application,
     options: Options,
     threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    let mut listeners = listeners.into_iter().map(|bound| listener(bound, tls.as_ref()));
+    let mut listeners =
+        listeners.into_iter().map(|bound| fronted(listener(bound, front.tls.as_ref()), front));
     let first = listeners.next().ok_or_else(|| io::Error::other("no listener is given"))?;
     let mut server = Server::new(first, application).options(options);
     for listener in listeners {
@@ -79,6 +80,13 @@ pub fn listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> Listener {
     };
     match tls {
         Some(config) => listener.tls(Arc::clone(config)),
+        None => listener,
+    }
+}
+
+fn fronted(listener: Listener, front: &Front) -> Listener {
+    match &front.proxies {
+        Some(proxies) => listener.proxy_protocol(proxies.clone()),
         None => listener,
     }
 }

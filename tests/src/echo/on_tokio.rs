@@ -13,9 +13,9 @@ use tokio::runtime;
 use wsgi_tokio::rustls::ServerConfig;
 use wsgi_tokio::{Application, Listener, Options, Report, Server, ServerHandle};
 
-use super::Threads;
 use super::application::application;
 use super::listen::Bound;
+use super::{Front, Threads};
 
 /// Serves until the server is stopped. `accepting` is called when it accepts, with the handle that stops it.
 ///
@@ -24,7 +24,7 @@ use super::listen::Bound;
 /// Errors from `wsgi_tokio` and from `accepting`.
 pub fn serve(
     listeners: Vec<Bound>,
-    tls: Option<Arc<ServerConfig>>,
+    front: &Front,
     options: Options,
     threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
@@ -42,7 +42,8 @@ pub fn serve(
         Threads::Pool(threads) => (several(Some(1))?, Some(several(Some(threads))?)),
     };
     runtime.block_on(async {
-        let listeners = listeners.into_iter().map(|bound| listener(bound, tls.as_ref()));
+        let listeners =
+            listeners.into_iter().map(|bound| Ok(fronted(listener(bound, front.tls.as_ref())?, front)));
         let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
         let echo = application(|time| Box::pin(tokio::time::sleep(time)));
         let mut server = build(listeners, echo, options)?;
@@ -103,4 +104,11 @@ pub fn listener(bound: Bound, tls: Option<&Arc<ServerConfig>>) -> io::Result<Lis
         Some(config) => listener.tls(Arc::clone(config)),
         None => listener,
     })
+}
+
+fn fronted(listener: Listener, front: &Front) -> Listener {
+    match &front.proxies {
+        Some(proxies) => listener.proxy_protocol(proxies.clone()),
+        None => listener,
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
 use wsgi_tokio::{KeepAlive, Limits};
-use wsgi_tokio::{Options, Version};
+use wsgi_tokio::{Options, ProxySources, Version};
 
 use super::tls::TlsSettings;
 
@@ -43,6 +43,10 @@ pub struct Settings {
     /// The files for HTTPS.
     #[command(flatten)]
     pub tls: TlsSettings,
+
+    /// Requires the PROXY protocol, from these sources only: IP addresses, networks and `unix`, separated by commas.
+    #[arg(long, value_name = "SOURCES")]
+    pub proxy_protocol: Option<ProxySources>,
 
     /// The options of the server.
     #[command(flatten)]
@@ -159,7 +163,7 @@ pub struct ServerSettings {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     linger_limit: Option<Duration>,
 
-    /// Time limit for a TLS handshake.
+    /// Time limit for a TLS handshake and the header of the PROXY protocol.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     handshake_timeout: Option<Duration>,
 

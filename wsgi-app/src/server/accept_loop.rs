@@ -45,6 +45,12 @@ pub trait Adapter {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Self::Accepted>>;
 
+    /// Whether `listener` has ended: it will never accept another connection. By default it never ends.
+    fn has_ended(&self, listener: &Self::Listener) -> bool {
+        let _ = listener;
+        false
+    }
+
     /// Accepts one connection from the queue of `listener` before it is closed. Pending means that the queue is empty:
     /// do not rely on an earlier notification of a reactor, which may not know of the newest connections yet. By default
     /// [`poll_accept`](Self::poll_accept).
@@ -64,9 +70,9 @@ pub trait Adapter {
 }
 
 impl<A> Server<A> {
-    /// Accepts on all `listeners` until `handle` stops the server or a listener becomes unusable. Then it empties the
-    /// queues of the listeners, closes them and the idle connections, and finishes requests that have begun. At
-    /// `graceful_timeout` it cuts the remaining connections.
+    /// Accepts on all `listeners` until `handle` stops the server, a listener becomes unusable, or all listeners have ended
+    /// and the last connection has closed. Then it empties the queues of the listeners, closes them and the idle
+    /// connections, and finishes requests that have begun. At `graceful_timeout` it cuts the remaining connections.
     ///
     /// # Errors
     ///
@@ -144,6 +150,10 @@ impl<A> Server<A> {
                         return Poll::Ready(Some(accepted));
                     }
                 }
+                if listeners.iter().all(|listener| adapter.has_ended(listener)) {
+                    // Nothing more can arrive. Open connections are served to their end.
+                    return self.registry.poll_drained(context).map(|()| None);
+                }
                 Poll::Pending
             });
             match accepted.await {
@@ -191,13 +201,13 @@ impl<A> Server<A> {
         let mut accepted = waiting;
         let mut turn = 0;
         loop {
+            turn += 1;
+            if turn % DRAIN_TURN == 0 {
+                give_way().await;
+            }
             if let Some(accepted) = accepted.take() {
                 poll_fn(|context| self.registry.poll_room(self.max_size, context)).await;
                 adapter.start(accepted);
-                turn += 1;
-                if turn % DRAIN_TURN == 0 {
-                    give_way().await;
-                }
             }
             let Some(listener) = listeners.last_mut() else { return };
             match poll_fn(|context| Poll::Ready(adapter.poll_queued(listener, context))).await {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rustls::{ServerConfig, ServerConnection};
 use wsgi_app::adapter::{Blocking, BlockingTransport, serve_blocking_after_handshake};
-use wsgi_app::adapter::{ConnectionGuard, Server};
+use wsgi_app::adapter::{ConnectionGuard, ProxyPrelude, Server};
 use wsgi_app::blocking::Application;
 
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -16,18 +16,26 @@ use crate::sync::{Mutex, MutexGuard, lock};
 /// The largest number of reads without plaintext in one call: a client could send empty records indefinitely.
 const EMPTY_RECORDS: usize = 1024;
 
-/// Serves one connection, encrypted by `config`.
-pub(crate) async fn serve_encrypted<A: Application>(
+/// Serves one connection, encrypted by `config`, after the header of the PROXY protocol if there is one.
+pub(crate) async fn serve_encrypted<A: Application, T: BlockingTransport>(
+    mut prelude: Option<ProxyPrelude>,
     server: Arc<Server<Blocking<A>>>,
     guard: ConnectionGuard,
-    transport: impl BlockingTransport,
+    transport: T,
     config: Arc<ServerConfig>,
 ) {
     let encrypted = match ServerConnection::new(config) {
         Ok(tls) => Ok(Encrypted { transport, session: Mutex::new(Session { tls, taken: 0 }) }),
         Err(error) => Err(io::Error::other(error)),
     };
-    serve_blocking_after_handshake(server, guard, encrypted, Encrypted::shake_hands).await;
+    let shake_hands = |encrypted: &Encrypted<T>| {
+        if let Some(unfinished) = &mut prelude {
+            unfinished.receive(|space| encrypted.transport.read(space))?;
+            prelude = None;
+        }
+        encrypted.shake_hands()
+    };
+    serve_blocking_after_handshake(server, guard, encrypted, shake_hands).await;
 }
 
 /// A [`BlockingTransport`] that speaks TLS over another one.

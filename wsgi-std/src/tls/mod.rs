@@ -7,8 +7,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use wsgi_app::adapter::{Blocking, BlockingTransport, serve_blocking};
-use wsgi_app::adapter::{ConnectionGuard, Server};
+use wsgi_app::adapter::{Blocking, BlockingTransport, serve_blocking, serve_blocking_after_handshake};
+use wsgi_app::adapter::{ConnectionGuard, ProxyPrelude, Server};
 use wsgi_app::blocking::Application;
 
 #[cfg(feature = "tls")]
@@ -50,10 +50,28 @@ impl Tls {
         guard: ConnectionGuard,
         transport: impl BlockingTransport,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.serve_after(None, server, guard, transport)
+    }
+
+    /// Like [`serve`](Self::serve), after the header of the PROXY protocol if there is one.
+    pub(crate) fn serve_after<A: Application>(
+        self,
+        prelude: Option<ProxyPrelude>,
+        server: Arc<Server<Blocking<A>>>,
+        guard: ConnectionGuard,
+        transport: impl BlockingTransport,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         #[cfg(feature = "tls")]
         if let Some(config) = self.config {
-            return Box::pin(serve_encrypted(server, guard, transport, config));
+            return Box::pin(serve_encrypted(prelude, server, guard, transport, config));
         }
-        Box::pin(serve_blocking(server, guard, transport))
+        match prelude {
+            None => Box::pin(serve_blocking(server, guard, transport)),
+            Some(mut prelude) => {
+                Box::pin(serve_blocking_after_handshake(server, guard, Ok(transport), move |transport| {
+                    prelude.receive(|space| BlockingTransport::read(transport, space))
+                }))
+            }
+        }
     }
 }
