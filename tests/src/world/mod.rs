@@ -24,7 +24,8 @@
 //!    * A later response of the connection was cut, which resets it. Earlier responses had a second to leave.
 //!    * Its last byte arrived after the server had closed its half.
 //!    * Its client disconnected first, and an access line shows that the server worked on that connection.
-//!    * The server stopped before it accepted the connection, or before its handshake was complete.
+//!    * The server stopped before its handshake was complete, or before the connection was accepted: it had no room for
+//!      it, or it was not told to stop in order (what is in the queue then is served).
 //!    * The response was written, and a reset destroyed it although the server lingered (property 5).
 //! 2. **No handle waits indefinitely.** All tasks have ended: the accept loop, the connections, and each task to which
 //!    an application gave a handle.
