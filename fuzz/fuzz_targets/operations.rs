@@ -225,10 +225,17 @@ fn any_time(connection: &mut Connection, choices: &mut Given<'_>) {
 
 /// Calls every query, and uses the results in every way.
 fn look(connection: &mut Connection) {
-    let _ = (connection.awaits_request(), connection.head_began(), connection.lingers(), connection.is_busy(), connection.is_lost());
+    let _ = (
+        connection.awaits_request(),
+        connection.head_began(),
+        connection.lingers(),
+        connection.is_busy(),
+        connection.is_lost(),
+    );
     let _ = (connection.can_make_room(), connection.has_buffers(), connection.has_unread());
     let _ = format!("{connection:?}");
     let (peer, config) = (*connection.endpoints(), connection.config().clone());
+    connection.set_endpoints(peer);
     if let Some(record) = connection.take_record() {
         let mut line = String::new();
         let _ = LogFormat::default().write(&record, true, &mut line);
