@@ -25,7 +25,7 @@ use crate::wait;
 #[derive(Debug)]
 pub struct Listener {
     source: Source,
-    tls: Tls,
+    encryption: Tls,
     proxy: ProxyProtocol,
     /// The last accept found no connection.
     drained: AtomicBool,
@@ -136,7 +136,7 @@ impl Listener {
     fn new(source: Source) -> Self {
         Self {
             source,
-            tls: Tls::default(),
+            encryption: Tls::default(),
             proxy: ProxyProtocol::default(),
             drained: AtomicBool::new(false),
             limits_slow_readers: AtomicBool::new(false),
@@ -201,7 +201,7 @@ impl Listener {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: std::sync::Arc<rustls::ServerConfig>) -> Self {
-        self.tls = Tls::new(config);
+        self.encryption = Tls::new(config);
         self
     }
 
@@ -245,9 +245,9 @@ impl Listener {
             }
             (accepted, _) => Poll::Ready(accepted.and_then(|(socket, endpoints)| {
                 self.proxy.check(&endpoints.remote)?;
-                let scheme = if self.tls.is_on() { Scheme::Https } else { endpoints.scheme };
+                let scheme = if self.encryption.is_on() { Scheme::Https } else { endpoints.scheme };
                 let endpoints = Endpoints { scheme, ..endpoints };
-                Ok(Accepted { socket, endpoints, tls: self.tls.clone(), proxy: self.proxy.clone() })
+                Ok(Accepted { socket, endpoints, tls: self.encryption.clone(), proxy: self.proxy.clone() })
             })),
         }
     }
@@ -259,7 +259,7 @@ impl Listener {
 
     /// The protocols that it offers by ALPN.
     pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
-        self.tls.alpn_protocols()
+        self.encryption.alpn_protocols()
     }
 
     pub(crate) fn bound_addr(&self) -> BoundAddr {
@@ -273,7 +273,7 @@ impl Listener {
             }
             Source::Incoming(_) => BoundAddr::local(Some(Path::new("incoming"))),
         };
-        BoundAddr { encrypted: self.tls.is_on(), ..bound_addr }
+        BoundAddr { encrypted: self.encryption.is_on(), ..bound_addr }
     }
 }
 

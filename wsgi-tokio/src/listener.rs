@@ -26,7 +26,7 @@ use crate::tls::Tls;
 #[derive(Debug)]
 pub struct Listener {
     socket: Listening,
-    tls: Tls,
+    encryption: Tls,
     proxy: ProxyProtocol,
     limits_slow_readers: bool,
     /// Connections that arrive from now on have inherited their options, and none is left that arrived before.
@@ -92,8 +92,8 @@ enum Socket {
 
 impl Listener {
     fn new(socket: Listening) -> Self {
-        let (tls, proxy) = (Tls::default(), ProxyProtocol::default());
-        Self { socket, tls, proxy, limits_slow_readers: false, inherited: false }
+        let (encryption, proxy) = (Tls::default(), ProxyProtocol::default());
+        Self { socket, encryption, proxy, limits_slow_readers: false, inherited: false }
     }
 
     /// Accepts connections from a stream of them: pipes in memory, sockets that another part of the program has accepted,
@@ -198,7 +198,7 @@ impl Listener {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ServerConfig>) -> Self {
-        self.tls.config = Some(config);
+        self.encryption.config = Some(config);
         self
     }
 
@@ -283,7 +283,7 @@ impl Listener {
 
     fn accepted(&self, stream: Socket) -> io::Result<Accepted> {
         self.proxy.check(&stream.remote())?;
-        Ok(Accepted { stream, tls: self.tls.clone(), proxy: self.proxy.clone() })
+        Ok(Accepted { stream, tls: self.encryption.clone(), proxy: self.proxy.clone() })
     }
 
     /// Whether it will never accept another connection.
@@ -293,7 +293,7 @@ impl Listener {
 
     /// The protocols that it offers by ALPN.
     pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
-        self.tls.alpn_protocols()
+        self.encryption.alpn_protocols()
     }
 
     pub(crate) fn bound_addr(&self) -> BoundAddr {
@@ -307,7 +307,7 @@ impl Listener {
             Listening::Incoming(_) => BoundAddr::local(Some(Path::new("incoming"))),
             Listening::Draining(_) => BoundAddr::local(None),
         };
-        BoundAddr { encrypted: self.tls.is_on(), ..bound_addr }
+        BoundAddr { encrypted: self.encryption.is_on(), ..bound_addr }
     }
 }
 
