@@ -25,6 +25,8 @@ struct Shared {
 
 /// Runs `accepting` in a task that `spawn` starts, until `poll_stop` is ready; then in the calling task. Dropping the
 /// returned future drops `accepting`.
+///
+/// The caller keeps the executor alive: if `accepting` were its last owner, it would drop the task while it is polled.
 pub(crate) async fn run(
     mut accepting: Boxed<io::Result<Report>>,
     spawn: impl FnOnce(Boxed<()>),
@@ -47,14 +49,11 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 impl Shared {
-    /// Returns the loop if it has completed. Drop it without the lock: it may own the executor, and thereby its task.
-    fn poll(&mut self, context: &mut Context<'_>) -> Option<Boxed<io::Result<Report>>> {
-        match self.accepting.as_mut()?.as_mut().poll(context) {
-            Poll::Ready(result) => {
-                self.result = Some(result);
-                self.accepting.take()
-            }
-            Poll::Pending => None,
+    fn poll(&mut self, context: &mut Context<'_>) {
+        if let Some(accepting) = &mut self.accepting
+            && let Poll::Ready(result) = accepting.as_mut().poll(context)
+        {
+            (self.accepting, self.result) = (None, Some(result));
         }
     }
 }
@@ -72,9 +71,8 @@ impl Future for Task {
         if !shared.task.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
             shared.task = Some(context.waker().clone());
         }
-        let over = shared.poll(context);
-        drop(shared);
-        if over.is_some() { Poll::Ready(()) } else { Poll::Pending }
+        shared.poll(context);
+        if shared.accepting.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
@@ -100,15 +98,14 @@ impl Owner {
         let mut shared = lock(&self.0);
         shared.by_owner |= poll_stop(context).is_ready();
         shared.owner = Some(context.waker().clone());
-        let (mut over, mut task) = (None, None);
+        let mut task = None;
         if shared.by_owner {
-            over = shared.poll(context);
+            shared.poll(context);
             // The task sees that it is over.
             task = shared.task.take();
         }
         let result = shared.result.take();
         drop(shared);
-        drop(over);
         task.into_iter().for_each(Waker::wake);
         result.map_or(Poll::Pending, Poll::Ready)
     }

@@ -725,13 +725,17 @@ impl<A> Server<A> {
                 Runtime::default().descriptor_limit(descriptor_limit()).ignore_max_size(ignores_max_size);
             let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
             listeners.iter().for_each(|listener| listener.prepare(server.limits_slow_readers()));
+            // Kept until the end: the loop must not drop the executor of its own task.
+            let executor = pool.clone();
             let spawn = spawner(&listeners, pool.clone());
             let accepts = Arc::clone(&server);
             let accepting =
                 Box::pin(
                     async move { accepts.run(&handle, listeners, &Smol { server: &accepts, pool }).await },
                 );
-            accept::run(accepting, spawn, |context| server.poll_stop(context)).await
+            let ended = accept::run(accepting, spawn, |context| server.poll_stop(context)).await;
+            drop(executor);
+            ended
         })
     }
 }
