@@ -7,6 +7,7 @@ pub(crate) mod proxy_header;
 pub(crate) mod pump;
 mod request;
 pub(crate) mod transfer;
+mod turn;
 
 use std::future::poll_fn;
 use std::mem;
@@ -198,7 +199,7 @@ impl<T: Transport> Driver<T> {
             if noticed {
                 inner.wake_application(context, &mut wake_list);
             }
-            if matches!(pumped, Pumped::TurnOver) || (noticed && transfer.is_turn_over()) {
+            if matches!(pumped, Pumped::TurnOver) || (noticed && transfer.turn.is_over()) {
                 *stale = true;
                 return transfer.give_way(&mut inner, context);
             }
@@ -239,7 +240,7 @@ impl<T: Transport> Driver<T> {
         if inner.serial >= inner.max_requests {
             inner.machine.last_exchange(LastExchange::Requests);
         }
-        self.transfer.count_request();
+        self.transfer.turn.count_request();
         let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
         let environ = Environ::new(self.spare.take(), head, *inner.machine.endpoints(), handle.clone());
         drop(inner);
@@ -261,7 +262,7 @@ impl<T: Transport> Driver<T> {
     fn write_response(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.guard.shared.lock();
         if !inner.machine.has_unread() && !inner.machine.transmit().slices().is_empty() {
-            self.transfer.move_bytes(&mut inner, Io { write: true, ..Io::default() }, false, context);
+            let _ = self.transfer.move_bytes(&mut inner, Io { write: true, ..Io::default() }, false, context);
         }
         Poll::Ready(())
     }

@@ -39,8 +39,8 @@ pub(crate) fn pump<T: Transport>(
                 Moved::Nothing => return Pumped::Waits(io),
                 Moved::TurnOver => return Pumped::TurnOver,
             },
-            Event::Request if transfer.is_turn_over() => {
-                transfer.close_turn(inner, context);
+            Event::Request if transfer.turn.is_over() => {
+                transfer.write_answers(inner, context);
                 return Pumped::TurnOver;
             }
             event => {

@@ -3,35 +3,13 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use wsgi_proto::{Instant, Io, Lost, Now};
+use wsgi_proto::{Io, Lost, Now};
 
+use crate::connection::turn::Turn;
 use crate::context::ServerContext;
 use crate::exchange::shared::Inner;
 use crate::io::transport::Transport;
-
-/// The bounds of a turn, after which a connection yields if more is waiting: requests, processing time, bytes moved.
-const REQUESTS: u32 = 64;
-const TIME: Duration = Duration::from_micros(300);
-const BYTES: usize = 1024 * 1024;
-
-/// Pieces shorter than [`SMALL`] count [`DEARER`] times their length, but at least that of [`LEAST`] bytes: moving a
-/// piece has a price of its own.
-const SMALL: usize = 4 * 1024;
-const LEAST: usize = 1024;
-const DEARER: usize = 16;
-
-/// How far the turn of a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// It goes on.
-    Open,
-    /// A bound is reached. The answers in the outbox are still written.
-    Closing,
-    /// A bound is reached, and the outbox was written since.
-    Over,
-}
 
 /// The result of one step of I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +28,7 @@ pub(crate) struct Transfer<T> {
     pub(crate) transport: Option<T>,
     pub(crate) server_context: Arc<ServerContext>,
     pub(crate) now: Now,
-    turn: Turn,
-    requests_left: u32,
-    bytes_left: usize,
-    turn_ends: Instant,
+    pub(crate) turn: Turn,
     /// Bytes that the transport has accepted but may still buffer, like TLS. They count as sent once they are flushed;
     /// until then the machine waits for them and does not close the connection.
     taken: usize,
@@ -61,65 +36,27 @@ pub(crate) struct Transfer<T> {
 
 impl<T: Transport> Transfer<T> {
     pub(crate) fn new(transport: T, server_context: Arc<ServerContext>) -> Self {
-        Self {
-            transport: Some(transport),
-            server_context,
-            now: Now::default(),
-            turn: Turn::Open,
-            requests_left: REQUESTS,
-            bytes_left: BYTES,
-            turn_ends: Instant::default(),
-            taken: 0,
-        }
+        let now = Now::default();
+        Self { transport: Some(transport), server_context, now, turn: Turn::new(now.instant), taken: 0 }
     }
 
     /// Reads the clocks after a sleep: a turn begins.
     pub(crate) fn begin_turn(&mut self) {
         self.now = self.server_context.clock.now();
-        (self.turn, self.requests_left, self.bytes_left) = (Turn::Open, REQUESTS, BYTES);
-        self.turn_ends = self.now.instant.after(TIME);
+        self.turn = Turn::new(self.now.instant);
     }
 
     /// Reads the clocks within a turn.
     pub(crate) fn read_clocks(&mut self) {
         self.now = self.server_context.clock.now();
-        if self.now.instant >= self.turn_ends {
-            self.end_turn();
-        }
+        self.turn.look_at(self.now.instant);
     }
 
-    /// Whether the turn has reached one of its bounds.
-    pub(crate) fn is_turn_over(&self) -> bool {
-        self.turn != Turn::Open
-    }
-
-    /// Counts a request to the turn.
-    pub(crate) fn count_request(&mut self) {
-        self.requests_left = self.requests_left.saturating_sub(1);
-        if self.requests_left == 0 {
-            self.end_turn();
-        }
-    }
-
-    /// Counts a piece of `bytes` bytes that was moved to the turn.
-    fn count(&mut self, bytes: usize) {
-        let cost = if bytes < SMALL { bytes.max(LEAST) * DEARER } else { bytes };
-        self.bytes_left = self.bytes_left.saturating_sub(cost);
-        if self.bytes_left == 0 {
-            self.end_turn();
-        }
-    }
-
-    fn end_turn(&mut self) {
-        if self.turn == Turn::Open {
-            self.turn = Turn::Closing;
-        }
-    }
-
-    /// Ends the turn before a request that is waiting: writes the answers of the earlier ones.
-    pub(crate) fn close_turn(&mut self, inner: &mut Inner, context: &mut Context<'_>) {
+    /// Writes the answers before a request that has to wait for the next turn.
+    #[cold]
+    pub(crate) fn write_answers(&mut self, inner: &mut Inner, context: &mut Context<'_>) {
         if self.taken > 0 || !inner.machine.transmit().slices().is_empty() {
-            let _ = self.send(inner, context);
+            let _ = self.move_bytes(inner, Io { write: true, ..Io::default() }, false, context);
         }
     }
 
@@ -154,60 +91,23 @@ impl<T: Transport> Transfer<T> {
         woken: bool,
         context: &mut Context<'_>,
     ) -> Moved {
-        if self.transport.is_none() {
-            return Moved::Nothing;
+        let Some(transport) = &mut self.transport else { return Moved::Nothing };
+        if self.turn.is_over() {
+            return self.close_turn(inner, io, context);
         }
         if io.last_read {
-            if self.is_turn_over() {
-                return Moved::TurnOver;
-            }
             self.read_last(inner, context);
             return Moved::Some;
         }
-        if io.write && self.taken == 0 && self.turn == Turn::Over {
-            return Moved::TurnOver;
-        }
-        if (io.write || self.taken > 0) && self.send(inner, context) {
-            // The machine may need something else first.
-            return Moved::Some;
-        }
-        let Some(transport) = &mut self.transport else { return Moved::Nothing };
-        if io.read {
-            if self.turn != Turn::Open {
-                if transport.poll_readable(context).is_ready() {
-                    return Moved::TurnOver;
-                }
-            } else if let Poll::Ready(read) = read(transport, &self.server_context, inner, woken, context) {
-                self.received(inner, read);
-                return Moved::Some;
-            }
-        }
-        if let Some((at, _)) = io.deadline
-            && let Some(deadline) = self.server_context.clock.deadline(at)
-            && transport.poll_deadline(context, deadline).is_ready()
-        {
-            self.read_clocks();
-            // A timer that runs ahead of the clock must not starve the other connections.
-            if self.is_turn_over() {
-                return Moved::TurnOver;
-            }
-            self.count(0);
-            return Moved::Some;
-        }
-        Moved::Nothing
-    }
-
-    /// Writes the outbox, which is not empty, and flushes. Returns false if nothing could be done.
-    fn send(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> bool {
-        let Some(transport) = &mut self.transport else { return false };
-        if self.taken == 0
+        if io.write
+            && self.taken == 0
             && let Poll::Ready(written) = write(transport, inner, context)
         {
             match written {
                 Ok(count) => self.taken = count,
                 Err(error) => {
                     inner.machine.lost(loss(&error));
-                    return true;
+                    return Moved::Some;
                 }
             }
         }
@@ -218,16 +118,57 @@ impl<T: Transport> Transfer<T> {
             match flushed {
                 Ok(()) => {
                     inner.machine.transmitted(count);
-                    self.count(count);
-                    if self.turn == Turn::Closing {
-                        self.turn = Turn::Over;
-                    }
+                    self.turn.count_written(count);
                 }
                 Err(error) => inner.machine.lost(loss(&error)),
             }
-            return true;
+            // The machine may need something else first.
+            return Moved::Some;
         }
-        false
+        if io.read
+            && let Poll::Ready(read) = read(transport, &self.server_context, inner, woken, context)
+        {
+            self.received(inner, read);
+            return Moved::Some;
+        }
+        if let Some((at, _)) = io.deadline
+            && let Some(deadline) = self.server_context.clock.deadline(at)
+            && transport.poll_deadline(context, deadline).is_ready()
+        {
+            self.read_clocks();
+            // A timer that runs ahead of the clock must not starve the other connections.
+            self.turn.count(0);
+            return Moved::Some;
+        }
+        Moved::Nothing
+    }
+
+    /// Like [`move_bytes`](Self::move_bytes) when the turn is over: writes the answers, once, and reports whether more
+    /// could be done.
+    #[cold]
+    fn close_turn(&mut self, inner: &mut Inner, io: Io, context: &mut Context<'_>) -> Moved {
+        let writes = io.write || self.taken > 0;
+        if io.last_read || (writes && self.turn.is_written()) {
+            return Moved::TurnOver;
+        }
+        // The one write is a turn of its own; so is the wait for the deadline.
+        let turn = std::mem::replace(&mut self.turn, Turn::new(self.now.instant));
+        let moved = self.move_bytes(inner, Io { read: false, ..io }, false, context);
+        self.turn = turn;
+        if moved == Moved::Some {
+            if !writes {
+                return Moved::TurnOver;
+            }
+            self.turn.end_written();
+            return moved;
+        }
+        if io.read
+            && let Some(transport) = &mut self.transport
+            && transport.poll_readable(context).is_ready()
+        {
+            return Moved::TurnOver;
+        }
+        Moved::Nothing
     }
 
     /// Reads a last time before the machine gives up waiting for the peer.
@@ -247,7 +188,7 @@ impl<T: Transport> Transfer<T> {
             Ok(0) => inner.machine.recv_eof(),
             Ok(count) => {
                 inner.machine.recv_commit(count);
-                self.count(count);
+                self.turn.count(count);
             }
             Err(error) => inner.machine.lost(loss(&error)),
         }
