@@ -177,7 +177,7 @@ fn spawn<T: Send + 'static>(
 
 #[test]
 fn a_call_that_waits_when_the_exchange_ends_is_woken() {
-    let (tell, mut told) = unbounded_channel();
+    let (tell, mut heard) = unbounded_channel();
     let site = Site::new(application_fn(move |environ, start| {
         let ended = tell.clone();
         async move {
@@ -200,7 +200,7 @@ fn a_call_that_waits_when_the_exchange_ends_is_woken() {
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
     assert_eq!(client.answer().text(), "they wait");
     for _ in 0..3 {
-        assert_eq!(receive(&mut told), Err(InputError::Over));
+        assert_eq!(receive(&mut heard), Err(InputError::Over));
     }
     assert_eq!(site.handle().connections(), 1, "the remaining body has not arrived");
 }
@@ -235,7 +235,7 @@ fn several_tasks_may_wait_for_the_same_thing() {
 /// Echoes the request body: one task reads while another one writes.
 async fn echo(environ: Environ, start: StartResponse) -> Result<Body> {
     let write = start.start("200 OK", PLAIN)?;
-    let (tell, mut told) = channel::<Bytes>(2);
+    let (tell, mut heard) = channel::<Bytes>(2);
     let input = environ.input();
     let reader = tokio::spawn(async move {
         loop {
@@ -246,7 +246,7 @@ async fn echo(environ: Environ, start: StartResponse) -> Result<Body> {
         }
     });
     let writer = tokio::spawn(async move {
-        while let Some(part) = told.recv().await {
+        while let Some(part) = heard.recv().await {
             write.write(part).await?;
         }
         Ok::<_, Error>(())
@@ -373,7 +373,7 @@ fn an_application_is_notified_that_its_client_disconnected_and_may_still_answer(
 
 #[test]
 fn after_a_reset_the_calls_fail_and_the_application_runs_on() {
-    let (tell, mut told) = unbounded_channel();
+    let (tell, mut heard) = unbounded_channel();
     let site = Site::new(move |environ: Environ, start: StartResponse| {
         let tell = tell.clone();
         async move {
@@ -397,7 +397,7 @@ fn after_a_reset_the_calls_fail_and_the_application_runs_on() {
     std::io::Read::read_exact(&mut client.stream(), &mut begun).expect("the response has begun");
     socket2::SockRef::from(client.stream()).set_linger(Some(Duration::ZERO)).expect("a socket");
     drop(client);
-    let (read, written) = receive(&mut told);
+    let (read, written) = receive(&mut heard);
     assert_eq!(read, Err(InputError::Body(BodyError::Lost(Lost::Reset))));
     assert_eq!(written, SendError::Lost(Lost::Reset));
     assert_eq!(site.journal().accesses(1)[0].lost, Some(Lost::Reset));
@@ -407,7 +407,7 @@ fn after_a_reset_the_calls_fail_and_the_application_runs_on() {
 fn a_task_that_outlives_the_application_may_not_write_into_the_next_response() {
     let (go, gone) = oneshot::channel::<()>();
     let gate = Arc::new(Mutex::new(Some(gone)));
-    let (tell, mut told) = unbounded_channel();
+    let (tell, mut heard) = unbounded_channel();
     let site = Site::new(application_fn(move |_, start| {
         let (gone, tell) = (gate.lock().expect("no panic").take(), tell.clone());
         async move {
@@ -424,6 +424,6 @@ fn a_task_that_outlives_the_application_may_not_write_into_the_next_response() {
     let mut client = site.connect();
     assert_eq!(client.get("/").text(), "right");
     go.send(()).expect("it waits");
-    assert_eq!(receive(&mut told), Err(SendError::Finished));
+    assert_eq!(receive(&mut heard), Err(SendError::Finished));
     assert_eq!(client.get("/").text(), "right");
 }

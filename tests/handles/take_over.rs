@@ -180,7 +180,7 @@ fn http_1_0_switches_to_nothing() {
 
 #[test]
 fn a_client_that_resets_ends_the_streams_calls() {
-    let (tell, mut told) = unbounded_channel();
+    let (tell, mut heard) = unbounded_channel();
     let site = Site::new(move |environ: Environ, start: StartResponse| {
         let tell = tell.clone();
         async move {
@@ -195,7 +195,7 @@ fn a_client_that_resets_ends_the_streams_calls() {
     assert_eq!(client.bytes(1), b"a");
     socket2::SockRef::from(client.stream()).set_linger(Some(Duration::ZERO)).expect("a socket");
     drop(client);
-    let ended = told.blocking_recv().expect("the stream ended");
+    let ended = heard.blocking_recv().expect("the stream ended");
     assert_eq!(ended.expect_err("a reset").kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(site.journal().accesses(1)[0].status, 101);
 }

@@ -18,14 +18,14 @@ const CASES: u32 = 3000;
 
 #[allow(clippy::print_stdout, reason = "the seed belongs to the report of a failure")]
 fn config() -> Config {
-    let told = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let seed = told("PROPTEST_RNG_SEED").unwrap_or_else(|| {
+    let heard = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
+    let seed = heard("PROPTEST_RNG_SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         now.map_or(0, |since| since.as_nanos() as u64)
     });
     println!("PROPTEST_RNG_SEED={seed}");
     Config {
-        cases: told("PROPTEST_CASES").map_or(CASES, |cases| cases as u32),
+        cases: heard("PROPTEST_CASES").map_or(CASES, |cases| cases as u32),
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
         ..Config::default()

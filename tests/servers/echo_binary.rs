@@ -26,12 +26,12 @@ impl Program {
         let child = command.spawn().expect("it was built");
         let mut program = Self(child);
         let out = program.0.stdout.take().expect("it is a pipe");
-        let (tell, told) = channel();
+        let (tell, heard) = channel();
         thread::spawn(move || {
             let mut line = String::new();
             let _ = BufReader::new(out).read_line(&mut line).map(|_| tell.send(line));
         });
-        let line = told.recv_timeout(PATIENCE).expect("it prints its address");
+        let line = heard.recv_timeout(PATIENCE).expect("it prints its address");
         (program, line.trim_end().into())
     }
 

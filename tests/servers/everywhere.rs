@@ -47,7 +47,7 @@ const LENGTH: usize = 100_000_000;
 
 /// A server with such a body; its post hooks report the record, and its log reports the errors.
 fn telling(runtime: Runtime, body: Make) -> (Running, Receiver<Record>, Receiver<String>) {
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let tell = Arc::new(Mutex::new(tell));
     let hook = move || -> Sender<Record> { tell.lock().expect("no panic").clone() };
     let blocking_hook = hook.clone();
@@ -74,7 +74,7 @@ fn telling(runtime: Runtime, body: Make) -> (Running, Receiver<Record>, Receiver
         Ok(body())
     });
     let running = runtime.begin(None, Options::default().debug(false).log(log), application, blocking);
-    (running, told, complaints)
+    (running, heard, complaints)
 }
 
 #[test]
@@ -83,12 +83,12 @@ fn post_hooks_learn_how_much_went_to_a_client_that_left() {
     const BUFFERS: u64 = 16_000_000;
     on_each("the record of a client that disconnected", |runtime| {
         for (name, body) in BODIES {
-            let (running, told, complaints) = telling(runtime, body);
+            let (running, heard, complaints) = telling(runtime, body);
             let mut client = TcpStream::connect(running.address).expect("it accepts");
             client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("there is room");
             let read = std::io::copy(&mut (&client).take(1_000_000), &mut std::io::sink()).expect("it sends");
             drop(client);
-            let record = told.recv_timeout(PATIENCE).expect("the hook runs");
+            let record = heard.recv_timeout(PATIENCE).expect("the hook runs");
             assert!(matches!(record.lost, Some(Lost::Reset | Lost::BrokenPipe)), "{name}: {record:?}");
             assert!((read..read + BUFFERS).contains(&record.response_length), "{name}: {record:?}");
             let head = record.response_length - record.body_length;
@@ -104,10 +104,10 @@ fn post_hooks_learn_how_much_went_to_a_client_that_left() {
 fn post_hooks_learn_that_all_went_to_a_client_that_stayed() {
     on_each("the record of a client that stayed connected", |runtime| {
         for (name, body) in [BODIES[0], BODIES[2]] {
-            let (running, told, complaints) = telling(runtime, body);
+            let (running, heard, complaints) = telling(runtime, body);
             let answer = Caller::connect(running.address).get("/");
             assert_eq!((answer.whole, answer.body.len()), (true, LENGTH), "{name}");
-            let record = told.recv_timeout(PATIENCE).expect("the hook runs");
+            let record = heard.recv_timeout(PATIENCE).expect("the hook runs");
             assert_eq!((record.lost, record.cut, record.body_length), (None, false, LENGTH as u64), "{name}");
             stop(&running);
             assert!(complaints.try_recv().is_err(), "{name}: no one is at fault");

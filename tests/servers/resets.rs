@@ -181,7 +181,7 @@ fn connections_are_bounded_by_descriptors_as_by_max_size() {
         let offers = Offers::default().descriptor_limit(limit).ignore_max_size(ignores);
         let server = Server::with_runtime(options, &ServerHandle::new(), (), offers).expect("it is allowed");
         assert_eq!(server.max_size(), size, "{limit:?} {wanted}");
-        let told = journal.texts(Kind::Info).iter().any(|text| text.contains("ulimit -n"));
-        assert_eq!(told, said, "{limit:?} {wanted}: {:?}", journal.texts(Kind::Info));
+        let heard = journal.texts(Kind::Info).iter().any(|text| text.contains("ulimit -n"));
+        assert_eq!(heard, said, "{limit:?} {wanted}: {:?}", journal.texts(Kind::Info));
     }
 }

@@ -243,7 +243,7 @@ fn a_stop_cuts_who_is_idle_and_finishes_what_has_begun() {
 #[test]
 fn at_the_deadline_waiting_threads_are_cut_and_those_that_never_return_are_left_behind() {
     let (open, gate) = gate();
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let options = quiet().graceful_timeout(Duration::from_millis(100));
     let tell = Mutex::new(tell);
     let site = Site::with(options, move |environ: Environ, start: StartResponse| {
@@ -263,7 +263,7 @@ fn at_the_deadline_waiting_threads_are_cut_and_those_that_never_return_are_left_
     let began = Instant::now();
     assert_eq!(site.stop(), (0, 2));
     assert!(began.elapsed() < Duration::from_secs(10));
-    assert_eq!(told.recv_timeout(PATIENCE), Ok(true), "the read fails");
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok(true), "the read fails");
     for client in [&mut stuck, &mut reading] {
         let mut byte = [0];
         assert!(matches!(client.stream().read(&mut byte), Ok(0) | Err(_)), "nothing is answered");
@@ -342,14 +342,14 @@ fn a_connection_that_was_taken_over_serves_two_threads_and_closes_when_it_is_dro
         start.start("101 Switching Protocols", [("Upgrade", "echo"), ("Connection", "upgrade")])?;
         let stream = environ.input().take_over()?;
         thread::scope(|scope| {
-            let (tell, told) = channel();
+            let (tell, heard) = channel();
             scope.spawn(|| {
                 let (tell, mut space) = (tell, [0; 4]);
                 while let Ok(1..) = (&stream).read(&mut space) {
                     let _ = tell.send(space);
                 }
             });
-            told.into_iter().try_for_each(|bytes| (&stream).write_all(&bytes))
+            heard.into_iter().try_for_each(|bytes| (&stream).write_all(&bytes))
         })?;
         Ok(Body::empty())
     }));
@@ -382,7 +382,7 @@ fn handles_that_are_kept_hold_no_connection_open() {
 
 #[test]
 fn a_thread_that_outlives_its_request_finds_it_over() {
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let tell = Mutex::new(tell);
     let site = Site::new(move |environ: Environ, start: StartResponse| {
         if environ.method() == "POST" {
@@ -396,7 +396,7 @@ fn a_thread_that_outlives_its_request_finds_it_over() {
     let mut client = site.connect();
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n");
     assert_eq!(client.answer().text(), "fine");
-    let said = told.recv_timeout(PATIENCE).expect("it does not wait indefinitely");
+    let said = heard.recv_timeout(PATIENCE).expect("it does not wait indefinitely");
     assert!(said.is_err(), "{said:?}");
     // The remaining body is drained, and the connection stays open.
     client.send("0123456789");
@@ -454,7 +454,7 @@ fn a_listener_that_was_duplicated_is_closed_and_not_shut_down() {
 
 #[test]
 fn hooks_see_the_environ_and_what_was_sent() {
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let tell = Mutex::new(tell);
     let log = |entry: &LogEntry<'_>| assert!(!matches!(entry, LogEntry::Error(_)), "{}", entry.text());
     let options = Options::default().debug(false).log(log);
@@ -468,12 +468,12 @@ fn hooks_see_the_environ_and_what_was_sent() {
     let mut client = site.connect();
     client.send(GET);
     assert_eq!(client.answer().text(), "fine");
-    assert_eq!(told.recv_timeout(PATIENCE), Ok(("/".into(), 200, 4)));
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok(("/".into(), 200, 4)));
 }
 
 #[test]
 fn an_application_can_wait_for_its_client_to_disconnect() {
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let tell = Mutex::new(tell);
     let site = Site::new(move |environ: Environ, start: StartResponse| {
         environ.input().client_gone();
@@ -485,7 +485,7 @@ fn an_application_can_wait_for_its_client_to_disconnect() {
     let handle = site.0.handle.clone();
     eventually("the application has it", || handle.requests() == 1);
     client.half_close();
-    told.recv_timeout(PATIENCE).expect("it is noticed");
+    heard.recv_timeout(PATIENCE).expect("it is noticed");
     // A client that half-closes is served.
     assert_eq!(client.answer().text(), "fine");
 }

@@ -258,11 +258,11 @@ fn a_take_over_from_another_thread_never_hangs() {
     let take = Mutex::new(take);
     let site = serve(move |environ: Environ, start: StartResponse| -> Result<Body> {
         start.start("101 Switching Protocols", [("Upgrade", "x")])?;
-        let (tell, told) = channel();
+        let (tell, heard) = channel();
         take.lock().expect("no panic").send((environ.input(), tell)).expect("it takes");
         if &*environ.path() == "/wait" {
             // The application stays until the other thread has the stream.
-            assert!(told.recv_timeout(PATIENCE).expect("it does not hang"), "there is a stream");
+            assert!(heard.recv_timeout(PATIENCE).expect("it does not hang"), "there is a stream");
         }
         Ok(Body::empty())
     });

@@ -1,4 +1,4 @@
-//! The accept loop, the registry and the connection tasks of `wsgi-app` in simulated worlds. `../src/world/mod.rs` says
+//! The accept loop, the registry and the connection tasks of `wsgi-app` in simulated worlds. `../src/world/mod.rs` defines
 //! what a world is and what has to hold in it; `../src/bin/worlds.rs` plays more of them.
 
 use wsgi_tests::world::{self, Outcome};
@@ -47,7 +47,7 @@ fn the_same_seed_gives_the_same_run() {
     assert_ne!(play(1).digest, play(2).digest);
 }
 
-/// Worlds in which something did not hold once. Each fault has a test of its own on the machine.
+/// Worlds in which something did not hold once. Each fault also has a test on the machine.
 #[test]
 fn worlds_that_found_a_fault_stay_right() {
     for (seed, _fault) in [

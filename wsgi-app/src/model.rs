@@ -193,13 +193,13 @@ fn a_connection_can_be_taken_over_from_another_thread_while_a_second_one_reads()
         let application = application_fn(move |environ: Environ, start: StartResponse| async move {
             start.start("101 Switching Protocols", [("Upgrade", "x")])?;
             let (input, done) = (environ.input(), Done::default());
-            let (other, told) = (input.clone(), done.clone());
+            let (other, heard) = (input.clone(), done.clone());
             thread::spawn(move || {
                 let mut stream = block_on(input.take_over()).expect("the application waits for it");
                 let mut space = [0; 8];
                 let count = block_on(stream.read(&mut space)).expect("the pipe has no errors");
                 assert_eq!(&space[..count], b"hello");
-                told.tell();
+                heard.tell();
             });
             thread::spawn(move || drop(block_on(other.read_to_end())));
             done.wait().await;

@@ -138,7 +138,7 @@ fn what_a_late_call_of_another_thread_reads_wakes_the_connections_own_task() {
 fn debug_shows_no_bytes_of_a_client() {
     use std::io::BufRead as _;
     const SECRET: &str = "S3CRET";
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let application = move |environ: Environ, start: StartResponse| -> Result<Body> {
         let mut input = environ.input();
         let _ = input.fill_buf()?;
@@ -166,7 +166,7 @@ fn debug_shows_no_bytes_of_a_client() {
     let mut shown = format!("{guard:?} {handle:?}");
     let mut connection = Box::pin(serve_blocking(Arc::clone(&server), guard, pipe));
     assert!(connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    shown += &told.try_recv().expect("the application was called");
+    shown += &heard.try_recv().expect("the application was called");
     shown += &printed.try_iter().collect::<String>();
     let numbers = SECRET.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
     assert!(shown.contains("Access(") && !shown.contains(SECRET) && !shown.contains(&numbers), "{shown}");

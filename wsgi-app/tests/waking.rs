@@ -132,7 +132,7 @@ fn a_stop_wakes_all_acceptors_and_all_drain_waiters() {
         // No request arrives.
         let server = Server::new(Options::default().log_output(false), &handle, ()).expect("defaults");
         let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
-        let (tell, told) = channel();
+        let (tell, heard) = channel();
         for _ in 0..2 {
             let (server, tell) = (Arc::clone(&server), tell.clone());
             Eager::start(async move {
@@ -142,12 +142,12 @@ fn a_stop_wakes_all_acceptors_and_all_drain_waiters() {
                 let _ = tell.send("drained");
             });
         }
-        assert!(told.try_recv().is_err());
+        assert!(heard.try_recv().is_err());
         handle.shutdown();
-        assert_eq!([told.recv(), told.recv()], [Ok("stopped"); 2]);
-        assert!(told.try_recv().is_err());
+        assert_eq!([heard.recv(), heard.recv()], [Ok("stopped"); 2]);
+        assert!(heard.try_recv().is_err());
         drop(guard);
-        assert_eq!([told.recv(), told.recv()], [Ok("drained"); 2]);
+        assert_eq!([heard.recv(), heard.recv()], [Ok("drained"); 2]);
     });
 }
 
@@ -181,7 +181,7 @@ fn a_take_over_gets_the_stream_whenever_the_connection_task_runs() {
 #[test]
 fn handles_of_a_dropped_connection_task_are_woken() {
     in_time(|| {
-        let (tell, told) = channel();
+        let (tell, heard) = channel();
         let application = move |environ: Environ, _: StartResponse| {
             let tell = tell.clone();
             Eager::start(async move {
@@ -197,8 +197,8 @@ fn handles_of_a_dropped_connection_task_are_woken() {
         let mut connection = Box::pin(serve_connection(Arc::clone(&server), guard, pipe.clone()));
         pipe.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab");
         assert!(connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert!(told.try_recv().is_err());
+        assert!(heard.try_recv().is_err());
         drop(connection);
-        assert_eq!(told.recv(), Ok(true));
+        assert_eq!(heard.recv(), Ok(true));
     });
 }

@@ -1,4 +1,4 @@
-//! Runs the accept loop as a task of its own.
+//! Runs the accept loop as a separate task.
 //!
 //! The future that a user awaits may be the root of an executor, which polls it only when no task is ready. Connections
 //! that always have something to do would then keep new ones out.

@@ -725,7 +725,7 @@ impl<A> Server<A> {
                 Runtime::default().descriptor_limit(descriptor_limit()).ignore_max_size(ignores_max_size);
             let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
             listeners.iter().for_each(|listener| listener.prepare(server.limits_slow_readers()));
-            // Kept until the end: the loop must not drop the executor of its own task.
+            // Kept until the end: the loop must not drop the executor of its task.
             let executor = pool.clone();
             let spawn = spawner(&listeners, pool.clone());
             let accepts = Arc::clone(&server);

@@ -111,7 +111,7 @@ struct Way {
 /// A function that accepts one connection, or returns [`WouldBlock`](io::ErrorKind::WouldBlock).
 type Queue = Box<dyn FnMut() -> io::Result<(Opening, Endpoints)> + Send>;
 
-/// Accepts by `accept` from a listener that leaves the reactor first, so that it closes fast: a connection that arrives
+/// Accepts by `accept` from a listener that is removed from the reactor first, so that it closes fast: a connection that arrives
 /// meanwhile is lost.
 fn queue<L: Send + Sync + 'static>(
     listener: &Arc<Async<L>>,

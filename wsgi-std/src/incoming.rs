@@ -1,4 +1,4 @@
-//! Connections from an iterator, which runs on a thread of its own and may block.
+//! Connections from an iterator, which runs on its own thread and may block.
 
 use std::fmt;
 use std::io;
@@ -20,7 +20,7 @@ pub(crate) struct Incoming {
     handover: Arc<Handover>,
 }
 
-/// Where the thread of the iterator leaves one connection at a time.
+/// Where the thread of the iterator puts one connection at a time.
 #[derive(Default)]
 struct Handover {
     state: Mutex<State>,

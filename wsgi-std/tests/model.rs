@@ -51,7 +51,7 @@ struct World {
     states: Vec<TaskState>,
     /// The system's pending reports to the poller: that it is notified, and events of tasks.
     kernel: Mutex<(bool, VecDeque<usize>)>,
-    told: Condvar,
+    heard: Condvar,
     polled: AtomicBool,
     /// How often each task was run.
     runs: Mutex<Vec<usize>>,
@@ -72,7 +72,7 @@ impl World {
             scheduler: Scheduler::new(Poller, most),
             states: (0..tasks).map(|_| TaskState::new()).collect(),
             kernel: Mutex::default(),
-            told: Condvar::new(),
+            heard: Condvar::new(),
             polled: AtomicBool::new(false),
             runs: Mutex::new(vec![0; tasks]),
             ran: Condvar::new(),
@@ -123,7 +123,7 @@ impl World {
         assert!(!self.polled.swap(true, Ordering::SeqCst), "two threads poll");
         let mut kernel = self.kernel.lock().unwrap();
         while waits && !kernel.0 && kernel.1.is_empty() {
-            kernel = self.told.wait(kernel).unwrap();
+            kernel = self.heard.wait(kernel).unwrap();
         }
         kernel.0 = false;
         let events = std::mem::take(&mut kernel.1);
@@ -144,13 +144,13 @@ impl World {
 
     fn notify(&self) {
         self.kernel.lock().unwrap().0 = true;
-        self.told.notify_all();
+        self.heard.notify_all();
     }
 
     /// Reports that a task's socket is ready, as the system does.
     fn event(&self, task: usize) {
         self.kernel.lock().unwrap().1.push_back(task);
-        self.told.notify_all();
+        self.heard.notify_all();
     }
 
     /// Adds a task to the scheduler, as its waker does.

@@ -65,13 +65,13 @@ impl Stage {
 
     /// The same thread, if it should have to wait for a notification.
     fn runs_eventually(&self, completed: Completed<(), usize>) -> Receiver<usize> {
-        let ((tell, told), scheduler) = (channel(), Arc::clone(&self.scheduler));
+        let ((tell, heard), scheduler) = (channel(), Arc::clone(&self.scheduler));
         thread::spawn(move || {
             if let Next::Run(task) = scheduler.next(completed) {
                 let _ = tell.send(task);
             }
         });
-        told
+        heard
     }
 
     /// Waits for the watcher's first tick.

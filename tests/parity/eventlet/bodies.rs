@@ -125,7 +125,7 @@ pub(crate) fn test_chunked_readlines_from_input() {
 
 /// The errors of an application whose client sends this and then closes its half.
 fn aborted(sent: &str, error: RequestError) {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, heard) = std::sync::mpsc::channel();
     let site = Site::new(application_fn(move |environ, start| {
         let tell = tell.clone();
         async move {
@@ -148,7 +148,7 @@ fn aborted(sent: &str, error: RequestError) {
         _ => std::io::ErrorKind::InvalidData,
     };
     let expected = (kind, InputError::Body(BodyError::Request(error)));
-    assert_eq!(told.recv().expect("the application has read"), expected);
+    assert_eq!(heard.recv().expect("the application has read"), expected);
 }
 
 #[test]

@@ -43,8 +43,8 @@ fn no_row_is_without_a_verdict_and_a_check() {
     println!("{same} same, {departures} departures, {not_applicable} not applicable");
     let page =
         include_str!("../../../docs/from-eventlet.md").split_whitespace().collect::<Vec<_>>().join(" ");
-    let told = format!(
+    let heard = format!(
         "{same} also hold here, {departures} differ on purpose, {not_applicable} test features of Python"
     );
-    assert!(page.contains(&told), "docs/from-eventlet.md does not contain: {told}");
+    assert!(page.contains(&heard), "docs/from-eventlet.md does not contain: {heard}");
 }

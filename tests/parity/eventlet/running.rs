@@ -164,10 +164,10 @@ pub(crate) fn test_server_keepalive_as_timeout() {
 
 #[test]
 pub(crate) fn test_server_keepalive_sent_in_headers() {
-    let asks = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n";
-    let told = ["Connection: keep-alive", "Keep-Alive: timeout=2"];
+    let keeps = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n";
+    let heard = ["Connection: keep-alive", "Keep-Alive: timeout=2"];
     let options = quiet().keepalive(Duration::from_millis(2500));
-    converse_with(options, hello, &[(asks, &told), (GET, &["200 OK", "!Keep-Alive"])]);
+    converse_with(options, hello, &[(keeps, &heard), (GET, &["200 OK", "!Keep-Alive"])]);
 }
 
 #[test]

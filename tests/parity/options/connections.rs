@@ -31,8 +31,8 @@ fn at_max_size_an_idle_connection_is_closed_for_a_new_one() {
         for client in &mut new {
             assert_eq!(client.get("/").text(), "hello");
         }
-        let [leaves, stays] = &mut clients;
-        assert!(leaves.ends(), "there is room for one");
+        let [closing, stays] = &mut clients;
+        assert!(closing.ends(), "there is room for one");
         assert_eq!(stays.get("/").text(), "hello");
         assert_eq!((with.handle().connections(), without.handle().connections()), (1, 2));
     });
@@ -47,8 +47,8 @@ fn max_size_has_a_new_connection_wait_while_all_are_busy() {
         for client in &mut new {
             client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         }
-        let [waits, comes] = &mut new;
-        assert_eq!(comes.answer().status, 200);
+        let [waits, second] = &mut new;
+        assert_eq!(second.answer().status, 200);
         assert_eq!(without.handle().connections(), 2);
         // It was sent before the other request, which is answered.
         waits.stream().set_nonblocking(true).expect("a socket");
@@ -122,8 +122,8 @@ fn keepalive_with_a_time_is_announced_to_a_client_that_requests_it() {
         let change = |seconds| move |options: wsgi_tokio::Options| options.keepalive(seconds);
         let [with, without] = runtime.pair(change(Duration::from_secs(7)), HELLO);
         for version in ["1.0", "1.1"] {
-            let asks = format!("GET / HTTP/{version}\r\nHost: h\r\nConnection: keep-alive\r\n\r\n");
-            let (answer, usual) = (with.ask(&asks), without.ask(&asks));
+            let keeps = format!("GET / HTTP/{version}\r\nHost: h\r\nConnection: keep-alive\r\n\r\n");
+            let (answer, usual) = (with.ask(&keeps), without.ask(&keeps));
             assert_eq!(answer.field("Keep-Alive"), Some("timeout=7"), "{answer:?}");
             assert_eq!(usual.field("Keep-Alive"), None, "{usual:?}");
         }

@@ -26,8 +26,8 @@ fn environ_is_what_every_request_starts_from() {
         // The request's own value wins.
         let [with, without] = runtime.pair(change, Program::Variable("HTTP_X"));
         assert_eq!((with.ask(GET).text(), without.ask(GET).text()), ("operator".into(), "(none)".into()));
-        let says = "GET / HTTP/1.1\r\nHost: h\r\nX: client\r\n\r\n";
-        assert_eq!((with.ask(says).text(), without.ask(says).text()), ("client".into(), "client".into()));
+        let named = "GET / HTTP/1.1\r\nHost: h\r\nX: client\r\n\r\n";
+        assert_eq!((with.ask(named).text(), without.ask(named).text()), ("client".into(), "client".into()));
     });
 }
 

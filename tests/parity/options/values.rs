@@ -83,7 +83,7 @@ fn complains(ended: io::Result<Report>, option: &str, value: &str, allowed: &str
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<OptionError>());
     assert_eq!(inner.expect("it is the error of an option").option(), option);
     let text = error.to_string();
-    let (before, behind) = text.split_once(" (allowed: ").expect("it says what is allowed");
+    let (before, behind) = text.split_once(" (allowed: ").expect("it shows what is allowed");
     assert_eq!(before, format!("option {option} cannot be {value}"));
     assert!(behind.contains(allowed), "{text}");
 }

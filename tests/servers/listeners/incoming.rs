@@ -100,7 +100,7 @@ fn connections_from_a_channel_are_served_with_their_endpoints() {
                 assert_eq!(client.get("/").text(), *expected);
             }
         }
-        // Endpoints are what the source of the connections says.
+        // The source of the connections provides the endpoints.
         let (mut client, (socket, _)) = pair();
         let (remote, local) =
             (SocketAddr::from(([192, 0, 2, 1], 7)), SocketAddr::from(([192, 0, 2, 2], 443)));
@@ -227,9 +227,9 @@ fn tokio_serves_any_stream_that_reads_and_writes() {
         let serving = tokio::spawn(server.serve());
         client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("it reads");
         client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.expect("it reads");
-        let mut told = String::new();
-        client.read_to_string(&mut told).await.expect("it answers");
-        assert_eq!(told.matches("\r\n\r\nunix  unix  http").count(), 2, "{told}");
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.expect("it answers");
+        assert_eq!(heard.matches("\r\n\r\nunix  unix  http").count(), 2, "{heard}");
         drop(client);
         assert_eq!(serving.await.expect("no panic").expect("nothing failed").cut, 0);
     });
@@ -269,9 +269,9 @@ fn std_serves_sockets_that_a_function_accepts() {
     assert_eq!(client.get("/").status, 200);
     theirs.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it reads");
     theirs.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    let mut told = String::new();
-    theirs.read_to_string(&mut told).expect("it answers");
-    assert!(told.ends_with("\r\n\r\nunix  unix  http"), "{told}");
+    let mut heard = String::new();
+    theirs.read_to_string(&mut heard).expect("it answers");
+    assert!(heard.ends_with("\r\n\r\nunix  unix  http"), "{heard}");
     drop((client, theirs));
     // The function still blocks in accept.
     assert_eq!(serving.stop().cut, 0);

@@ -189,12 +189,12 @@ fn the_application_and_the_log_see_the_addresses_in_the_header() {
         for (name, header, addresses) in &cases {
             for arrival in [Arrival::Together, Arrival::Apart, Arrival::ByteByByte] {
                 let what = format!("{name}, {arrival:?}, {}", site.scheme());
-                let (own, told) = site.ask(PROXY, header, arrival).expect(&what);
+                let (own, heard) = site.ask(PROXY, header, arrival).expect(&what);
                 let (remote, local) = addresses.map_or_else(
                     || (own.to_string(), site.address.to_string()),
                     |(remote, local)| (remote.to_owned(), local.to_owned()),
                 );
-                assert_eq!(told.text(), expected(&remote, &local, site.scheme()), "{what}");
+                assert_eq!(heard.text(), expected(&remote, &local, site.scheme()), "{what}");
                 count += 1;
                 let record = site.journal.accesses(count).pop().expect("there are as many");
                 assert_eq!(format!("{:?}", record.endpoints.remote), shown(&remote), "{what}");

@@ -91,9 +91,9 @@ fn what_is_no_tls_is_a_debug_entry(runtime: Runtime) {
         let mut socket = site.plain().clone_stream();
         // The server may have closed the connection before it has read everything.
         let _ = socket.write_all(sent);
-        let mut told = Vec::new();
-        let _ = socket.read_to_end(&mut told);
-        assert!(!told.starts_with(b"HTTP/"), "{:?} gets {told:?}", &sent[..4]);
+        let mut heard = Vec::new();
+        let _ = socket.read_to_end(&mut heard);
+        assert!(!heard.starts_with(b"HTTP/"), "{:?} gets {heard:?}", &sent[..4]);
         eventually("it is logged", || failures(&site) == before + 1);
     }
     site.counts(0);

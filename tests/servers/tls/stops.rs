@@ -29,8 +29,8 @@ fn a_stop_during_a_handshake_ends_soon_and_cuts_nothing(runtime: Runtime) {
     let report = site.stop();
     assert_eq!((report.finished, report.cut), (3, 0));
     for socket in &mut stalled {
-        let mut told = Vec::new();
-        socket.read_to_end(&mut told).expect("an end without a reset");
+        let mut heard = Vec::new();
+        socket.read_to_end(&mut heard).expect("an end without a reset");
     }
     site.is_at_peace();
 }

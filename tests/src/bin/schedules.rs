@@ -97,8 +97,8 @@ impl fmt::LowerHex for Digest {
 
 /// The moves of a schedule, for the report.
 fn moves(scenario: &Scenario, seed: u64) -> String {
-    struct Told(Drawn<Seeded>, String);
-    impl Schedule for Told {
+    struct Heard(Drawn<Seeded>, String);
+    impl Schedule for Heard {
         fn action(&mut self) -> Action {
             let action = self.0.action();
             self.1 += &format!("{action:?} ");
@@ -117,7 +117,7 @@ fn moves(scenario: &Scenario, seed: u64) -> String {
             count
         }
     }
-    let mut told = Told(Drawn::new(Seeded(seed)), String::new());
-    let _ = play(scenario, &mut told);
-    told.1
+    let mut heard = Heard(Drawn::new(Seeded(seed)), String::new());
+    let _ = play(scenario, &mut heard);
+    heard.1
 }

@@ -22,7 +22,7 @@ struct Options {
     /// The seed of the first world, the next one has the next; drawn from the clock when it is not given.
     #[arg(long)]
     seed: Option<u64>,
-    /// Go on after a fault, up to so many.
+    /// The number of faults after which to stop.
     #[arg(long, default_value_t = 1)]
     faults: u64,
     /// Tell what happened, even if everything holds.

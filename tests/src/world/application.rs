@@ -1,4 +1,4 @@
-//! The application of a world: does what the plan says for each request, and checks what it reads.
+//! The application of a world: follows the plan for each request, and checks what it reads.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
@@ -116,7 +116,7 @@ fn check(shared: &Shared, id: usize, body: &[u8], wanted: usize) {
     }
 }
 
-/// A value that one task leaves for another.
+/// A value that one task passes to another.
 struct Shelf<T>(std::sync::Mutex<(Option<T>, Option<std::task::Waker>)>);
 
 impl<T> Default for Shelf<T> {
@@ -258,7 +258,7 @@ fn switch(start: &StartResponse, id: usize) -> Result<Write> {
     Ok(start.start("101 Switching Protocols", fields)?)
 }
 
-/// Sends back what comes, until the client ends.
+/// Echoes what it receives until the client ends.
 async fn echo(mut stream: Stream) {
     let mut space = [0; 512];
     while let Ok(count @ 1..) = stream.read(&mut space).await {

@@ -1,4 +1,4 @@
-//! Whether what has to hold in every world holds. The module [`world`](crate::world) says what each property means.
+//! Whether what has to hold in every world holds. The module [`world`](crate::world) defines each property.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl Check<'_> {
             return Ok(());
         }
         if link.total_in_time.is_some_and(|total| total < sent.end) {
-            // Its client has to know that the connection can close; property 4 says when it may not.
+            // Its client has to know that the connection can close; property 4 defines when it may not.
             return Ok(());
         }
         let left_out = link.left.is_some() || (link.accepted.is_none() && self.may_leave_out(link));
@@ -169,7 +169,7 @@ impl Check<'_> {
         !orderly || !roomy || link.opened >= stopped
     }
 
-    /// Whether what was answered last ends the connection, whatever its head says: the access line shows that it was
+    /// Whether what was answered last ends the connection, whatever its head announces: the access line shows that it was
     /// broken off, or the application left more of a body unread than is drained.
     fn ends_unsaid(&self, link: &Link) -> bool {
         let last = link.received.answers.len().checked_sub(1).and_then(|last| link.requests.get(last));
@@ -186,7 +186,7 @@ impl Check<'_> {
             Reads::All | Reads::Elsewhere | Reads::Both => true,
         };
         let size = request.body as u64;
-        // Whether a client that was not told to send its body sends it is not known.
+        // Whether a client that got no 100 sends its body is not known.
         let never_told = request.expects && matches!(request.reads, Reads::Nothing | Reads::Some(0));
         let too_large = settings.drain < 2 * size + 5 || settings.body.is_some_and(|most| most < size);
         let patience = settings
@@ -292,7 +292,7 @@ impl Check<'_> {
         let mut dropped = self.net.links.iter().filter_map(|other| other.dropped);
         match dropped.any(|at| (since..=accepted).contains(&at)) {
             true => Ok(()),
-            false => Err(String::from("a place was free, and nobody was told")),
+            false => Err(String::from("a place was free, and no acceptor was woken")),
         }
     }
 

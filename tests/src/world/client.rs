@@ -12,7 +12,7 @@ pub(crate) const PATIENCE: Nanos = 120 * SECOND;
 /// One step of a client.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// Has a connection on which another request can be sent: opens one if there is none.
+    /// Has a connection on which another request can be sent: opens one if necessary.
     Fresh,
     /// Sends bytes; the last one ends this request. True: its answer has no body (HEAD).
     Send(Vec<u8>, Option<(usize, bool)>),

@@ -1,4 +1,4 @@
-//! A seeded executor on one thread: which task runs next, and which report of the system comes first, is drawn.
+//! A seeded executor on one thread: which task runs next, and which report of the system arrives first, is drawn.
 
 use std::fmt;
 use std::future::Future;
@@ -21,7 +21,7 @@ struct Queues {
 }
 
 impl Spawner {
-    /// Adds a task; `name` says in a report what it is.
+    /// Adds a task; `name` identifies it in a report.
     pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.with(|queues| queues.spawned.push((name, Box::pin(task))));
     }

@@ -5,10 +5,10 @@
 //! and dripping ones, crowds beyond `max_size`, pipelining, half-closes, resets), which task runs next, how late the
 //! runtime reports what the system knows, when the process is stopped for seconds, what writes take, what applications
 //! do (wait, compute, stream, fail, panic, use their handles on other tasks, take the connection over), the options of
-//! the server, and when it is told to stop, to abort, or is dropped. Nothing sleeps, and nothing is shared between two
+//! the server, and when it has to stop, to abort, or is dropped. Nothing sleeps, and nothing is shared between two
 //! worlds.
 //!
-//! If the plan has no stop, or its stop has not come when nothing happens any more, the server is told to stop then. A
+//! If the plan has no stop, or its stop has not come when nothing happens any more, the server is stopped then. A
 //! world ends when no task can run and no event is left. Then the following has to hold.
 //!
 //! 1. **No request is lost without a reason that the log names.** The requests that a client sent whole are compared,
@@ -16,16 +16,16 @@
 //!    the request's number, and each byte of its body is the request's letter. The first request without a whole
 //!    response needs one of these reasons:
 //!    * The response before it said `Connection: close`, or was a 101.
-//!    * Its access line says that it was refused or cut, or that the connection was lost. Or a debug entry says that
+//!    * Its access line shows that it was refused or cut, or that the connection was lost. Or a debug entry shows that
 //!      its connection was refused, lost or timed out.
-//!    * The response before it was cut (its access line says so), or left more of its body unread than is drained
+//!    * The response before it was cut (its access line shows that), or left more of its body unread than is drained
 //!      (`limits.drain`, `max_body_size`, `linger_timeout`, a `100 Continue` that was never sent). The log does not
 //!      name this one.
 //!    * A later response of the connection was cut, which resets it. Earlier responses had a second to leave.
 //!    * Its last byte arrived after the server had closed its half.
 //!    * Its client disconnected first, and an access line shows that the server worked on that connection.
 //!    * The server stopped before its handshake was complete, or before the connection was accepted: it had no room for
-//!      it, or it was not told to stop in order (what is in the queue then is served).
+//!      it, or it was not stopped gracefully (what is in the queue then is served).
 //!    * The response was written, and a reset destroyed it although the server lingered (property 5).
 //! 2. **No handle waits indefinitely.** All tasks have ended: the accept loop, the connections, and each task to which
 //!    an application gave a handle.
@@ -50,7 +50,7 @@
 //!    access line.
 //! 8. **The same seed gives the same run**: the same bytes at the same times and the same log, as one number
 //!    ([`Outcome::digest`]).
-//! 9. **It comes to rest.** No world runs more than [`MOST_RUNS`] tasks: no task is woken for nothing again and again.
+//! 9. **It becomes quiet.** No world runs more than [`MOST_RUNS`] tasks: no task is woken for nothing again and again.
 
 mod answers;
 mod application;
@@ -214,7 +214,7 @@ impl World {
             let (ready, due) = (executor.ready(), self.due.len());
             let now = self.shared.clock.nanos();
             if ready + due == 0 {
-                // A connection that waits for room looks for it for ever, if an application never returns.
+                // A connection that waits for room looks for it indefinitely if an application never returns.
                 let Some(at) = self.next_at().filter(|at| *at < self.last + AT_REST) else { return };
                 self.shared.clock.advance_to(at);
                 continue;

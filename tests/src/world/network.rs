@@ -1,7 +1,7 @@
 //! The simulated network: connections with small buffers, what the system knows of them and what the runtime has
 //! reported.
 //!
-//! As on a real system, bytes arrive whether or not the process looks, a runtime learns of them by a report that comes
+//! As on a real system, bytes arrive whether or not the process looks, a runtime is notified of them by a report that arrives
 //! later, and a timer fires late. Everything that the process does not do itself is an [event](Outside) of the world
 //! outside; all that the runtime reports is an [event inside](Inside), which waits as long as the process is stopped.
 
@@ -104,7 +104,7 @@ impl<E> Events<E> {
 pub(crate) enum Reading {
     /// At once.
     Eager,
-    /// So many bytes each time.
+    /// This number of bytes each time.
     Slow { bytes: usize, every: Nanos },
 }
 
@@ -188,7 +188,7 @@ impl Link {
         self.half_closed.or(self.dropped)
     }
 
-    /// Whether the client knows that nothing more comes.
+    /// Whether the client knows that nothing more will arrive.
     pub(crate) fn seen_end(&self) -> bool {
         self.torn || (self.server_ended().is_some() && self.underway.is_empty())
     }
@@ -208,11 +208,11 @@ impl Link {
 /// How unkind the system is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manners {
-    /// A read or write moves less than it could once in so many times; 1 never does.
+    /// A read or write moves less than it could, once in this number of times; 1 never does.
     pub(crate) partial: usize,
-    /// A write finds no room although there is some, once in so many times; 1 never does.
+    /// A write finds no room although there is some, once in this number of times; 1 never does.
     pub(crate) stuck: usize,
-    /// A report comes late, once in so many times; 1 never does.
+    /// A report is late, once in this number of times; 1 never does.
     pub(crate) late: usize,
 }
 
@@ -247,7 +247,7 @@ impl Net {
         }
     }
 
-    /// How late a report comes.
+    /// How late a report is.
     pub(crate) fn lateness(&mut self) -> Nanos {
         if self.manners.late > 1 && self.choices.once_in(self.manners.late) {
             return self.choices.below(5 * MILLI as usize) as Nanos;
@@ -344,7 +344,7 @@ impl Net {
         link.left_early = !link.seen_end();
         link.client_ended.get_or_insert(now);
         link.end_arrived = true;
-        // What a client leaves unread makes its close a reset.
+        // Bytes that a client has not read make its close a reset.
         if how == Left::Reset || !link.underway.is_empty() {
             link.reset_arrived = true;
             if self.choices.once_in(2) {
@@ -380,7 +380,7 @@ impl Net {
     pub(crate) fn sent(&mut self, number: usize) {
         let link = &mut self.links[number];
         if link.left.is_some() {
-            // They arrive where nobody is: a reset comes back.
+            // They arrive at a closed socket: the answer is a reset.
             if !link.underway.is_empty() {
                 link.underway.clear();
                 link.reset_arrived = true;

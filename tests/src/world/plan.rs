@@ -122,7 +122,7 @@ pub(crate) enum Gives {
     /// Another task writes, and this one waits for it.
     WriteElsewhere(usize, usize),
     Fail,
-    /// After so many bytes of more.
+    /// After this number of further bytes.
     FailLate(usize),
     Panic,
     PanicLate(usize),
@@ -132,7 +132,7 @@ pub(crate) enum Gives {
     Nothing,
     TakeOver,
     TakeOverElsewhere,
-    /// Asks for the stream and does not wait for it.
+    /// Requests the stream and does not wait for it.
     TakeOverDropped,
 }
 
@@ -452,7 +452,7 @@ impl Planner {
                     steps.push(Step::Pause(time));
                 }
             }
-            // It says something else than HTTP.
+            // It sends something other than HTTP.
             3 => {
                 let texts = [
                     "\x16\x03\x01\x02\0",

@@ -12,7 +12,7 @@ use crate::world::network::{Inside, Net};
 use crate::world::plan::Plan;
 use crate::world::time::{Nanos, SimulatedClock};
 
-/// The port of the first link; each has a port of its own, so that the log names it.
+/// The port of the first link; each has its own port, so that the log names it.
 const FIRST_PORT: u16 = 1000;
 
 pub(crate) struct Shared {

@@ -274,7 +274,7 @@ async fn transfer(
     poll_fn(|context| poll_transfer(handle, &mut block, &send, context)).await
 }
 
-/// Sends `block` unless it was sent by an earlier poll, which leaves `None`, then waits until the outbox has room.
+/// Sends `block` unless it was sent by an earlier poll, which sets it to `None`, then waits until the outbox has room.
 fn poll_transfer(
     handle: &Handle,
     block: &mut Option<Bytes>,

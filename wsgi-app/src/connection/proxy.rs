@@ -70,7 +70,7 @@ pub struct ProxyPrelude {
     received: Vec<u8>,
 }
 
-/// The beginning of a connection with the PROXY protocol. There is none without the feature `proxy-protocol`.
+/// The beginning of a connection with the PROXY protocol. It exists only with the feature `proxy-protocol`.
 #[cfg(not(feature = "proxy-protocol"))]
 pub enum ProxyPrelude {}
 

@@ -1,7 +1,7 @@
 //! Feature `proxy-protocol`: the header that a proxy sends before the bytes of its client, with the client's addresses.
 //!
 //! Nothing is read here. While a header is incomplete, [`parse_proxy_header`] returns how many more bytes certainly belong
-//! to it. A caller that reads no more than that leaves every byte behind the header to TLS or HTTP.
+//! to it. A caller that reads no more than that keeps every byte behind the header for TLS or HTTP.
 //!
 //! The specification is <https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>.
 

@@ -151,7 +151,7 @@ impl<T: Transport> Transfer<T> {
         if io.last_read || (writes && self.turn.is_written()) {
             return Moved::TurnOver;
         }
-        // The one write is a turn of its own; so is the wait for the deadline.
+        // The one write is a separate turn; so is the wait for the deadline.
         let turn = std::mem::replace(&mut self.turn, Turn::new(self.now.instant));
         let moved = self.move_bytes(inner, Io { read: false, ..io }, false, context);
         self.turn = turn;

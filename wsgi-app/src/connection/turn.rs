@@ -11,7 +11,7 @@ const TIME: Duration = Duration::from_micros(300);
 const BYTES: i64 = 1024 * 1024;
 
 /// Pieces shorter than [`SMALL`] count [`DEARER`] times their length, but at least that of [`LEAST`] bytes: moving a
-/// piece has a price of its own.
+/// piece has its own price.
 const SMALL: usize = 4 * 1024;
 const LEAST: usize = 1024;
 const DEARER: usize = 16;

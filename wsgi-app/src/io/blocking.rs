@@ -89,7 +89,7 @@ impl<T: BlockingTransport + ?Sized> Transport for Polled<T> {
     }
 
     fn poll_yield(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        // A deadline that has passed comes after everything that is ready, and after a look at the sockets.
+        // A deadline that has passed follows everything that is ready, and after a look at the sockets.
         self.0.remind(Instant::now());
         Poll::Pending
     }

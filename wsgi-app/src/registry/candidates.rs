@@ -1,7 +1,7 @@
 //! Chooses the connection that makes room for a new one.
 //!
-//! One walk over all connections makes a sorted list, and many choices are taken from it. Each is checked when its turn
-//! comes. So a choice costs the same however many connections there are, and a connection records nothing for it.
+//! One walk over all connections makes a sorted list, and many choices are taken from it. Each is checked when it
+//! is taken. So a choice costs the same however many connections there are, and a connection records nothing for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,7 +148,7 @@ impl Candidates {
     fn count(&mut self, _: usize) {}
 }
 
-/// Whether a connection was told to make room and has not been served since.
+/// Whether a connection has to make room and has not been served since.
 fn is_leaving(shared: &ConnShared) -> bool {
     // A connection that is locked may be leaving just now.
     shared

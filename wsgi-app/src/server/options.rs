@@ -195,7 +195,7 @@ impl Options {
     }
 
     /// The age at which a connection ends. Its next response then carries `Connection: close`; an idle connection is
-    /// closed. Each connection has an age of its own, up to a tenth more or less, so that connections that began together
+    /// closed. Each connection has its own age, up to a tenth more or less, so that connections that began together
     /// do not end together. It lets clients behind a balancer find new servers, and bounds what one connection can
     /// accumulate. A response that is being sent, and a stream that was taken over, are not bounded. Default: `None`, no
     /// limit. Allowed: more than zero.
@@ -206,7 +206,7 @@ impl Options {
     }
 
     /// The number of requests after which a connection ends: the last response carries `Connection: close`. Each
-    /// connection has a number of its own, up to a tenth more or less. Default: `None`, no limit. Allowed: 1 or more.
+    /// connection has its own number, up to a tenth more or less. Default: `None`, no limit. Allowed: 1 or more.
     #[must_use]
     pub fn max_requests(mut self, requests: impl Into<Option<u64>>) -> Self {
         self.max_requests = requests.into();

@@ -30,7 +30,7 @@ use crate::server::options::OptionError;
 /// # Ok::<(), wsgi_app::OptionError>(())
 /// ```
 ///
-/// List only proxies that you control, and networks that no client can connect from: whoever is listed chooses the
+/// List only proxies that you control, and networks that no client can connect from: a listed source chooses the
 /// addresses that the application and the log see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySources {

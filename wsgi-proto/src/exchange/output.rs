@@ -548,7 +548,7 @@ impl Exchange<'_> {
     /// Answers 500 because the application failed, instead of the response that was started.
     ///
     /// `text` is the body of the 500. The client sees it, so pass an empty string unless you debug. The connection
-    /// closes unless the request body was read to its end (or there is none). If the head was sent already, the
+    /// closes unless the request body was read to its end (or it has no body). If the head was sent already, the
     /// response is cut as by [`abort`](Self::abort). In any case the exchange is over; no effect if it was over before.
     ///
     /// # Examples

@@ -190,12 +190,12 @@ impl Reply {
         }
         let ResponseHead { text: head, status, info, .. } = &mut self.head;
         // The response to a HEAD has the length that a GET would get. Other responses without a body have no length.
-        let told = match (*status, info.content_length) {
+        let heard = match (*status, info.content_length) {
             (205, _) => Some(0),
             (101 | 204 | 304, _) | (_, Some(_)) => None,
             (_, None) => self.total.filter(|&length| !bodyless || given.is_head_request && length > 0),
         };
-        if let Some(length) = told {
+        if let Some(length) = heard {
             let mut digits = itoa::Buffer::new();
             head.extend_from_slice(b"Content-Length: ");
             // A loop, because a call costs more than a few digits.
@@ -519,17 +519,17 @@ mod tests {
 
     #[test]
     fn an_upgrade_is_listed_in_connection_once() {
-        let told = FramingContext { announce_keep_alive: true, ..GIVEN };
-        let last = FramingContext { persist: false, ..told };
+        let heard = FramingContext { announce_keep_alive: true, ..GIVEN };
+        let last = FramingContext { persist: false, ..heard };
         for (headers, given, options) in [
             (&[][..], GIVEN, ""),
             (&[("Upgrade", "a")], GIVEN, "|Connection: upgrade"),
-            (&[("Upgrade", "a")], told, "|Connection: upgrade, keep-alive"),
+            (&[("Upgrade", "a")], heard, "|Connection: upgrade, keep-alive"),
             (&[("Upgrade", "a")], last, "|Connection: upgrade, close"),
-            (&[("upGRADE", "a"), ("Connection", "close")], told, "|Connection: upgrade, close"),
+            (&[("upGRADE", "a"), ("Connection", "close")], heard, "|Connection: upgrade, close"),
             (
                 &[("Connection", "keep-alive, UPGRADE"), ("Upgrade", "a")],
-                told,
+                heard,
                 "|Connection: upgrade, keep-alive",
             ),
             (&[("Upgrade", "a"), ("Upgrade", "b"), ("Connection", "upgrade")], GIVEN, "|Connection: upgrade"),

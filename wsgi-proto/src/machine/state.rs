@@ -699,7 +699,7 @@ impl State {
         if let Some(next) = self.transport.after(TransportEvent::Lost(cause)) {
             self.transport = next;
         }
-        // What was refused says more. Once our half is closed, everything is out and the peer may do what it likes.
+        // A refusal is the more precise reason. Once our half is closed, everything is out and the peer may do what it likes.
         if !matches!(self.reason, Some(CloseReason::Refused(_))) && self.phase != Phase::Lingering {
             self.reason = Some(CloseReason::Lost(cause));
         }

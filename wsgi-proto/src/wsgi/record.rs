@@ -26,7 +26,7 @@ pub struct Record {
     pub partial_request_line: Vec<u8>,
     /// The two ends of the connection.
     pub endpoints: Endpoints,
-    /// Status of the response; 0 if there is none, or if the connection was lost before any byte of it was sent.
+    /// Status of the response; 0 if nothing was sent, or if the connection was lost before any byte of it was sent.
     pub status: u16,
     /// Body bytes sent, without framing.
     pub body_length: u64,
@@ -50,7 +50,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The value of the first response field with this name, in any case, that was sent. `None` if there is none, or if
+    /// The value of the first response field with this name, in any case, that was sent. `None` if the response has no such field, or if
     /// the record has no [`response_head`](Self::response_head).
     pub fn response_field(&self, name: &str) -> Option<&[u8]> {
         // The first line is the status. The machine writes `name: value` only.

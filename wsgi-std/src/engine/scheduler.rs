@@ -7,7 +7,7 @@
 //! While threads run tasks and the scheduler holds the poller, the watcher checks every tick whether work has waited
 //! for the whole tick: a task that was ready before, or the poller, since events that no thread has polled wait, too.
 //! Then more threads join in, however many other tasks were taken meanwhile, and from now on each thread that takes
-//! a task and leaves work behind wakes the next one. Waking a thread has a price: work that waits only for short runs
+//! a task while other work waits wakes the next one. Waking a thread has a price: work that waits only for short runs
 //! ([`LONG`]) gets no thread before it has waited for a [`WINDOW`], and none at all if the runs are very short
 //! ([`QUICK`]).
 //!
@@ -96,7 +96,7 @@ struct State<P, T> {
     /// The watcher checks every tick.
     ticks: bool,
     tick: Duration,
-    /// Work has waited for a tick: a thread that leaves work behind wakes another one.
+    /// Work has waited for a tick: a thread that runs a task while other work waits wakes another one.
     hands_over: bool,
     /// How many threads there are without the watcher, and the limit.
     threads: usize,
@@ -208,7 +208,7 @@ impl<P, T> Scheduler<P, T> {
         Next::Run(task)
     }
 
-    /// Takes care of the work that a thread leaves behind when it runs a task.
+    /// Takes care of the work that waits while a thread runs a task.
     #[cold]
     fn leave_work(&self, mut state: MutexGuard<'_, State<P, T>>) {
         let watch = !mem::replace(&mut state.ticks, true);

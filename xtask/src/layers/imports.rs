@@ -292,19 +292,19 @@ impl<'a> Reader<'a> {
 
     fn use_declaration(&mut self, at: usize) -> usize {
         let public = matches!(self.before(at), Some(Token::Word("pub") | Token::Mark(')')));
-        let mut leaves = Vec::new();
+        let mut imported = Vec::new();
         let (start, prefix) = if self.token(at + 1) == Some(Token::PathSep) {
             (at + 2, vec![""])
         } else {
             (at + 1, Vec::new())
         };
-        let end = match self.use_tree(start, &prefix, &mut leaves) {
+        let end = match self.use_tree(start, &prefix, &mut imported) {
             Some(end) if self.is_mark(end, ';') => end + 1,
             // `use<'a>` of a type, or a pattern of a macro.
             _ => return at + 1,
         };
         let (scope, item) = (self.scope(), self.in_module());
-        for (line, path, name) in leaves {
+        for (line, path, name) in imported {
             let kind = Kind::Use { name, item, public };
             self.source.imports.push(Import { line, scope: scope.clone(), path, kind });
         }
@@ -316,7 +316,7 @@ impl<'a> Reader<'a> {
         &self,
         mut at: usize,
         prefix: &Segments<'a>,
-        leaves: &mut Vec<(usize, Segments<'a>, Option<&'a str>)>,
+        imported: &mut Vec<(usize, Segments<'a>, Option<&'a str>)>,
     ) -> Option<usize> {
         let mut path = prefix.clone();
         loop {
@@ -325,14 +325,14 @@ impl<'a> Reader<'a> {
                 Token::Mark('{') => {
                     at += 1;
                     while !self.is_mark(at, '}') {
-                        at = self.use_tree(at, &path, leaves)?;
+                        at = self.use_tree(at, &path, imported)?;
                         at += usize::from(self.is_mark(at, ','));
                     }
                     return Some(at + 1);
                 }
                 Token::Mark('*') => {
                     path.push("*");
-                    leaves.push((line, path, None));
+                    imported.push((line, path, None));
                     return Some(at + 1);
                 }
                 Token::Word(word) => {
@@ -346,7 +346,7 @@ impl<'a> Reader<'a> {
                     }
                     let alias = self.word(at + 2).filter(|_| self.word(at + 1) == Some("as"));
                     let name = alias.or(path.last().copied());
-                    leaves.push((line, path, name));
+                    imported.push((line, path, name));
                     return Some(at + if alias.is_some() { 3 } else { 1 });
                 }
                 _ => return None,
