@@ -45,7 +45,7 @@ pub struct Listener {
 ///
 /// ```compile_fail,E0277
 /// # use wsgi_smol::{Body, Environ, Result, StartResponse};
-/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 /// let serving = wsgi_smol::serve(listener, site);
 /// # std::io::Result::Ok(())
@@ -53,7 +53,7 @@ pub struct Listener {
 ///
 /// ```no_run
 /// # use wsgi_smol::{Body, Environ, Result, StartResponse};
-/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 /// let serving = wsgi_smol::serve(smol::Async::new(listener)?, site);
 /// # std::io::Result::Ok(())

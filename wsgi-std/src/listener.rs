@@ -39,14 +39,14 @@ pub struct Listener {
 ///
 /// ```compile_fail,E0277
 /// # use wsgi_std::{Body, Environ, Result, StartResponse};
-/// # fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// # fn site(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 /// wsgi_std::serve("127.0.0.1:8090", site)?;
 /// # std::io::Result::Ok(())
 /// ```
 ///
 /// ```no_run
 /// # use wsgi_std::{Body, Environ, Result, StartResponse};
-/// # fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// # fn site(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 /// wsgi_std::serve(std::net::TcpListener::bind("127.0.0.1:8090")?, site)?;
 /// # std::io::Result::Ok(())
 /// ```

@@ -38,7 +38,7 @@ pub struct Listener {
 ///
 /// ```compile_fail,E0277
 /// # use wsgi_tokio::{Body, Environ, Result, StartResponse};
-/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 /// let serving = wsgi_tokio::serve(listener, site);
 /// # std::io::Result::Ok(())
@@ -46,7 +46,7 @@ pub struct Listener {
 ///
 /// ```no_run
 /// # use wsgi_tokio::{Body, Environ, Result, StartResponse};
-/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { todo!() }
+/// # async fn site(_: Environ, _: StartResponse) -> Result<Body> { Ok(Body::empty()) }
 /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 /// listener.set_nonblocking(true)?;
 /// let serving = wsgi_tokio::serve(tokio::net::TcpListener::from_std(listener)?, site);

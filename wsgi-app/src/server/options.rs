@@ -550,6 +550,10 @@ mod tests {
         assert_eq!((limits.body, limits.body(None)), (Some(1 << 24), Limits::default()));
         let rates = (options.config.min_request_rate, options.config.min_response_rate);
         assert_eq!((rates, options.config.rate_grace), ((Some(240), Some(240)), Duration::from_secs(10)));
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let timeouts = (options.config.socket_timeout, options.config.header_timeout);
+        assert_eq!(timeouts, (seconds(30), seconds(15)));
+        assert_eq!(options.config.keepalive, KeepAlive::For(Duration::from_secs(75)));
         let options = options.max_body_size(None).min_request_rate(None).debug(true);
         assert_eq!((options.config.limits.body, options.config.min_request_rate), (None, None));
         assert!(options.debug);
