@@ -161,6 +161,17 @@ fn not_found_has_one_page() {
 }
 
 #[test]
+fn listener_per_core_serves_one_port_on_every_core() {
+    let example = Example::start("listener_per_core");
+    for _ in 0..32 {
+        assert_eq!(example.connect().get("/").text(), "Hello, World!\r\n");
+    }
+    let (output, _) = example.stop();
+    let cores = std::thread::available_parallelism().expect("a number").get();
+    assert_eq!(output.matches(", 0 cut\n").count(), cores, "{output}");
+}
+
+#[test]
 fn https_speaks_tls_and_nothing_else() {
     for name in ["https", "https_smol", "https_std"] {
         let example = Example::start(name);

@@ -434,6 +434,77 @@ fn several_listeners_and_unix_sockets_are_served() {
     std::fs::remove_file(&path).unwrap();
 }
 
+/// A listener that shares its port with others.
+fn sharing(address: std::net::SocketAddr) -> std::net::TcpListener {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket.listen(128).unwrap();
+    socket.into()
+}
+
+#[test]
+fn listeners_of_one_port_have_a_thread_each_and_a_stop_empties_all_queues() {
+    let application = |_: Environ, start: StartResponse| fine(&start, "fine");
+    let first = sharing(([127, 0, 0, 1], 0).into());
+    let address = first.local_addr().unwrap();
+    let mut server = wsgi_std::Server::new(first, application).options(quiet());
+    for _ in 0..3 {
+        server = server.listener(sharing(address));
+    }
+    let handle = server.handle();
+    // They wait in the queues of all listeners, since nothing accepts yet.
+    let mut waiting: Vec<_> = (0..32).map(|_| Caller::connect(address)).collect();
+    waiting.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    handle.shutdown();
+    let ended = thread::spawn(|| server.serve());
+    waiting.iter_mut().for_each(|client| assert_eq!(client.answer().text(), "fine"));
+    assert_eq!(ended.join().unwrap().unwrap().cut, 0);
+    assert_eq!(handle.addresses(), [address; 4]);
+
+    let server = wsgi_std::Server::new(sharing(address), application).listener(sharing(address));
+    let server = server.options(quiet());
+    let handle = server.handle();
+    let ended = thread::spawn(|| server.serve());
+    for _ in 0..32 {
+        assert_eq!(Caller::connect(address).get("/").text(), "fine");
+    }
+    #[cfg(target_os = "linux")]
+    assert!(threads().contains(&"wsgi-std-accept".to_owned()), "{:?}", threads());
+    handle.shutdown();
+    assert_eq!(ended.join().unwrap().unwrap().cut, 0);
+}
+
+/// The names of this process's threads.
+#[cfg(target_os = "linux")]
+fn threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    names.map(|name| name.trim_end().to_owned()).collect()
+}
+
+#[test]
+fn a_listener_that_fails_ends_the_server_whichever_it_is() {
+    for number in 0..3 {
+        let listener = |broken: bool| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+            // A socket that does not listen cannot accept.
+            if !broken {
+                socket.listen(8).unwrap();
+            }
+            socket
+        };
+        let server = wsgi_std::Server::new(listener(number == 0), |_: Environ, start: StartResponse| {
+            fine(&start, "fine")
+        });
+        let server = server.listener(listener(number == 1)).listener(listener(number == 2)).options(quiet());
+        let ended = thread::spawn(|| server.serve());
+        let error = ended.join().unwrap().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(22), "listener {number}: {error}");
+    }
+}
+
 #[test]
 fn a_listener_that_was_duplicated_is_closed_and_not_shut_down() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -399,7 +399,7 @@ pub mod adapter {
     pub use crate::context::runtime::{Clock, Runtime};
     pub use crate::io::blocking::BlockingTransport;
     pub use crate::io::transport::Transport;
-    pub use crate::registry::ConnectionGuard;
+    pub use crate::registry::{AcceptGuard, ConnectionGuard};
     pub use crate::server::accept_error::{AcceptFailure, accept_failure};
     pub use crate::server::accept_loop::Adapter;
     pub use crate::server::alpn::check_alpn;

@@ -436,6 +436,9 @@
 //! The authors of async-std have discontinued it and recommend smol. The feature `async-std` is for programs that have
 //! not moved yet.
 //!
+//! One listener per core: with `SO_REUSEPORT` (`set_reuse_port` of the crate socket2), several servers share a port, each on
+//! a thread that runs its own executor ([`Server::pool`]) in `smol::block_on`, and the system distributes the connections.
+//!
 //! # Behind a proxy that passes on bytes
 //!
 //! The feature `proxy-protocol` adds [`Listener::proxy_protocol`](struct.Listener.html#method.proxy_protocol). The proxies

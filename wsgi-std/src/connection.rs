@@ -29,15 +29,15 @@ struct Connection {
 
 /// Serves a connection that was just accepted.
 pub(crate) fn begin<A: Application>(engine: &Arc<Engine>, server: &Serving<A>, accepted: Accepted) {
-    let Accepted { socket, endpoints, tls, proxy } = accepted;
+    let Accepted { socket, fresh, endpoints, tls, proxy } = accepted;
     let guard = server.admit(endpoints);
-    match engine.watch(&socket) {
-        Ok(task) => {
-            let connection = Connection { socket, task: Arc::clone(&task) };
-            let prelude = proxy.prelude(&guard);
-            task.begin(tls.serve_after(prelude, Arc::clone(server), guard, connection));
-        }
-        Err(error) => drop(server.accept_failed(&error)),
+    let started = engine.start_task(socket, fresh, |socket, task| {
+        let prelude = proxy.prelude(&guard);
+        let connection = Connection { socket, task: Arc::clone(task) };
+        tls.serve_after(prelude, Arc::clone(server), guard, connection)
+    });
+    if let Err(error) = started {
+        let _ = server.accept_failed(&error);
     }
 }
 

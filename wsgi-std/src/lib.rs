@@ -418,6 +418,10 @@
 //! [`Listener::incoming`] accepts from any iterator of sockets, which may block: a channel of sockets that another part of
 //! the program has accepted, or a function that accepts.
 //!
+//! Each listener of sockets has its own thread that accepts. If one thread cannot accept connections fast enough, bind
+//! several listeners to one port with `SO_REUSEPORT` (`set_reuse_port` of the crate socket2); the system distributes the
+//! connections.
+//!
 //! # Behind a proxy that passes on bytes
 //!
 //! The feature `proxy-protocol` adds [`Listener::proxy_protocol`](struct.Listener.html#method.proxy_protocol). The proxies
@@ -518,6 +522,7 @@ use std::future::Future;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use wsgi_app::adapter::{self as app, Adapter, Blocking, BoundAddr, Runtime, check_alpn};
@@ -613,7 +618,8 @@ impl<A> Server<A> {
         }
     }
 
-    /// Adds a listener.
+    /// Adds a listener. Each listener of sockets has its own thread that accepts, so several listeners on one port
+    /// (`SO_REUSEPORT`) share the work; the last one is served by the thread that calls [`serve`](Self::serve).
     pub fn listener(mut self, listener: impl IntoListener) -> Self {
         self.listeners.push(listener.into());
         self
@@ -715,12 +721,36 @@ impl<A> Server<A> {
         // By default one more thread, for the poller.
         let threads = threads.unwrap_or_else(|| server.max_size().saturating_add(1));
         let engine = Engine::start(threads)?;
-        let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
-        let weak: Vec<Weak<Listener>> = listeners.iter().map(Arc::downgrade).collect();
-        let threads = Threads { engine: &engine, server: &server, timer: AcceptTimer::default() };
-        let serving = server.run(&handle, listeners, &threads);
-        let ended =
-            block_on(serving, &wait::waker(), &threads.timer, |deadline| listener::wait(&weak, deadline));
+        // The last listener of sockets belongs to this thread, and so do those that have their own thread already.
+        let last = listeners.iter().rposition(Listener::is_socket);
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let is_other = Some(number) != last && listener.is_socket();
+            if is_other { others.push(listener) } else { own.push(listener) }
+        }
+        let ended = thread::scope(|scope| {
+            let accepting = others.into_iter().map(|listener| {
+                server.announce(&handle, &listener.bound_addr());
+                let threads = Threads::new(&engine, &server);
+                let (server, handle) = (&server, &handle);
+                let guard = server.accepts_beside();
+                let accept = move || {
+                    threads.accept(vec![listener], async |listeners, threads| {
+                        server.accept_beside(guard, handle, listeners, threads).await
+                    })
+                };
+                thread::Builder::new().name("wsgi-std-accept".into()).spawn_scoped(scope, accept)
+            });
+            let started: io::Result<Vec<_>> = accepting.collect();
+            if started.is_err() {
+                handle.shutdown();
+            }
+            let threads = Threads::new(&engine, &server);
+            let ended =
+                threads.accept(own, async |listeners, threads| server.run(&handle, listeners, threads).await);
+            let others = started?.into_iter().map(|thread| thread.join().expect("accepting does not panic"));
+            others.collect::<io::Result<()>>().and(ended)
+        });
         engine.stop();
         ended
     }
@@ -731,6 +761,24 @@ struct Threads<'s, A> {
     engine: &'s Arc<Engine>,
     server: &'s Arc<app::Server<Blocking<A>>>,
     timer: AcceptTimer,
+}
+
+impl<'s, A: Application> Threads<'s, A> {
+    fn new(engine: &'s Arc<Engine>, server: &'s Arc<app::Server<Blocking<A>>>) -> Self {
+        Self { engine, server, timer: AcceptTimer::default() }
+    }
+
+    /// Runs `accept`, which accepts on `listeners`, on this thread.
+    fn accept<R>(
+        &self,
+        listeners: Vec<Listener>,
+        accept: impl AsyncFnOnce(Vec<Arc<Listener>>, &Self) -> R,
+    ) -> R {
+        let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
+        let weak: Vec<Weak<Listener>> = listeners.iter().map(Arc::downgrade).collect();
+        let accepting = accept(listeners, self);
+        block_on(accepting, &wait::waker(), &self.timer, |deadline| listener::wait(&weak, deadline))
+    }
 }
 
 impl<A: Application> Adapter for Threads<'_, A> {

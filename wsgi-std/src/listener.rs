@@ -1,7 +1,7 @@
 //! Bound listeners.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -72,6 +72,8 @@ enum Source {
 /// A connection that was just accepted.
 pub(crate) struct Accepted {
     pub(crate) socket: Socket,
+    /// Nothing was written to it.
+    pub(crate) fresh: bool,
     pub(crate) endpoints: Endpoints,
     pub(crate) tls: Tls,
     pub(crate) proxy: ProxyProtocol,
@@ -223,14 +225,13 @@ impl Listener {
     pub(crate) fn poll_accept(&self, context: &Context<'_>) -> Poll<io::Result<Accepted>> {
         let limits_slow_readers = || self.limits_slow_readers.load(Ordering::Relaxed);
         let accepted = match &self.source {
-            Source::Socket(socket) => socket.accept().and_then(|(socket, remote)| {
-                socket.set_nonblocking(true)?;
-                if !remote.is_unix() && !self.inherited.load(Ordering::Relaxed) {
+            Source::Socket(socket) => accept(socket).and_then(|(socket, remote)| {
+                if remote.is_some() && !self.inherited.load(Ordering::Relaxed) {
                     set_options(&socket, limits_slow_readers());
                 }
-                let address = |address: &SockAddr| address.as_socket().map_or(Address::Local, Address::from);
-                let local = socket.local_addr().as_ref().map_or(Address::Local, address);
-                Ok((socket, Endpoints::new(address(&remote), local)))
+                let address = |address: Option<SocketAddr>| address.map_or(Address::Local, Address::from);
+                let local = remote.and_then(|_| socket.local_addr().ok()?.as_socket());
+                Ok((socket, Endpoints::new(address(remote), address(local))))
             }),
             Source::Incoming(incoming) => ready!(incoming.poll_accept(context)).inspect(|(socket, _)| {
                 // What it is not suited to fails, and is not needed.
@@ -247,9 +248,21 @@ impl Listener {
                 self.proxy.check(&endpoints.remote)?;
                 let scheme = if self.encryption.is_on() { Scheme::Https } else { endpoints.scheme };
                 let endpoints = Endpoints { scheme, ..endpoints };
-                Ok(Accepted { socket, endpoints, tls: self.encryption.clone(), proxy: self.proxy.clone() })
+                let fresh = matches!(self.source, Source::Socket(_));
+                Ok(Accepted {
+                    socket,
+                    fresh,
+                    endpoints,
+                    tls: self.encryption.clone(),
+                    proxy: self.proxy.clone(),
+                })
             })),
         }
+    }
+
+    /// Whether it accepts sockets itself; otherwise its thread passes them on.
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self.source, Source::Socket(_))
     }
 
     /// Whether it will never accept another connection.
@@ -275,6 +288,22 @@ impl Listener {
         };
         BoundAddr { encrypted: self.encryption.is_on(), ..bound_addr }
     }
+}
+
+/// Accepts a connection, which does not block.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn accept(listener: &Socket) -> io::Result<(Socket, Option<SocketAddr>)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+    let (socket, remote) = acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    Ok((socket.into(), remote.and_then(|remote| remote.try_into().ok())))
+}
+
+/// The same where it takes more system calls.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn accept(listener: &Socket) -> io::Result<(Socket, Option<SocketAddr>)> {
+    let (socket, remote) = listener.accept()?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, remote.as_socket()))
 }
 
 impl From<Socket> for Listener {

@@ -344,9 +344,13 @@ struct OneTask {
 
 impl OneTask {
     fn new() -> Arc<Self> {
+        Self::with(TaskState::new(), 1)
+    }
+
+    fn with(state: TaskState, queued: usize) -> Arc<Self> {
         Arc::new(Self {
-            state: TaskState::new(),
-            queue: Mutex::new(1),
+            state,
+            queue: Mutex::new(queued),
             queued: Condvar::new(),
             with: AtomicBool::new(false),
         })
@@ -406,6 +410,32 @@ fn no_call_is_lost_and_no_task_taken_twice() {
             read.fetch_add(now, Ordering::Relaxed) + now == 2
         });
         callers.into_iter().for_each(|caller| caller.join().unwrap());
+    });
+}
+
+#[test]
+fn the_first_events_of_a_new_connection_run_it() {
+    check(4, || {
+        // The poller may report room first, or the first bytes, or both to two threads.
+        let (task, came) = (OneTask::with(TaskState::waiting(), 0), Arc::new(AtomicUsize::new(0)));
+        let room = {
+            let task = Arc::clone(&task);
+            thread::spawn(move || {
+                if task.state.has_room() {
+                    task.call();
+                }
+            })
+        };
+        let bytes = {
+            let (task, came) = (Arc::clone(&task), Arc::clone(&came));
+            thread::spawn(move || {
+                came.store(1, Ordering::Relaxed);
+                task.call();
+            })
+        };
+        task.work(|_| came.load(Ordering::Relaxed) == 1);
+        room.join().unwrap();
+        bytes.join().unwrap();
     });
 }
 

@@ -42,7 +42,7 @@ impl Drop for ConnectionGuard {
         state.leave(self.slot, aborted);
         let waits_for_room = self.registry.is_crowded();
         let acceptors = if waits_for_room { mem::take(&mut state.acceptors) } else { Vec::new() };
-        let drainers = if state.live == 0 { mem::take(&mut state.drainers) } else { Vec::new() };
+        let drainers = state.drained();
         drop(state);
         acceptors.into_iter().chain(drainers).for_each(Waker::wake);
     }
@@ -150,6 +150,8 @@ struct Members {
     slots: Vec<Option<Arc<ConnShared>>>,
     free: Vec<usize>,
     live: usize,
+    /// The number of accept loops beside the main one.
+    accepting: usize,
     /// The number of connections that have left.
     departures: u64,
     candidates: Candidates,
@@ -265,11 +267,17 @@ impl Registry {
 
     pub(crate) fn poll_drained(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.live == 0 {
+        if state.is_drained() {
             return Poll::Ready(());
         }
         note(&mut state.drainers, context);
         Poll::Pending
+    }
+
+    /// Counts an accept loop beside the main one. Until the guard is dropped, connections can arrive.
+    pub(crate) fn accept_beside(self: &Arc<Self>) -> AcceptGuard {
+        self.lock().accepting += 1;
+        AcceptGuard(Arc::clone(self))
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -303,6 +311,20 @@ impl Registry {
     }
 }
 
+/// One accept loop beside the main one, made by [`Server::accepts_beside`](crate::adapter::Server::accepts_beside).
+#[derive(Debug)]
+pub struct AcceptGuard(Arc<Registry>);
+
+impl Drop for AcceptGuard {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.accepting -= 1;
+        let drainers = state.drained();
+        drop(state);
+        drainers.into_iter().for_each(Waker::wake);
+    }
+}
+
 /// Remembers a waiting task, once.
 fn note(waiting: &mut Vec<Waker>, context: &Context<'_>) {
     if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
@@ -325,6 +347,16 @@ impl Members {
             Stage::Aborting => shared.direct(Directive::Abort),
         }
         slot
+    }
+
+    /// Whether there is no connection, and none can arrive.
+    fn is_drained(&self) -> bool {
+        self.live == 0 && self.accepting == 0
+    }
+
+    /// The tasks that wait for the end, if it has come.
+    fn drained(&mut self) -> Vec<Waker> {
+        if self.is_drained() { mem::take(&mut self.drainers) } else { Vec::new() }
     }
 
     fn leave(&mut self, slot: usize, aborted: bool) {

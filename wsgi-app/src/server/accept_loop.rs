@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::context::log::ServerLog;
 use crate::context::log_writer::FLUSH;
-use crate::registry::{Report, ServerHandle};
+use crate::registry::{AcceptGuard, Report, ServerHandle};
 use crate::server::accept_error::AcceptFailure;
 use crate::server::{BoundAddr, Server};
 
@@ -90,19 +90,7 @@ impl<A> Server<A> {
         let accepted = self.accept(&mut listeners, adapter).await;
         handle.shutdown();
         let mut grace = pin!(adapter.sleep(self.graceful_timeout()));
-        let accepted = match accepted {
-            Ok(waiting) => {
-                if !self.drain_backlog {
-                    listeners.clear();
-                }
-                let time = adapter.sleep(DRAIN.min(self.graceful_timeout()));
-                within(time, self.drain_backlog(waiting, &mut listeners, adapter)).await;
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        // The descriptors are closed, never shut down: a duplicate of one stays usable.
-        drop(listeners);
+        let accepted = self.stop_accepting(accepted, listeners, adapter).await;
         if !within(&mut grace, self.drained()).await {
             self.abort();
             // An application that blocks its thread cannot be cut; it is not waited for.
@@ -114,6 +102,50 @@ impl<A> Server<A> {
             within(adapter.sleep(FLUSH), poll_fn(|context| log.poll_flushed(context))).await;
         }
         accepted.map(|()| report)
+    }
+
+    /// Counts an accept loop beside [`run`](Self::run), for [`accept_beside`](Self::accept_beside). Call it before `run`
+    /// begins: as long as the guard exists, the server waits for connections of that loop.
+    pub fn accepts_beside(&self) -> AcceptGuard {
+        self.registry.accept_beside()
+    }
+
+    /// Accepts on more listeners, in another task or thread than [`run`](Self::run), until the server has stopped and the
+    /// queues of these listeners are empty. Announce the listeners with [`announce`](Self::announce).
+    ///
+    /// # Errors
+    ///
+    /// The failure of a listener, which stops the whole server.
+    pub async fn accept_beside<D: Adapter>(
+        &self,
+        guard: AcceptGuard,
+        handle: &ServerHandle,
+        mut listeners: Vec<D::Listener>,
+        adapter: &D,
+    ) -> io::Result<()> {
+        let _guard = guard;
+        let accepted = self.accept(&mut listeners, adapter).await;
+        handle.shutdown();
+        self.stop_accepting(accepted, listeners, adapter).await
+    }
+
+    /// Serves what waits in the queues of `listeners`, and closes them. `accepted` is the result of
+    /// [`accept`](Self::accept).
+    async fn stop_accepting<D: Adapter>(
+        &self,
+        accepted: io::Result<Option<D::Accepted>>,
+        mut listeners: Vec<D::Listener>,
+        adapter: &D,
+    ) -> io::Result<()> {
+        let waiting = accepted?;
+        if !self.drain_backlog {
+            listeners.clear();
+        }
+        let time = adapter.sleep(DRAIN.min(self.graceful_timeout()));
+        within(time, self.drain_backlog(waiting, &mut listeners, adapter)).await;
+        // The descriptors are closed, never shut down: a duplicate of one stays usable.
+        drop(listeners);
+        Ok(())
     }
 
     /// Waits until there is room for another connection (`true`), or until the server stops (`false`).

@@ -140,7 +140,7 @@ impl<A> Server<A> {
     }
 
     /// Records the address of a listener in the log and in the handle.
-    pub(crate) fn announce(&self, handle: &ServerHandle, bound_addr: &BoundAddr) {
+    pub fn announce(&self, handle: &ServerHandle, bound_addr: &BoundAddr) {
         let scheme = if bound_addr.encrypted { "https" } else { "http" };
         let text = match bound_addr.address {
             Some(address) => format!("{scheme}://{address}"),

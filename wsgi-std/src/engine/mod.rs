@@ -6,6 +6,7 @@ mod timer_queue;
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
+use socket2::Socket;
 
 use crate::engine::scheduler::{Completed, Next, Scheduler};
 use crate::engine::task_state::TaskState;
@@ -91,23 +93,43 @@ impl Engine {
         self.scheduler.wait_until_left();
     }
 
-    /// Creates a task for a socket, and watches the socket from now on.
-    pub(crate) fn watch(self: &Arc<Self>, socket: &impl std::os::fd::AsRawFd) -> io::Result<Arc<Task>> {
+    /// Starts a task for a socket, and watches the socket from now on. `future` makes the task's future.
+    ///
+    /// The poller reports at once that a `fresh` connection has room to write. That event runs the task for the first
+    /// time, so the thread that accepts need not wake one that polls.
+    pub(crate) fn start_task(
+        self: &Arc<Self>,
+        socket: Socket,
+        fresh: bool,
+        future: impl FnOnce(Socket, &Arc<Task>) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> io::Result<()> {
+        let descriptor = socket.as_raw_fd();
         let mut tasks = lock(&self.tasks);
         let place = tasks.all.vacant_entry();
         let task = Arc::new(Task {
             engine: Arc::clone(self),
             token: place.key(),
-            state: TaskState::new(),
+            state: TaskState::waiting(),
             drained: AtomicBool::new(false),
             ends: AtomicBool::new(false),
             deadline: Deadline::default(),
             future: Mutex::default(),
         });
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.registry.register(&mut SourceFd(&socket.as_raw_fd()), Token(task.token), both)?;
+        *lock(&task.future) = Some(future(socket, &task));
         place.insert(Arc::clone(&task));
-        Ok(task)
+        // Once registered, the socket has an event, and the polling thread needs the lock.
+        drop(tasks);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.registry.register(&mut SourceFd(&descriptor), Token(task.token), both) {
+            lock(&self.tasks).all.try_remove(task.token);
+            // It closes the socket.
+            drop(lock(&task.future).take());
+            return Err(error);
+        }
+        if !fresh {
+            task.wake();
+        }
+        Ok(())
     }
 
     fn work(self: &Arc<Self>) {
@@ -161,12 +183,6 @@ impl Engine {
 }
 
 impl Task {
-    /// Sets the future of the task, and makes the task ready.
-    pub(crate) fn begin(self: &Arc<Self>, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        *lock(&self.future) = Some(future);
-        self.add();
-    }
-
     /// Schedules a run at `deadline`, if nothing else runs the task before.
     pub(crate) fn remind(&self, deadline: Instant) {
         self.deadline.set(Some(deadline));

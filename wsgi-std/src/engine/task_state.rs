@@ -32,6 +32,11 @@ impl TaskState {
         Self { phase: AtomicU8::new(READY), full: AtomicBool::new(false) }
     }
 
+    /// The state of a task that waits for its first event, which is a report that its socket is readable or has room.
+    pub fn waiting() -> Self {
+        Self { phase: AtomicU8::new(PARKED), full: AtomicBool::new(true) }
+    }
+
     /// Reports that there is something to do. If it returns true, the caller has to add the task to the scheduler.
     #[must_use]
     pub fn call(&self) -> bool {
