@@ -238,7 +238,7 @@ fn look(connection: &mut Connection) {
     connection.set_endpoints(peer);
     if let Some(record) = connection.take_record() {
         let mut line = String::new();
-        let _ = LogFormat::default().write(&record, true, &mut line);
+        LogFormat::default().append(&record, true, &mut line);
         assert!(!line.contains(['\r', '\n']), "one entry is one line");
         if let Some(head) = &record.head {
             let variables = Variables::new(head, &peer, &config);

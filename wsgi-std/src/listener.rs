@@ -225,13 +225,13 @@ impl Listener {
     pub(crate) fn poll_accept(&self, context: &Context<'_>) -> Poll<io::Result<Accepted>> {
         let limits_slow_readers = || self.limits_slow_readers.load(Ordering::Relaxed);
         let accepted = match &self.source {
-            Source::Socket(socket) => accept(socket).and_then(|(socket, remote)| {
+            Source::Socket(socket) => accept(socket).map(|(socket, remote)| {
                 if remote.is_some() && !self.inherited.load(Ordering::Relaxed) {
                     set_options(&socket, limits_slow_readers());
                 }
                 let address = |address: Option<SocketAddr>| address.map_or(Address::Local, Address::from);
                 let local = remote.and_then(|_| socket.local_addr().ok()?.as_socket());
-                Ok((socket, Endpoints::new(address(remote), address(local))))
+                (socket, Endpoints::new(address(remote), address(local)))
             }),
             Source::Incoming(incoming) => ready!(incoming.poll_accept(context)).inspect(|(socket, _)| {
                 // What it is not suited to fails, and is not needed.

@@ -8,6 +8,7 @@ pub(crate) mod log;
 pub(crate) mod log_writer;
 pub(crate) mod runtime;
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -18,6 +19,11 @@ use crate::context::buffers::BufferPool;
 use crate::context::clock::Clocks;
 use crate::context::lifetime::Lifetimes;
 use crate::context::log::{LogEntry, ServerLog};
+
+thread_local! {
+    /// Memory for the next access line, which is bounded: no field of a line is long.
+    static LINE: Cell<String> = const { Cell::new(String::new()) };
+}
 
 /// The part of a server that does not depend on the application.
 pub(crate) struct ServerContext {
@@ -40,10 +46,11 @@ impl ServerContext {
 
     pub(crate) fn access(&self, record: &Record) {
         let Some(log) = &self.log else { return };
-        let mut line = String::with_capacity(128);
-        // Writing to a string cannot fail.
-        let _ = self.format.write(record, self.config.log_x_forwarded_for, &mut line);
+        let mut line = LINE.take();
+        line.clear();
+        self.format.append(record, self.config.log_x_forwarded_for, &mut line);
         log.log(&LogEntry::Access { record, line: &line });
+        LINE.set(line);
     }
 
     pub(crate) fn info(&self, text: &str) {

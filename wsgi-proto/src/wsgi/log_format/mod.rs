@@ -1,18 +1,19 @@
 //! The template of the access log: one line per request (`log_format`).
 //!
 //! Knows the fields of a log line, and the parts of Python's `%` formatting that they need. Does not know where lines
-//! are written. `value.rs` finds the value of a field, `python.rs` formats it.
+//! are written. `value.rs` finds the value of a field, `python.rs` formats it, `line.rs` collects the text.
 
+mod line;
 mod python;
 pub(crate) mod spec;
 mod value;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
+use crate::wsgi::log_format::line::Line;
 use crate::wsgi::log_format::spec::{LogFormatError, Part, Scanner};
-use crate::wsgi::log_format::value::Line;
+use crate::wsgi::log_format::value::Values;
 use crate::wsgi::record::Record;
 
 /// A checked template of log lines.
@@ -105,23 +106,22 @@ impl LogFormat {
         Ok(Self { parts })
     }
 
-    /// Writes the line of one exchange, without a line end.
+    /// Appends the line of one exchange to `out`, without a line end.
     ///
     /// With `log_x_forwarded_for`, and if the first `X-Forwarded-For` field of the request is not empty, `client_ip` is
-    /// that field without its spaces, a comma, and the address of the peer. Fails only if `out` fails.
-    pub fn write(
-        &self,
-        record: &Record,
-        log_x_forwarded_for: bool,
-        out: &mut (impl fmt::Write + ?Sized),
-    ) -> fmt::Result {
-        let line = Line { record, log_x_forwarded_for };
-        self.parts.iter().try_for_each(|part| match part {
-            Part::Text(text) => out.write_str(text),
-            Part::Value(field, spec) => line.write(*field, *spec, out),
-            Part::RequestField(name, spec) => line.write_request_field(name, *spec, out),
-            Part::ResponseField(name, spec) => line.write_response_field(name, *spec, out),
-        })
+    /// that field without its spaces, a comma, and the address of the peer.
+    pub fn append(&self, record: &Record, log_x_forwarded_for: bool, out: &mut String) {
+        let values = Values { record, log_x_forwarded_for };
+        let mut line = Line::after(core::mem::take(out));
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => line.push_str(text),
+                Part::Value(field, spec) => values.write(*field, *spec, &mut line),
+                Part::RequestField(name, spec) => values.write_request_field(name, *spec, &mut line),
+                Part::ResponseField(name, spec) => values.write_response_field(name, *spec, &mut line),
+            }
+        }
+        *out = line.into_string();
     }
 
     /// Whether lines contain response fields, so that records need their

@@ -3,28 +3,28 @@
 //! Knows flags, width, precision and conversions. Does not know the meaning of the value.
 
 use alloc::string::{String, ToString};
-use core::fmt::Write;
+use core::str;
 use core::time::Duration;
-use core::{fmt, str};
 
+use crate::wsgi::log_format::line::Line;
 use crate::wsgi::log_format::spec::{Conversion, Spec};
 
 /// Writes an integer in the format of its conversion.
-pub(super) fn integer(number: u64, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+pub(super) fn integer(number: u64, spec: Spec, out: &mut Line) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(number);
     match spec.conversion {
         Conversion::Text => pad(cut(digits, spec.precision), spec, out),
         Conversion::Integer => {
             let zeros = spec.precision.unwrap_or(0).saturating_sub(digits.len());
-            pad_number(zeros, digits, 0, spec, out)
+            pad_number(zeros, digits.as_bytes(), 0, spec, out)
         }
         Conversion::Decimal => decimal(number, 0, spec, out),
     }
 }
 
 /// Writes a duration in seconds.
-pub(super) fn seconds(time: Duration, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+pub(super) fn seconds(time: Duration, spec: Spec, out: &mut Line) {
     match spec.conversion {
         Conversion::Text => {
             // Rounded only once. Otherwise the shortest decimal would not be short.
@@ -37,7 +37,7 @@ pub(super) fn seconds(time: Duration, spec: Spec, out: &mut (impl Write + ?Sized
 }
 
 /// Writes a number of seconds and nanoseconds, rounded half to even as in Python.
-fn decimal(seconds: u64, nanos: u32, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+fn decimal(seconds: u64, nanos: u32, spec: Spec, out: &mut Line) {
     let precision = spec.precision.unwrap_or(6);
     // There are only zeros after the ninth place.
     let places = precision.min(9);
@@ -65,7 +65,7 @@ fn decimal(seconds: u64, nanos: u32, spec: Spec, out: &mut (impl Write + ?Sized)
         *digit = b'0' + (fraction % 10) as u8;
         fraction /= 10;
     }
-    pad_number(0, ascii(&buffer[..end + places]), precision - places, spec, out)
+    pad_number(0, &buffer[..end + places], precision - places, spec, out);
 }
 
 /// The shortest decimal for this number, like Python's `str`.
@@ -84,21 +84,15 @@ fn shortest(number: f64) -> String {
 }
 
 /// Writes `text` in a column of `width` characters. (Python: the flag `0` does not fill text.)
-pub(super) fn pad(text: &str, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+pub(super) fn pad(text: &str, spec: Spec, out: &mut Line) {
     let fill = spec.width.saturating_sub(if spec.width == 0 { 0 } else { text.chars().count() });
-    repeat(' ', if spec.left { 0 } else { fill }, out)?;
-    out.write_str(text)?;
-    repeat(' ', if spec.left { fill } else { 0 }, out)
+    out.repeat(b' ', if spec.left { 0 } else { fill });
+    out.push_str(text);
+    out.repeat(b' ', if spec.left { fill } else { 0 });
 }
 
 /// Writes a number, with zeros on both sides of its digits, in a column of `width` characters.
-fn pad_number(
-    zeros_before: usize,
-    digits: &str,
-    zeros_after: usize,
-    spec: Spec,
-    out: &mut (impl Write + ?Sized),
-) -> fmt::Result {
+fn pad_number(zeros_before: usize, digits: &[u8], zeros_after: usize, spec: Spec, out: &mut Line) {
     let sign = match spec {
         Spec { plus: true, .. } => "+",
         Spec { space: true, .. } => " ",
@@ -110,16 +104,12 @@ fn pad_number(
         Spec { zero: true, .. } => (0, fill, 0),
         _ => (fill, 0, 0),
     };
-    repeat(' ', before, out)?;
-    out.write_str(sign)?;
-    repeat('0', zeros + zeros_before, out)?;
-    out.write_str(digits)?;
-    repeat('0', zeros_after, out)?;
-    repeat(' ', after, out)
-}
-
-fn repeat(character: char, times: usize, out: &mut (impl Write + ?Sized)) -> fmt::Result {
-    (0..times).try_for_each(|_| out.write_char(character))
+    out.repeat(b' ', before);
+    out.push_str(sign);
+    out.repeat(b'0', zeros + zeros_before);
+    out.push(digits);
+    out.repeat(b'0', zeros_after);
+    out.repeat(b' ', after);
 }
 
 /// The first `precision` characters of `text`, which `value.rs` has escaped. Fewer if an escape would be cut in two,
@@ -141,12 +131,6 @@ pub(super) fn cut(text: &str, precision: Option<usize>) -> &str {
     &text[..end]
 }
 
-/// Converts `bytes`, which have to be ASCII, to text.
-pub(super) fn ascii(bytes: &[u8]) -> &str {
-    debug_assert!(bytes.is_ascii(), "not ASCII");
-    str::from_utf8(bytes).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,10 +145,10 @@ mod tests {
         }
     }
 
-    fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
-        let mut out = String::new();
-        write(&mut out).unwrap();
-        out
+    fn written(write: impl FnOnce(&mut Line)) -> String {
+        let mut out = Line::default();
+        write(&mut out);
+        out.into_string()
     }
 
     #[test]

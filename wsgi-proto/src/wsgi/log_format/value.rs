@@ -2,14 +2,13 @@
 //!
 //! Knows the source of each field, and which fields contain text from the client. Does not know templates.
 
-use alloc::string::String;
-use core::fmt;
 use core::fmt::Write;
 
 use crate::endpoints::Address;
-use crate::http::date;
+use crate::http::{date, word};
 use crate::wsgi::environ::write_ip;
-use crate::wsgi::log_format::python::{ascii, cut, integer, pad, seconds};
+use crate::wsgi::log_format::line::Line;
+use crate::wsgi::log_format::python::{cut, integer, pad, seconds};
 use crate::wsgi::log_format::spec::{Field, Spec};
 use crate::wsgi::record::Record;
 
@@ -17,18 +16,18 @@ use crate::wsgi::record::Record;
 /// otherwise make each line as long as four times its longest head.
 const LONGEST: usize = 1024;
 
-/// The data for one log line.
+/// The values for one log line.
 #[derive(Clone, Copy)]
-pub(super) struct Line<'a> {
+pub(super) struct Values<'a> {
     pub(super) record: &'a Record,
     pub(super) log_x_forwarded_for: bool,
 }
 
-impl Line<'_> {
-    pub(super) fn write(self, field: Field, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+impl Values<'_> {
+    pub(super) fn write(self, field: Field, spec: Spec, out: &mut Line) {
         match field {
             Field::ClientIp | Field::PeerIp | Field::DateTime | Field::CommonLogTime | Field::RequestLine => {
-                self.text(field, spec, out)
+                formatted(spec, out, |out| self.text(field, out));
             }
             Field::ClientPort => match self.record.endpoints.remote {
                 Address::Ip(address) => integer(address.port().into(), spec, out),
@@ -42,35 +41,16 @@ impl Line<'_> {
         }
     }
 
-    pub(super) fn write_request_field(
-        self,
-        name: &str,
-        spec: Spec,
-        out: &mut (impl Write + ?Sized),
-    ) -> fmt::Result {
+    pub(super) fn write_request_field(self, name: &str, spec: Spec, out: &mut Line) {
         let value = self.record.head.as_ref().and_then(|head| head.value(name));
-        header_field(value, spec, out)
+        header_field(value, spec, out);
     }
 
-    pub(super) fn write_response_field(
-        self,
-        name: &str,
-        spec: Spec,
-        out: &mut (impl Write + ?Sized),
-    ) -> fmt::Result {
-        header_field(self.record.response_field(name), spec, out)
+    pub(super) fn write_response_field(self, name: &str, spec: Spec, out: &mut Line) {
+        header_field(self.record.response_field(name), spec, out);
     }
 
-    fn text(self, field: Field, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
-        if spec.is_plain() {
-            return self.whole_text(field, out);
-        }
-        let mut text = String::new();
-        self.whole_text(field, &mut text)?;
-        pad(cut(&text, spec.precision), spec, out)
-    }
-
-    fn whole_text(self, field: Field, out: &mut (impl Write + ?Sized)) -> fmt::Result {
+    fn text(self, field: Field, out: &mut Line) {
         let record = self.record;
         match field {
             Field::RequestLine => match &record.head {
@@ -79,56 +59,61 @@ impl Line<'_> {
             },
             Field::DateTime => {
                 let local = record.unix.saturating_add(record.zone_offset.into());
-                out.write_str(ascii(&date::log_date_time(local)))
+                out.push(&date::log_date_time(local));
             }
             Field::CommonLogTime => {
                 let local = record.unix.saturating_add(record.zone_offset.into());
-                out.write_str(ascii(&date::common_log_time(local, record.zone_offset)))
+                out.push(&date::common_log_time(local, record.zone_offset));
             }
             _ => {
                 if field == Field::ClientIp {
-                    self.forwarded_for(out)?;
+                    self.forwarded_for(out);
                 }
                 match record.endpoints.remote {
-                    Address::Ip(address) => write_ip(address.ip(), out),
-                    Address::Local => out.write_str("unix"),
+                    // A line takes everything.
+                    Address::Ip(address) => _ = write_ip(address.ip(), out),
+                    Address::Local => out.push(b"unix"),
                 }
             }
         }
     }
 
     /// Writes the first `X-Forwarded-For` field and a comma; nothing if it is empty. (eventlet: without spaces.)
-    fn forwarded_for(self, out: &mut (impl Write + ?Sized)) -> fmt::Result {
-        let Some(head) = self.record.head.as_ref().filter(|_| self.log_x_forwarded_for) else {
-            return Ok(());
-        };
+    fn forwarded_for(self, out: &mut Line) {
+        let Some(head) = self.record.head.as_ref().filter(|_| self.log_x_forwarded_for) else { return };
         match head.value("X-Forwarded-For") {
             Some(value) if value.iter().any(|&byte| byte != b' ') => {
                 let written = bounded(value, |byte| if byte == b' ' { 0 } else { escaped_length(byte) });
-                written.split(|&byte| byte == b' ').try_for_each(|word| escape(word, out))?;
-                out.write_str(if written.len() < value.len() { "...," } else { "," })
+                written.split(|&byte| byte == b' ').for_each(|word| escape(word, out));
+                out.push(if written.len() < value.len() { b"...," } else { b"," });
             }
-            _ => Ok(()),
+            _ => {}
         }
     }
 }
 
 /// Writes the value of a header field; `-` if it is missing.
-fn header_field(value: Option<&[u8]>, spec: Spec, out: &mut (impl Write + ?Sized)) -> fmt::Result {
-    let value = value.unwrap_or(b"-");
+fn header_field(value: Option<&[u8]>, spec: Spec, out: &mut Line) {
+    formatted(spec, out, |out| escape_bounded(value.unwrap_or(b"-"), out));
+}
+
+/// Writes text in the format of its placeholder.
+fn formatted(spec: Spec, out: &mut Line, write: impl FnOnce(&mut Line)) {
     if spec.is_plain() {
-        return escape_bounded(value, out);
+        return write(out);
     }
-    let mut text = String::new();
-    escape_bounded(value, &mut text)?;
-    pad(cut(&text, spec.precision), spec, out)
+    let mut text = Line::default();
+    write(&mut text);
+    pad(cut(&text.into_string(), spec.precision), spec, out);
 }
 
 /// Writes the first [`LONGEST`] bytes of text from a client escaped, and `...` if there are more.
-fn escape_bounded(bytes: &[u8], out: &mut (impl Write + ?Sized)) -> fmt::Result {
+fn escape_bounded(bytes: &[u8], out: &mut Line) {
     let written = bounded(bytes, escaped_length);
-    escape(written, out)?;
-    if written.len() < bytes.len() { out.write_str("...") } else { Ok(()) }
+    escape(written, out);
+    if written.len() < bytes.len() {
+        out.push(b"...");
+    }
 }
 
 /// The longest beginning of `bytes` that has at most [`LONGEST`] bytes when it is written; `length` is that of one byte.
@@ -158,20 +143,38 @@ fn escaped_length(byte: u8) -> usize {
 }
 
 /// Writes text from a client escaped, so that it cannot end its line or its quotes.
-fn escape(mut bytes: &[u8], out: &mut (impl Write + ?Sized)) -> fmt::Result {
+fn escape(mut bytes: &[u8], out: &mut Line) {
     loop {
-        let plain = bytes.iter().position(|&byte| !is_plain(byte)).unwrap_or(bytes.len());
-        let (before, rest) = bytes.split_at(plain);
-        out.write_str(ascii(before))?;
-        let [special, after @ ..] = rest else { return Ok(()) };
+        let (before, rest) = bytes.split_at(plain(bytes));
+        out.push(before);
+        let [special, after @ ..] = rest else { return };
         match *special {
-            b'"' => out.write_str("\\\"")?,
-            b'\\' => out.write_str("\\\\")?,
-            latin1 @ 0xa0.. => out.write_char(char::from(latin1))?,
-            control => write!(out, "\\x{control:02x}")?,
+            b'"' => out.push(b"\\\""),
+            b'\\' => out.push(b"\\\\"),
+            // A line takes everything.
+            latin1 @ 0xa0.. => _ = out.write_char(char::from(latin1)),
+            control => _ = write!(out, "\\x{control:02x}"),
         }
         bytes = after;
     }
+}
+
+/// The number of bytes before the first that is escaped.
+fn plain(bytes: &[u8]) -> usize {
+    let words = bytes.chunks_exact(word::SIZE);
+    let tail = words.remainder();
+    for (number, bytes) in words.enumerate() {
+        let word = word::of(bytes);
+        let escaped = word::below(word, b' ')
+            | word::from_delete(word)
+            | word::equal(word, b'"')
+            | word::equal(word, b'\\');
+        if escaped != 0 {
+            return number * word::SIZE + word::first(escaped);
+        }
+    }
+    let rest = tail.iter().position(|&byte| !is_plain(byte)).unwrap_or(tail.len());
+    bytes.len() - tail.len() + rest
 }
 
 fn is_plain(byte: u8) -> bool {
@@ -180,10 +183,10 @@ fn is_plain(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::string::String;
     use alloc::sync::Arc;
     use alloc::vec::Vec;
-    use alloc::{format, vec};
     use core::net::SocketAddr;
     use core::time::Duration;
 
@@ -231,7 +234,7 @@ mod tests {
 
     fn line(template: &str, record: &Record) -> String {
         let mut out = String::new();
-        LogFormat::parse(template).unwrap().write(record, true, &mut out).unwrap();
+        LogFormat::parse(template).unwrap().append(record, true, &mut out);
         out
     }
 
@@ -239,7 +242,7 @@ mod tests {
     fn the_default_line_is_that_of_eventlet() {
         let mut out = String::new();
         let record = record(b"GET /list?a HTTP/1.1\r\nHost: h\r\n\r\n");
-        LogFormat::default().write(&record, true, &mut out).unwrap();
+        LogFormat::default().append(&record, true, &mut out);
         assert_eq!(out, "127.0.0.1 - - [06/Nov/1994 08:49:37] \"GET /list?a HTTP/1.1\" 200 11 0.000082");
     }
 
@@ -292,7 +295,7 @@ mod tests {
             let record = with_fields(fields);
             assert_eq!(line("%(client_ip)s", &record), expected);
             let mut out = String::new();
-            LogFormat::parse("%(client_ip)s").unwrap().write(&record, false, &mut out).unwrap();
+            LogFormat::parse("%(client_ip)s").unwrap().append(&record, false, &mut out);
             assert_eq!(out, "127.0.0.1");
         }
     }
@@ -391,10 +394,24 @@ mod tests {
     }
 
     #[test]
-    fn lines_can_go_to_any_writer() {
-        let mut out = vec![String::new()];
-        let writer: &mut dyn core::fmt::Write = &mut out[0];
-        LogFormat::parse("%(status_code)d").unwrap().write(&with_fields(""), true, writer).unwrap();
-        assert_eq!(out, ["200"]);
+    fn a_line_is_appended() {
+        let mut out = String::from("é: ");
+        LogFormat::parse("%(status_code)d").unwrap().append(&with_fields(""), true, &mut out);
+        assert_eq!(out, "é: 200");
+    }
+
+    #[test]
+    fn the_first_special_byte_is_found_at_every_place() {
+        for byte in 0..=255 {
+            for at in 0..20 {
+                let mut bytes = [b'a'; 20];
+                bytes[at] = byte;
+                assert_eq!(
+                    super::plain(&bytes),
+                    if super::is_plain(byte) { 20 } else { at },
+                    "{byte} at {at}"
+                );
+            }
+        }
     }
 }

@@ -1,0 +1,46 @@
+//! A log line in the making.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Text under construction. Bytes are appended without a check each, and the whole is checked once.
+///
+/// Invariant: the bytes are UTF-8.
+#[derive(Debug, Default)]
+pub(super) struct Line(Vec<u8>);
+
+impl Line {
+    /// Continues `text`.
+    pub(super) fn after(text: String) -> Self {
+        Self(text.into_bytes())
+    }
+
+    pub(super) fn into_string(self) -> String {
+        String::from_utf8(self.0).unwrap_or_else(|error| {
+            debug_assert!(false, "only UTF-8 is appended");
+            String::from_utf8_lossy(error.as_bytes()).into_owned()
+        })
+    }
+
+    pub(super) fn push_str(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// Appends ASCII text.
+    pub(super) fn push(&mut self, ascii: &[u8]) {
+        debug_assert!(ascii.is_ascii(), "not ASCII");
+        self.0.extend_from_slice(ascii);
+    }
+
+    pub(super) fn repeat(&mut self, ascii: u8, times: usize) {
+        self.0.resize(self.0.len() + times, ascii);
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
