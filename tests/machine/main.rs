@@ -4,6 +4,7 @@
 //! `allocations.rs` is a separate binary, see `Cargo.toml`.
 
 mod deadlines;
+mod edited_heads;
 mod endings;
 mod exchanges;
 mod fuzzed;

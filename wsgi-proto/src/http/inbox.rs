@@ -23,6 +23,11 @@ impl Inbox {
         &self.buffer[self.start..self.end]
     }
 
+    /// The buffer from the first of the bytes on. All of it is initialised.
+    pub(crate) fn buffer(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }

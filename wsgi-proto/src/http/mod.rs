@@ -13,4 +13,5 @@ pub(crate) mod scan;
 pub(crate) mod target;
 pub(crate) mod token;
 pub(crate) mod trailers;
+pub(crate) mod whole_head;
 pub(crate) mod word;

@@ -10,7 +10,7 @@ use crate::error::RequestError;
 use crate::http::head::{BodyLength, Head, HeadInfo, Span};
 use crate::http::scan::{Scan, Section};
 use crate::http::target::is_host;
-use crate::http::token::{decimal, list, trim};
+use crate::http::token::{decimal, is_name, list, trim};
 use crate::version::Version;
 
 /// The sizes of the arrays for the fields. Small arrays cost less to initialise; more than `USUAL_FIELDS` are
@@ -80,21 +80,13 @@ impl Head {
             self.fields.push((Span::of(field.name.as_bytes(), bytes), Span::of(value, bytes)));
             fields.read(&mut self.info, field.name.as_bytes(), value, index as u32)?;
         }
-        fields.finish(&mut self.info, self.line.version())?;
-        limit_body(self.info.body, limits)
-    }
-}
-
-fn limit_body(body: BodyLength, limits: &Limits) -> Result<(), RequestError> {
-    match (body, limits.body) {
-        (BodyLength::Known(length), Some(limit)) if length > limit => Err(RequestError::BodyTooLarge(limit)),
-        _ => Ok(()),
+        fields.finish(&mut self.info, self.line.version(), limits)
     }
 }
 
 /// Reads the fields that affect the framing or the connection.
 #[derive(Debug, Default)]
-struct FieldReader {
+pub(crate) struct FieldReader {
     hosts: u32,
     content_length: Option<u64>,
     codings: Codings,
@@ -109,7 +101,14 @@ struct Codings {
 }
 
 impl FieldReader {
-    fn read(
+    /// Whether [`read`](Self::read) may have to see the field whose name has this length.
+    #[inline(always)]
+    pub(crate) fn may_read(length: usize) -> bool {
+        matches!(length, 4 | 6 | 10 | 14 | 17)
+    }
+
+    #[inline]
+    pub(crate) fn read(
         &mut self,
         info: &mut HeadInfo,
         name: &[u8],
@@ -117,38 +116,47 @@ impl FieldReader {
         index: u32,
     ) -> Result<(), RequestError> {
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => {
+            4 if is_name(name, b"host") => {
                 self.hosts += 1;
                 info.host = Some(index);
                 if self.hosts > 1 || !is_host(value) {
                     return Err(RequestError::Host);
                 }
             }
-            6 if name.eq_ignore_ascii_case(b"expect") => {
+            6 if is_name(name, b"expect") => {
                 info.expects_continue |=
                     list(value).any(|element| element.eq_ignore_ascii_case(b"100-continue"));
             }
-            10 if name.eq_ignore_ascii_case(b"connection") => {
+            10 if is_name(name, b"connection") => {
+                if is_name(value, b"keep-alive") {
+                    info.keep_alive = true;
+                    return Ok(());
+                }
                 for option in list(value) {
                     info.close |= option.eq_ignore_ascii_case(b"close");
                     info.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            14 if is_name(name, b"content-length") => {
                 let length = decimal(value).ok_or(RequestError::ContentLength)?;
                 // RFC 9112, 6.3: a repeated length is refused, even an equal one.
                 if self.content_length.replace(length).is_some() {
                     return Err(RequestError::ContentLength);
                 }
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.codings.read(value),
+            17 if is_name(name, b"transfer-encoding") => self.codings.read(value),
             _ => {}
         }
         Ok(())
     }
 
     /// Decides how the body ends (RFC 9112, 6.3).
-    fn finish(self, info: &mut HeadInfo, version: Version) -> Result<(), RequestError> {
+    pub(crate) fn finish(
+        self,
+        info: &mut HeadInfo,
+        version: Version,
+        limits: &Limits,
+    ) -> Result<(), RequestError> {
         // RFC 9112, 3.2.
         if version == Version::Http11 && self.hosts != 1 {
             return Err(RequestError::Host);
@@ -167,7 +175,12 @@ impl FieldReader {
         }
         // RFC 9110, 10.1.1: a 100 is only for HTTP/1.1, and only if a body follows.
         info.expects_continue &= version == Version::Http11 && info.body != BodyLength::Known(0);
-        Ok(())
+        match (info.body, limits.body) {
+            (BodyLength::Known(length), Some(limit)) if length > limit => {
+                Err(RequestError::BodyTooLarge(limit))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

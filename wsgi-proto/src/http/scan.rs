@@ -62,6 +62,11 @@ impl Scan {
         Self { state: Looking::Fields, ..Self::default() }
     }
 
+    /// Whether no byte has been judged yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.at == 0 && self.empty_lines == 0
+    }
+
     /// Returns the number of bytes of ignored empty lines. The caller has to drop them, because the positions are
     /// adjusted.
     pub(crate) fn skip(&mut self) -> usize {

@@ -29,6 +29,14 @@ pub(crate) const fn from_delete(word: u64) -> u64 {
     (word.wrapping_add(ONES) | word) & HIGH
 }
 
+/// Marks the bytes of `word` that are neither ASCII letters nor hyphens.
+pub(crate) const fn no_letter_or_hyphen(word: u64) -> u64 {
+    let lower = word | repeat(0x20);
+    let letter = lower.wrapping_add(repeat(0x80 - b'a')) & !lower.wrapping_add(repeat(0x80 - b'z' - 1));
+    let other = (word ^ repeat(b'-')).wrapping_add(repeat(0x7f));
+    (!letter & other | word) & HIGH
+}
+
 /// The position of the first marked byte, or [`SIZE`] if no byte is marked.
 pub(crate) const fn first(marks: u64) -> usize {
     marks.trailing_zeros() as usize / 8
@@ -55,6 +63,8 @@ mod tests {
                     assert_eq!(first(equal(word, b'#')), place(|byte| byte == b'#'), "{bytes:?}");
                     assert_eq!(first(below(word, b'!')), place(|byte| byte < b'!'), "{bytes:?}");
                     assert_eq!(first(from_delete(word)), place(|byte| byte >= 0x7f), "{bytes:?}");
+                    let other = place(|byte| !byte.is_ascii_alphabetic() && byte != b'-');
+                    assert_eq!(first(no_letter_or_hyphen(word)), other, "{bytes:?}");
                 }
             }
         }

@@ -104,29 +104,47 @@ impl Machine {
         if self.inbox.is_empty() {
             return Ok(false);
         }
+        if self.read_whole_head() {
+            return Ok(true);
+        }
         let config = Arc::clone(&self.config);
         let found = self.scan.advance(self.inbox.bytes(), &config.limits);
         let skip = if matches!(found, Ok(None)) { self.scan.skip() } else { 0 };
         self.inbox.consume(skip);
-        if self.state.peer() == PeerHalf::Idle
-            && (!matches!(found, Ok(None)) || self.scan.begun(self.inbox.bytes()))
-        {
-            self.state.on_peer(PeerEvent::Began);
-            self.timers.begin_head(self.now.instant);
+        if !matches!(found, Ok(None)) || self.scan.begun(self.inbox.bytes()) {
+            self.begin_head();
         }
         let Some(section) = found? else { return Ok(false) };
         let bytes = &self.inbox.bytes()[section.start..section.end];
-        // The previous head can be reused unless the application kept it.
-        let head = match self.head.as_mut().and_then(Arc::get_mut) {
-            Some(head) => head,
-            None => Arc::get_mut(self.head.insert(Arc::default())).ok_or(RequestError::RequestLine)?,
-        };
+        let head = next_head(&mut self.head).ok_or(RequestError::RequestLine)?;
         head.read(bytes, &section, &config.limits)?;
         let (length, expects) = (head.body_length(), head.expects_continue());
         self.inbox.consume(section.end);
         self.scan = Scan::default();
         self.begin_exchange(length, expects);
         Ok(true)
+    }
+
+    /// Reads a usual head that arrived whole. Returns false, without effect, if the next head is another one.
+    fn read_whole_head(&mut self) -> bool {
+        if !self.scan.is_new() {
+            return false;
+        }
+        let Some(head) = next_head(&mut self.head) else { return false };
+        let (buffer, length) = (self.inbox.buffer(), self.inbox.len());
+        let Some(end) = head.read_whole(buffer, length, &self.config.limits) else { return false };
+        let (length, expects) = (head.body_length(), head.expects_continue());
+        self.inbox.consume(end);
+        self.begin_head();
+        self.begin_exchange(length, expects);
+        true
+    }
+
+    fn begin_head(&mut self) {
+        if self.state.peer() == PeerHalf::Idle {
+            self.state.on_peer(PeerEvent::Began);
+            self.timers.begin_head(self.now.instant);
+        }
     }
 
     fn begin_exchange(&mut self, length: BodyLength, expects_continue: bool) {
@@ -187,6 +205,14 @@ impl Machine {
         }
         self.wait(true)
     }
+}
+
+/// The memory for the next head: the previous head, unless the application kept it.
+fn next_head(previous: &mut Option<Arc<Head>>) -> Option<&mut Head> {
+    if previous.as_mut().is_none_or(|head| Arc::get_mut(head).is_none()) {
+        *previous = Some(Arc::default());
+    }
+    previous.as_mut().and_then(Arc::get_mut)
 }
 
 /// The maximum number of bytes in the inbox while a head arrives. The 64 bytes are for the spaces and the version in
