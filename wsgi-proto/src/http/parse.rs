@@ -76,9 +76,11 @@ impl Head {
         };
         let mut fields = FieldReader::default();
         for (index, field) in headers.iter().enumerate() {
-            let value = trim(field.value);
-            self.fields.push((Span::of(field.name.as_bytes(), bytes), Span::of(value, bytes)));
-            fields.read(&mut self.info, field.name.as_bytes(), value, index as u32)?;
+            let (name, value) = (field.name.as_bytes(), trim(field.value));
+            self.fields.push((Span::of(name, bytes), Span::of(value, bytes)));
+            if name.first().is_some_and(|&first| FieldReader::may_need(name.len(), first)) {
+                fields.read(&mut self.info, name, value, index as u32)?;
+            }
         }
         fields.finish(&mut self.info, self.line.version(), limits)
     }
@@ -101,13 +103,13 @@ struct Codings {
 }
 
 impl FieldReader {
-    /// Whether [`read`](Self::read) may have to see the field whose name has this length.
+    /// Whether a field with this name may have to be [read](Self::read). Its length and first letter exclude most fields.
     #[inline(always)]
-    pub(crate) fn may_read(length: usize) -> bool {
-        matches!(length, 4 | 6 | 10 | 14 | 17)
+    pub(crate) fn may_need(length: usize, first: u8) -> bool {
+        matches!(length, 4 | 6 | 10 | 14 | 17) && matches!(first | 0x20, b'c' | b'e' | b'h' | b't')
     }
 
-    #[inline]
+    /// Reads the field number `index` of a head. `name` is a token.
     pub(crate) fn read(
         &mut self,
         info: &mut HeadInfo,
@@ -123,20 +125,8 @@ impl FieldReader {
                     return Err(RequestError::Host);
                 }
             }
-            6 if is_name(name, b"expect") => {
-                info.expects_continue |=
-                    list(value).any(|element| element.eq_ignore_ascii_case(b"100-continue"));
-            }
-            10 if is_name(name, b"connection") => {
-                if is_name(value, b"keep-alive") {
-                    info.keep_alive = true;
-                    return Ok(());
-                }
-                for option in list(value) {
-                    info.close |= option.eq_ignore_ascii_case(b"close");
-                    info.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                }
-            }
+            6 if is_name(name, b"expect") => info.expects_continue |= expects_continue(value),
+            10 if is_name(name, b"connection") => info.read_options(value),
             14 if is_name(name, b"content-length") => {
                 let length = decimal(value).ok_or(RequestError::ContentLength)?;
                 // RFC 9112, 6.3: a repeated length is refused, even an equal one.
@@ -184,7 +174,34 @@ impl FieldReader {
     }
 }
 
+#[inline(never)]
+fn expects_continue(value: &[u8]) -> bool {
+    list(value).any(|element| element.eq_ignore_ascii_case(b"100-continue"))
+}
+
+impl HeadInfo {
+    /// Reads the value of a `Connection` field.
+    #[inline]
+    fn read_options(&mut self, value: &[u8]) {
+        // Most clients that send the field send this.
+        if is_name(value, b"keep-alive") {
+            self.keep_alive = true;
+        } else {
+            self.read_option_list(value);
+        }
+    }
+
+    #[inline(never)]
+    fn read_option_list(&mut self, value: &[u8]) {
+        for option in list(value) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+}
+
 impl Codings {
+    #[inline(never)]
     fn read(&mut self, value: &[u8]) {
         self.present = true;
         let mut empty = true;

@@ -55,22 +55,13 @@ impl RequestLine {
             return Err(RequestError::TargetTooLong(limits.target));
         }
         let (target, rest) = rest.split_at(length);
-        let version = match rest {
-            // RFC 9112, 2.3: case matters.
-            [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n', ..]
-                if major.is_ascii_digit() && minor.is_ascii_digit() && length > 0 =>
-            {
-                match (major, minor) {
-                    (b'1', b'0') => Version::Http10,
-                    // RFC 9110, 2.5: a higher minor version is treated as the highest known one.
-                    (b'1', _) => Version::Http11,
-                    // RFC 9110, 15.6.6: only a well-formed line of another version is answered with 505.
-                    _ => return Err(RequestError::Version),
-                }
-            }
-            // RFC 3986, 2: a target consists of ASCII characters. RFC 9112, 3.2: none of its forms has a fragment.
-            [b'#' | 0x80.., ..] => return Err(RequestError::Target),
-            _ => return Err(RequestError::RequestLine),
+        if length == 0 {
+            return Err(refused_target(rest));
+        }
+        // Nearly all requests have this version.
+        let version = match rest.starts_with(b" HTTP/1.1\r\n") {
+            true => Version::Http11,
+            false => rare_version(rest)?,
         };
         if method == b"CONNECT" {
             return Err(RequestError::Connect);
@@ -126,6 +117,35 @@ impl RequestLine {
     /// The query in `line`: everything after the first `?` of the target.
     pub(crate) fn query<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
         (self.path_end < self.target_end).then(|| part(line, self.path_end + 1, self.target_end))
+    }
+}
+
+/// Reads the version after a target, to the end of the line.
+#[inline(never)]
+fn rare_version(rest: &[u8]) -> Result<Version, RequestError> {
+    match rest {
+        // RFC 9112, 2.3: case matters.
+        [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n', ..]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            match (major, minor) {
+                (b'1', b'0') => Ok(Version::Http10),
+                // RFC 9110, 2.5: a higher minor version is treated as the highest known one.
+                (b'1', _) => Ok(Version::Http11),
+                // RFC 9110, 15.6.6: only a well-formed line of another version is answered with 505.
+                _ => Err(RequestError::Version),
+            }
+        }
+        _ => Err(refused_target(rest)),
+    }
+}
+
+/// The error for a target that ends before `rest`.
+fn refused_target(rest: &[u8]) -> RequestError {
+    match rest {
+        // RFC 3986, 2: a target consists of ASCII characters. RFC 9112, 3.2: none of its forms has a fragment.
+        [b'#' | 0x80.., ..] => RequestError::Target,
+        _ => RequestError::RequestLine,
     }
 }
 

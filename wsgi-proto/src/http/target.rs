@@ -43,7 +43,19 @@ fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
 }
 
 /// Whether `host` is `uri-host [ ":" port ]`; an empty host is valid (RFC 9110, 7.2).
+#[inline]
 pub(crate) fn is_host(host: &[u8]) -> bool {
+    let name = host.iter().position(|&byte| !NAME[byte as usize]).unwrap_or(host.len());
+    match &host[name..] {
+        [] => true,
+        port @ [b':', ..] => is_port(port),
+        _ => is_rare_host(host),
+    }
+}
+
+/// [`is_host`] for a host that has brackets or percent-encoded bytes, or is invalid.
+#[inline(never)]
+fn is_rare_host(host: &[u8]) -> bool {
     if let [b'[', rest @ ..] = host {
         let Some(end) = memchr::memchr(b']', rest) else { return false };
         return is_ip_literal(&rest[..end]) && is_port(&rest[end + 1..]);

@@ -26,6 +26,8 @@ impl Head {
     ///
     /// The bytes after the received ones can have any value. They are there to be looked at, which saves a check of
     /// the end for each look.
+    // Not a part of `poll`, which has too many other variables.
+    #[inline(never)]
     pub(crate) fn read_whole(&mut self, buffer: &[u8], received: usize, limits: &Limits) -> Option<usize> {
         self.clear();
         let end = self.read_usual(buffer, limits).filter(|&end| end <= received);
@@ -78,7 +80,7 @@ impl Head {
                 return None;
             }
             self.fields.push((name, value));
-            if FieldReader::may_read((name.end - name.start) as usize) {
+            if FieldReader::may_need((name.end - name.start) as usize, buffer[at as usize]) {
                 reader.read(&mut self.info, name.get(buffer), value.get(buffer), index as u32).ok()?;
             }
             at = value.end + "\r\n".len() as u32;

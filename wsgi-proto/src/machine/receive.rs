@@ -104,9 +104,12 @@ impl Machine {
         if self.inbox.is_empty() {
             return Ok(false);
         }
-        if self.read_whole_head() {
-            return Ok(true);
-        }
+        if self.read_whole_head() { Ok(true) } else { self.read_any_head() }
+    }
+
+    /// Searches for the end of a head in the bytes that were added, and reads the head when it is complete.
+    #[inline(never)]
+    fn read_any_head(&mut self) -> Result<bool, RequestError> {
         let config = Arc::clone(&self.config);
         let found = self.scan.advance(self.inbox.bytes(), &config.limits);
         let skip = if matches!(found, Ok(None)) { self.scan.skip() } else { 0 };
@@ -135,7 +138,9 @@ impl Machine {
         let Some(end) = head.read_whole(buffer, length, &self.config.limits) else { return false };
         let (length, expects) = (head.body_length(), head.expects_continue());
         self.inbox.consume(end);
-        self.begin_head();
+        if self.state.peer() == PeerHalf::Idle {
+            self.state.on_peer(PeerEvent::Began);
+        }
         self.begin_exchange(length, expects);
         true
     }
