@@ -41,6 +41,18 @@ impl Inbox {
         !self.buffer.is_empty()
     }
 
+    /// Whether the inbox is empty, and all of its buffer can be handed out under a limit of `limit` bytes.
+    pub(crate) fn is_free(&self, limit: usize) -> bool {
+        self.end == 0 && self.has_buffer() && self.buffer.len() <= limit
+    }
+
+    /// Returns the whole buffer of an inbox that [is free](Self::is_free).
+    pub(crate) fn whole_space(&mut self) -> &mut [u8] {
+        debug_assert!(self.is_empty(), "received bytes would be overwritten");
+        (self.given, self.filled) = (self.buffer.len(), false);
+        &mut self.buffer
+    }
+
     /// Returns the space after the bytes. It is empty if the inbox already holds `limit` bytes or has no buffer.
     /// `large`: much more input is expected, so the buffer grows as soon as a read fills it, which saves reads.
     pub(crate) fn space(&mut self, limit: usize, large: bool) -> &mut [u8] {
@@ -119,5 +131,22 @@ mod tests {
         assert!(inbox.space(3, false).is_empty());
         inbox.consume(1);
         assert_eq!(inbox.space(3, false).len(), 1);
+    }
+
+    #[test]
+    fn the_whole_buffer_of_an_empty_inbox_is_handed_out_below_the_limit() {
+        let mut inbox = Inbox::default();
+        assert!(!inbox.is_free(4));
+        inbox.swap_buffer(&mut vec![0; 4]);
+        assert!(inbox.is_free(4) && !inbox.is_free(3));
+        inbox.whole_space().copy_from_slice(b"abcd");
+        inbox.commit(3);
+        assert!(!inbox.is_free(4));
+        assert_eq!(inbox.bytes(), b"abc");
+        inbox.consume(3);
+        assert!(inbox.is_free(4));
+        // No more is committed than was handed out.
+        inbox.commit(1);
+        assert_eq!(inbox.len(), 0);
     }
 }

@@ -16,6 +16,18 @@ use crate::version::Version;
 
 impl Machine {
     pub(crate) fn recv_space(&mut self) -> Option<&mut [u8]> {
+        // A connection between two requests.
+        let idle = (Phase::Open, PeerHalf::Idle, OurHalf::Idle);
+        if (self.state.phase(), self.state.peer(), self.state.ours()) == idle
+            && self.inbox.is_free(self.config.limits.inbox)
+        {
+            return Some(self.inbox.whole_space());
+        }
+        self.recv_space_in_general()
+    }
+
+    #[inline(never)]
+    fn recv_space_in_general(&mut self) -> Option<&mut [u8]> {
         if self.state.phase() == Phase::Closed || self.state.ours() == OurHalf::TakenOver {
             return None;
         }
