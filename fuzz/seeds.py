@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of both targets to seeds/: a few cases that cover most of the machine."""
+"""Writes the seeds of all targets to seeds/: a few cases that cover most of the machine."""
 
 import pathlib
 
@@ -19,6 +19,8 @@ INPUTS = {
 }
 # Settings, script, seed of the schedule, size of the pieces, distances of the split points: see fuzz_targets/splits.rs.
 CONTROLS = {"echo": b"\0\0\1\0\5\5\5\5", "small": b"\2\x12\7\2\x10\1\x10\1", "mixed": b"\1\x34\3\6\1\2\3\4"}
+# See fuzz_targets/heads.rs.
+LIMITS = {"default": b"\0", "small": b"\1"}
 # Choices: settings, then calls; see fuzz_targets/operations.rs.
 OPERATIONS = {
     "answer": bytes([0, 0, 0, 0, 0]) + bytes([0, 0, 4]) + bytes([0, 0, 21]) + bytes([0, 8]) + bytes([0, 6]),
@@ -30,6 +32,7 @@ OPERATIONS = {
 def main():
     for target, seeds in {
         "splits": {f"{a}-{b}": CONTROLS[b] + INPUTS[a] for a in INPUTS for b in CONTROLS},
+        "heads": {f"{a}-{b}": LIMITS[b] + INPUTS[a] for a in INPUTS for b in LIMITS},
         "operations": OPERATIONS,
     }.items():
         folder = HERE / target

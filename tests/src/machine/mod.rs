@@ -5,6 +5,7 @@
 
 pub mod choose;
 pub mod generate;
+pub mod heads;
 pub mod play;
 pub mod scenario;
 
