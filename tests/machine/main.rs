@@ -12,6 +12,7 @@ mod last_read;
 mod limits;
 mod memory;
 mod misuse;
+mod one_call;
 mod proxy_header;
 mod rates;
 mod request_line;

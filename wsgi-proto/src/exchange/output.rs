@@ -1,12 +1,13 @@
 //! Starting, sending and ending the response.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use crate::error::{AnswerError, Lost, RequestError, SendError, StartError};
 use crate::event::{Event, Flow, Io};
 use crate::exchange::Exchange;
 use crate::http::field::Field;
-use crate::http::response::{Draft, Framing, ResponseHead};
+use crate::http::response::{Draft, Framing, ResponseHead, ResponseInfo};
 use crate::http::response_lines;
 use crate::machine::outbox::Piece;
 use crate::machine::progress::Expectation;
@@ -160,7 +161,7 @@ impl Exchange<'_> {
             return Err(StartError::AlreadyStarted);
         }
         let head = self.draft().write(status, headers)?;
-        self.respond_with(head)
+        self.start_with(head.into())
     }
 
     /// Sends a whole response and ends the exchange: status, fields, and a body whose length becomes the
@@ -202,25 +203,47 @@ impl Exchange<'_> {
         body: impl Into<Piece<'p>>,
     ) -> Result<(), AnswerError> {
         self.may_answer()?;
-        let head = self.draft().write(status, headers)?;
-        self.answer_with(head, body)
+        let machine = &mut *self.0;
+        let (version, capitalize) =
+            (machine.config.max_http_version, machine.config.capitalize_response_headers);
+        let mut lines = machine.outbox.begin_head();
+        let info = ResponseInfo::write(lines.text(), version, capitalize, status, headers)?;
+        let from = lines.keep();
+        self.answer_from(from, info, body.into())
     }
 
     /// Like [`answer`](Self::answer), with a head that was written before, by [`ResponseHead::new`] or
-    /// [`draft`](Self::draft).
+    /// [`draft`](Self::draft). A reference costs no allocation, so a head can be kept for many responses.
     ///
     /// # Errors
     ///
     /// Those of [`answer`](Self::answer) and [`respond_with`](Self::respond_with).
-    pub fn answer_with<'p>(
+    pub fn answer_with<'h, 'p>(
         &mut self,
-        head: ResponseHead,
+        head: impl Into<Cow<'h, ResponseHead>>,
         body: impl Into<Piece<'p>>,
     ) -> Result<(), AnswerError> {
         self.may_answer()?;
-        self.respond_with(head)?;
-        let body = body.into();
-        self.announce_length(body.len() as u64);
+        let head = head.into();
+        let machine = &mut *self.0;
+        let mut lines = machine.outbox.begin_head();
+        head.copy_to(lines.text(), machine.config.max_http_version);
+        let from = lines.keep();
+        self.answer_from(from, head.info(), body.into())
+    }
+
+    /// Sends a whole response. The lines of its head are at the end of the outbox, from the position `from`.
+    fn answer_from(&mut self, from: usize, info: ResponseInfo, body: Piece<'_>) -> Result<(), AnswerError> {
+        let length = body.len() as u64;
+        let is_whole = info.content_length.is_none_or(|announced| announced == length);
+        if is_whole && info.status != 101 && self.0.state.lost().is_none() {
+            self.0.send_whole(from, info, body);
+            return Ok(());
+        }
+        let text = self.0.outbox.take_head(from);
+        let head = ResponseHead::written(text, info, self.0.config.max_http_version);
+        self.start_with(head.into())?;
+        self.announce_length(length);
         if let Err(error) = self.send(body) {
             // The caller may drop the error, and nothing else would end the exchange.
             self.abort();
@@ -245,15 +268,15 @@ impl Exchange<'_> {
     }
 
     /// Like [`respond`](Self::respond), with a head that was written before, by [`ResponseHead::new`] or
-    /// [`draft`](Self::draft).
+    /// [`draft`](Self::draft), by value or by reference.
     ///
     /// # Errors
     ///
     /// [`StartError::AlreadyStarted`], [`StartError::Over`], and [`StartError::CannotSwitch`] for a 101 to a client of
     /// HTTP/1.0.
-    pub fn respond_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
+    pub fn respond_with<'h>(&mut self, head: impl Into<Cow<'h, ResponseHead>>) -> Result<(), StartError> {
         self.0.may_start()?;
-        if self.0.reply.is_started() { Err(StartError::AlreadyStarted) } else { self.start_with(head) }
+        if self.0.reply.is_started() { Err(StartError::AlreadyStarted) } else { self.start_with(head.into()) }
     }
 
     /// Starts another response instead of the one that was started, because of an error (`exc_info` of PEP 3333).
@@ -286,7 +309,7 @@ impl Exchange<'_> {
         self.0.may_replace()?;
         self.discard_response();
         let head = self.draft().write(status, headers)?;
-        self.start_with(head)
+        self.start_with(head.into())
     }
 
     /// Like [`replace`](Self::replace), with a head that was written before.
@@ -295,10 +318,10 @@ impl Exchange<'_> {
     ///
     /// [`StartError::HeadSent`], [`StartError::Over`], and [`StartError::CannotSwitch`] for a 101 to a client of
     /// HTTP/1.0: then no response is started any more.
-    pub fn replace_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
+    pub fn replace_with<'h>(&mut self, head: impl Into<Cow<'h, ResponseHead>>) -> Result<(), StartError> {
         self.0.may_replace()?;
         self.discard_response();
-        self.start_with(head)
+        self.start_with(head.into())
     }
 
     /// Discards the response that was started, with its length, blocks and trailers, even if the next head is refused.
@@ -310,9 +333,9 @@ impl Exchange<'_> {
         reply.forget();
     }
 
-    fn start_with(&mut self, head: ResponseHead) -> Result<(), StartError> {
+    fn start_with(&mut self, head: Cow<'_, ResponseHead>) -> Result<(), StartError> {
         // RFC 9110, 15.2: no 1xx to HTTP/1.0, which cannot upgrade.
-        if head.status() == 101 && !self.0.speaks_http11() {
+        if head.info().status == 101 && !self.0.speaks_http11() {
             return Err(StartError::CannotSwitch);
         }
         self.0.reply.start(head, self.0.config.max_http_version);

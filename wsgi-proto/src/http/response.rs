@@ -1,5 +1,6 @@
 //! The head of a response: the rules of `start_response`, and the choice of framing (RFC 9112, 6; PEP 3333).
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
@@ -51,30 +52,33 @@ pub struct Draft {
 }
 
 /// The status line and fields of a response, checked and in wire format, for
-/// [`Exchange::respond_with`](crate::Exchange::respond_with).
+/// [`Exchange::answer_with`](crate::Exchange::answer_with) and [`Exchange::respond_with`](crate::Exchange::respond_with).
 ///
-/// A head that is needed repeatedly can be made once and cloned, so that nothing is checked twice. It does not belong
-/// to an exchange or a connection.
+/// A head that is needed repeatedly can be made once and passed by reference, so that nothing is checked twice and
+/// nothing is allocated. It does not belong to an exchange or a connection; each response gets its own `Date`,
+/// `Content-Length`, `Connection` and version.
 ///
 /// ```
 /// # use wsgi_proto::*;
 /// let kept = ResponseHead::new(&Config::default(), "200 OK", [("Content-Type", "text/plain")])?;
 /// # fn handle(exchange: &mut Exchange<'_>, kept: &ResponseHead) -> Result<(), AnswerError> {
-/// exchange.answer_with(kept.clone(), "Hello\n")
+/// exchange.answer_with(kept, "Hello\n")
 /// # }
 /// # Ok::<(), StartError>(())
 /// ```
 #[derive(Clone)]
 pub struct ResponseHead {
     text: Vec<u8>,
-    status: u16,
     info: ResponseInfo,
     version: Version,
 }
 
+/// The properties of a head that affect what the server adds to it. They are noted while its lines are written.
 #[derive(Clone, Copy, Debug, Default)]
-struct ResponseInfo {
-    content_length: Option<u64>,
+pub(crate) struct ResponseInfo {
+    /// The code of the status; 0 if there is no head.
+    pub(crate) status: u16,
+    pub(crate) content_length: Option<u64>,
     content_type: bool,
     date: bool,
     close: bool,
@@ -84,7 +88,7 @@ struct ResponseInfo {
 
 /// The properties of an exchange that affect its framing, when the head is sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FramingContext<'a> {
+pub(crate) struct FramingContext {
     pub(crate) is_head_request: bool,
     /// Whether the peer supports chunked coding and the server may use it.
     pub(crate) may_chunk: bool,
@@ -94,19 +98,14 @@ pub(crate) struct FramingContext<'a> {
     pub(crate) announce_keep_alive: bool,
     /// Seconds for `Keep-Alive: timeout=`.
     pub(crate) keep_alive_timeout: Option<u64>,
-    /// The whole `Date` field line.
-    pub(crate) date_line: &'a [u8; 37],
+    /// The length of the whole body, if the application specified it by other means than a field.
+    pub(crate) total: Option<u64>,
 }
 
 impl Default for Reply {
     fn default() -> Self {
         Self {
-            head: ResponseHead {
-                text: Vec::new(),
-                status: 0,
-                info: ResponseInfo::default(),
-                version: Version::Http11,
-            },
+            head: ResponseHead { text: Vec::new(), info: ResponseInfo::default(), version: Version::Http11 },
             framing: Framing::Undecided,
             total: None,
             length: 0,
@@ -132,7 +131,6 @@ impl Reply {
     /// Discards the started response.
     pub(crate) fn forget(&mut self) {
         self.head.text.clear();
-        self.head.status = 0;
         self.head.info = ResponseInfo::default();
     }
 
@@ -141,7 +139,11 @@ impl Reply {
     }
 
     pub(crate) fn status(&self) -> u16 {
-        self.head.status
+        self.head.info.status
+    }
+
+    pub(crate) fn head(&self) -> &ResponseHead {
+        &self.head
     }
 
     /// Returns a draft for a head. It uses the memory of the current head if no response is started.
@@ -151,13 +153,16 @@ impl Reply {
     }
 
     /// Starts or replaces the response. `version` is that of the connection.
-    pub(crate) fn start(&mut self, mut head: ResponseHead, version: Version) {
-        if head.version != version {
-            // The head was made for a server with another version.
-            head.text[..version.as_str().len()].copy_from_slice(version.as_str().as_bytes());
-            head.version = version;
+    pub(crate) fn start(&mut self, head: Cow<'_, ResponseHead>, version: Version) {
+        match head {
+            Cow::Owned(head) => self.head = head,
+            Cow::Borrowed(head) => {
+                self.head.text.clear();
+                self.head.text.extend_from_slice(&head.text);
+                (self.head.info, self.head.version) = (head.info, head.version);
+            }
         }
-        self.head = head;
+        self.head.set_version(version);
     }
 
     /// Swaps the memory of the head with `memory`.
@@ -169,70 +174,17 @@ impl Reply {
         mem::swap(&mut self.head.text, memory);
     }
 
-    /// Whether a response with this status and method has no body (RFC 9112, 6.3).
-    fn is_bodyless(&self, is_head_request: bool) -> bool {
-        // RFC 9110, 15.3.6: a 205 has no body either; its length is 0.
-        is_head_request || matches!(self.status(), 101 | 204 | 205 | 304)
-    }
-
-    /// Completes the head, decides the framing, and returns whether the connection persists. Afterwards,
-    /// [`head_bytes`](Self::head_bytes) returns the head.
-    pub(crate) fn seal(&mut self, given: FramingContext<'_>) -> bool {
-        let bodyless = self.is_bodyless(given.is_head_request);
-        self.framing = match (self.head.info.content_length, self.total) {
-            _ if bodyless => Framing::Bodyless,
-            (Some(length), _) | (None, Some(length)) => Framing::Length(length),
-            (None, None) if given.may_chunk => Framing::Chunked,
-            (None, None) => Framing::UntilClose,
-        };
-        if let Framing::Length(length) = self.framing {
+    /// Notes a response that started without a draft: its head is in the outbox. `head` is kept for the record.
+    pub(crate) fn note(&mut self, info: ResponseInfo, framing: Framing, head: Option<&[u8]>) {
+        self.head.info = info;
+        self.framing = framing;
+        if let Framing::Length(length) = framing {
             self.length = length;
         }
-        let ResponseHead { text: head, status, info, .. } = &mut self.head;
-        // The response to a HEAD has the length that a GET would get. Other responses without a body have no length.
-        let heard = match (*status, info.content_length) {
-            (205, _) => Some(0),
-            (101 | 204 | 304, _) | (_, Some(_)) => None,
-            (_, None) => self.total.filter(|&length| !bodyless || given.is_head_request && length > 0),
-        };
-        if let Some(length) = heard {
-            let mut digits = itoa::Buffer::new();
-            head.extend_from_slice(b"Content-Length: ");
-            // A loop, because a call costs more than a few digits.
-            digits.format(length).bytes().for_each(|digit| head.push(digit));
-            head.extend_from_slice(b"\r\n");
+        if let Some(head) = head {
+            self.head.text.clear();
+            self.head.text.extend_from_slice(head);
         }
-        if !info.date {
-            head.extend_from_slice(given.date_line);
-        }
-        if self.framing == Framing::Chunked {
-            head.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-        }
-        if *status == 101 {
-            // RFC 9110, 7.8: there is no HTTP on this connection after a 101, so no other option is sent.
-            head.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
-            return false;
-        }
-        let persist = given.persist && !info.close && self.framing != Framing::UntilClose;
-        match (persist, info.upgrade) {
-            (false, false) => head.extend_from_slice(b"Connection: close\r\n"),
-            (false, true) => head.extend_from_slice(b"Connection: upgrade, close\r\n"),
-            (true, true) if given.announce_keep_alive => {
-                head.extend_from_slice(b"Connection: upgrade, keep-alive\r\n");
-            }
-            (true, true) => head.extend_from_slice(b"Connection: upgrade\r\n"),
-            (true, false) if given.announce_keep_alive => {
-                head.extend_from_slice(b"Connection: keep-alive\r\n")
-            }
-            (true, false) => {}
-        }
-        if let (true, true, Some(seconds)) = (persist, given.announce_keep_alive, given.keep_alive_timeout) {
-            head.extend_from_slice(b"Keep-Alive: timeout=");
-            head.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
-            head.extend_from_slice(b"\r\n");
-        }
-        head.extend_from_slice(b"\r\n");
-        persist
     }
 
     pub(crate) fn head_bytes(&self) -> &[u8] {
@@ -249,7 +201,7 @@ impl fmt::Debug for Draft {
 impl fmt::Debug for ResponseHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseHead")
-            .field("status", &self.status)
+            .field("status", &self.info.status)
             .field("length", &self.text.len())
             .finish_non_exhaustive()
     }
@@ -279,12 +231,8 @@ impl Draft {
     ) -> Result<ResponseHead, StartError> {
         let Self { mut text, version, capitalize } = self;
         text.clear();
-        let mut head = ResponseHead { text, status: 0, info: ResponseInfo::default(), version };
-        head.status_line(version, status)?;
-        for field in headers {
-            head.field(capitalize, field.name(), field.value())?;
-        }
-        Ok(head)
+        let info = ResponseInfo::write(&mut text, version, capitalize, status, headers)?;
+        Ok(ResponseHead { text, info, version })
     }
 }
 
@@ -303,60 +251,120 @@ impl ResponseHead {
         Draft { text: Vec::new(), version, capitalize }.write(status, headers)
     }
 
-    pub(crate) fn status(&self) -> u16 {
-        self.status
+    /// A head whose lines have been written for a connection of this `version`.
+    pub(crate) fn written(text: Vec<u8>, info: ResponseInfo, version: Version) -> Self {
+        Self { text, info, version }
     }
 
-    fn status_line(&mut self, version: Version, status: &str) -> Result<(), StartError> {
-        let code = match parse_status(status) {
-            Some(code @ (101 | 200..=599)) => code,
-            Some(100..200) => return Err(StartError::Status(Rejected::not_final(status))),
-            _ => return Err(StartError::Status(Rejected::status(status))),
-        };
-        self.status = code;
-        status_line(&mut self.text, version, status);
-        Ok(())
+    pub(crate) fn info(&self) -> ResponseInfo {
+        self.info
     }
 
-    fn field(&mut self, capitalize: bool, name: &[u8], value: &[u8]) -> Result<(), StartError> {
+    /// Appends the lines to `out`, with the version of the connection.
+    pub(crate) fn copy_to(&self, out: &mut Vec<u8>, version: Version) {
+        let from = out.len();
+        // The server adds some lines.
+        out.reserve(self.text.len() + ADDED);
+        out.extend_from_slice(&self.text);
+        if self.version != version {
+            write_version(&mut out[from..], version);
+        }
+    }
+
+    fn set_version(&mut self, version: Version) {
+        if self.version != version {
+            // The head was made for a server with another version.
+            write_version(&mut self.text, version);
+            self.version = version;
+        }
+    }
+}
+
+impl From<ResponseHead> for Cow<'_, ResponseHead> {
+    fn from(head: ResponseHead) -> Self {
+        Self::Owned(head)
+    }
+}
+
+impl<'a> From<&'a ResponseHead> for Cow<'a, ResponseHead> {
+    fn from(head: &'a ResponseHead) -> Self {
+        Self::Borrowed(head)
+    }
+}
+
+/// Overwrites the version in a status line.
+fn write_version(line: &mut [u8], version: Version) {
+    line[..version.as_str().len()].copy_from_slice(version.as_str().as_bytes());
+}
+
+/// The space for the lines that the server adds to most heads.
+const ADDED: usize = 128;
+
+impl ResponseInfo {
+    /// Appends the status line and the fields to `out`. After an error, `out` ends with some of them.
+    pub(crate) fn write(
+        out: &mut Vec<u8>,
+        version: Version,
+        capitalize: bool,
+        status: &str,
+        headers: impl IntoIterator<Item = impl Field>,
+    ) -> Result<Self, StartError> {
+        let from = out.len();
+        let mut info = Self { status: final_status(status)?, ..Self::default() };
+        status_line(out, version, status);
+        for field in headers {
+            info.field(out, from, capitalize, field.name(), field.value())?;
+        }
+        Ok(info)
+    }
+
+    /// Appends one field to the head in `out`, which begins at `from`.
+    fn field(
+        &mut self,
+        out: &mut Vec<u8>,
+        from: usize,
+        capitalize: bool,
+        name: &[u8],
+        value: &[u8],
+    ) -> Result<(), StartError> {
         let value = trim(value);
-        let before = self.text.len();
-        write_field(&mut self.text, capitalize, name, value)?;
+        let before = out.len();
+        write_field(out, capitalize, name, value)?;
         match name.len() {
             // RFC 9110, 5.3: only list fields may be sent twice. For `Date` and `Content-Type`, the last one counts.
             4 if is_name(name, b"date") => {
-                let again = mem::replace(&mut self.info.date, true);
+                let again = mem::replace(&mut self.date, true);
                 if again {
-                    self.remove_first(name, before);
+                    remove_first(out, from, name, before);
                 }
             }
             // RFC 9110, 7.8: the sender of Upgrade also lists it in Connection.
-            7 => self.info.upgrade |= is_name(name, b"upgrade"),
+            7 => self.upgrade |= is_name(name, b"upgrade"),
             10 if is_name(name, b"connection") => {
                 // The server writes this field itself, but respects the options of the application.
                 for option in list(value) {
-                    self.info.close |= option.eq_ignore_ascii_case(b"close");
-                    self.info.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
                 }
-                self.text.truncate(before);
+                out.truncate(before);
             }
-            10 if is_name(name, b"keep-alive") => self.text.truncate(before),
+            10 if is_name(name, b"keep-alive") => out.truncate(before),
             12 if is_name(name, b"content-type") => {
-                let again = mem::replace(&mut self.info.content_type, true);
+                let again = mem::replace(&mut self.content_type, true);
                 if again {
-                    self.remove_first(name, before);
+                    remove_first(out, from, name, before);
                 }
             }
             14 if is_name(name, b"content-length") => {
                 let Some(length) = decimal(value) else {
                     return Err(StartError::ContentLength(Rejected::content_length(value)));
                 };
-                if self.info.content_length.replace(length).is_some() {
+                if self.content_length.replace(length).is_some() {
                     return Err(StartError::ContentLength(Rejected::content_length_again(value)));
                 }
                 // RFC 9110, 8.6: not allowed in a 204 or an interim response. The length of a 205 is known.
                 if matches!(self.status, 101 | 204 | 205) {
-                    self.text.truncate(before);
+                    out.truncate(before);
                 }
             }
             17 if is_name(name, b"transfer-encoding") => {
@@ -367,20 +375,100 @@ impl ResponseHead {
         Ok(())
     }
 
-    /// Removes the first line of the field `name` before `end`, where the line that replaces it begins.
-    ///
-    /// Few responses have such a field twice, so the line is searched for instead of storing its position.
-    #[cold]
-    fn remove_first(&mut self, name: &[u8], end: usize) {
-        let mut start = 0;
-        for line in self.text[..end].split_inclusive(|&byte| byte == b'\n') {
-            let next = start + line.len();
-            if line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name) {
-                self.text.drain(start..next);
-                return;
-            }
-            start = next;
+    /// Completes the head at the end of `out` with the lines that the server adds. Returns the framing, and whether the
+    /// connection persists.
+    pub(crate) fn complete(
+        &self,
+        out: &mut Vec<u8>,
+        given: FramingContext,
+        date_line: &[u8; 37],
+    ) -> (Framing, bool) {
+        let Self { status, content_length, date, close, upgrade, .. } = *self;
+        let bodyless = is_bodyless(status, given.is_head_request);
+        let framing = match content_length.or(given.total) {
+            _ if bodyless => Framing::Bodyless,
+            Some(length) => Framing::Length(length),
+            None if given.may_chunk => Framing::Chunked,
+            None => Framing::UntilClose,
+        };
+        // The response to a HEAD has the length that a GET would get. Other responses without a body have no length.
+        let added = match (status, content_length) {
+            (205, _) => Some(0),
+            (101 | 204 | 304, _) | (_, Some(_)) => None,
+            (_, None) => given.total.filter(|&length| !bodyless || given.is_head_request && length > 0),
+        };
+        if let Some(length) = added {
+            out.extend_from_slice(b"Content-Length: ");
+            let mut digits = itoa::Buffer::new();
+            // A loop, because a call costs more than a few digits.
+            digits.format(length).bytes().for_each(|digit| out.push(digit));
+            out.extend_from_slice(b"\r\n");
         }
+        if !date {
+            out.extend_from_slice(date_line);
+        }
+        if framing == Framing::Chunked {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        if status == 101 {
+            // RFC 9110, 7.8: there is no HTTP on this connection after a 101, so no other option is sent.
+            out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+            return (framing, false);
+        }
+        let persist = given.persist && !close && framing != Framing::UntilClose;
+        if !persist || upgrade || given.announce_keep_alive {
+            connection_line(out, persist, upgrade, given);
+        }
+        out.extend_from_slice(b"\r\n");
+        (framing, persist)
+    }
+}
+
+/// Appends the `Connection` field, which is not empty, and `Keep-Alive`.
+fn connection_line(out: &mut Vec<u8>, persist: bool, upgrade: bool, given: FramingContext) {
+    out.extend_from_slice(match (persist, upgrade) {
+        (false, false) => b"Connection: close\r\n",
+        (false, true) => b"Connection: upgrade, close\r\n",
+        (true, true) if given.announce_keep_alive => b"Connection: upgrade, keep-alive\r\n",
+        (true, true) => b"Connection: upgrade\r\n",
+        (true, false) => b"Connection: keep-alive\r\n",
+    });
+    if let (true, true, Some(seconds)) = (persist, given.announce_keep_alive, given.keep_alive_timeout) {
+        out.extend_from_slice(b"Keep-Alive: timeout=");
+        out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Whether a response with this status and method has no body (RFC 9112, 6.3).
+fn is_bodyless(status: u16, is_head_request: bool) -> bool {
+    // RFC 9110, 15.3.6: a 205 has no body either; its length is 0.
+    is_head_request || matches!(status, 101 | 204 | 205 | 304)
+}
+
+/// The code of the status of a final response.
+fn final_status(status: &str) -> Result<u16, StartError> {
+    match parse_status(status) {
+        Some(code @ (101 | 200..=599)) => Ok(code),
+        Some(100..200) => Err(StartError::Status(Rejected::not_final(status))),
+        _ => Err(StartError::Status(Rejected::status(status))),
+    }
+}
+
+/// Removes the first line of the field `name` in the head that begins at `from`. `end` is the start of the line that
+/// replaces it.
+///
+/// Few responses have such a field twice, so the line is searched for instead of storing its position.
+#[cold]
+fn remove_first(out: &mut Vec<u8>, from: usize, name: &[u8], end: usize) {
+    let mut start = from;
+    for line in out[from..end].split_inclusive(|&byte| byte == b'\n') {
+        let next = start + line.len();
+        if line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name) {
+            out.drain(start..next);
+            return;
+        }
+        start = next;
     }
 }
 
@@ -391,28 +479,29 @@ mod tests {
     use alloc::format;
     use alloc::string::{String, ToString};
 
-    const GIVEN: FramingContext<'_> = FramingContext {
+    const DATE: &[u8; 37] = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+
+    const GIVEN: FramingContext = FramingContext {
         is_head_request: false,
         may_chunk: true,
         persist: true,
         announce_keep_alive: false,
         keep_alive_timeout: None,
-        date_line: b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+        total: None,
     };
 
     fn sealed(
         status: &str,
         headers: &[(&str, &str)],
         total: Option<u64>,
-        given: FramingContext<'_>,
+        given: FramingContext,
     ) -> Result<(String, Framing, bool), StartError> {
-        let mut reply = Reply { total, ..Reply::default() };
-        let head = reply.draft(Version::Http11, true).write(status, headers)?;
-        reply.start(head, Version::Http11);
-        let persist = reply.seal(given);
-        let text = String::from_utf8(reply.head_bytes().to_vec()).unwrap();
+        let mut out = Vec::new();
+        let info = ResponseInfo::write(&mut out, Version::Http11, true, status, headers)?;
+        let (framing, persist) = info.complete(&mut out, FramingContext { total, ..given }, DATE);
+        let text = String::from_utf8(out).unwrap();
         let text = text.replace("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "").replace("\r\n", "|");
-        Ok((text.trim_end_matches("||").into(), reply.framing, persist))
+        Ok((text.trim_end_matches("||").into(), framing, persist))
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl<'a> Transmit<'a> {
 /// The queue of bytes to send.
 ///
 /// Invariant: positions in `large` are ascending and lie in `sent..=copied.len()`; `queued` is the number of unsent
-/// bytes.
+/// bytes, except while a head is being written.
 #[derive(Default)]
 pub(crate) struct Outbox {
     copied: Vec<u8>,
@@ -123,6 +123,33 @@ pub(crate) struct Outbox {
     queued: usize,
     /// The total number of bytes transmitted.
     transmitted: u64,
+}
+
+/// The lines of a head that is being written at the end of the outbox.
+pub(crate) struct Lines<'a> {
+    text: &'a mut Vec<u8>,
+    from: usize,
+    /// The number of bytes that stay when this is dropped.
+    keep: usize,
+}
+
+impl Lines<'_> {
+    pub(crate) fn text(&mut self) -> &mut Vec<u8> {
+        self.text
+    }
+
+    /// Keeps the lines that were written. Returns their position.
+    pub(crate) fn keep(mut self) -> usize {
+        self.keep = self.text.len();
+        self.from
+    }
+}
+
+/// A field may be malformed, and the application's iterator may panic.
+impl Drop for Lines<'_> {
+    fn drop(&mut self) {
+        self.text.truncate(self.keep);
+    }
 }
 
 impl Outbox {
@@ -148,6 +175,30 @@ impl Outbox {
     pub(crate) fn copy(&mut self, bytes: &[u8]) {
         self.copied.extend_from_slice(bytes);
         self.queued += bytes.len();
+    }
+
+    /// Begins a head at the end of the copied bytes. Its lines are removed again unless they are kept.
+    pub(crate) fn begin_head(&mut self) -> Lines<'_> {
+        let from = self.copied.len();
+        Lines { text: &mut self.copied, from, keep: from }
+    }
+
+    /// The copied bytes, to complete the head that begins at some position in them. [`end_head`](Self::end_head) has to
+    /// follow.
+    pub(crate) fn head_text(&mut self) -> &mut Vec<u8> {
+        &mut self.copied
+    }
+
+    /// Queues the head that begins at `from`, and returns its bytes.
+    pub(crate) fn end_head(&mut self, from: usize) -> &[u8] {
+        let head = &self.copied[from..];
+        self.queued += head.len();
+        head
+    }
+
+    /// Removes the lines that begin at `from`, and returns them.
+    pub(crate) fn take_head(&mut self, from: usize) -> Vec<u8> {
+        self.copied.split_off(from)
     }
 
     pub(crate) fn push(&mut self, piece: Piece<'_>) {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::config::KeepAlive;
 use crate::error::{CloseReason, LastExchange, Lost, RequestError, SendError, StartError};
 use crate::event::Flow;
-use crate::http::response::{Framing, FramingContext};
+use crate::http::response::{Framing, FramingContext, ResponseInfo};
 use crate::http::response_lines;
 use crate::machine::Machine;
 use crate::machine::outbox::Piece;
@@ -57,59 +57,80 @@ impl Machine {
         }
     }
 
-    pub(crate) fn is_head_request(&self) -> bool {
-        self.head.as_ref().is_some_and(|head| head.info.is_head)
-    }
-
     /// Whether interim responses and chunks may be sent.
     pub(crate) fn speaks_http11(&self) -> bool {
         let client = self.head.as_ref().map_or(Version::Http10, |head| head.version());
         client.min(self.config.max_http_version) == Version::Http11
     }
 
-    /// Sends the head. `ended`: the application will not read or send anything more.
+    /// Sends the head of the response that was started. `ended`: the application will not read or send anything more.
     pub(crate) fn seal(&mut self, ended: bool) -> Result<(), SendError> {
+        let lines = self.outbox.head_text();
+        let from = lines.len();
+        self.reply.head().copy_to(lines, self.config.max_http_version);
+        self.send_head(from, self.reply.head().info(), self.reply.total, ended);
+        // Blocks that were joined before the framing was known.
+        if self.reply.joined.is_empty() {
+            return Ok(());
+        }
+        let waiting = core::mem::take(&mut self.reply.joined);
+        self.accept(Piece::Borrowed(&waiting))
+    }
+
+    /// Sends a whole response. The lines of its head are at the end of the outbox, from the position `from`. Its length
+    /// is that of `body`, unless it has no body.
+    pub(crate) fn send_whole(&mut self, from: usize, info: ResponseInfo, body: Piece<'_>) {
+        self.send_head(from, info, Some(body.len() as u64), true);
+        if self.reply.framing != Framing::Bodyless {
+            self.reply.framing = Framing::Length(0);
+            self.account.body_length = body.len() as u64;
+            self.outbox.push(body);
+        }
+        self.state.on_ours(OurEvent::Finished);
+    }
+
+    /// Completes the head whose lines are at the end of the outbox, from the position `from`, and queues it.
+    fn send_head(&mut self, from: usize, info: ResponseInfo, total: Option<u64>, ended: bool) {
         if self.ends_at.is_some_and(|at| at <= self.now.instant) {
             self.state.last_exchange(CloseReason::Limit(LastExchange::Age));
         }
-        let (is_head_request, may_chunk) = (self.is_head_request(), self.speaks_http11());
-        let machine = &mut *self;
-        let info = machine.head.as_ref().map(|head| head.info).unwrap_or_default();
+        let given = self.framing_context(total, ended);
+        let date_line = self.date.line(self.now.unix);
+        let (framing, persist) = info.complete(self.outbox.head_text(), given, date_line);
+        if !persist {
+            self.state.do_not_persist();
+        }
+        self.account.response_from = self.outbox.total();
+        let head = self.outbox.end_head(from);
+        self.account.head_length = head.len() as u64;
+        self.account.status = info.status;
+        self.reply.note(info, framing, self.config.record_response_head.then_some(head));
+        self.state.on_ours(OurEvent::HeadSent);
+    }
+
+    fn framing_context(&self, total: Option<u64>, ended: bool) -> FramingContext {
+        let config = &*self.config;
+        let may_chunk = self.speaks_http11();
+        let info = self.head.as_ref().map(|head| head.info).unwrap_or_default();
         // RFC 9112, 9.3.
-        let asked = if may_chunk { !info.close } else { info.keep_alive && !info.close };
+        let asked = !info.close && (may_chunk || info.keep_alive);
         // Unread input that will not be drained ends the connection. The head includes `close` if this is known in
         // time.
         let unread = ended
-            && machine.state.peer() == PeerHalf::Body
-            && (machine.progress.expectation == Expectation::Pending
-                || machine.body.declared_remaining() > machine.config.limits.drain);
-        let keepalive = machine.config.keepalive;
-        let persist = machine.state.persists() && machine.config.reuses_connections() && asked && !unread;
-        let persist = machine.reply.seal(FramingContext {
-            is_head_request,
+            && self.state.peer() == PeerHalf::Body
+            && (self.progress.expectation == Expectation::Pending
+                || self.body.declared_remaining() > config.limits.drain);
+        FramingContext {
+            is_head_request: info.is_head,
             may_chunk,
-            persist,
+            persist: self.state.persists() && config.reuses_connections() && asked && !unread,
             announce_keep_alive: info.keep_alive,
-            keep_alive_timeout: match keepalive {
+            keep_alive_timeout: match config.keepalive {
                 KeepAlive::For(time) if time.as_secs() >= 1 => Some(time.as_secs()),
                 _ => None,
             },
-            date_line: machine.date.line(machine.now.unix),
-        });
-        if !persist {
-            machine.state.do_not_persist();
+            total,
         }
-        machine.account.response_from = machine.outbox.total();
-        machine.account.head_length = machine.reply.head_bytes().len() as u64;
-        machine.account.status = machine.reply.status();
-        machine.outbox.copy(machine.reply.head_bytes());
-        machine.state.on_ours(OurEvent::HeadSent);
-        // Blocks that were joined before the framing was known.
-        if machine.reply.joined.is_empty() {
-            return Ok(());
-        }
-        let waiting = core::mem::take(&mut machine.reply.joined);
-        self.accept(Piece::Borrowed(&waiting))
     }
 
     pub(crate) fn join(&mut self, piece: Piece<'_>) {
