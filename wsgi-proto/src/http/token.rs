@@ -54,6 +54,10 @@ pub(crate) fn is_name(name: &[u8], known: &[u8]) -> bool {
 /// Appends the token `name` to `out`. With `capitalize`, it is spelled `Like-This` (eventlet: 6.2) or as registered.
 /// Returns false, and appends unusable bytes to `out`, if `name` is not a token.
 pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: bool) -> bool {
+    if capitalize && let Some(spelled) = frequent(name) {
+        out.extend_from_slice(spelled);
+        return true;
+    }
     let start = out.len();
     out.extend_from_slice(name);
     let (first, later) = if capitalize { (&UPPER, &LOWER) } else { (&AS_IS, &AS_IS) };
@@ -67,6 +71,21 @@ pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: 
         out[start..].copy_from_slice(registered.as_bytes());
     }
     valid
+}
+
+/// The spelling `Like-This` of a name that most responses have, written as most applications write it. It is found
+/// faster than it is spelled.
+fn frequent(name: &[u8]) -> Option<&'static [u8]> {
+    // Comparisons of a known length; a match would compare each byte.
+    let is = |spelled: &[u8], lower: &[u8]| name == spelled || name == lower;
+    Some(match name.len() {
+        8 if is(b"Location", b"location") => b"Location",
+        10 if is(b"Set-Cookie", b"set-cookie") => b"Set-Cookie",
+        12 if is(b"Content-Type", b"content-type") => b"Content-Type",
+        13 if is(b"Cache-Control", b"cache-control") => b"Cache-Control",
+        14 if is(b"Content-Length", b"content-length") => b"Content-Length",
+        _ => return None,
+    })
 }
 
 /// Names in use that are registered with a spelling other than `Like-This` (IANA, HTTP Field Name Registry; DNT: W3C).
@@ -148,10 +167,12 @@ const fn spelled(case: Case) -> [u8; 256] {
 /// Whether `bytes` may be a field value: no control characters except HTAB (RFC 9110, 5.5).
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
     let allowed = |bytes: &[u8]| bytes.iter().all(|&byte| VALUE[byte as usize]);
-    let (words, rest) = bytes.as_chunks::<{ word::SIZE }>();
     // Most values are visible ASCII and spaces.
     let visible = |word| word::below(word, b' ') | word::from_delete(word) == 0;
-    words.iter().all(|bytes| visible(u64::from_le_bytes(*bytes)) || allowed(bytes)) && allowed(rest)
+    let Some(last) = bytes.last_chunk() else { return allowed(bytes) };
+    // The last word may overlap the one before it.
+    let words = bytes.as_chunks::<{ word::SIZE }>().0.iter().chain([last]);
+    words.into_iter().all(|bytes| visible(u64::from_le_bytes(*bytes)) || allowed(bytes))
 }
 
 const VALUE: [bool; 256] = {
@@ -166,6 +187,13 @@ const VALUE: [bool; 256] = {
 
 /// `value` without white space at its ends (RFC 9110, 5.6.3).
 pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
+    // Most values have none.
+    if let [first, .., last] = value
+        && *first > b' '
+        && *last > b' '
+    {
+        return value;
+    }
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }
@@ -244,6 +272,14 @@ mod tests {
         }
         for (given, name) in [
             ("content-md5s", "Content-Md5s"),
+            ("content-type", "Content-Type"),
+            ("Content-Type", "Content-Type"),
+            ("cONTENT-TYPE", "Content-Type"),
+            ("content-length", "Content-Length"),
+            ("Content-lengtH", "Content-Length"),
+            ("cache-control", "Cache-Control"),
+            ("location", "Location"),
+            ("set-cookie", "Set-Cookie"),
             ("etags", "Etags"),
             ("X-ETag", "X-Etag"),
             ("exit", "Exit"),
