@@ -211,6 +211,7 @@ impl Connection {
     /// assert!(transport.starts_with(b"HTTP/1.1 200 OK\r\n") && transport.ends_with(&[b'x'; 5000]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn transmit(&self) -> Transmit<'_> {
         self.0.outbox.transmit()
     }

@@ -1,34 +1,42 @@
 //! The chunks of a response that are still being sent. They tell framing from body when the connection is lost.
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
-/// The chunks that were not transmitted completely when the last one was added.
+/// The last chunks, at least those that were not transmitted completely.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
     /// The position of the first of these chunks in the output of the whole connection.
     from: u64,
     /// The number of body bytes before it.
     body: u64,
-    lengths: VecDeque<usize>,
+    /// The first `done` of them were transmitted, and do not count any more.
+    lengths: Vec<usize>,
+    done: usize,
 }
 
 impl Chunks {
     /// Adds a chunk of `length` body bytes at the position `from`, after `body` bytes of the same body.
+    #[inline]
     pub(crate) fn add(&mut self, length: usize, from: u64, body: u64, transmitted: u64) {
         if body == 0 || transmitted == from {
             // The first chunk of a response, or everything before it was transmitted.
             self.lengths.clear();
-            (self.from, self.body) = (from, body);
-        } else {
+            (self.from, self.body, self.done) = (from, body, 0);
+        } else if self.lengths.len() == self.lengths.capacity() {
+            // Before the list grows, it forgets the chunks that were transmitted, unless they are few.
             self.advance(transmitted);
+            if 2 * self.done >= self.lengths.len() {
+                self.lengths.drain(..self.done);
+                self.done = 0;
+            }
         }
-        self.lengths.push_back(length);
+        self.lengths.push(length);
     }
 
     /// The number of body bytes in the first `transmitted` bytes of the connection's output.
     pub(crate) fn body_in(&mut self, transmitted: u64) -> u64 {
         self.advance(transmitted);
-        let part = self.lengths.front().map_or(0, |&length| {
+        let part = self.lengths.get(self.done).map_or(0, |&length| {
             let line = size_line_length(length) as u64;
             transmitted.saturating_sub(self.from).saturating_sub(line).min(length as u64)
         });
@@ -37,12 +45,12 @@ impl Chunks {
 
     /// Removes chunks that were transmitted completely.
     fn advance(&mut self, transmitted: u64) {
-        while let Some(&length) = self.lengths.front() {
+        while let Some(&length) = self.lengths.get(self.done) {
             let end = self.from + size_line_length(length) as u64 + length as u64 + 2;
             if end > transmitted {
                 break;
             }
-            self.lengths.pop_front();
+            self.done += 1;
             self.from = end;
             self.body += length as u64;
         }
@@ -51,7 +59,7 @@ impl Chunks {
     /// Frees the memory of an unusually long queue.
     pub(crate) fn trim(&mut self) {
         if self.lengths.capacity() > 1024 {
-            self.lengths = VecDeque::new();
+            (self.lengths, self.done) = (Vec::new(), 0);
         }
     }
 }
@@ -65,7 +73,6 @@ fn size_line_length(length: usize) -> usize {
 mod tests {
     use super::*;
     use alloc::format;
-    use alloc::vec::Vec;
 
     #[test]
     fn the_body_in_any_part_of_the_output_is_exact() {

@@ -44,10 +44,14 @@ impl Piece<'_> {
         }
     }
 
-    pub(crate) fn truncate(&mut self, len: usize) {
+    #[inline]
+    pub(crate) fn truncated(self, len: usize) -> Self {
         match self {
-            Self::Borrowed(bytes) => *bytes = &bytes[..len.min(bytes.len())],
-            Self::Owned(bytes) => bytes.truncate(len),
+            Self::Borrowed(bytes) => Self::Borrowed(&bytes[..len.min(bytes.len())]),
+            Self::Owned(mut bytes) => {
+                bytes.truncate(len);
+                Self::Owned(bytes)
+            }
         }
     }
 }
@@ -100,6 +104,7 @@ impl fmt::Debug for Transmit<'_> {
 
 impl<'a> Transmit<'a> {
     /// The slices. Each has at least one byte.
+    #[inline]
     pub fn slices(&self) -> &[&'a [u8]] {
         match &self.0 {
             Slices::One([]) => &[],
@@ -201,20 +206,54 @@ impl Outbox {
         self.copied.split_off(from)
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, piece: Piece<'_>) {
         match piece {
-            Piece::Owned(bytes) if bytes.len() > COPIED => {
-                self.queued += bytes.len();
-                self.large.push_back((self.copied.len(), bytes));
-            }
+            Piece::Owned(bytes) if bytes.len() > COPIED => self.push_large(bytes),
             piece => self.copy(piece.as_slice()),
         }
     }
 
-    pub(crate) fn transmit<'a>(&'a self) -> Transmit<'a> {
-        if self.large.is_empty() {
-            return Transmit(Slices::One(&self.copied[self.sent..]));
+    fn push_large(&mut self, bytes: Bytes) {
+        self.queued += bytes.len();
+        self.large.push_back((self.copied.len(), bytes));
+    }
+
+    /// Queues `piece` as one chunk, which has to contain bytes (RFC 9112, 7.1).
+    #[inline]
+    pub(crate) fn push_chunk(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Owned(bytes) if bytes.len() > COPIED => {
+                let before = self.copied.len();
+                push_size(&mut self.copied, bytes.len() as u64);
+                self.queued += self.copied.len() - before;
+                self.push_large(bytes);
+                self.copy(b"\r\n");
+            }
+            piece => self.copy_chunk(piece.as_slice()),
         }
+    }
+
+    #[inline]
+    fn copy_chunk(&mut self, data: &[u8]) {
+        let before = self.copied.len();
+        // Space for all of it, so that the memory grows once.
+        self.copied.reserve(data.len() + 20);
+        push_size(&mut self.copied, data.len() as u64);
+        self.copied.extend_from_slice(data);
+        self.copied.extend_from_slice(b"\r\n");
+        self.queued += self.copied.len() - before;
+    }
+
+    #[inline]
+    pub(crate) fn transmit(&self) -> Transmit<'_> {
+        match self.large.is_empty() {
+            true => Transmit(Slices::One(&self.copied[self.sent..])),
+            false => self.transmit_many(),
+        }
+    }
+
+    fn transmit_many<'a>(&'a self) -> Transmit<'a> {
         let mut slices: [&[u8]; SLICES] = [&[]; SLICES];
         let mut count = 0;
         let mut push = |slice: &'a [u8]| {
@@ -236,10 +275,20 @@ impl Outbox {
     }
 
     /// Records that the first `count` unsent bytes were transmitted. A larger `count` means all of them.
+    #[inline]
     pub(crate) fn transmitted(&mut self, count: usize) {
-        let mut left = count.min(self.queued);
+        let left = count.min(self.queued);
         self.transmitted += left as u64;
         self.queued -= left;
+        match self.queued {
+            // Usually all of it.
+            0 => self.clear(),
+            _ => self.remove(left),
+        }
+    }
+
+    /// Removes the first `left` bytes.
+    fn remove(&mut self, mut left: usize) {
         while left > 0 {
             match self.large.front_mut() {
                 Some((position, bytes)) if *position == self.sent => {
@@ -264,15 +313,20 @@ impl Outbox {
     /// Discards the unsent bytes of a lost connection.
     pub(crate) fn discard(&mut self) {
         self.queued = 0;
-        self.large.clear();
-        self.tidy();
+        self.clear();
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        if !self.large.is_empty() {
+            self.large.clear();
+        }
+        self.copied.clear();
+        self.sent = 0;
     }
 
     fn tidy(&mut self) {
-        if self.queued == 0 {
-            self.copied.clear();
-            self.sent = 0;
-        } else if self.sent > COPIED && self.sent * 2 > self.copied.len() {
+        if self.sent > COPIED && self.sent * 2 > self.copied.len() {
             self.copied.drain(..self.sent);
             for (position, _) in &mut self.large {
                 *position -= self.sent;
@@ -301,10 +355,48 @@ impl fmt::Debug for Outbox {
     }
 }
 
+/// Appends a chunk size in hexadecimal and CRLF.
+#[inline]
+fn push_size(out: &mut Vec<u8>, size: u64) {
+    if size >= 1 << 24 {
+        return push_large_size(out, size);
+    }
+    // At most eight bytes: a word, built from its end, whose copy is cheaper than that of a few bytes.
+    let (mut word, mut left, mut end) = (u64::from(u16::from_le_bytes(*b"\r\n")), size, out.len() + 2);
+    loop {
+        word = word << 8 | u64::from(HEXADECIMAL[left as usize & 15]);
+        left >>= 4;
+        end += 1;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&word.to_le_bytes());
+    out.truncate(end);
+}
+
+#[cold]
+fn push_large_size(out: &mut Vec<u8>, size: u64) {
+    let digits = size.ilog2() / 4 + 1;
+    out.extend((0..digits).rev().map(|at| HEXADECIMAL[(size >> (4 * at)) as usize & 15]));
+    out.extend_from_slice(b"\r\n");
+}
+
+const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use alloc::vec;
+
+    #[test]
+    fn a_chunk_size_is_hexadecimal() {
+        for size in [0, 9, 10, 255, 4096, 0xff_ffff, 0x100_0000, 0x123_4567_89ab, u64::MAX] {
+            let mut out = vec![b'a'];
+            push_size(&mut out, size);
+            assert_eq!(out, alloc::format!("a{size:x}\r\n").as_bytes());
+        }
+    }
 
     #[test]
     fn bytes_come_out_in_order_however_they_are_written() {

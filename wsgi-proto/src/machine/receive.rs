@@ -90,7 +90,7 @@ impl Machine {
             return self.wait(false);
         }
         match self.read_head() {
-            Ok(true) => None,
+            Ok(true) => Some(Event::Request),
             Ok(false) if self.state.peer() == PeerHalf::Idle => {
                 if self.state.has_ended_input() {
                     self.close(CloseReason::PeerClosed);

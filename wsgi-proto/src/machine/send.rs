@@ -16,18 +16,27 @@ use crate::version::Version;
 
 impl Machine {
     /// Accepts a block of a response whose head was sent.
+    #[inline]
     pub(crate) fn accept(&mut self, mut piece: Piece<'_>) -> Result<(), SendError> {
         let reply = &mut self.reply;
-        if piece.is_empty() || reply.framing == Framing::Bodyless {
-            return Ok(());
-        }
         let mut surplus = false;
-        if let Framing::Length(left) = &mut reply.framing {
-            surplus = piece.len() as u64 > *left;
-            piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-            *left -= piece.len() as u64;
+        match &mut reply.framing {
+            _ if piece.is_empty() => return Ok(()),
+            Framing::Bodyless => return Ok(()),
+            Framing::Length(left) => {
+                surplus = piece.len() as u64 > *left;
+                if surplus {
+                    piece = piece.truncated(usize::try_from(*left).unwrap_or(usize::MAX));
+                }
+                *left -= piece.len() as u64;
+            }
+            _ => {}
         }
-        self.join(piece);
+        if reply.joined.is_empty() && piece.len() >= reply.minimum_chunk_size {
+            self.frame(piece);
+        } else {
+            self.join(piece.as_slice());
+        }
         if surplus { Err(SendError::TooLong(self.reply.length)) } else { Ok(()) }
     }
 
@@ -133,15 +142,13 @@ impl Machine {
         }
     }
 
-    pub(crate) fn join(&mut self, piece: Piece<'_>) {
+    /// Keeps a block until it reaches the minimum size together with others.
+    fn join(&mut self, block: &[u8]) {
         let reply = &mut self.reply;
-        if reply.joined.is_empty() && piece.len() >= reply.minimum_chunk_size {
-            return self.emit(piece);
-        }
-        reply.joined.extend_from_slice(piece.as_slice());
+        reply.joined.extend_from_slice(block);
         if reply.joined.len() >= reply.minimum_chunk_size {
             let mut joined = core::mem::take(&mut self.reply.joined);
-            self.emit(Piece::Borrowed(&joined));
+            self.emit(&joined);
             joined.clear();
             self.reply.joined = joined;
         }
@@ -151,14 +158,17 @@ impl Machine {
     pub(crate) fn emit_joined(&mut self) {
         if !self.reply.joined.is_empty() {
             let joined = core::mem::take(&mut self.reply.joined);
-            self.emit(Piece::Borrowed(&joined));
+            self.emit(&joined);
         }
     }
 
-    pub(crate) fn emit(&mut self, piece: Piece<'_>) {
-        if piece.is_empty() {
-            return;
-        }
+    fn emit(&mut self, block: &[u8]) {
+        self.frame(Piece::Borrowed(block));
+    }
+
+    /// Counts, frames and queues a block, which is not empty.
+    #[inline]
+    fn frame(&mut self, piece: Piece<'_>) {
         let machine = &mut *self;
         let before = machine.account.body_length;
         machine.account.body_length += piece.len() as u64;
@@ -167,10 +177,7 @@ impl Machine {
                 let (from, transmitted) = (machine.outbox.total(), machine.outbox.total_transmitted());
                 memory.chunks.add(piece.len(), from, before, transmitted);
             }
-            let mut line = [0; 18];
-            machine.outbox.copy(chunk_line(&mut line, piece.len()));
-            machine.outbox.push(piece);
-            machine.outbox.copy(b"\r\n");
+            machine.outbox.push_chunk(piece);
         } else {
             machine.outbox.push(piece);
         }
@@ -257,32 +264,5 @@ impl Machine {
         }
         self.state.do_not_persist();
         self.state.on_ours(OurEvent::Answered);
-    }
-}
-
-/// Writes a chunk size in hexadecimal and CRLF at the end of `line`, and returns that part of it.
-fn chunk_line(line: &mut [u8; 18], mut size: usize) -> &[u8] {
-    line[16..].copy_from_slice(b"\r\n");
-    let mut at = 16;
-    loop {
-        at -= 1;
-        line[at] = b"0123456789abcdef"[size & 15];
-        size >>= 4;
-        if size == 0 {
-            return &line[at..];
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chunk_size_is_hexadecimal() {
-        for size in [0, 9, 10, 255, 4096, usize::MAX] {
-            let mut line = [0; 18];
-            assert_eq!(chunk_line(&mut line, size), alloc::format!("{size:x}\r\n").as_bytes());
-        }
     }
 }
