@@ -276,7 +276,7 @@ fn announced_open(announced: Event, machine: &mut Machine) -> bool {
 fn obey(machine: &mut Machine, event: Event) {
     let connection: &mut Connection = &mut machine.connection;
     match event {
-        Event::Request => assert!(connection.take_request().is_some() && connection.exchange().is_some()),
+        Event::Request => assert!(connection.open_exchange().is_some() && connection.exchange().is_some()),
         Event::Done => assert!(connection.take_record().is_some()),
         Event::ShutdownWrite | Event::Abort => connection.write_closed(),
         Event::Io(io) if io.last_read => connection.recv_nothing(),
@@ -347,7 +347,7 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
             let answered = exchange.answer(status, fields, &vec![b'w'; choices.below(400)][..]);
             assert!(answered.is_err() || exchange.finish() == Err(SendError::Finished));
         }
-        27 => match kept.clone() {
+        27 => match &*kept {
             Some(head) => drop(exchange.answer_with(head, vec![b'v'; choices.below(9000)])),
             None => *kept = ResponseHead::new(exchange.config(), status, fields).ok(),
         },

@@ -5,23 +5,24 @@
 
 use std::time::Duration;
 
-use wsgi_proto::{Address, Buffers, Config, Connection, Endpoints, Event, Io, Now};
+use wsgi_proto::{Address, Buffers, Config, Connection, Endpoints, Event, Exchange, Io, Now, ResponseHead};
 
 const REQUEST: &[u8] = b"GET /hello?name=world HTTP/1.1\r\nHost: localhost:8090\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
 
 /// One request and its answer, with a driver that returns its buffers between requests.
-fn exchange(connection: &mut Connection, pool: &mut Option<Buffers>, now: Now) {
+fn exchange(
+    connection: &mut Connection,
+    pool: &mut Option<Buffers>,
+    now: Now,
+    answer: impl Fn(&mut Exchange<'_>),
+) {
     connection.provide_buffers(pool.take().expect("buffers are returned after each request"));
     connection.recv_space().expect("there is room")[..REQUEST.len()].copy_from_slice(REQUEST);
     connection.recv_commit(REQUEST.len());
     assert_eq!(connection.poll(now), Event::Request);
     let head = connection.take_request().expect("it was announced");
     assert_eq!(head.path(), b"/hello");
-    let mut exchange = connection.exchange().expect("it was taken");
-    exchange.respond("200 OK", [("Content-Type", "text/plain")]).expect("nothing is wrong with it");
-    exchange.announce_length(15);
-    let _ = exchange.send("Hello, World!\r\n").expect("there is room");
-    exchange.finish().expect("as long as announced");
+    answer(&mut connection.exchange().expect("it was taken"));
     drop(head);
     assert_eq!(connection.poll(now), Event::Done);
     assert_eq!(connection.take_record().expect("it was announced").status, 200);
@@ -33,18 +34,37 @@ fn exchange(connection: &mut Connection, pool: &mut Option<Buffers>, now: Now) {
 
 #[test]
 fn a_small_request_allocates_nothing_once_warm() {
+    const FIELDS: [(&str, &str); 1] = [("Content-Type", "text/plain")];
+    allocates_nothing(|exchange| {
+        exchange.respond("200 OK", FIELDS).expect("nothing is wrong with it");
+        exchange.announce_length(15);
+        let _ = exchange.send("Hello, World!\r\n").expect("there is room");
+        exchange.finish().expect("as long as announced");
+    });
+    allocates_nothing(|exchange| {
+        exchange.answer("200 OK", FIELDS, "Hello, World!\r\n").expect("there is room")
+    });
+    let kept = ResponseHead::new(&Config::default(), "200 OK", FIELDS).expect("nothing is wrong with it");
+    allocates_nothing(|exchange| exchange.answer_with(&kept, "Hello, World!\r\n").expect("there is room"));
+    allocates_nothing(|exchange| {
+        exchange.respond_with(&kept).expect("nothing was started");
+        exchange.finish().expect("the body is empty");
+    });
+}
+
+fn allocates_nothing(answer: impl Fn(&mut Exchange<'_>)) {
     let mut connection =
         Connection::new(Config::default().into(), Endpoints::new(Address::Local, Address::Local));
     let mut pool = Some(Buffers::new());
     // A new second each time, so that the date is formatted again too.
     let mut now = Now::default();
     for _ in 0..3 {
-        exchange(&mut connection, &mut pool, now);
+        exchange(&mut connection, &mut pool, now, &answer);
     }
     let counted = allocation_counter::measure(|| {
         for _ in 0..100 {
             now = Now::new(now.instant.after(Duration::from_secs(1)), now.unix + 1);
-            exchange(&mut connection, &mut pool, now);
+            exchange(&mut connection, &mut pool, now, &answer);
         }
     });
     assert_eq!(counted.count_total, 0, "{counted:?}");

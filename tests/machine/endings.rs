@@ -225,11 +225,21 @@ fn a_head_that_is_kept_starts_any_number_of_responses_of_any_connection() {
     for version in [Version::Http11, Version::Http10] {
         let mut machine = Machine::new(Arc::new(Config::default().max_http_version(version)));
         for _ in 0..if version == Version::Http11 { 3 } else { 1 } {
-            machine.open(GET);
-            machine.exchange().answer_with(kept.clone(), "hello").unwrap();
+            machine.receive_all(GET.as_bytes());
+            let mut exchange = machine.connection.open_exchange().expect("a request has arrived");
+            assert_eq!(exchange.head().path(), b"/");
+            exchange.answer_with(&kept, "hello").unwrap();
             let sent = machine.take_sent();
             let wanted = format!("{} 200 OK\r\nX-Kept: 1\r\nContent-Length: 5\r\n", version.as_str());
             assert!(sent.starts_with(&wanted) && sent.ends_with("\r\n\r\nhello"), "{sent}");
+            machine.record();
+        }
+        if version == Version::Http11 {
+            machine.open(GET);
+            machine.exchange().respond_with(&kept).unwrap();
+            machine.exchange().replace_with(&kept).unwrap();
+            machine.exchange().finish().unwrap();
+            assert!(machine.take_sent().starts_with("HTTP/1.1 200 OK\r\nX-Kept: 1\r\nContent-Length: 0\r\n"));
             machine.record();
         }
     }

@@ -310,6 +310,7 @@ fn acknowledgements_that_nothing_announced_have_no_effect() {
     let mut machine = Machine::new(Config::default());
     for request in ["", "GET /", " HTTP/1.1\r\nHost: h\r\n\r\n"] {
         assert!(machine.connection.take_request().is_none());
+        assert!(machine.connection.open_exchange().is_none());
         assert!(machine.connection.take_record().is_none());
         machine.connection.write_closed();
         machine.connection.transmitted(0);
@@ -320,6 +321,7 @@ fn acknowledgements_that_nothing_announced_have_no_effect() {
     machine.connection.write_closed();
     assert!(machine.connection.take_request().is_some());
     assert!(machine.connection.take_request().is_none());
+    assert!(machine.connection.open_exchange().is_none());
     assert!(machine.connection.take_record().is_none());
     machine.answer("x");
     assert!(machine.connection.take_record().is_some());

@@ -225,7 +225,31 @@ impl Connection {
     /// Takes the request that [`Event::Request`] announced. Its [`exchange`](Self::exchange) is open from now on.
     /// `None` if no request was announced.
     pub fn take_request(&mut self) -> Option<Arc<Head>> {
-        self.0.take_request()
+        if self.0.open_exchange() { self.0.head.clone() } else { None }
+    }
+
+    /// Takes the request that [`Event::Request`] announced, and lends its exchange: [`take_request`](Self::take_request)
+    /// and [`exchange`](Self::exchange) in one call, for drivers that do not keep the head. `None` if no request was
+    /// announced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use wsgi_proto::*;
+    /// # let mut connection = Connection::new(Default::default(), Endpoints::new(Address::Local, Address::Local));
+    /// # let request = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+    /// # connection.recv_space().expect("it is open")[..request.len()].copy_from_slice(request);
+    /// # connection.recv_commit(request.len());
+    /// # let kept = ResponseHead::new(connection.config(), "200 OK", NO_HEADERS)?;
+    /// assert_eq!(connection.poll(Now::default()), Event::Request);
+    /// let mut exchange = connection.open_exchange().expect("it was announced");
+    /// assert_eq!(exchange.head().path(), b"/a");
+    /// exchange.answer_with(&kept, "Hello\n")?;
+    /// assert!(connection.open_exchange().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_exchange(&mut self) -> Option<Exchange<'_>> {
+        self.0.open_exchange().then(|| Exchange::new(&mut self.0))
     }
 
     /// Takes the record that [`Event::Done`] announced. The next exchange can begin only after this call. `None` if no

@@ -260,6 +260,7 @@ impl ResponseHead {
         self.info
     }
 
+    #[inline]
     /// Appends the lines to `out`, with the version of the connection.
     pub(crate) fn copy_to(&self, out: &mut Vec<u8>, version: Version) {
         let from = out.len();

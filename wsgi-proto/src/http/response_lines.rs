@@ -132,7 +132,6 @@ pub(crate) fn write_field(
     name: &[u8],
     value: &[u8],
 ) -> Result<(), StartError> {
-    out.reserve(name.len() + value.len() + 4);
     if !push_name(out, name, capitalize) {
         return Err(StartError::FieldName(Rejected::name(name)));
     }

@@ -108,4 +108,18 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn transmitted_chunks_are_forgotten() {
+        let mut chunks = Chunks::default();
+        for index in 0..100_000_u64 {
+            // A chunk of 16 bytes takes 22; ten of them are in flight.
+            chunks.add(16, 22 * index, 16 * index, (22 * index).saturating_sub(220));
+        }
+        assert!(chunks.lengths.capacity() <= 64, "{}", chunks.lengths.capacity());
+        assert_eq!(chunks.body_in(22 * 99_995 + 5), 16 * 99_995 + 1);
+        chunks.trim();
+        chunks.add(16, 0, 0, 0);
+        assert_eq!(chunks.body_in(22), 16);
+    }
 }

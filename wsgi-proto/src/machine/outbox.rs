@@ -209,28 +209,38 @@ impl Outbox {
     #[inline]
     pub(crate) fn push(&mut self, piece: Piece<'_>) {
         match piece {
-            Piece::Owned(bytes) if bytes.len() > COPIED => self.push_large(bytes),
-            piece => self.copy(piece.as_slice()),
+            Piece::Borrowed(bytes) => self.copy(bytes),
+            Piece::Owned(bytes) => self.push_owned(bytes),
         }
     }
 
-    fn push_large(&mut self, bytes: Bytes) {
-        self.queued += bytes.len();
-        self.large.push_back((self.copied.len(), bytes));
+    fn push_owned(&mut self, bytes: Bytes) {
+        if bytes.len() > COPIED {
+            self.queued += bytes.len();
+            self.large.push_back((self.copied.len(), bytes));
+        } else {
+            self.copy(&bytes);
+        }
     }
 
     /// Queues `piece` as one chunk, which has to contain bytes (RFC 9112, 7.1).
     #[inline]
     pub(crate) fn push_chunk(&mut self, piece: Piece<'_>) {
         match piece {
-            Piece::Owned(bytes) if bytes.len() > COPIED => {
-                let before = self.copied.len();
-                push_size(&mut self.copied, bytes.len() as u64);
-                self.queued += self.copied.len() - before;
-                self.push_large(bytes);
-                self.copy(b"\r\n");
-            }
-            piece => self.copy_chunk(piece.as_slice()),
+            Piece::Borrowed(bytes) => self.copy_chunk(bytes),
+            Piece::Owned(bytes) => self.push_owned_chunk(bytes),
+        }
+    }
+
+    fn push_owned_chunk(&mut self, bytes: Bytes) {
+        if bytes.len() > COPIED {
+            let before = self.copied.len();
+            push_size(&mut self.copied, bytes.len() as u64);
+            self.queued += self.copied.len() - before;
+            self.push_owned(bytes);
+            self.copy(b"\r\n");
+        } else {
+            self.copy_chunk(&bytes);
         }
     }
 

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use crate::config::Limits;
 use crate::error::{CloseReason, RequestError};
 use crate::event::Event;
-use crate::http::head::{BodyLength, Head};
+use crate::http::head::BodyLength;
 use crate::http::request_body::{BodyReader, Step};
 use crate::http::scan::Scan;
 use crate::machine::Machine;
@@ -75,12 +75,12 @@ impl Machine {
     }
 
     /// Opens the exchange of the request that is ready.
-    pub(crate) fn take_request(&mut self) -> Option<Arc<Head>> {
-        if !self.state.request_is_ready() || self.state.phase() != Phase::Open {
-            return None;
+    pub(crate) fn open_exchange(&mut self) -> bool {
+        let is_ready = self.state.request_is_ready() && self.state.phase() == Phase::Open;
+        if is_ready {
+            self.state.on_ours(OurEvent::Taken);
         }
-        self.state.on_ours(OurEvent::Taken);
-        self.head.clone()
+        is_ready
     }
 
     /// Looks for a complete head in the inbox.
