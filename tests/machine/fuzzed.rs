@@ -20,7 +20,7 @@ const FILES: [(&str, &str); 10] = [
     ("exchange/input.rs", "Exchange"),
     ("exchange/output.rs", "Exchange"),
     ("config.rs", "Config"),
-    ("http/response.rs", "ResponseHead"),
+    ("http/response_head.rs", "ResponseHead"),
     ("http/head.rs", "Head"),
     ("http/parse.rs", "Head"),
     ("machine/buffers.rs", "Buffers"),

@@ -590,7 +590,7 @@ pub use exchange::Exchange;
 pub use http::date::{DateError, format_date_time};
 pub use http::field::{Field, FieldBytes, NO_HEADERS};
 pub use http::head::{BodyLength, Head};
-pub use http::response::{Draft, ResponseHead};
+pub use http::response_head::{Draft, ResponseHead};
 pub use http::trailers::Trailers;
 pub use machine::buffers::Buffers;
 pub use machine::outbox::{Piece, Transmit};

@@ -7,7 +7,8 @@ use crate::error::{AnswerError, Lost, RequestError, SendError, StartError};
 use crate::event::{Event, Flow, Io};
 use crate::exchange::Exchange;
 use crate::http::field::Field;
-use crate::http::response::{Draft, Framing, ResponseHead, ResponseInfo};
+use crate::http::framing::Framing;
+use crate::http::response_head::{Draft, ResponseHead, ResponseInfo};
 use crate::http::response_lines;
 use crate::machine::outbox::Piece;
 use crate::machine::progress::Expectation;
@@ -229,7 +230,7 @@ impl Exchange<'_> {
         let mut lines = machine.outbox.begin_head();
         head.copy_to(lines.text(), machine.config.max_http_version);
         let from = lines.keep();
-        self.answer_from(from, head.info(), body.into())
+        self.answer_from(from, head.info, body.into())
     }
 
     /// Sends a whole response. The lines of its head are at the end of the outbox, from the position `from`.
@@ -241,7 +242,7 @@ impl Exchange<'_> {
             return Ok(());
         }
         let text = self.0.outbox.take_head(from);
-        let head = ResponseHead::written(text, info, self.0.config.max_http_version);
+        let head = ResponseHead { text, info, version: self.0.config.max_http_version };
         self.start_with(head.into())?;
         self.announce_length(length);
         if let Err(error) = self.send(body) {
@@ -335,7 +336,7 @@ impl Exchange<'_> {
 
     fn start_with(&mut self, head: Cow<'_, ResponseHead>) -> Result<(), StartError> {
         // RFC 9110, 15.2: no 1xx to HTTP/1.0, which cannot upgrade.
-        if head.info().status == 101 && !self.0.speaks_http11() {
+        if head.info.status == 101 && !self.0.speaks_http11() {
             return Err(StartError::CannotSwitch);
         }
         self.0.reply.start(head, self.0.config.max_http_version);

@@ -2,12 +2,14 @@
 
 pub(crate) mod date;
 pub(crate) mod field;
+pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod inbox;
 pub(crate) mod parse;
 pub(crate) mod request_body;
 pub(crate) mod request_line;
 pub(crate) mod response;
+pub(crate) mod response_head;
 pub(crate) mod response_lines;
 pub(crate) mod scan;
 pub(crate) mod target;

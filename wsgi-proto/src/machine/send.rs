@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use crate::config::KeepAlive;
 use crate::error::{CloseReason, LastExchange, Lost, RequestError, SendError, StartError};
 use crate::event::Flow;
-use crate::http::response::{Framing, FramingContext, ResponseInfo};
+use crate::http::framing::{Framing, FramingContext};
+use crate::http::response_head::ResponseInfo;
 use crate::http::response_lines;
 use crate::machine::Machine;
 use crate::machine::outbox::Piece;
@@ -77,7 +78,7 @@ impl Machine {
         let lines = self.outbox.head_text();
         let from = lines.len();
         self.reply.head().copy_to(lines, self.config.max_http_version);
-        self.send_head(from, self.reply.head().info(), self.reply.total, ended);
+        self.send_head(from, self.reply.head().info, self.reply.total, ended);
         // Blocks that were joined before the framing was known.
         if self.reply.joined.is_empty() {
             return Ok(());

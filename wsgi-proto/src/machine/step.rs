@@ -2,7 +2,7 @@
 
 use crate::error::CloseReason;
 use crate::event::Event;
-use crate::http::response::Framing;
+use crate::http::framing::Framing;
 use crate::machine::Machine;
 use crate::machine::state::{AfterRecord, OurHalf, Turn};
 use crate::time::Now;
