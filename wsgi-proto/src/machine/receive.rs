@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use crate::config::Limits;
 use crate::error::{CloseReason, RequestError};
 use crate::event::Event;
-use crate::http::head::BodyLength;
+use crate::http::head::{BodyLength, Head};
 use crate::http::request_body::{BodyReader, Step};
 use crate::http::scan::Scan;
 use crate::machine::Machine;
