@@ -71,7 +71,7 @@ pub(super) struct Candidates {
     sorted: Vec<Candidate>,
     /// The time of the walk that made the list.
     walked: Option<Instant>,
-    /// The slot of the last choice, and its time.
+    /// The slot of the last choice, and its time. `None` once that connection has left.
     chosen: Option<(usize, Instant)>,
     /// The number of connections that were looked at.
     #[cfg(test)]
@@ -118,6 +118,11 @@ impl Candidates {
                 return None;
             }
         }
+    }
+
+    /// Records that the connection in `slot` has left. The next connection that gets the slot is not the chosen one.
+    pub(super) fn left(&mut self, slot: usize) {
+        self.chosen = self.chosen.filter(|(chosen, _)| *chosen != slot);
     }
 
     fn walk(&mut self, slots: &[Option<Arc<ConnShared>>], now: Instant) {
@@ -300,6 +305,21 @@ mod tests {
         // It is served after all.
         slots[1].as_ref().expect("it is there").lock().directive = Directive::Serve;
         assert_eq!(choose(1051), Some(2));
+    }
+
+    #[test]
+    fn a_new_connection_in_the_slot_of_the_last_choice_delays_nothing() {
+        let mut slots = slots(&[(Wait::Head, 0), (Wait::Head, 1)]);
+        let mut candidates = Candidates::default();
+        let chosen = candidates.choose(&slots, at(1000)).expect("both have waited");
+        assert!(Arc::ptr_eq(&chosen, slots[0].as_ref().expect("it is there")));
+        candidates.left(0);
+        // The connection that was waiting for room has the slot now, and another thread has begun to serve it.
+        let new = connection(&context(), Wait::FirstRequest, 1000);
+        slots[0] = Some(Arc::clone(&new));
+        let _serves = new.lock();
+        let chosen = candidates.choose(&slots, at(1000)).expect("the other has waited as well");
+        assert!(Arc::ptr_eq(&chosen, slots[1].as_ref().expect("it is there")));
     }
 
     #[test]

@@ -363,6 +363,7 @@ impl Members {
         self.live -= 1;
         self.departures += 1;
         self.slots[slot] = None;
+        self.candidates.left(slot);
         self.free.push(slot);
         match self.stage {
             Stage::Running => {}
