@@ -138,6 +138,9 @@ fn check(machine: &mut Machine, closed: &mut Option<Event>) {
     if let Event::Io(io) = event {
         let waits = io.read || io.write || io.deadline.is_some();
         assert!(waits || machine.connection.exchange().is_some(), "no wait and no open exchange");
+        if io.last_write {
+            assert!(io.write && io.deadline.is_some_and(|(at, _)| at <= machine.now().instant));
+        }
         if io.read {
             // An adapter relies on this so that it never spins.
             assert!(!io.last_read || io.deadline.is_some_and(|(at, _)| at <= machine.now().instant));

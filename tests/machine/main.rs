@@ -9,6 +9,7 @@ mod endings;
 mod exchanges;
 mod fuzzed;
 mod last_read;
+mod last_write;
 mod limits;
 mod memory;
 mod misuse;

@@ -76,7 +76,7 @@ fn application(connection: &mut Connection, stream: &mut TcpStream, start: Clock
 }
 
 /// Reads or writes some bytes, or waits until the deadline. The caller polls again in any case. The deadline of a last
-/// read has passed, so it waits only for the shortest possible timeout. It has priority over a write.
+/// read or write has passed, so it waits only for the shortest possible timeout. It has priority over a write.
 fn transfer(connection: &mut Connection, stream: &mut TcpStream, io: Io, start: Clock) {
     let timeout = io.deadline.map(|(at, _)| at.since(now(start).instant).max(Duration::from_millis(1)));
     let writes = io.write && !io.last_read;
@@ -94,8 +94,10 @@ fn transfer(connection: &mut Connection, stream: &mut TcpStream, io: Io, start: 
         Ok(0) => connection.recv_eof(),
         Ok(count) => connection.recv_commit(count),
         Err(error) if NOT_YET.contains(&error.kind()) => {
-            // Only has an effect after a last read: the deadline then takes effect.
-            if !writes {
+            // Only has an effect after a last read or write: the deadline then takes effect.
+            if writes {
+                connection.transmitted(0);
+            } else {
                 connection.recv_nothing();
             }
         }

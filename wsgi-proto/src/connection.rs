@@ -217,7 +217,8 @@ impl Connection {
     }
 
     /// Reports that the first `n` bytes of [`transmit`](Self::transmit) were written. A larger `n` counts as all bytes
-    /// that wait. Zero has no effect.
+    /// that wait. Zero reports that a [last write](crate::Io::last_write) has found no room, so that its deadline expires
+    /// at the next [`poll`](Self::poll); otherwise it has no effect.
     pub fn transmitted(&mut self, n: usize) {
         self.0.transmitted(n);
     }

@@ -38,6 +38,10 @@ pub struct Io {
     pub last_read: bool,
     /// Write the bytes that `transmit` returns. True whenever the outbox is not empty.
     pub write: bool,
+    /// The wait for the peer to read is over, but room that it made in time still counts: write once more *without
+    /// waiting*, then call `transmitted`, with 0 if there was no room. Implies `write` and a deadline that has passed;
+    /// there is nothing else to do.
+    pub last_write: bool,
     /// When to poll again if nothing happens before then.
     pub deadline: Option<(Instant, Reason)>,
 }
@@ -80,6 +84,11 @@ impl Reason {
             self,
             Self::Idle | Self::Head | Self::Read | Self::Drain | Self::RequestRate | Self::Age | Self::Room
         )
+    }
+
+    /// Whether the deadline ends a wait for the peer to make room, so that a last write precedes it.
+    pub(crate) const fn waits_for_room(self) -> bool {
+        matches!(self, Self::Write | Self::ResponseRate)
     }
 }
 

@@ -61,10 +61,10 @@
 //! fn transfer(connection: &mut Connection, transport: &mut impl Transport, io: Io) {
 //!     let until = io.deadline.map(|(at, _)| at);
 //!     // A last read goes before everything else. Its deadline has passed, so `read` does
-//!     // not wait.
+//!     // not wait. A last write does not wait either.
 //!     if io.write && !io.last_read {
 //!         match transport.write(connection.transmit().slices()[0], until) {
-//!             Ok(count) => connection.transmitted(count.unwrap_or(0)),
+//!             Ok(count) => connection.transmitted(count.unwrap_or(0)), // 0: there was no room
 //!             Err(_) => connection.lost(Lost::Transport),
 //!         }
 //!     } else if let (true, Some(space)) = (io.read, connection.recv_space()) {
@@ -125,6 +125,7 @@
 //! | `read` | reads into [`recv_space`](Connection::recv_space), then calls [`recv_commit`](Connection::recv_commit) or [`recv_eof`](Connection::recv_eof) |
 //! | `last_read` | reads once, before it writes and without waiting; if nothing is there, calls [`recv_nothing`](Connection::recv_nothing) |
 //! | `write` | writes [`transmit`](Connection::transmit), then calls [`transmitted`](Connection::transmitted) |
+//! | `last_write` | writes once, without waiting; if there is no room, calls `transmitted` with 0 |
 //! | `deadline` | polls again at this time if no byte has moved |
 //! | none of these | waits for the application, which has to make the next call |
 //!

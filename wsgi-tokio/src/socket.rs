@@ -1,7 +1,7 @@
 //! How a tokio socket reads, writes and waits.
 
 use std::future::Future;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice, Read, Write};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -58,6 +58,17 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    /// Writes as far as the system has room, even if the runtime has not reported it yet, where that is possible.
+    fn write_now(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let _ = slices;
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Flushes by [`write_now`](Self::write_now), where that is possible.
+    fn flush_now(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     /// Sets the options of a TCP connection that this crate did not accept.
     fn prepare(&self, limits_slow_readers: bool) {
         let _ = limits_slow_readers;
@@ -82,6 +93,10 @@ macro_rules! stream {
 
             fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
                 (&*SockRef::from(&*self)).read(space)
+            }
+
+            fn write_now(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+                (&*SockRef::from(&*self)).write_vectored(slices)
             }
 
             fn prepare(&self, limits_slow_readers: bool) {
@@ -168,6 +183,14 @@ impl Stream for Box<dyn Stream> {
         (**self).read_now(space)
     }
 
+    fn write_now(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        (**self).write_now(slices)
+    }
+
+    fn flush_now(&mut self) -> io::Result<()> {
+        (**self).flush_now()
+    }
+
     fn prepare(&self, limits_slow_readers: bool) {
         (**self).prepare(limits_slow_readers);
     }
@@ -178,6 +201,13 @@ impl Stream for Box<dyn Stream> {
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         (**self).try_write(bytes)
+    }
+}
+
+fn unless_it_blocks<R>(result: io::Result<R>) -> Poll<io::Result<R>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
     }
 }
 
@@ -197,10 +227,7 @@ impl<S: Stream> Transport for Socket<S> {
         if let Poll::Ready(read) = self.poll_read(context, space) {
             return Poll::Ready(read);
         }
-        match self.stream.read_now(space) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            read => Poll::Ready(read),
-        }
+        unless_it_blocks(self.stream.read_now(space))
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -218,6 +245,24 @@ impl<S: Stream> Transport for Socket<S> {
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_last_write(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = self.poll_write(context, slices) {
+            return Poll::Ready(written);
+        }
+        unless_it_blocks(self.stream.write_now(slices))
+    }
+
+    fn poll_last_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(flushed) = self.poll_flush(context) {
+            return Poll::Ready(flushed);
+        }
+        unless_it_blocks(self.stream.flush_now())
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -100,7 +100,7 @@ fn spawn(pool: Option<&Handle>, connection: impl Future<Output = ()> + Send + 's
 
 #[cfg(feature = "tls")]
 mod rustls {
-    use std::io::{self, BufRead, Read};
+    use std::io::{self, BufRead, IoSlice, Read, Write};
     use std::task::{Context, Poll};
 
     use tokio_rustls::server::TlsStream;
@@ -130,6 +130,16 @@ mod rustls {
             }
             session.reader().read(space)
         }
+
+        fn flush_now(&mut self) -> io::Result<()> {
+            let (stream, session) = self.get_mut();
+            while session.wants_write() {
+                if session.write_tls(&mut Now(stream))? == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+            }
+            Ok(())
+        }
     }
 
     struct Now<'s, S>(&'s mut S);
@@ -137,6 +147,20 @@ mod rustls {
     impl<S: Stream> Read for Now<'_, S> {
         fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
             self.0.read_now(space)
+        }
+    }
+
+    impl<S: Stream> Write for Now<'_, S> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write_now(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.0.write_now(slices)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
         }
     }
 }

@@ -46,7 +46,7 @@ impl Machine {
         self.now
     }
 
-    /// Moves the clock while the peer is silent: a requested last read finds nothing. The date does not change, so that
+    /// Moves the clock while the peer is silent: a requested last read finds nothing, a last write no room. The date does not change, so that
     /// answers can be compared.
     pub fn advance(&mut self, by: Duration) {
         self.pass(by);
@@ -58,10 +58,14 @@ impl Machine {
         self.now.instant = self.now.instant.after(by);
     }
 
-    /// Performs a last read, if one is due, and finds nothing.
+    /// Performs a last read or write, if one is due, and finds nothing, or no room.
     pub fn find_nothing(&mut self) {
-        while let Event::Io(Io { last_read: true, .. }) = self.connection.poll(self.now) {
-            self.connection.recv_nothing();
+        loop {
+            match self.connection.poll(self.now) {
+                Event::Io(Io { last_read: true, .. }) => self.connection.recv_nothing(),
+                Event::Io(Io { last_write: true, .. }) => self.connection.transmitted(0),
+                _ => return,
+            }
         }
     }
 
@@ -78,6 +82,7 @@ impl Machine {
             Event::Io(io) => {
                 assert_eq!(io.write, waits, "io.write and the outbox disagree");
                 assert!(io.read || !io.last_read, "a last read is a read");
+                assert!(io.write || !io.last_write, "a last write is a write");
             }
             Event::ShutdownWrite | Event::Abort | Event::TakenOver | Event::Closed(_) => {
                 assert!(!waits, "{event:?} with bytes in the outbox");

@@ -79,6 +79,10 @@ impl Player<'_> {
             if io.write {
                 let most = self.machine.connection.transmit().slices().iter().map(|slice| slice.len()).sum();
                 moved |= self.machine.transmit(schedule.write(most)) > 0;
+                if io.last_write && !moved {
+                    self.machine.connection.transmitted(0);
+                    moved = true;
+                }
             }
             if io.read {
                 self.machine.take_buffers();

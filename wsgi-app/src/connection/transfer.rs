@@ -99,9 +99,13 @@ impl<T: Transport> Transfer<T> {
             self.read_last(inner, context);
             return Moved::Some;
         }
+        if io.last_write {
+            self.write_last(inner, context);
+            return Moved::Some;
+        }
         if io.write
             && self.taken == 0
-            && let Poll::Ready(written) = write(transport, inner, context)
+            && let Poll::Ready(written) = write(inner, |slices| transport.poll_write(context, slices))
         {
             match written {
                 Ok(count) => self.taken = count,
@@ -148,7 +152,7 @@ impl<T: Transport> Transfer<T> {
     #[cold]
     fn close_turn(&mut self, inner: &mut Inner, io: Io, context: &mut Context<'_>) -> Moved {
         let writes = io.write || self.taken > 0;
-        if io.last_read || (writes && self.turn.is_written()) {
+        if io.last_read || io.last_write || (writes && self.turn.is_written()) {
             return Moved::TurnOver;
         }
         // The one write is a separate turn; so is the wait for the deadline.
@@ -183,6 +187,32 @@ impl<T: Transport> Transfer<T> {
         }
     }
 
+    /// Writes a last time before the machine gives up waiting for the peer to make room.
+    #[cold]
+    fn write_last(&mut self, inner: &mut Inner, context: &mut Context<'_>) {
+        let Some(transport) = &mut self.transport else { return inner.machine.transmitted(0) };
+        if self.taken == 0
+            && let Poll::Ready(written) = write(inner, |slices| transport.poll_last_write(context, slices))
+        {
+            match written {
+                Ok(count) => self.taken = count,
+                Err(error) => return inner.machine.lost(loss(&error)),
+            }
+        }
+        if self.taken == 0 {
+            return inner.machine.transmitted(0);
+        }
+        match transport.poll_last_flush(context) {
+            Poll::Ready(Ok(())) => {
+                let count = std::mem::take(&mut self.taken);
+                inner.machine.transmitted(count);
+                self.turn.count_written(count);
+            }
+            Poll::Ready(Err(error)) => inner.machine.lost(loss(&error)),
+            Poll::Pending => inner.machine.transmitted(0),
+        }
+    }
+
     fn received(&mut self, inner: &mut Inner, read: io::Result<usize>) {
         match read {
             Ok(0) => inner.machine.recv_eof(),
@@ -195,21 +225,21 @@ impl<T: Transport> Transfer<T> {
     }
 }
 
-fn write<T: Transport>(
-    transport: &mut T,
+/// Writes what waits to be sent by one call of `write`.
+fn write(
     inner: &Inner,
-    context: &mut Context<'_>,
+    mut write: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<usize>> {
     let transmit = inner.machine.transmit();
     let written = match transmit.slices() {
-        [slice] => ready!(transport.poll_write(context, &[IoSlice::new(slice)]))?,
+        [slice] => ready!(write(&[IoSlice::new(slice)]))?,
         slices => {
             let mut vectored = [IoSlice::new(&[]); 16];
             let count = slices.len().min(vectored.len());
             for (to, from) in vectored.iter_mut().zip(slices) {
                 *to = IoSlice::new(from);
             }
-            ready!(transport.poll_write(context, &vectored[..count]))?
+            ready!(write(&vectored[..count]))?
         }
     };
     Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })

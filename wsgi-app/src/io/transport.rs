@@ -33,6 +33,22 @@ pub trait Transport: Send + 'static {
         Poll::Ready(Ok(()))
     }
 
+    /// Like [`poll_write`](Self::poll_write), but called once before the server gives up waiting for room. Room that the
+    /// system has counts, even if the runtime has not reported it. It never waits.
+    fn poll_last_write(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write(context, slices)
+    }
+
+    /// Like [`poll_flush`](Self::poll_flush), but called after [`poll_last_write`](Self::poll_last_write), or instead of
+    /// it if the bytes of an earlier write are not flushed. It never waits.
+    fn poll_last_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(context)
+    }
+
     /// Closes our half of the connection; the peer's half stays open. Bytes written before still arrive.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
@@ -76,6 +92,18 @@ impl Transport for Box<dyn Transport> {
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         (**self).poll_flush(context)
+    }
+
+    fn poll_last_write(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_last_write(context, slices)
+    }
+
+    fn poll_last_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_last_flush(context)
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

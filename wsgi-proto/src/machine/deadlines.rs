@@ -27,17 +27,27 @@ impl Machine {
                 if may_read && !self.state.was_read_last() {
                     return Some(self.last_read(deadline));
                 }
+                if reason.waits_for_room() && !self.state.was_written_last() {
+                    return Some(Event::Io(Io { write: true, last_write: true, deadline, ..Io::default() }));
+                }
                 self.state.settle_last_read();
+                self.state.settle_last_write();
                 self.expired(reason);
                 None
             }
-            _ => Some(Event::Io(Io { read, write, last_read: false, deadline })),
+            _ => Some(Event::Io(Io { read, write, deadline, ..Io::default() })),
         }
     }
 
     /// A last read without waiting, before the machine gives up on the peer.
     fn last_read(&self, deadline: Option<(Instant, Reason)>) -> Event {
-        Event::Io(Io { read: true, write: !self.outbox.is_empty(), last_read: true, deadline })
+        Event::Io(Io {
+            read: true,
+            write: !self.outbox.is_empty(),
+            last_read: true,
+            deadline,
+            ..Io::default()
+        })
     }
 
     /// Resets the connection, so that a cut response does not look complete. Earlier responses may still be in flight,

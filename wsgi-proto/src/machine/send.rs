@@ -186,8 +186,9 @@ impl Machine {
 
     pub(crate) fn transmitted(&mut self, n: usize) {
         if n == 0 {
-            return;
+            return self.state.on_no_room();
         }
+        self.state.settle_last_write();
         let was_full = self.is_full();
         self.outbox.transmitted(n);
         if let Some(rates) = self.rates() {

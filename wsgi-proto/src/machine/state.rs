@@ -213,36 +213,37 @@ impl Ending {
     }
 }
 
-/// The last read before the machine gives up a wait for the peer. Bytes that arrived in time count, even if the driver
-/// is late.
+/// The last read, or the last write, before the machine gives up a wait for the peer. What the peer did in time counts,
+/// even if the driver is late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum LastRead {
-    /// No last read is due.
+pub(crate) enum LastAttempt {
+    /// None is due.
     NotDue,
-    /// The driver has to read once more, without waiting.
+    /// The driver has to read or write once more, without waiting.
     Due,
-    /// The driver read once more and found nothing.
-    Empty,
+    /// The driver tried once more, and no byte moved.
+    Failed,
 }
 
-/// An event of the last read.
+/// An event of the last read or write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LastReadEvent {
+pub(crate) enum LastAttemptEvent {
     /// A wait for the peer is over.
     Ask,
-    /// The last read found nothing.
+    /// Nothing had arrived, or there was no room.
     Nothing,
-    /// Input arrived, or the machine gave up the wait.
+    /// Bytes moved, or the machine gave up the wait.
     Settled,
 }
 
-impl LastRead {
-    const fn after(self, event: LastReadEvent) -> Option<Self> {
+impl LastAttempt {
+    const fn after(self, event: LastAttemptEvent) -> Option<Self> {
         Some(match (self, event) {
-            (Self::NotDue | Self::Due, LastReadEvent::Ask) => Self::Due,
-            (Self::Due, LastReadEvent::Nothing) => Self::Empty,
-            (Self::NotDue | Self::Due | Self::Empty, LastReadEvent::Settled) => Self::NotDue,
-            (Self::Empty, LastReadEvent::Ask) | (Self::NotDue | Self::Empty, LastReadEvent::Nothing) => {
+            (Self::NotDue | Self::Due, LastAttemptEvent::Ask) => Self::Due,
+            (Self::Due, LastAttemptEvent::Nothing) => Self::Failed,
+            (Self::NotDue | Self::Due | Self::Failed, LastAttemptEvent::Settled) => Self::NotDue,
+            (Self::Failed, LastAttemptEvent::Ask)
+            | (Self::NotDue | Self::Failed, LastAttemptEvent::Nothing) => {
                 return None;
             }
         })
@@ -397,7 +398,8 @@ pub(crate) struct State {
     /// The initial state of each record: wanted or skipped.
     fresh_record: RecordState,
     ending: Ending,
-    last_read: LastRead,
+    last_read: LastAttempt,
+    last_write: LastAttempt,
     room: Room,
     transport: Transport,
     phase: Phase,
@@ -413,7 +415,8 @@ impl State {
             record: RecordState::Wanted,
             fresh_record: RecordState::Wanted,
             ending: Ending::Open,
-            last_read: LastRead::NotDue,
+            last_read: LastAttempt::NotDue,
+            last_write: LastAttempt::NotDue,
             room: Room::Kept,
             transport: Transport::Open,
             phase: Phase::Open,
@@ -631,7 +634,7 @@ impl State {
 
     /// Whether the last read of a wait has been done. If not, it is due from now on.
     pub(crate) fn was_read_last(&mut self) -> bool {
-        match self.last_read.after(LastReadEvent::Ask) {
+        match self.last_read.after(LastAttemptEvent::Ask) {
             Some(next) => {
                 self.last_read = next;
                 false
@@ -642,15 +645,40 @@ impl State {
 
     /// Records that the last read found nothing. No effect if no last read is due.
     pub(crate) fn on_nothing(&mut self) {
-        if let Some(next) = self.last_read.after(LastReadEvent::Nothing) {
+        if let Some(next) = self.last_read.after(LastAttemptEvent::Nothing) {
             self.last_read = next;
         }
     }
 
     /// Resets the last read, so that the next wait has its own.
     pub(crate) fn settle_last_read(&mut self) {
-        if let Some(next) = self.last_read.after(LastReadEvent::Settled) {
+        if let Some(next) = self.last_read.after(LastAttemptEvent::Settled) {
             self.last_read = next;
+        }
+    }
+
+    /// Whether the last write of a wait has been done. If not, it is due from now on.
+    pub(crate) fn was_written_last(&mut self) -> bool {
+        match self.last_write.after(LastAttemptEvent::Ask) {
+            Some(next) => {
+                self.last_write = next;
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Records that the last write found no room. No effect if no last write is due.
+    pub(crate) fn on_no_room(&mut self) {
+        if let Some(next) = self.last_write.after(LastAttemptEvent::Nothing) {
+            self.last_write = next;
+        }
+    }
+
+    /// Resets the last write, so that the next wait has its own.
+    pub(crate) fn settle_last_write(&mut self) {
+        if let Some(next) = self.last_write.after(LastAttemptEvent::Settled) {
+            self.last_write = next;
         }
     }
 

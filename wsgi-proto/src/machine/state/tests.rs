@@ -51,9 +51,10 @@ pub(super) const ENDING_EVENTS: [EndingEvent; 7] = [
     EndingEvent::Evict,
     EndingEvent::NextExchange,
 ];
-pub(super) const LAST_READS: [LastRead; 3] = [LastRead::NotDue, LastRead::Due, LastRead::Empty];
-pub(super) const LAST_READ_EVENTS: [LastReadEvent; 3] =
-    [LastReadEvent::Ask, LastReadEvent::Nothing, LastReadEvent::Settled];
+pub(super) const LAST_ATTEMPTS: [LastAttempt; 3] =
+    [LastAttempt::NotDue, LastAttempt::Due, LastAttempt::Failed];
+pub(super) const LAST_ATTEMPT_EVENTS: [LastAttemptEvent; 3] =
+    [LastAttemptEvent::Ask, LastAttemptEvent::Nothing, LastAttemptEvent::Settled];
 pub(super) const ROOMS: [Room; 2] = [Room::Kept, Room::Wanted];
 pub(super) const ROOM_EVENTS: [RoomEvent; 2] = [RoomEvent::Ask, RoomEvent::Busy];
 pub(super) const TRANSPORTS: [Transport; 3] =
@@ -76,8 +77,10 @@ fn all_states() -> impl Iterator<Item = State> {
     halves.flat_map(|(peer, ours)| {
         RECORDS.into_iter().flat_map(move |record| {
             ENDINGS.into_iter().flat_map(move |ending| {
-                let waits = LAST_READS.into_iter().flat_map(|last_read| ROOMS.map(|room| (last_read, room)));
-                waits.flat_map(move |(last_read, room)| {
+                let attempts =
+                    LAST_ATTEMPTS.into_iter().flat_map(|read| LAST_ATTEMPTS.map(|write| (read, write)));
+                let waits = attempts.flat_map(|attempts| ROOMS.map(|room| (attempts, room)));
+                waits.flat_map(move |((last_read, last_write), room)| {
                     TRANSPORTS.into_iter().flat_map(move |transport| {
                         PHASES.map(move |phase| State {
                             peer,
@@ -85,6 +88,7 @@ fn all_states() -> impl Iterator<Item = State> {
                             record,
                             ending,
                             last_read,
+                            last_write,
                             room,
                             transport,
                             phase,
@@ -120,7 +124,7 @@ fn the_tables_have_these_ways_and_no_others() {
         row(&ENDINGS, &ENDING_EVENTS, Ending::after),
         "LNEPEEO LNEPEEL LLEEEE- PPEPEEA AAAAEE- EEEEEE- EEEEEE-"
     );
-    assert_eq!(row(&LAST_READS, &LAST_READ_EVENTS, LastRead::after), "D-N DEN --N");
+    assert_eq!(row(&LAST_ATTEMPTS, &LAST_ATTEMPT_EVENTS, LastAttempt::after), "D-N DFN --N");
     assert_eq!(row(&ROOMS, &ROOM_EVENTS, Room::after), "WK WK");
     assert_eq!(row(&TRANSPORTS, &TRANSPORT_EVENTS, Transport::after), "HL HL LL");
     assert_eq!(row(&PHASES, &PHASE_EVENTS, Phase::after), "FLB-C ---LC ---CC ---CC ----C -----");
@@ -180,7 +184,7 @@ fn each_combination_of_states_has_the_expected_turn() {
 /// An event that the rest of the crate can report: its name, when it is possible, and the call that reports it.
 type Move = (&'static str, fn(&State) -> bool, fn(&mut State));
 
-const MOVES: [Move; 31] = [
+const MOVES: [Move; 34] = [
     (
         "a head begins",
         |s| s.turn(true) == Turn::AwaitRequest && s.peer == PeerHalf::Idle,
@@ -298,6 +302,15 @@ const MOVES: [Move; 31] = [
     ),
     ("the last read finds nothing", |_| true, State::on_nothing),
     ("input arrives", |_| true, State::settle_last_read),
+    (
+        "a last write",
+        |s| s.phase != Phase::Closed,
+        |s| {
+            s.was_written_last();
+        },
+    ),
+    ("the last write finds no room", |_| true, State::on_no_room),
+    ("bytes are written", |_| true, State::settle_last_write),
     ("a request to make room", |_| true, State::make_room),
     ("a stop", |_| true, State::stop),
     ("eof", |_| true, State::on_eof),
