@@ -91,11 +91,18 @@ fn heads_alone_do_not_keep_others_out() {
         let begun = Instant::now();
         assert_eq!(Caller::connect(running.address).get("/").text(), "served");
         assert!(begun.elapsed() < 4 * HALF_A_SECOND, "{:?}", begun.elapsed());
-        let refused: Vec<_> = heads.iter_mut().filter(|client| has_input(client.stream())).collect();
-        assert_eq!(refused.len(), 1, "one client needed room");
+        let (refused, kept): (Vec<_>, Vec<_>) =
+            heads.iter_mut().partition(|client| has_input(client.stream()));
+        // One client needed room. Where the tasks of other tests keep all threads busy, a connection may take too long to
+        // leave, and then another one leaves as well.
+        assert!(!refused.is_empty() && !kept.is_empty(), "{} of 8 were refused", refused.len());
         for client in refused {
             let answer = client.answer();
             assert_eq!((answer.status, answer.closes()), (408, true));
+        }
+        for client in kept {
+            client.send(&GET[9..]);
+            assert_eq!(client.answer().status, 200);
         }
     });
 }
@@ -103,65 +110,8 @@ fn heads_alone_do_not_keep_others_out() {
 /// With programs, since signals and limits apply to a whole process.
 #[cfg(target_os = "linux")]
 mod programs {
-    use std::io::{BufRead, BufReader};
-    use std::process::{Child, Command, Stdio};
-
     use super::*;
-
-    /// A running `echo`; it is killed when the test is over.
-    struct Program {
-        child: Child,
-        address: SocketAddr,
-    }
-
-    impl Program {
-        fn start(runtime: Runtime, flags: &str) -> Self {
-            let runtime = format!("{runtime:?}").to_ascii_lowercase().replace("asyncstd", "async-std");
-            let mut child = Command::new(env!("CARGO_BIN_EXE_echo"))
-                .args(["--runtime", &runtime, "--listen", "127.0.0.1:0"])
-                .args(flags.split_whitespace())
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("it was built");
-            let mut line = String::new();
-            let out = child.stdout.take().expect("it is a pipe");
-            BufReader::new(out).read_line(&mut line).expect("it prints its address");
-            let address = line.trim_end().strip_prefix("listening on ").expect("its address");
-            Self { address: address.parse().expect("an address"), child }
-        }
-
-        fn run(&self, program: &str, arguments: &[&str]) {
-            let mut command = Command::new(program);
-            let id = self.child.id().to_string();
-            command.args(arguments).arg(&id);
-            assert!(command.status().expect("the program exists").success(), "{command:?}");
-        }
-
-        fn signal(&self, name: &str) {
-            self.run("kill", &[name]);
-        }
-
-        fn descriptors(&self) -> usize {
-            std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
-        }
-
-        /// Waits for the end of the program, and returns its log.
-        fn log(mut self) -> String {
-            eventually("it ends", || self.child.try_wait().expect("it is a child").is_some());
-            let mut text = String::new();
-            self.child.stderr.take().expect("it is a pipe").read_to_string(&mut text).expect("text");
-            text
-        }
-    }
-
-    impl Drop for Program {
-        fn drop(&mut self) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
+    use crate::program::Program;
 
     #[test]
     fn a_stop_serves_the_connections_in_the_queue_of_its_listener() {

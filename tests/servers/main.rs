@@ -8,6 +8,8 @@ mod exchanges;
 mod hello_world;
 mod listeners;
 mod pool;
+#[cfg(target_os = "linux")]
+mod program;
 mod refusals;
 mod resets;
 mod robustness;

@@ -121,3 +121,40 @@ fn a_client_that_takes_nothing_is_cut() {
         drop(stream);
     });
 }
+
+/// With programs, since a signal stops a whole process.
+#[cfg(target_os = "linux")]
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a process is stopped until its deadline has passed")]
+fn room_that_came_in_time_counts_although_the_process_was_stopped() {
+    use wsgi_tests::runtimes::on_each;
+
+    use crate::program::Program;
+
+    const SIZE: usize = 32 << 20;
+    on_each("late writes", |runtime| {
+        let program = Program::start(runtime, "--socket-timeout 1");
+        let mut client = Caller::connect(program.address);
+        client.send(&format!("GET /big?n={SIZE} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+        // The server writes until there is no room.
+        thread::sleep(Duration::from_millis(300));
+        program.signal("-STOP");
+        let (mut stream, mut read, mut space) = (client.clone_stream(), 0, vec![0; 1 << 20]);
+        stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
+        while let Ok(count) = stream.read(&mut space) {
+            read += count;
+        }
+        assert!(read < SIZE, "all of it fits into the buffers of the system");
+        thread::sleep(Duration::from_millis(1000));
+        program.signal("-CONT");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        loop {
+            match stream.read(&mut space) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) => panic!("{error} after {read} bytes"),
+            }
+        }
+        assert!(read > SIZE, "{read} bytes, head included");
+    });
+}
