@@ -219,6 +219,7 @@ fn any_time(connection: &mut Connection, choices: &mut Given<'_>) {
         unix: [0, -1, i64::MIN, i64::MAX][choices.below(4)],
         zone_offset: [0, 3600, i32::MIN, i32::MAX][choices.below(4)],
     };
+    connection.set_now(now);
     let _ = connection.poll(now);
     if let Some(mut exchange) = connection.exchange() {
         let _ = exchange.body(now);
@@ -266,7 +267,8 @@ fn look(connection: &mut Connection) {
         let _ =
             (exchange.trailers(), exchange.client_gone(), exchange.body_error(), exchange.expects_continue());
         let _ = (exchange.is_started(), exchange.head_is_sent(), exchange.drops_body());
-        let _ = (exchange.is_full(), exchange.is_flushed());
+        assert_eq!(exchange.is_full(), exchange.room() == 0);
+        let _ = exchange.is_flushed();
         let _ = (exchange.head().path(), exchange.endpoints().remote, exchange.config().limits);
         let _ = format!("{exchange:?}");
     }

@@ -85,6 +85,13 @@ impl Connection {
         self.0.poll(now)
     }
 
+    /// Sets the time until the next [`poll`](Self::poll), for `Date` and the log. Deadlines are compared only by `poll`.
+    ///
+    /// Call it when an application that has run for long sends its response.
+    pub fn set_now(&mut self, now: Now) {
+        self.0.now = now;
+    }
+
     /// Returns initialised space to read into, never empty. Call it when [`Io::read`](crate::Io::read) is set.
     ///
     /// `None` if no more bytes are accepted now: the receive buffer is at its limit, the connection is closed, or the

@@ -736,6 +736,24 @@ impl Exchange<'_> {
         self.0.is_full()
     }
 
+    /// The number of bytes that can be sent before the outbox [is full](Self::is_full).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert_eq!(exchange.room(), 65_536); // `Limits::outbox`
+    /// exchange.respond("200 OK", NO_HEADERS)?;
+    /// let _ = exchange.send(vec![b'x'; 60_000])?;
+    /// assert!((5_000..5_536).contains(&exchange.room()));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
+    pub fn room(&self) -> usize {
+        self.0.config.limits.outbox.max(1).saturating_sub(self.0.outbox.len())
+    }
+
     /// Whether the driver has transmitted everything that was sent. Blocks that wait to be joined do not count.
     pub fn is_flushed(&self) -> bool {
         self.0.outbox.is_empty()
