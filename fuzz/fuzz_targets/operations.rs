@@ -247,7 +247,9 @@ fn look(connection: &mut Connection) {
         if let Some(head) = &record.head {
             let variables = Variables::new(head, &peer, &config);
             assert!(variables.iter().all(|(name, value)| variables.get(&name).as_ref() == Some(&value)));
-            assert!(variables.contains("REQUEST_METHOD"));
+            let mut listed = variables.iter();
+            variables.for_each(|name, value| assert_eq!(listed.next(), Some((name.into(), value.into()))));
+            assert!(listed.next().is_none() && variables.contains("REQUEST_METHOD"));
             let _ = (head.target(), head.host(), head.query(), head.version(), head.value("x"));
             let _ = (head.values("x").count(), head.expects_continue(), head.body_length(), head.method());
             // A head that was accepted is accepted again.

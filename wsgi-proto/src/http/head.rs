@@ -33,6 +33,15 @@ impl Span {
         Self { start: start as u32, end: (start + part.len()) as u32 }
     }
 
+    pub(crate) fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Like [`get`](Self::get), if the whole is ASCII.
+    pub(crate) fn get_text(self, whole: &str) -> &str {
+        whole.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
     pub(crate) fn get(self, whole: &[u8]) -> &[u8] {
         whole.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
@@ -157,8 +166,9 @@ impl Head {
     /// ```
     pub fn value(&self, name: &str) -> Option<&[u8]> {
         let wanted = name.as_bytes();
-        let (_, value) =
-            self.fields.iter().find(|(field, _)| field.get(&self.bytes).eq_ignore_ascii_case(wanted))?;
+        let (_, value) = self.fields.iter().find(|(field, _)| {
+            field.len() == wanted.len() && field.get(&self.bytes).eq_ignore_ascii_case(wanted)
+        })?;
         Some(value.get(&self.bytes))
     }
 

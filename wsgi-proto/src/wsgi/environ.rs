@@ -17,42 +17,66 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 
-use memchr::memchr;
-
 use crate::endpoints::Address;
 
 use crate::config::Config;
 
-use crate::http::head::Head;
+use crate::http::head::{Head, Span};
 
 use crate::endpoints::Endpoints;
 
 use crate::endpoints::Scheme;
-use crate::wsgi::text::{decode_path, latin1, push_latin1};
+use crate::wsgi::text::{ascii, decode_path, latin1, push_latin1};
+
+/// The largest number of fields that are compared with each other to find repeated ones. More are sorted.
+const FEW: usize = 32;
 
 /// The variables with fixed names, in the order of [`Variables::iter`].
-const FIXED: [&str; 20] = [
-    "REQUEST_METHOD",
-    "SCRIPT_NAME",
-    "RAW_PATH_INFO",
-    "PATH_INFO",
-    "QUERY_STRING",
-    "CONTENT_TYPE",
-    "CONTENT_LENGTH",
-    "SERVER_PROTOCOL",
-    "SERVER_NAME",
-    "SERVER_PORT",
-    "REMOTE_ADDR",
-    "REMOTE_PORT",
-    "GATEWAY_INTERFACE",
-    "wsgi.url_scheme",
-    "HTTPS",
-    "wsgi.version",
-    "wsgi.input_terminated",
-    "wsgi.multithread",
-    "wsgi.multiprocess",
-    "wsgi.run_once",
+const FIXED: [(&str, Fixed); 20] = [
+    ("REQUEST_METHOD", Fixed::Method),
+    ("SCRIPT_NAME", Fixed::ScriptName),
+    ("RAW_PATH_INFO", Fixed::RawPath),
+    ("PATH_INFO", Fixed::Path),
+    ("QUERY_STRING", Fixed::Query),
+    ("CONTENT_TYPE", Fixed::ContentType),
+    ("CONTENT_LENGTH", Fixed::ContentLength),
+    ("SERVER_PROTOCOL", Fixed::Protocol),
+    ("SERVER_NAME", Fixed::ServerName),
+    ("SERVER_PORT", Fixed::ServerPort),
+    ("REMOTE_ADDR", Fixed::RemoteAddr),
+    ("REMOTE_PORT", Fixed::RemotePort),
+    ("GATEWAY_INTERFACE", Fixed::Gateway),
+    ("wsgi.url_scheme", Fixed::Scheme),
+    ("HTTPS", Fixed::Https),
+    ("wsgi.version", Fixed::WsgiVersion),
+    ("wsgi.input_terminated", Fixed::True),
+    ("wsgi.multithread", Fixed::True),
+    ("wsgi.multiprocess", Fixed::False),
+    ("wsgi.run_once", Fixed::False),
 ];
+
+/// The source of a variable with a fixed name.
+#[derive(Clone, Copy)]
+enum Fixed {
+    Method,
+    ScriptName,
+    RawPath,
+    Path,
+    Query,
+    ContentType,
+    ContentLength,
+    Protocol,
+    ServerName,
+    ServerPort,
+    RemoteAddr,
+    RemotePort,
+    Gateway,
+    Scheme,
+    Https,
+    WsgiVersion,
+    True,
+    False,
+}
 
 /// The variables of one request.
 ///
@@ -136,24 +160,115 @@ impl<'a> Variables<'a> {
     /// in the order sent (repeated ones at the position of the first), then those that only the configuration has.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
         let this = *self;
-        let fixed = FIXED.into_iter().filter_map(move |name| Some((Cow::Borrowed(name), this.get(name)?)));
+        let fixed = FIXED.into_iter().filter_map(move |(name, fixed)| {
+            Some((Cow::Borrowed(name), this.render(this.find_fixed(name, fixed)?)))
+        });
         let host = this.head.host().map(|host| (Cow::Borrowed("HTTP_HOST"), latin1(host)));
         let links = this.links();
         let fields = (0..links.len()).filter_map(move |first| {
-            if links[first].is_later || !this.becomes_variable(first) {
+            if links[first].is_later {
                 return None;
             }
+            let field = core::str::from_utf8(this.field_name(first)).unwrap_or_default();
+            let whole = Span::of(field.as_bytes(), field.as_bytes());
+            let (name, has_underscores) = variable_names(&[(whole, whole)], field);
             let rest = core::iter::successors(links[first].next, |&at| links[at].next);
-            Some((Cow::Owned(variable_name(this.field_name(first))), this.join(first, rest)))
+            (is_variable(&name) && !has_underscores).then(|| (Cow::Owned(name), this.join(first, rest)))
         });
-        let environ = this.config.environ.as_slice();
-        let configured = environ.iter().enumerate().filter(move |&(at, (name, _))| {
-            let sent = name.strip_prefix("HTTP_").is_some_and(|suffix| this.find_field(suffix).is_some());
-            let again = environ[at + 1..].iter().any(|(later, _)| later == name);
-            !(sent || again || FIXED.contains(&name.as_str()))
-        });
-        let configured = configured.map(|(_, (name, value))| (name.as_str().into(), value.as_str().into()));
+        let configured = this.only_configured().map(|(name, value)| (name.into(), value.into()));
         fixed.chain(host).chain(fields).chain(configured)
+    }
+
+    /// Calls `visit` with the name and value of each variable, in the order of [`iter`](Self::iter). It makes no string
+    /// for each of them, so this is the cheapest way to read all variables.
+    ///
+    /// ```
+    /// # use wsgi_proto::{Address, Config, Head, Endpoints, Variables};
+    /// # let head = Head::parse(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", &Default::default())?;
+    /// # let endpoints = Endpoints::new(Address::Local, Address::Local);
+    /// # let config = Config::default();
+    /// let mut text = String::new();
+    /// Variables::new(&head, &endpoints, &config)
+    ///     .for_each(|name, value| text.extend([name, "=", value, "\n"]));
+    /// assert!(text.contains("\nPATH_INFO=/a\n") && text.contains("\nHTTP_HOST=a\n"));
+    /// # Ok::<(), wsgi_proto::RequestError>(())
+    /// ```
+    pub fn for_each(&self, mut visit: impl FnMut(&str, &str)) {
+        let (fields, bytes) = (&self.head.fields[..], &self.head.bytes[..]);
+        let Some(text) = ascii(bytes).filter(|_| fields.len() <= FEW) else {
+            return self.iter().for_each(|(name, value)| visit(&name, &value));
+        };
+        let mut made = String::with_capacity(64);
+        for &(name, fixed) in &FIXED {
+            if let Some(source) = self.find_fixed(name, fixed) {
+                visit(name, self.render_in(source, &mut made));
+            }
+        }
+        if let Some(host) = self.head.host() {
+            visit("HTTP_HOST", self.render_in(Source::Bytes(host), &mut made));
+        }
+        let (names, has_underscores) = variable_names(fields, text);
+        // The fields that have an earlier one of the same name, as bits.
+        let (mut later, mut rest) = (0_u32, &names[..]);
+        for (first, (name, value)) in fields.iter().enumerate() {
+            let Some((variable, others)) = rest.split_at_checked(PREFIX.len() + name.len()) else { break };
+            rest = others;
+            if later >> first & 1 == 1 || !is_variable(variable) || has_underscores && variable.contains('\0')
+            {
+                continue;
+            }
+            let mut again = 0_u32;
+            for (at, (other, _)) in fields.iter().enumerate().skip(first + 1) {
+                if other.len() == name.len() && other.get(bytes).eq_ignore_ascii_case(name.get(bytes)) {
+                    again |= 1 << at;
+                }
+            }
+            later |= again;
+            if again == 0 {
+                visit(variable, value.get_text(text));
+            } else {
+                visit(variable, &self.join(first, (0..fields.len()).filter(|at| again >> at & 1 == 1)));
+            }
+        }
+        for (name, value) in self.only_configured() {
+            visit(name, value);
+        }
+    }
+
+    /// The variables that only the configuration has.
+    fn only_configured(self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let environ = self.config.environ.as_slice();
+        let configured = environ.iter().enumerate().filter(move |&(at, (name, _))| {
+            let sent = name.strip_prefix("HTTP_").is_some_and(|suffix| self.find_field(suffix).is_some());
+            let again = environ[at + 1..].iter().any(|(later, _)| later == name);
+            !(sent || again || FIXED.iter().any(|(fixed, _)| fixed == name))
+        });
+        configured.map(|(_, (name, value))| (name.as_str(), value.as_str()))
+    }
+
+    /// Like [`render`](Self::render), in `text` if the value has to be made.
+    fn render_in<'t>(&self, source: Source<'a>, text: &'t mut String) -> &'t str
+    where
+        'a: 't,
+    {
+        text.clear();
+        match source {
+            Source::Text(value) => return value,
+            Source::Bytes(bytes) => match ascii(bytes) {
+                Some(value) => return value,
+                None => push_latin1(text, bytes),
+            },
+            Source::Host(address @ IpAddr::V4(_)) | Source::Ip(address) => {
+                // Writing to a string does not fail.
+                let _ = write_ip(address, text);
+            }
+            Source::Port(port) => text.push_str(itoa::Buffer::new().format(port)),
+            source => match self.render(source) {
+                Cow::Borrowed(value) => return value,
+                Cow::Owned(value) => *text = value,
+            },
+        }
+        text
     }
 
     /// The source of the value of `name`. Does not allocate.
@@ -161,53 +276,58 @@ impl<'a> Variables<'a> {
         if let Some(suffix) = name.strip_prefix("HTTP_") {
             return self.find_field(suffix).or_else(|| self.configured(name));
         }
-        Some(match name {
-            "REQUEST_METHOD" => Source::Text(self.head.method()),
+        match FIXED.iter().find(|(fixed, _)| *fixed == name) {
+            Some((name, fixed)) => self.find_fixed(name, *fixed),
+            None => self.configured(name),
+        }
+    }
+
+    fn find_fixed(&self, name: &str, fixed: Fixed) -> Option<Source<'a>> {
+        let or = |default| Some(self.configured(name).unwrap_or(Source::Text(default)));
+        Some(match fixed {
+            Fixed::Method => Source::Text(self.head.method()),
             // eventlet: the application is at the root, and a configured value does not change that.
-            "SCRIPT_NAME" => Source::Text(""),
-            "RAW_PATH_INFO" => Source::Bytes(self.head.path()),
-            "PATH_INFO" => Source::Path(self.head.path()),
-            "QUERY_STRING" => match self.head.query() {
+            Fixed::ScriptName => Source::Text(""),
+            Fixed::RawPath => Source::Bytes(self.head.path()),
+            Fixed::Path => Source::Path(self.head.path()),
+            Fixed::Query => match self.head.query() {
                 Some(query) => Source::Bytes(query),
-                None => self.configured(name).unwrap_or(Source::Text("")),
+                None => return or(""),
             },
-            "CONTENT_TYPE" => match self.head.value("Content-Type") {
+            Fixed::ContentType => match self.head.value("Content-Type") {
                 Some(value) => Source::Bytes(value),
                 None => return self.configured(name),
             },
-            "CONTENT_LENGTH" => Source::Bytes(self.head.value("Content-Length")?),
-            "SERVER_PROTOCOL" => Source::Text(self.head.version().as_str()),
-            "SERVER_NAME" => match self.endpoints.local {
+            Fixed::ContentLength => Source::Bytes(self.head.value("Content-Length")?),
+            Fixed::Protocol => Source::Text(self.head.version().as_str()),
+            Fixed::ServerName => match self.endpoints.local {
                 Address::Ip(address) => Source::Host(address.ip()),
-                Address::Local => self.configured(name).unwrap_or(Source::Text("unix")),
+                Address::Local => return or("unix"),
             },
-            "SERVER_PORT" => match self.endpoints.local {
+            Fixed::ServerPort => match self.endpoints.local {
                 Address::Ip(address) => Source::Port(address.port()),
-                Address::Local => self.configured(name).unwrap_or(Source::Text("")),
+                Address::Local => return or(""),
             },
-            "REMOTE_ADDR" => match self.endpoints.remote {
+            Fixed::RemoteAddr => match self.endpoints.remote {
                 Address::Ip(address) => Source::Ip(address.ip()),
                 Address::Local => Source::Text("unix"),
             },
-            "REMOTE_PORT" => match self.endpoints.remote {
+            Fixed::RemotePort => match self.endpoints.remote {
                 Address::Ip(address) => Source::Port(address.port()),
                 Address::Local => Source::Text(""),
             },
-            "GATEWAY_INTERFACE" => Source::Text("CGI/1.1"),
-            "wsgi.url_scheme" => self.configured(name).unwrap_or(Source::Text(match self.endpoints.scheme {
-                Scheme::Http => "http",
-                Scheme::Https => "https",
-            })),
-            "HTTPS" => match self.endpoints.scheme {
-                Scheme::Http => return self.configured(name),
-                Scheme::Https => self.configured(name).unwrap_or(Source::Text("on")),
+            Fixed::Gateway => Source::Text("CGI/1.1"),
+            Fixed::Scheme => match self.endpoints.scheme {
+                Scheme::Http => return or("http"),
+                Scheme::Https => return or("https"),
             },
-            "wsgi.version" => self.configured(name).unwrap_or(Source::Text("1.0")),
-            "wsgi.input_terminated" | "wsgi.multithread" => {
-                self.configured(name).unwrap_or(Source::Text("true"))
-            }
-            "wsgi.multiprocess" | "wsgi.run_once" => self.configured(name).unwrap_or(Source::Text("false")),
-            _ => return self.configured(name),
+            Fixed::Https => match self.endpoints.scheme {
+                Scheme::Http => return self.configured(name),
+                Scheme::Https => return or("on"),
+            },
+            Fixed::WsgiVersion => return or("1.0"),
+            Fixed::True => return or("true"),
+            Fixed::False => return or("false"),
         })
     }
 
@@ -284,15 +404,6 @@ impl<'a> Variables<'a> {
         links
     }
 
-    /// Whether the field becomes a variable with the name of the field.
-    fn becomes_variable(&self, at: usize) -> bool {
-        let name = self.field_name(at);
-        let elsewhere = [&b"host"[..], b"content-type", b"content-length", b"proxy"]
-            .iter()
-            .any(|other| name.eq_ignore_ascii_case(other));
-        !elsewhere && memchr(b'_', name).is_none()
-    }
-
     fn field_name(&self, at: usize) -> &'a [u8] {
         #[cfg(test)]
         tests::NAMES.with(|names| names.set(names.get() + 1));
@@ -340,12 +451,33 @@ fn is_variable_name(name: &[u8], suffix: &[u8]) -> bool {
         })
 }
 
-fn variable_name(field: &[u8]) -> String {
-    let mut name = Vec::with_capacity("HTTP_".len() + field.len());
-    name.extend_from_slice(b"HTTP_");
-    name.extend(field.iter().map(|&byte| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }));
-    // A name is a token, so it is ASCII.
-    String::from_utf8(name).unwrap_or_default()
+/// The start of the variables' names, with a hyphen that becomes an underscore.
+const PREFIX: &[u8] = b"HTTP-";
+
+/// The names of the variables of all fields, one after the other, and whether a field has `_`. A name has `\0` there: it
+/// would be mistaken for one with `-`.
+fn variable_names(fields: &[(Span, Span)], text: &str) -> (String, bool) {
+    let mut names = Vec::with_capacity(fields.iter().map(|(name, _)| PREFIX.len() + name.len()).sum());
+    for (name, _) in fields {
+        names.extend_from_slice(PREFIX);
+        names.extend_from_slice(name.get(text.as_bytes()));
+    }
+    let mut has_underscores = false;
+    for byte in &mut names {
+        has_underscores |= *byte == b'_';
+        *byte = match *byte {
+            b'-' => b'_',
+            b'_' => 0,
+            byte => byte.to_ascii_uppercase(),
+        };
+    }
+    // Names are tokens, so they are ASCII.
+    (String::from_utf8(names).unwrap_or_default(), has_underscores)
+}
+
+/// Whether a field becomes a variable of this name, and not another one or none.
+fn is_variable(name: &str) -> bool {
+    !matches!(name, "HTTP_HOST" | "HTTP_CONTENT_TYPE" | "HTTP_CONTENT_LENGTH" | "HTTP_PROXY")
 }
 
 /// Writes an address for `REMOTE_ADDR` and the log: without brackets.

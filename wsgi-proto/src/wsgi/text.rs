@@ -64,7 +64,8 @@ pub(crate) fn push_latin1(text: &mut String, bytes: &[u8]) {
     }
 }
 
-fn ascii(bytes: &[u8]) -> Option<&str> {
+/// The text of `bytes` if all are ASCII.
+pub(crate) fn ascii(bytes: &[u8]) -> Option<&str> {
     if bytes.is_ascii() { core::str::from_utf8(bytes).ok() } else { None }
 }
 
