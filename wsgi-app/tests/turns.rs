@@ -151,7 +151,18 @@ impl Connection {
     where
         F: Future<Output = Result<Body>> + Send + 'static,
     {
-        let options = Options::default().log_output(false);
+        Self::with_options(wire, time, application, Options::default().log_output(false))
+    }
+
+    fn with_options<F>(
+        wire: &Arc<Wire>,
+        time: &Time,
+        application: impl Fn(Environ, StartResponse) -> F + Send + Sync + 'static,
+        options: Options,
+    ) -> Self
+    where
+        F: Future<Output = Result<Body>> + Send + 'static,
+    {
         let runtime = Runtime::default().clock(time.clone());
         let server = Server::with_runtime(options, &ServerHandle::new(), application, runtime);
         let server = server.expect("the options are allowed");
@@ -237,6 +248,37 @@ fn the_clock_is_read_once_per_wake_up_and_once_after_each_application() {
         assert!(!connection.turn());
         assert_eq!(time.readings() - before, 1 + requests);
     }
+}
+
+#[test]
+fn a_log_reads_the_clock_no_more_often() {
+    let (wire, time) = (Wire::new(GET.repeat(16), 0), Time::new());
+    let lines = Arc::new(AtomicUsize::new(0));
+    let logged = Arc::clone(&lines);
+    let options = Options::default().log(move |_| _ = logged.fetch_add(1, Ordering::Relaxed));
+    let mut connection = Connection::with_options(&wire, &time, takes(&time, 0), options);
+    let (before, logged) = (time.readings(), lines.load(Ordering::Relaxed));
+    assert!(!connection.turn());
+    assert_eq!((time.readings() - before, lines.load(Ordering::Relaxed) - logged), (1 + 16, 16));
+}
+
+#[test]
+fn a_blocking_application_reads_the_clock_no_more_often() {
+    let (wire, time) = (Wire::new(GET.repeat(16), 0), Time::new());
+    let application = |_: blocking::Environ, start: blocking::StartResponse| -> Result<Body> {
+        start.start("200 OK", PLAIN)?;
+        Ok("ok".into())
+    };
+    let runtime = Runtime::default().clock(time.clone());
+    let options = Options::default().log_output(false);
+    let server = Server::with_runtime(options, &ServerHandle::new(), Blocking(application), runtime);
+    let server = server.expect("the options are allowed");
+    let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
+    let transport = Reminded(Arc::clone(&wire), Arc::default());
+    let mut connection = Box::pin(serve_blocking(server, guard, transport));
+    let before = time.readings();
+    assert!(connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!((time.readings() - before, wire.answers()), (1 + 16, 16));
 }
 
 /// Reads and drops the request body; each read takes this long.

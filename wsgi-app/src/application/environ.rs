@@ -65,9 +65,9 @@ type Hook = Box<dyn FnOnce(&Environ, &Record) + Send>;
 pub struct Environ(Arc<Request>);
 
 pub(crate) struct Request {
-    head: Arc<Head>,
+    /// `None` only while this memory is not in use.
+    open: Option<(Arc<Head>, Handle)>,
     endpoints: Endpoints,
-    handle: Handle,
     changes: Mutex<Changes>,
 }
 
@@ -81,24 +81,39 @@ struct Changes {
 }
 
 impl Environ {
-    /// The environ of one request. Reuses the memory of `spare` if it has no other handle.
+    /// The environ of one request. Reuses the memory of `spare`, which was [released](Self::release).
     pub(crate) fn new(spare: Option<Self>, head: Arc<Head>, endpoints: Endpoints, handle: Handle) -> Self {
+        let open = Some((head, handle));
         if let Some(Self(mut request)) = spare
             && let Some(again) = Arc::get_mut(&mut request)
         {
-            (again.head, again.handle) = (head, handle);
+            (again.open, again.endpoints) = (open, endpoints);
             return Self(request);
         }
-        Self(Arc::new(Request { head, endpoints, handle, changes: Mutex::default() }))
+        Self(Arc::new(Request { open, endpoints, changes: Mutex::default() }))
     }
 
-    /// The memory of this environ, for the next request of the connection, if there is no other handle. It drops the
-    /// head, so that the machine can reuse that too.
-    pub(crate) fn into_spare(mut self, nothing: &Arc<Head>) -> Option<Self> {
-        let request = Arc::get_mut(&mut self.0)?;
-        get_mut(&mut request.changes).variables.clear();
-        request.head = Arc::clone(nothing);
-        Some(self)
+    /// Makes the memory of this environ ready for another request, and drops the head, so that the machine can reuse
+    /// that too. Runs no code of the application.
+    ///
+    /// No effect, and false, if the application has kept a clone, or has left hooks or values.
+    pub(crate) fn release(&mut self) -> bool {
+        let Some(request) = Arc::get_mut(&mut self.0) else { return false };
+        let changes = get_mut(&mut request.changes);
+        if !changes.hooks.is_empty() || changes.extensions.is_some() {
+            return false;
+        }
+        changes.variables.clear();
+        request.open = None;
+        true
+    }
+
+    fn open(&self) -> &(Arc<Head>, Handle) {
+        self.0.open.as_ref().expect("it is in use")
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.open().1
     }
 
     /// A CGI or WSGI variable as a string, such as `REQUEST_METHOD`, `PATH_INFO`, `HTTP_ACCEPT` or `wsgi.url_scheme`;
@@ -165,7 +180,7 @@ impl Environ {
 
     /// The method (`REQUEST_METHOD`), in the case that the client sent; empty if it was [removed](Self::remove).
     pub fn method(&self) -> Cow<'_, str> {
-        self.changed("REQUEST_METHOD").unwrap_or_else(|| self.0.head.method().into())
+        self.changed("REQUEST_METHOD").unwrap_or_else(|| self.head().method().into())
     }
 
     /// The path, percent-decoded once, as latin-1 (`PATH_INFO`); empty if it was [removed](Self::remove).
@@ -173,7 +188,7 @@ impl Environ {
     /// A path outside ASCII needs another step to become UTF-8, see [Text](Self#text). `%2F` becomes `/`; the path as
     /// sent is `environ.head().path()`.
     pub fn path(&self) -> Cow<'_, str> {
-        self.changed("PATH_INFO").unwrap_or_else(|| wsgi_proto::decode_path(self.0.head.path()))
+        self.changed("PATH_INFO").unwrap_or_else(|| wsgi_proto::decode_path(self.head().path()))
     }
 
     /// The part of the target after the first `?`, not decoded; empty if there is no `?` (`QUERY_STRING`).
@@ -185,7 +200,7 @@ impl Environ {
     /// }
     /// ```
     pub fn query(&self) -> Cow<'_, str> {
-        self.changed("QUERY_STRING").unwrap_or_else(|| latin1(self.0.head.query().unwrap_or_default()))
+        self.changed("QUERY_STRING").unwrap_or_else(|| latin1(self.head().query().unwrap_or_default()))
     }
 
     /// The value that a variable was [set](Self::set) to: empty if it was removed, `None` if it was not changed.
@@ -201,7 +216,7 @@ impl Environ {
     /// Bytes outside ASCII are latin-1. For repeated fields use `environ.head().values(name)`, or [`get`](Self::get),
     /// which joins them with commas. [`set`](Self::set) has no effect on it.
     pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.0.head.value(name).map(latin1)
+        self.head().value(name).map(latin1)
     }
 
     /// The head as received: raw target, every field in its order and original case (`headers_raw`).
@@ -213,7 +228,7 @@ impl Environ {
     /// }
     /// ```
     pub fn head(&self) -> &Arc<Head> {
-        &self.0.head
+        &self.open().0
     }
 
     /// The addresses and the scheme of the connection (`REMOTE_ADDR`, `REMOTE_PORT`, `SERVER_NAME`, `SERVER_PORT`,
@@ -224,7 +239,7 @@ impl Environ {
 
     /// The request body (`wsgi.input`). All handles read the same body: each byte is returned once.
     pub fn input(&self) -> Input {
-        Input::new(self.0.handle.clone())
+        Input::new(self.handle().clone())
     }
 
     /// A writer to the server's log (`wsgi.errors`). Each line becomes one error entry.
@@ -238,7 +253,7 @@ impl Environ {
     /// # }
     /// ```
     pub fn errors(&self) -> Errors {
-        Errors { handle: self.0.handle.clone(), line: Vec::new() }
+        Errors { handle: self.handle().clone(), line: Vec::new() }
     }
 
     /// Keeps a value of any type for code that handles this request later, one value per type. Returns the previous
@@ -324,13 +339,7 @@ impl Environ {
     /// `limits.outbox` (64 KiB by default). Blocks sent with [`Write::write`](crate::Write::write) are never joined. No
     /// effect after the exchange.
     pub fn set_minimum_write_chunk_size(&self, bytes: usize) {
-        self.0.handle.with(|mut exchange| exchange.set_minimum_chunk_size(bytes));
-    }
-
-    /// Whether there are hooks to run or values to drop.
-    pub(crate) fn is_changed(&self) -> bool {
-        let changes = self.changes();
-        !changes.hooks.is_empty() || changes.extensions.is_some()
+        self.handle().with(|mut exchange| exchange.set_minimum_chunk_size(bytes));
     }
 
     pub(crate) fn has_hooks(&self) -> bool {
@@ -342,7 +351,7 @@ impl Environ {
     }
 
     fn variables(&self) -> Variables<'_> {
-        Variables::new(&self.0.head, &self.0.endpoints, &self.0.handle.server_context().config)
+        Variables::new(self.head(), &self.0.endpoints, &self.handle().server_context().config)
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -352,7 +361,7 @@ impl Environ {
 
 impl fmt::Debug for Environ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Environ").field(&self.0.head).finish()
+        f.debug_tuple("Environ").field(self.head()).finish()
     }
 }
 

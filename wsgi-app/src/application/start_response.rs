@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use wsgi_proto::{Exchange, Field, Flow, SendError, StartError};
+use wsgi_proto::{Field, Flow, SendError, StartError};
 
 use crate::application::fields::Fields;
 use crate::exchange::error::Error;
@@ -236,8 +236,17 @@ impl Write {
     ///
     /// The bytes may still be in the buffers of the system. The next [`write`](Self::write) reports a lost connection.
     pub async fn flush(&self) {
-        let _ = transfer(&self.0, Bytes::new(), |mut exchange, _| exchange.send_joined()).await;
-        poll_fn(|context| self.0.poll_until(context, |exchange| exchange.is_flushed())).await;
+        let mut joined = false;
+        poll_fn(|context| {
+            while !joined {
+                match self.0.with(|mut exchange| exchange.send_joined()) {
+                    Some(Err(SendError::Full)) => ready!(poll_room(&self.0, context)),
+                    _ => joined = true,
+                }
+            }
+            self.0.poll_until(context, |exchange| exchange.is_flushed())
+        })
+        .await;
     }
 }
 
@@ -256,54 +265,22 @@ impl Future for Writing<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { handle, block } = &mut *self;
-        poll_transfer(handle, block, |mut exchange, block| exchange.send_now(block), context)
-    }
-}
-
-/// Sends one block, then waits until the outbox has room for the next.
-pub(crate) async fn send(handle: &Handle, block: Bytes) -> Result<(), SendError> {
-    transfer(handle, block, |mut exchange, block| exchange.send(block)).await
-}
-
-async fn transfer(
-    handle: &Handle,
-    block: Bytes,
-    send: impl Fn(Exchange<'_>, Bytes) -> Result<Flow, SendError>,
-) -> Result<(), SendError> {
-    let mut block = Some(block);
-    poll_fn(|context| poll_transfer(handle, &mut block, &send, context)).await
-}
-
-/// Sends `block` unless it was sent by an earlier poll, which sets it to `None`, then waits until the outbox has room.
-fn poll_transfer(
-    handle: &Handle,
-    block: &mut Option<Bytes>,
-    send: impl Fn(Exchange<'_>, Bytes) -> Result<Flow, SendError>,
-    context: &mut Context<'_>,
-) -> Poll<Result<(), SendError>> {
-    loop {
-        if let Some(unsent) = block {
-            let sent = handle.with(|exchange| send(exchange, unsent.clone()));
-            match sent.unwrap_or(Err(SendError::Finished)) {
-                Ok(Flow::Ready) => return Poll::Ready(Ok(())),
-                Ok(Flow::Full) => *block = None,
-                // Another handle has filled the outbox.
-                Err(SendError::Full) => {}
-                Err(error) => return Poll::Ready(Err(error)),
+        while block.is_some() {
+            let sent = handle.with(|mut exchange| {
+                // Other handles may have filled the outbox.
+                let Some(block) = block.take_if(|_| !exchange.is_full()) else { return Ok(Flow::Full) };
+                exchange.send_now(block)
+            });
+            match sent.unwrap_or(Err(SendError::Finished))? {
+                Flow::Ready => return Poll::Ready(Ok(())),
+                Flow::Full => ready!(poll_room(handle, context)),
             }
         }
-        ready!(poll_room(handle, context));
-        if block.is_none() {
-            return Poll::Ready(Ok(()));
-        }
+        poll_room(handle, context).map(Ok)
     }
 }
 
 /// Waits until the outbox has room for a block.
-pub(crate) async fn room(handle: &Handle) {
-    poll_fn(|context| poll_room(handle, context)).await;
-}
-
 fn poll_room(handle: &Handle, context: &mut Context<'_>) -> Poll<()> {
     handle.poll_until(context, |exchange| !exchange.is_full())
 }

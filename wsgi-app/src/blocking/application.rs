@@ -245,9 +245,6 @@ impl<A: Application> AsyncApplication for Blocking<A> {
         environ: AsyncEnviron,
         start_response: AsyncStartResponse,
     ) -> impl Future<Output = Result<Body>> + Send {
-        let handle = start_response.0.clone();
-        let result = self.0.call(Environ(environ), StartResponse(start_response));
-        handle.read_clocks();
-        ready(result)
+        ready(self.0.call(Environ(environ), StartResponse(start_response)))
     }
 }

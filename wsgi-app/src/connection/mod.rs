@@ -1,29 +1,35 @@
 //! Runs one connection: the machine decides, the transport moves bytes, and the application runs in between.
 
+mod call;
 pub(crate) mod handshake;
 pub(crate) mod proxy;
 #[cfg(feature = "proxy-protocol")]
 pub(crate) mod proxy_header;
 pub(crate) mod pump;
 mod request;
+mod sending;
 pub(crate) mod transfer;
 mod turn;
 
-use std::future::poll_fn;
+use std::future::Future;
 use std::mem;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use wsgi_proto::{CloseReason, Event, Io, LastExchange, Lost};
+use bytes::Bytes;
+use wsgi_proto::{CloseReason, Event, Instant, Io, LastExchange, Lost, Now, SendError};
 
 use crate::application::Application;
-use crate::application::environ::Environ;
+use crate::application::body::{Body, Kind};
+use crate::connection::call::Request;
 use crate::connection::pump::{Pumped, apply, pump};
-use crate::connection::request::{end_response, leave, poll_response, respond, settle};
+use crate::connection::request::{Failure, conclude, drop_caught, settle};
 use crate::connection::transfer::Transfer;
+use crate::context::catch_panic::catch;
+use crate::context::pool;
 use crate::exchange::handle::Handle;
-use crate::exchange::shared::{Directive, WakeList};
+use crate::exchange::shared::{Directive, Inner, WakeList};
 use crate::io::transport::Transport;
 use crate::registry::ConnectionGuard;
 use crate::server::Server;
@@ -32,279 +38,383 @@ use crate::server::Server;
 ///
 /// Only this future moves bytes, and the application runs inside it. It reacts to a graceful stop without further
 /// calls.
-pub async fn serve_connection<A: Application>(
+pub fn serve_connection<A: Application>(
     server: Arc<Server<A>>,
     guard: ConnectionGuard,
     transport: impl Transport,
-) {
-    let mut driver = Driver {
-        transfer: Transfer::new(transport, Arc::clone(&server.context)),
-        woken: true,
-        stale: true,
-        resting: None,
-        spare: None,
-        guard,
-    };
+) -> impl Future<Output = ()> + Send {
     if !server.context.logs() {
-        driver.guard.shared.lock().machine.skip_records();
+        guard.shared.lock().machine.skip_records();
     }
-    let mut current: Option<Environ> = None;
-    loop {
-        match poll_fn(|context| driver.poll_event(context)).await {
-            Event::Request => {
-                let Some((environ, handle)) = driver.take_request() else { continue };
-                run_request(&server, &mut driver, &environ, &handle).await;
-                let hooks = environ.has_hooks();
-                if hooks {
-                    // The hooks see what was really sent.
-                    driver.guard.shared.lock().machine.flush_before_record();
-                }
-                if server.context.logs() || hooks {
-                    current = Some(environ);
-                } else {
-                    driver.spare = leave(&server.context, environ);
-                }
-            }
-            Event::Done => {
-                poll_fn(|context| driver.write_response(context)).await;
-                driver.settle(current.take());
-            }
-            Event::ShutdownWrite => poll_fn(|context| driver.poll_shutdown(context)).await,
-            Event::Abort => poll_fn(|context| driver.poll_abort(context)).await,
-            Event::TakenOver => {
-                driver.settle(current.take());
-                driver.release_buffers();
-                return;
-            }
-            Event::Closed(reason) => {
-                if let CloseReason::Lost(Lost::Aborted | Lost::TimedOut) = reason {
-                    // The server gave up on it: a partial response must not look complete, and nothing more may be
-                    // sent.
-                    poll_fn(|context| driver.poll_abort(context)).await;
-                }
-                driver.release_buffers();
-                let endpoints = *driver.guard.shared.lock().machine.endpoints();
-                server.context.closed(&endpoints, reason);
-                return;
-            }
-            Event::Io(_) => {}
+    let transfer = Transfer::new(transport, Arc::clone(&server.context));
+    Task(Some(Connection {
+        request: None,
+        stage: Stage::Open,
+        resting: false,
+        transfer,
+        guard,
+        lent: None,
+        server,
+    }))
+}
+
+/// The future of a connection; `None` when it has ended.
+///
+/// It is small, because most connections are idle most of the time. [`Request`] has what a request needs.
+struct Task<A, T>(Option<Connection<A, T>>);
+
+/// Nothing in it is pinned: the future of the application is in a box.
+impl<A, T> Unpin for Task<A, T> {}
+
+impl<A: Application, T: Transport> Future for Task<A, T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(connection) = &mut self.0 {
+            ready!(connection.poll(context));
+            self.0 = None;
         }
+        Poll::Ready(())
     }
 }
 
-/// Runs the application for one request and ends its exchange.
-async fn run_request<A: Application>(
-    server: &Server<A>,
-    driver: &mut Driver<impl Transport>,
-    environ: &Environ,
-    handle: &Handle,
-) {
-    server.registry.request_began();
-    let mut response = pin!(Some(respond(&server.application, environ, handle)));
-    let outcome =
-        poll_fn(|context| driver.poll_with(context, |context| poll_response(response.as_mut(), context)))
-            .await;
-    end_response(&server.context, environ, handle, response, outcome);
-    server.registry.request_ended();
+/// The next step of a connection's task.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Read and write; no request is with the application.
+    Open,
+    /// Poll the application.
+    Call,
+    /// Send the body that the application returned.
+    Body,
+    /// Close the sending half, which began at this time.
+    ShutdownWrite(Instant),
+    /// Reset the connection, and continue.
+    Abort,
+    /// Reset the connection, and end.
+    AbortAndEnd(CloseReason),
+    /// End. There is no reason if the application has taken over the connection.
+    End(Option<CloseReason>),
 }
 
-/// One connection's transport, and the state that its task keeps between wake-ups.
-pub(crate) struct Driver<T> {
+struct Connection<A, T> {
+    /// While a request is open, and until the connection waits for the next one.
+    request: Option<Box<Request<A>>>,
+    stage: Stage,
+    /// When the task went to sleep, the machine waited only for bytes to read, for any time.
+    resting: bool,
     transfer: Transfer<T>,
-    /// Whether the task has slept since it last moved bytes.
-    woken: bool,
-    /// Whether time may have passed since the clocks were last read.
-    stale: bool,
-    /// The machine's wait when the task went to sleep, if only the peer can change it.
-    resting: Option<Io>,
-    /// The environ of the last request, if it can be reused.
-    spare: Option<Environ>,
-    /// Dropped last: the registry then counts one connection less.
+    /// Dropped after the transport: the registry then counts one connection less.
     guard: ConnectionGuard,
+    /// A reference for the next call of the application, which returns it. So a request does not change a count that
+    /// all connections share.
+    lent: Option<Arc<Server<A>>>,
+    server: Arc<Server<A>>,
 }
 
-impl<T: Transport> Driver<T> {
-    /// Moves bytes until the machine returns an event other than I/O.
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        let Self { transfer, guard, woken, stale, resting, .. } = self;
+/// A body that is there at once; `None` if it has no bytes.
+type Whole = Option<Bytes>;
+
+impl<A: Application, T: Transport> Connection<A, T> {
+    /// Continues until nothing more is possible without waiting, or until the turn is over. Ready at the end of the
+    /// connection.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // The clocks are read once per wake-up, and again after the application, which may have run for long.
-        let mut fresh = mem::take(woken);
-        if mem::take(stale) {
-            if fresh { transfer.begin_turn() } else { transfer.read_clocks() }
+        self.transfer.begin_turn();
+        let mut woken = true;
+        loop {
+            let woken = mem::take(&mut woken);
+            match self.stage {
+                Stage::Open => ready!(self.poll_open(woken, None, context)),
+                Stage::Call => ready!(self.poll_call(woken, context)),
+                Stage::Body => ready!(self.poll_body(woken, context)),
+                Stage::ShutdownWrite(since) => {
+                    ready!(self.poll_shutdown(since, context));
+                    self.stage = Stage::Open;
+                }
+                Stage::Abort => {
+                    ready!(self.poll_abort(context));
+                    self.stage = Stage::Open;
+                }
+                Stage::AbortAndEnd(reason) => {
+                    ready!(self.poll_abort(context));
+                    self.stage = Stage::End(Some(reason));
+                }
+                Stage::End(reason) => {
+                    self.end(reason);
+                    return Poll::Ready(());
+                }
+            }
         }
-        let mut wake_list = WakeList::default();
+    }
+
+    /// Moves bytes until the machine returns an event other than I/O, and handles the event. If the application has
+    /// returned a whole body, it is sent first, under the same lock.
+    fn poll_open(&mut self, mut woken: bool, answer: Option<Whole>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { request, stage, resting, transfer, guard, lent, server } = self;
         let mut inner = guard.shared.lock();
-        let touched = inner.awake();
+        match answer {
+            None => {
+                let touched = inner.awake();
+                if mem::take(resting) && !touched {
+                    // The machine would return the same wait again.
+                    transfer.read_more(&mut inner, mem::take(&mut woken), context);
+                }
+            }
+            Some(whole) => match send_whole(&mut inner, transfer.now, whole) {
+                Ok(None) => {
+                    guard.shared.set_has_request(false);
+                    write_answers(&mut inner, transfer, context);
+                    if !request.as_mut().is_none_or(|request| request.release(&mut inner)) {
+                        drop(inner);
+                        self.drop_environ();
+                        return Poll::Ready(());
+                    }
+                }
+                Ok(Some(unsent)) => {
+                    drop(inner);
+                    self.begin_body(unsent.into());
+                    return Poll::Ready(());
+                }
+                Err(error) => {
+                    drop(inner);
+                    self.fail(error.into());
+                    return Poll::Ready(());
+                }
+            },
+        }
         // No exchange is open here. Tasks that still wait for one must be woken to see that it is over.
         inner.forget_peeked();
-        inner.wake_application(context, &mut wake_list);
-        let rested = resting.take().filter(|_| !touched);
-        if let Some(io) = rested {
-            // The machine would return the same wait again.
-            let _ = transfer.move_bytes(&mut inner, io, mem::take(&mut fresh), context);
+        if inner.has_waiting() {
+            let waiting = inner.take_waiting(context);
+            drop(inner);
+            drop(waiting);
+            inner = guard.shared.lock();
         }
-        let io = match pump(&mut inner, transfer, fresh, context) {
-            Pumped::Event(event) => {
-                if event == Event::TakenOver {
-                    // A task that outlives the application may be about to fetch the stream.
-                    inner.wake_application(context, &mut wake_list);
+        match pump(&mut inner, transfer, woken, context) {
+            Pumped::Waits(io) => {
+                if inner.machine.can_make_room() {
+                    inner.waits_since.get_or_insert(transfer.now.instant);
+                } else {
+                    inner.waits_since = None;
                 }
-                return Poll::Ready(event);
-            }
-            Pumped::TurnOver => {
-                (*woken, *stale) = (true, true);
-                return transfer.give_way(&mut inner, context);
-            }
-            Pumped::Waits(io) => io,
-        };
-        let waits = inner.machine.can_make_room();
-        if waits {
-            inner.waits_since.get_or_insert(transfer.now.instant);
-        } else {
-            inner.waits_since = None;
-        }
-        if let Some(buffers) = inner.machine.take_buffers() {
-            guard.shared.server_context.buffers.put(buffers);
-        }
-        transfer.sleep(&mut inner, context);
-        (*woken, *stale) = (true, true);
-        *resting = Some(io).filter(|io| io.deadline.is_none());
-        Poll::Pending
-    }
-
-    /// Polls the application and moves bytes while it waits. Returns `None` if the server stops without waiting for it.
-    pub(crate) fn poll_with<R>(
-        &mut self,
-        context: &mut Context<'_>,
-        mut application: impl FnMut(&mut Context<'_>) -> Poll<R>,
-    ) -> Poll<Option<R>> {
-        if mem::take(&mut self.stale) {
-            self.wake_up(context);
-        }
-        loop {
-            if let Poll::Ready(result) = application(context) {
-                self.stale = true;
-                return Poll::Ready(Some(result));
-            }
-            let Self { transfer, guard, stale, .. } = self;
-            transfer.read_clocks();
-            let mut wake_list = WakeList::default();
-            let mut inner = guard.shared.lock();
-            inner.awake();
-            let pumped = pump(&mut inner, transfer, false, context);
-            if inner.directive == Directive::Abort {
-                return Poll::Ready(None);
-            }
-            let noticed = inner.take_notice();
-            if noticed {
-                inner.wake_application(context, &mut wake_list);
-            }
-            if matches!(pumped, Pumped::TurnOver) || (noticed && transfer.turn.is_over()) {
-                *stale = true;
-                return transfer.give_way(&mut inner, context);
-            }
-            if !noticed {
-                transfer.sleep(&mut inner, context);
-                *stale = true;
+                inner.machine.take_buffers().into_iter().for_each(pool::put_buffers);
+                inner.sleep(context);
+                drop(inner);
+                *resting = io == Io { read: true, ..Io::default() };
+                request.take_if(|request| !request.has_hooks).into_iter().for_each(Request::keep);
                 return Poll::Pending;
             }
+            Pumped::TurnOver => return transfer.give_way(&mut inner, context),
+            Pumped::Event(Event::Request) => {
+                let Some(head) = inner.machine.take_request() else { return Poll::Ready(()) };
+                let makes_room = begin_exchange(&mut inner, guard);
+                transfer.turn.count_request();
+                let (endpoints, serial) = (*inner.machine.endpoints(), inner.serial);
+                drop(inner);
+                if makes_room {
+                    // This connection is busy again, so another one has to make room.
+                    guard.registry.look_for_room();
+                }
+                guard.shared.set_has_request(true);
+                let server = lent.take().unwrap_or_else(|| Arc::clone(server));
+                let handle = Handle::new(Arc::clone(&guard.shared), serial);
+                *request = Some(Request::begin(request.take(), server, head, endpoints, handle));
+                *stage = Stage::Call;
+            }
+            Pumped::Event(Event::Done) => {
+                // Its record shows whether it was sent.
+                write_answers(&mut inner, transfer, context);
+                drop(inner);
+                self.settle();
+            }
+            Pumped::Event(Event::TakenOver) => {
+                // A task that outlives the application may be about to fetch the stream.
+                let waiting = inner.take_waiting(context);
+                drop(inner);
+                drop(waiting);
+                *stage = Stage::End(None);
+                self.settle();
+            }
+            Pumped::Event(Event::ShutdownWrite) => *stage = Stage::ShutdownWrite(transfer.now.instant),
+            Pumped::Event(Event::Abort) => *stage = Stage::Abort,
+            // The server gave up on it: a partial response must not look complete, and nothing more may be sent.
+            Pumped::Event(Event::Closed(reason @ CloseReason::Lost(Lost::Aborted | Lost::TimedOut))) => {
+                *stage = Stage::AbortAndEnd(reason);
+            }
+            Pumped::Event(Event::Closed(reason)) => *stage = Stage::End(Some(reason)),
+            Pumped::Event(Event::Io(_)) => {}
         }
+        Poll::Ready(())
+    }
+
+    /// Polls the application and moves bytes while it waits.
+    fn poll_call(&mut self, woken: bool, context: &mut Context<'_>) -> Poll<()> {
+        if woken {
+            self.wake_up(context);
+        }
+        let outcome = loop {
+            let request = self.request.as_mut().expect("a request is open");
+            match catch(|| request.poll_call(context)) {
+                Ok(Poll::Ready((server, result))) => {
+                    self.lent = Some(server);
+                    break result.map_err(Failure::Application);
+                }
+                Ok(Poll::Pending) if ready!(self.poll_wait(context)) => {}
+                Ok(Poll::Pending) => break Err(Failure::Aborted),
+                Err(panic) => break Err(Failure::Panic(panic)),
+            }
+        };
+        self.transfer.read_clocks();
+        self.stage = Stage::Open;
+        match outcome {
+            Ok(Body(Kind::Empty)) => return self.poll_open(false, Some(None), context),
+            Ok(Body(Kind::Bytes(bytes))) => return self.poll_open(false, Some(Some(bytes)), context),
+            Ok(body) => self.begin_body(body),
+            Err(failure) => self.fail(failure),
+        }
+        Poll::Ready(())
+    }
+
+    #[cold]
+    fn begin_body(&mut self, body: Body) {
+        // The time for `Date`.
+        self.guard.shared.lock().machine.set_now(self.transfer.now);
+        self.request.as_mut().expect("a request is open").body.begin(body);
+        self.stage = Stage::Body;
+    }
+
+    /// Sends the body and moves bytes while it waits.
+    fn poll_body(&mut self, woken: bool, context: &mut Context<'_>) -> Poll<()> {
+        if woken {
+            self.wake_up(context);
+        }
+        let outcome = loop {
+            let Request { environ, body, .. } = &mut **self.request.as_mut().expect("a request is open");
+            let handle = environ.as_ref().expect("it is kept until the end").handle();
+            let polled = catch(|| body.poll(handle, context)).unwrap_or_else(|panic| {
+                body.send_rest(handle);
+                Poll::Ready(Err(Failure::Panic(panic)))
+            });
+            match polled {
+                Poll::Ready(outcome) => break outcome,
+                Poll::Pending if ready!(self.poll_wait(context)) => {}
+                Poll::Pending => break Err(Failure::Aborted),
+            }
+        };
+        self.transfer.read_clocks();
+        match outcome {
+            Ok(()) => self.end_request(),
+            Err(failure) => self.fail(failure),
+        }
+        Poll::Ready(())
+    }
+
+    /// Moves bytes while the application waits. Ready with true if it has to be polled again, and with false if the
+    /// server stops without waiting for it.
+    fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        let Self { transfer, guard, .. } = self;
+        transfer.read_clocks();
+        let mut wake_list = WakeList::default();
+        let mut inner = guard.shared.lock();
+        inner.awake();
+        let pumped = pump(&mut inner, transfer, false, context);
+        if inner.directive == Directive::Abort {
+            return Poll::Ready(false);
+        }
+        let noticed = inner.take_notice();
+        if noticed {
+            inner.wake_application(context, &mut wake_list);
+        }
+        if matches!(pumped, Pumped::TurnOver) || (noticed && transfer.turn.is_over()) {
+            return transfer.give_way(&mut inner, context);
+        }
+        if !noticed {
+            inner.sleep(context);
+            return Poll::Pending;
+        }
+        Poll::Ready(true)
     }
 
     /// Updates the machine's clock after a sleep during an exchange, before the application is polled.
     fn wake_up(&mut self, context: &mut Context<'_>) {
-        let Self { transfer, guard, .. } = self;
-        transfer.begin_turn();
         let mut wake_list = WakeList::default();
-        let mut inner = guard.shared.lock();
+        let mut inner = self.guard.shared.lock();
         inner.awake();
-        inner.machine.poll(transfer.now);
+        inner.machine.poll(self.transfer.now);
         if inner.take_notice() {
             inner.wake_application(context, &mut wake_list);
         }
     }
 
-    fn take_request(&mut self) -> Option<(Environ, Handle)> {
-        let mut inner = self.guard.shared.lock();
-        let head = inner.machine.take_request()?;
-        inner.begin_exchange();
-        inner.waits_since = None;
-        let stays = inner.directive == Directive::MakeRoom;
-        if stays {
-            inner.directive = Directive::Serve;
-        }
-        if self.guard.registry.is_crowded() {
-            // Another connection is waiting for room: this one closes after its response.
-            inner.machine.last_exchange(LastExchange::Crowded);
-        }
-        if inner.serial >= inner.max_requests {
-            inner.machine.last_exchange(LastExchange::Requests);
-        }
-        self.transfer.turn.count_request();
-        let handle = Handle::new(Arc::clone(&self.guard.shared), inner.serial);
-        let environ = Environ::new(self.spare.take(), head, *inner.machine.endpoints(), handle.clone());
-        drop(inner);
-        if stays {
-            // This connection is busy again, so another one has to make room.
-            self.guard.registry.look_for_room();
-        }
-        Some((environ, handle))
+    /// Ends the exchange of an application that failed.
+    #[cold]
+    fn fail(&mut self, failure: Failure) {
+        let request = self.request.as_mut().expect("a request is open");
+        // Dropping the application's values may panic, too.
+        let failure = catch(|| request.clear()).map_or_else(Failure::Panic, |()| failure);
+        let environ = request.environ.as_ref().expect("it is kept until the end");
+        conclude(&self.transfer.server_context, environ, failure);
+        self.end_request();
     }
 
-    /// Returns the buffers to the pool if they are empty.
-    fn release_buffers(&self) {
-        let buffers = self.guard.shared.lock().machine.take_buffers();
-        buffers.into_iter().for_each(|buffers| self.guard.shared.server_context.buffers.put(buffers));
-    }
-
-    /// Writes as much of the response as possible without waiting, so that its record shows whether it was sent. The
-    /// responses to pipelined requests share a write later.
-    fn write_response(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.guard.shared.lock();
-        if !inner.machine.has_unread() && !inner.machine.transmit().slices().is_empty() {
-            let _ = self.transfer.move_bytes(&mut inner, Io { write: true, ..Io::default() }, false, context);
+    /// Continues after the end of an exchange.
+    fn end_request(&mut self) {
+        self.stage = Stage::Open;
+        let Self { request, guard, .. } = self;
+        guard.shared.set_has_request(false);
+        let mut inner = guard.shared.lock();
+        if !request.as_mut().is_none_or(|request| request.release(&mut inner)) {
+            drop(inner);
+            self.drop_environ();
         }
-        Poll::Ready(())
     }
 
-    /// Finishes an exchange: runs the post hooks and writes the access line.
-    fn settle(&mut self, environ: Option<Environ>) {
-        let server_context = &self.guard.shared.server_context;
-        let mut inner = self.guard.shared.lock();
-        self.transfer.now = server_context.clock.local_now();
-        inner.machine.poll(self.transfer.now);
+    /// Drops an environ that the application has kept or put values into.
+    #[cold]
+    fn drop_environ(&mut self) {
+        let environ = self.request.as_mut().and_then(|request| request.environ.take());
+        environ.into_iter().for_each(|environ| drop_caught(&self.transfer.server_context, environ));
+    }
+
+    /// Takes the record of an exchange, runs its post hooks and writes its access line.
+    fn settle(&mut self) {
+        let Self { request, transfer, guard, .. } = self;
+        transfer.now = transfer.server_context.clock.local(transfer.now);
+        let mut inner = guard.shared.lock();
+        inner.machine.set_now(transfer.now);
         let record = inner.machine.take_record();
         // The next wait is a new one.
         inner.waits_since = None;
         drop(inner);
+        let environ = request.as_mut().and_then(|request| request.take_hooked());
         if let Some(record) = record {
-            settle(server_context, environ, &record);
+            settle(&transfer.server_context, environ, &record);
         }
     }
 
     /// Closes our half of the connection. Waits at most `linger_timeout` for the transport.
-    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Transfer { transport, server_context, now, .. } = &mut self.transfer;
+    fn poll_shutdown(&mut self, since: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let Self { transfer: Transfer { transport, server_context, .. }, guard, .. } = self;
         if let Some(transport) = transport
             && transport.poll_shutdown(context).is_pending()
         {
-            let mut inner = self.guard.shared.lock();
+            let mut inner = guard.shared.lock();
             apply(&mut inner);
             if inner.machine.is_lost() {
                 return Poll::Ready(());
             }
             inner.sleep(context);
             drop(inner);
-            (self.woken, self.stale) = (true, true);
             let clock = &server_context.clock;
-            match clock.deadline(now.instant.after(server_context.config.linger_timeout)) {
+            match clock.deadline(since.after(server_context.config.linger_timeout)) {
                 // A transport may rely on this comparison with the clock.
                 Some(deadline) if deadline <= clock.monotonic() => {}
                 Some(deadline) => ready!(transport.poll_deadline(context, deadline)),
                 None => return Poll::Pending,
             }
         }
-        let mut inner = self.guard.shared.lock();
+        let mut inner = guard.shared.lock();
         inner.machine.write_closed();
         // The wait for the peer's close is a new one.
         inner.waits_since = None;
@@ -320,4 +430,58 @@ impl<T: Transport> Driver<T> {
         self.guard.shared.lock().machine.write_closed();
         Poll::Ready(())
     }
+
+    /// Returns the memory to the pool, and logs why the connection ended.
+    fn end(&mut self, reason: Option<CloseReason>) {
+        let mut inner = self.guard.shared.lock();
+        let (buffers, endpoints) = (inner.machine.take_buffers(), *inner.machine.endpoints());
+        drop(inner);
+        buffers.into_iter().for_each(pool::put_buffers);
+        self.request.take().into_iter().for_each(Request::keep);
+        if let Some(reason) = reason {
+            self.transfer.server_context.closed(&endpoints, reason);
+        }
+    }
+}
+
+/// Opens the exchange of a request that was taken. Returns true if this connection was chosen to make room.
+fn begin_exchange(inner: &mut Inner, guard: &ConnectionGuard) -> bool {
+    inner.begin_exchange();
+    inner.waits_since = None;
+    let makes_room = inner.directive == Directive::MakeRoom;
+    if makes_room {
+        inner.directive = Directive::Serve;
+    }
+    if guard.registry.is_crowded() {
+        // Another connection is waiting for room: this one closes after its response.
+        inner.machine.last_exchange(LastExchange::Crowded);
+    }
+    if inner.serial >= inner.max_requests {
+        inner.machine.last_exchange(LastExchange::Requests);
+    }
+    makes_room
+}
+
+/// Writes as much of the response as possible without waiting. The responses to pipelined requests share a write later.
+fn write_answers<T: Transport>(inner: &mut Inner, transfer: &mut Transfer<T>, context: &mut Context<'_>) {
+    if !inner.machine.has_unread() {
+        transfer.write_answers(inner, context);
+    }
+}
+
+/// Sends a whole body and ends the response. Returns the body, without effect, if other handles have filled the outbox.
+fn send_whole(inner: &mut Inner, now: Now, whole: Whole) -> Result<Whole, SendError> {
+    inner.machine.set_now(now);
+    // Otherwise the exchange is already over: the application took over the connection.
+    if let Some(mut exchange) = inner.machine.exchange() {
+        if let Some(bytes) = whole {
+            if exchange.is_full() {
+                return Ok(Some(bytes));
+            }
+            exchange.announce_length(bytes.len() as u64);
+            let _ = exchange.send(bytes)?;
+        }
+        exchange.finish()?;
+    }
+    Ok(None)
 }

@@ -33,23 +33,21 @@ pub(crate) fn pump<T: Transport>(
 ) -> Pumped {
     loop {
         apply(inner);
-        match inner.machine.poll(transfer.now) {
+        let event = inner.machine.poll(transfer.now);
+        match &event {
             Event::Io(io) => match transfer.move_bytes(inner, io, mem::take(&mut woken), context) {
-                Moved::Some => {}
-                Moved::Nothing => return Pumped::Waits(io),
+                Moved::Some => continue,
+                Moved::Nothing => return Pumped::Waits(*io),
                 Moved::TurnOver => return Pumped::TurnOver,
             },
             Event::Request if transfer.turn.is_over() => {
                 transfer.write_answers(inner, context);
                 return Pumped::TurnOver;
             }
-            event => {
-                if event == Event::TakenOver {
-                    transfer.hand_over(inner);
-                }
-                return Pumped::Event(event);
-            }
+            Event::TakenOver => transfer.hand_over(inner),
+            _ => {}
         }
+        return Pumped::Event(event);
     }
 }
 

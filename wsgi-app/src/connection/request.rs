@@ -1,16 +1,8 @@
-//! Runs one request: the application, its body, its errors and panics, the post hooks and the access line.
+//! Ends a request: the errors and panics of its application, the post hooks and the access line.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use bytes::Bytes;
 use wsgi_proto::{BodyError, Record, SendError};
 
-use crate::application::Application;
-use crate::application::body::{Body, Kind};
 use crate::application::environ::Environ;
-use crate::application::start_response::{StartResponse, room, send};
 use crate::context::ServerContext;
 use crate::context::catch_panic;
 use crate::context::log::one_line;
@@ -32,132 +24,9 @@ impl From<SendError> for Failure {
     }
 }
 
-/// Runs one request until its response is complete in the outbox or cut, or until the connection is taken over.
-pub(crate) async fn respond<A: Application>(
-    application: &A,
-    environ: &Environ,
-    handle: &Handle,
-) -> Result<(), Failure> {
-    let start_response = StartResponse(handle.clone());
-    let body = application.call(environ.clone(), start_response).await.map_err(Failure::Application)?;
-    send_body(handle, body).await
-}
-
-/// Polls the future of [`respond`]; a panic counts as a failure.
-pub(crate) fn poll_response(
-    mut response: Pin<&mut Option<impl Future<Output = Result<(), Failure>>>>,
-    context: &mut Context<'_>,
-) -> Poll<Result<(), Failure>> {
-    let polled =
-        catch_panic::catch(|| match response.as_mut().as_pin_mut().map(|future| future.poll(context)) {
-            Some(Poll::Pending) => Poll::Pending,
-            Some(Poll::Ready(result)) => {
-                // Dropping the application's values may panic, too.
-                response.set(None);
-                Poll::Ready(result)
-            }
-            None => Poll::Ready(Ok(())),
-        });
-    polled.unwrap_or_else(|panic| Poll::Ready(Err(Failure::Panic(panic))))
-}
-
-/// Ends the exchange according to `outcome`. `None` means that the server stops without waiting for the application.
-pub(crate) fn end_response<F>(
-    server_context: &ServerContext,
-    environ: &Environ,
-    handle: &Handle,
-    response: Pin<&mut Option<F>>,
-    outcome: Option<Result<(), Failure>>,
-) {
-    let outcome = outcome.unwrap_or(Err(Failure::Aborted));
-    let outcome = if outcome.is_ok() { outcome } else { give_up(response, outcome) };
-    if let Err(failure) = outcome {
-        conclude(server_context, environ, handle, failure);
-    }
-}
-
-/// Drops the application's future, if the application panicked or is not waited for.
-#[cold]
-fn give_up<F>(mut response: Pin<&mut Option<F>>, outcome: Result<(), Failure>) -> Result<(), Failure> {
-    match catch_panic::catch(|| response.set(None)) {
-        Ok(()) => outcome,
-        Err(panic) => Err(Failure::Panic(panic)),
-    }
-}
-
-async fn send_body(handle: &Handle, body: Body) -> Result<(), Failure> {
-    match body.0 {
-        Kind::Empty => end(handle)?,
-        Kind::Bytes(bytes) => {
-            let mut bytes = bytes;
-            while !finish(handle, &mut bytes)? {
-                // Other handles have filled the outbox.
-                room(handle).await;
-            }
-        }
-        Kind::Blocks(blocks) => {
-            let total = blocks.iter().map(|block| block.len() as u64).sum();
-            handle.with(|mut exchange| exchange.announce_length(total));
-            for block in blocks.into_iter().filter(|block| !block.is_empty()) {
-                send(handle, block).await?;
-            }
-            end(handle)?;
-        }
-        Kind::Iterator(mut blocks) => {
-            for block in blocks.by_ref() {
-                let block = block.map_err(Failure::Application)?;
-                if !block.is_empty() {
-                    send(handle, block).await?;
-                    if drops_body(handle) {
-                        break;
-                    }
-                    poll_fn(|context| handle.poll_until(context, |exchange| exchange.is_flushed())).await;
-                }
-            }
-            end(handle)?;
-        }
-        Kind::Stream(mut blocks) => {
-            while let Some(block) = poll_fn(|context| blocks.as_mut().poll_next(context)).await {
-                let block = block.map_err(Failure::Application)?;
-                if !block.is_empty() {
-                    send(handle, block).await?;
-                    if drops_body(handle) {
-                        break;
-                    }
-                }
-            }
-            end(handle)?;
-        }
-    }
-    Ok(())
-}
-
-/// Sends a complete body and ends the response. Returns false, without effect, if the outbox is full.
-fn finish(handle: &Handle, bytes: &mut Bytes) -> Result<bool, SendError> {
-    let finished = handle.with(|mut exchange| {
-        if exchange.is_full() {
-            return Ok(false);
-        }
-        exchange.announce_length(bytes.len() as u64);
-        let _ = exchange.send(std::mem::take(bytes))?;
-        exchange.finish().map(|()| true)
-    });
-    // The exchange is already over: the application took over the connection.
-    finished.unwrap_or(Ok(true))
-}
-
-fn end(handle: &Handle) -> Result<(), SendError> {
-    // The exchange is already over: the application took over the connection.
-    handle.with(|mut exchange| exchange.finish()).unwrap_or(Ok(()))
-}
-
-/// Whether the body is discarded, as for HEAD. A stream of blocks might never end, so it has to be stopped.
-fn drops_body(handle: &Handle) -> bool {
-    handle.look(|exchange| exchange.drops_body()).unwrap_or(true)
-}
-
 /// Ends an exchange whose application failed, and logs the failure.
-fn conclude(server_context: &ServerContext, environ: &Environ, handle: &Handle, failure: Failure) {
+pub(crate) fn conclude(server_context: &ServerContext, environ: &Environ, failure: Failure) {
+    let handle = environ.handle();
     let request_line = || environ.head().request_line().escape_ascii().to_string();
     let (refusal, message) = match failure {
         Failure::Aborted => (None, None),
@@ -211,17 +80,8 @@ fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> 
     None
 }
 
-/// Drops an environ for which no hook or access line is due. Returns it if it can be reused.
-pub(crate) fn leave(server_context: &ServerContext, environ: Environ) -> Option<Environ> {
-    if environ.is_changed() {
-        drop_caught(server_context, environ);
-        return None;
-    }
-    environ.into_spare(&server_context.no_head)
-}
-
 /// Drops an environ. Values that middleware put into it may panic when they are dropped.
-fn drop_caught(server_context: &ServerContext, environ: Environ) {
+pub(crate) fn drop_caught(server_context: &ServerContext, environ: Environ) {
     if let Err(panic) = catch_panic::catch(|| drop(environ)) {
         server_context.error(&format!("a value in the environ {}", one_line(&panic)));
     }

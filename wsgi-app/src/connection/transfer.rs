@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use wsgi_proto::{Io, Lost, Now};
 
 use crate::connection::turn::Turn;
-use crate::context::ServerContext;
+use crate::context::{ServerContext, pool};
 use crate::exchange::shared::Inner;
 use crate::io::transport::Transport;
 
@@ -52,28 +52,61 @@ impl<T: Transport> Transfer<T> {
         self.turn.look_at(self.now.instant);
     }
 
-    /// Writes the answers before a request that has to wait for the next turn.
-    #[cold]
+    /// Reads what the peer has sent. `woken` is true for the first call after a sleep.
+    pub(crate) fn read_more(&mut self, inner: &mut Inner, woken: bool, context: &mut Context<'_>) -> bool {
+        let Some(transport) = &mut self.transport else { return false };
+        let Poll::Ready(read) = read(transport, inner, woken, context) else { return false };
+        self.received(inner, read);
+        true
+    }
+
+    /// Writes as much of the answers as possible without waiting.
     pub(crate) fn write_answers(&mut self, inner: &mut Inner, context: &mut Context<'_>) {
-        if self.taken > 0 || !inner.machine.transmit().slices().is_empty() {
-            let _ = self.move_bytes(inner, Io { write: true, ..Io::default() }, false, context);
+        if self.turn.is_over() {
+            let _ = self.close_turn(inner, &Io { write: true, ..Io::default() }, context);
+        } else {
+            self.write_more(inner, context);
         }
+    }
+
+    /// Writes what waits to be sent, once. Returns whether the machine has to be polled.
+    fn write_more(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> bool {
+        let Some(transport) = &mut self.transport else { return false };
+        if self.taken == 0
+            && let Poll::Ready(written) = write(inner, |slices| transport.poll_write(context, slices))
+        {
+            match written {
+                Ok(count) => self.taken = count,
+                Err(error) => {
+                    inner.machine.lost(loss(&error));
+                    return true;
+                }
+            }
+        }
+        if self.taken == 0 {
+            return false;
+        }
+        let Poll::Ready(flushed) = transport.poll_flush(context) else { return false };
+        let count = std::mem::take(&mut self.taken);
+        match flushed {
+            Ok(()) => {
+                inner.machine.transmitted(count);
+                self.turn.count_written(count);
+            }
+            Err(error) => inner.machine.lost(loss(&error)),
+        }
+        true
     }
 
     /// Yields to the other connections, and schedules this one after them.
     pub(crate) fn give_way<R>(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> Poll<R> {
-        self.sleep(inner, context);
+        inner.sleep(context);
         let yielded =
             self.transport.as_mut().map_or(Poll::Ready(()), |transport| transport.poll_yield(context));
         if yielded.is_ready() {
             context.waker().wake_by_ref();
         }
         Poll::Pending
-    }
-
-    /// Puts the task to sleep.
-    pub(crate) fn sleep(&mut self, inner: &mut Inner, context: &Context<'_>) {
-        inner.sleep(context);
     }
 
     /// Hands the transport to the application after a takeover. A second call has no effect.
@@ -87,11 +120,10 @@ impl<T: Transport> Transfer<T> {
     pub(crate) fn move_bytes(
         &mut self,
         inner: &mut Inner,
-        io: Io,
+        io: &Io,
         woken: bool,
         context: &mut Context<'_>,
     ) -> Moved {
-        let Some(transport) = &mut self.transport else { return Moved::Nothing };
         if self.turn.is_over() {
             return self.close_turn(inner, io, context);
         }
@@ -103,40 +135,15 @@ impl<T: Transport> Transfer<T> {
             self.write_last(inner, context);
             return Moved::Some;
         }
-        if io.write
-            && self.taken == 0
-            && let Poll::Ready(written) = write(inner, |slices| transport.poll_write(context, slices))
+        // The machine may need something else after each of them.
+        if (io.write || self.taken > 0) && self.write_more(inner, context)
+            || io.read && self.read_more(inner, woken, context)
         {
-            match written {
-                Ok(count) => self.taken = count,
-                Err(error) => {
-                    inner.machine.lost(loss(&error));
-                    return Moved::Some;
-                }
-            }
-        }
-        if self.taken > 0
-            && let Poll::Ready(flushed) = transport.poll_flush(context)
-        {
-            let count = std::mem::take(&mut self.taken);
-            match flushed {
-                Ok(()) => {
-                    inner.machine.transmitted(count);
-                    self.turn.count_written(count);
-                }
-                Err(error) => inner.machine.lost(loss(&error)),
-            }
-            // The machine may need something else first.
-            return Moved::Some;
-        }
-        if io.read
-            && let Poll::Ready(read) = read(transport, &self.server_context, inner, woken, context)
-        {
-            self.received(inner, read);
             return Moved::Some;
         }
         if let Some((at, _)) = io.deadline
             && let Some(deadline) = self.server_context.clock.deadline(at)
+            && let Some(transport) = &mut self.transport
             && transport.poll_deadline(context, deadline).is_ready()
         {
             self.read_clocks();
@@ -150,14 +157,14 @@ impl<T: Transport> Transfer<T> {
     /// Like [`move_bytes`](Self::move_bytes) when the turn is over: writes the answers, once, and reports whether more
     /// could be done.
     #[cold]
-    fn close_turn(&mut self, inner: &mut Inner, io: Io, context: &mut Context<'_>) -> Moved {
+    fn close_turn(&mut self, inner: &mut Inner, io: &Io, context: &mut Context<'_>) -> Moved {
         let writes = io.write || self.taken > 0;
         if io.last_read || io.last_write || (writes && self.turn.is_written()) {
             return Moved::TurnOver;
         }
         // The one write is a separate turn; so is the wait for the deadline.
         let turn = std::mem::replace(&mut self.turn, Turn::new(self.now.instant));
-        let moved = self.move_bytes(inner, Io { read: false, ..io }, false, context);
+        let moved = self.move_bytes(inner, &Io { read: false, ..*io }, false, context);
         self.turn = turn;
         if moved == Moved::Some {
             if !writes {
@@ -177,7 +184,7 @@ impl<T: Transport> Transfer<T> {
 
     /// Reads a last time before the machine gives up waiting for the peer.
     fn read_last(&mut self, inner: &mut Inner, context: &mut Context<'_>) {
-        let read = match (&mut self.transport, space(&self.server_context, inner)) {
+        let read = match (&mut self.transport, space(inner)) {
             (Some(transport), Some(space)) => transport.poll_last_read(context, space),
             _ => Poll::Pending,
         };
@@ -232,6 +239,7 @@ fn write(
 ) -> Poll<io::Result<usize>> {
     let transmit = inner.machine.transmit();
     let written = match transmit.slices() {
+        [] => return Poll::Pending,
         [slice] => ready!(write(&[IoSlice::new(slice)]))?,
         slices => {
             let mut vectored = [IoSlice::new(&[]); 16];
@@ -247,7 +255,6 @@ fn write(
 
 fn read<T: Transport>(
     transport: &mut T,
-    server_context: &ServerContext,
     inner: &mut Inner,
     woken: bool,
     context: &mut Context<'_>,
@@ -257,13 +264,13 @@ fn read<T: Transport>(
     if !woken {
         ready!(transport.poll_readable(context))?;
     }
-    let Some(space) = space(server_context, inner) else { return Poll::Pending };
+    let Some(space) = space(inner) else { return Poll::Pending };
     transport.poll_read(context, space)
 }
 
-fn space<'c>(server_context: &ServerContext, inner: &'c mut Inner) -> Option<&'c mut [u8]> {
+fn space(inner: &mut Inner) -> Option<&mut [u8]> {
     if !inner.machine.has_buffers() {
-        inner.machine.provide_buffers(server_context.buffers.take());
+        inner.machine.provide_buffers(pool::take_buffers());
     }
     inner.machine.recv_space()
 }

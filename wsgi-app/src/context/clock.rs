@@ -79,9 +79,8 @@ impl Clocks {
         self.valid_until.store(nanos.saturating_add(left.min(IN_STEP)), Ordering::Release);
     }
 
-    /// Both clocks, in local time.
-    pub(crate) fn local_now(&self) -> Now {
-        let now = self.now();
+    /// A reading of the clocks, in local time.
+    pub(crate) fn local(&self, now: Now) -> Now {
         Now { zone_offset: self.zone_offset(now.unix), ..now }
     }
 

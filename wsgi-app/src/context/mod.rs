@@ -1,11 +1,11 @@
-//! State shared by all connections of one server: settings, clock, log, buffers. It does not know the connections.
+//! State shared by all connections of one server: settings, clock, log. It does not know the connections.
 
-pub(crate) mod buffers;
 pub(crate) mod catch_panic;
 pub(crate) mod clock;
 pub(crate) mod lifetime;
 pub(crate) mod log;
 pub(crate) mod log_writer;
+pub(crate) mod pool;
 pub(crate) mod runtime;
 
 use std::cell::Cell;
@@ -13,9 +13,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use wsgi_proto::{Address, CloseReason, Config, Endpoints, Head, LogFormat, Lost, Record};
+use wsgi_proto::{Address, CloseReason, Config, Endpoints, LogFormat, Lost, Record};
 
-use crate::context::buffers::BufferPool;
 use crate::context::clock::Clocks;
 use crate::context::lifetime::Lifetimes;
 use crate::context::log::{LogEntry, ServerLog};
@@ -30,11 +29,8 @@ pub(crate) struct ServerContext {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Clocks,
     pub(crate) debug: bool,
-    /// Replaces a head that is no longer needed.
-    pub(crate) no_head: Arc<Head>,
     pub(crate) log: Option<ServerLog>,
     pub(crate) format: LogFormat,
-    pub(crate) buffers: BufferPool,
     pub(crate) lifetimes: Lifetimes,
 }
 

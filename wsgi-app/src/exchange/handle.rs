@@ -146,12 +146,6 @@ impl Handle {
         drop(left);
     }
 
-    /// Updates the machine's clock after a blocking application.
-    pub(crate) fn read_clocks(&self) {
-        let now = self.now();
-        self.lock().machine.poll(now);
-    }
-
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.shared.lock()
     }

@@ -14,7 +14,7 @@ use crate::context::ServerContext;
 use crate::exchange::error::InputError;
 use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
-use crate::sync::{Mutex, MutexGuard, lock, try_lock};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock, try_lock};
 
 /// The number of waiting tasks of one application at which all of them are woken, to discard those that have given up.
 const WAITING: usize = 64;
@@ -36,6 +36,8 @@ pub(crate) enum Directive {
 pub(crate) struct ConnShared {
     inner: Mutex<Inner>,
     pub(crate) server_context: Arc<ServerContext>,
+    /// The application has a request. Only a count reads it, so no other memory depends on it.
+    has_request: AtomicBool,
     /// The transport of blocking calls; it is dropped with the connection.
     blocking_transport: OnceLock<Weak<dyn BlockingTransport>>,
 }
@@ -95,7 +97,21 @@ impl ConnShared {
             runner: None,
             asleep: false,
         };
-        Self { inner: Mutex::new(inner), server_context, blocking_transport: OnceLock::new() }
+        Self {
+            inner: Mutex::new(inner),
+            server_context,
+            has_request: AtomicBool::new(false),
+            blocking_transport: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn set_has_request(&self, has_request: bool) {
+        self.has_request.store(has_request, Ordering::Relaxed);
+    }
+
+    /// Whether the application is handling a request of this connection.
+    pub(crate) fn has_request(&self) -> bool {
+        self.has_request.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_blocking_transport(&self, transport: Weak<dyn BlockingTransport>) {
@@ -243,6 +259,19 @@ impl Inner {
             self.waiting.push(context.waker().clone());
         }
         self.touch(wake_list);
+    }
+
+    /// Whether tasks of the application wait.
+    #[inline]
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The tasks that wait, except the current one. They are woken when the list is dropped; release the lock before.
+    pub(crate) fn take_waiting(&mut self, context: &Context<'_>) -> WakeList {
+        let mut wake_list = WakeList::default();
+        self.wake_application(context, &mut wake_list);
+        wake_list
     }
 
     /// Wakes the application, because the event that it waits for may have happened. A waiter in the current task is

@@ -167,7 +167,6 @@ mod tests {
 
     use super::*;
     use crate::context::ServerContext;
-    use crate::context::buffers::BufferPool;
     use crate::context::clock::Clocks;
     use crate::context::lifetime::Lifetimes;
 
@@ -176,10 +175,8 @@ mod tests {
             config: Arc::new(Config::default()),
             clock: Clocks::new(None),
             debug: false,
-            no_head: Arc::default(),
             log: None,
             format: LogFormat::default(),
-            buffers: BufferPool::default(),
             lifetimes: Lifetimes::default(),
         })
     }

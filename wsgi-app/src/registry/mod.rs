@@ -13,7 +13,7 @@ use wsgi_proto::Instant;
 use crate::exchange::shared::{ConnShared, Directive};
 use crate::io::blocking::BlockingTransport;
 use crate::registry::candidates::Candidates;
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 
 /// A connection's entry in the registry; it is removed when this is dropped.
 #[derive(Debug)]
@@ -101,7 +101,8 @@ impl ServerHandle {
 
     /// The number of requests that the application is handling.
     pub fn requests(&self) -> usize {
-        self.registry.requests.load(Ordering::Relaxed)
+        let state = self.registry.lock();
+        state.slots.iter().flatten().filter(|connection| connection.has_request()).count()
     }
 
     /// The addresses of the TCP listeners, with the ports that the system chose for port 0. Empty before the server
@@ -140,7 +141,6 @@ pub struct Report {
 #[derive(Default)]
 pub(crate) struct Registry {
     state: Mutex<Members>,
-    requests: AtomicUsize,
     /// A new connection is waiting for another one to leave. Changed under the lock.
     crowded: AtomicBool,
 }
@@ -288,14 +288,6 @@ impl Registry {
 
     pub(crate) fn abort(&self) {
         self.direct_all(Stage::Aborting, Directive::Abort);
-    }
-
-    pub(crate) fn request_began(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn request_ended(&self) {
-        self.requests.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn direct_all(&self, stage: Stage, directive: Directive) {

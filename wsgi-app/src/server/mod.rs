@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use wsgi_proto::{Endpoints, Instant};
 
-use crate::context::buffers::BufferPool;
 use crate::context::catch_panic;
 use crate::context::clock::Clocks;
 use crate::context::lifetime::Lifetimes;
@@ -111,10 +110,8 @@ impl<A> Server<A> {
         let context = ServerContext {
             clock: Clocks::new(runtime.clock),
             debug: options.debug,
-            no_head: Arc::default(),
             log,
             format,
-            buffers: BufferPool::default(),
             lifetimes: Lifetimes::new(options.max_connection_age, options.max_requests),
             config: Arc::new(options.config),
         };

@@ -1,0 +1,159 @@
+//! What a connection needs while its application has a request: the future of the application, the environ, the body.
+//!
+//! It has its own memory, because the future can be large, and an idle connection should be small. The memory is taken
+//! from the pool of the thread, so that a request allocates nothing.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use wsgi_proto::{Endpoints, Head};
+
+use crate::application::Application;
+use crate::application::body::Body;
+use crate::application::environ::Environ;
+use crate::application::start_response::StartResponse;
+use crate::connection::sending::Sending;
+use crate::context::pool;
+use crate::exchange::error::Result;
+use crate::exchange::handle::Handle;
+use crate::exchange::shared::Inner;
+use crate::server::Server;
+
+/// The size of the largest future whose memory is kept, in bytes.
+const LARGEST: usize = 16 * 1024;
+
+/// One request, while the application has it and until its hooks have run.
+pub(crate) struct Request<A> {
+    call: Pin<Box<dyn Call<A>>>,
+    /// `None` once it was dropped.
+    pub(super) environ: Option<Environ>,
+    pub(super) body: Sending,
+    /// The environ is kept for hooks, which run after the exchange.
+    pub(super) has_hooks: bool,
+}
+
+impl<A: Application> Request<A> {
+    /// Calls the application with a new request.
+    pub(super) fn begin(
+        kept: Option<Box<Self>>,
+        server: Arc<Server<A>>,
+        head: Arc<Head>,
+        endpoints: Endpoints,
+        handle: Handle,
+    ) -> Box<Self> {
+        let mut request = kept.or_else(pool::take).unwrap_or_else(|| {
+            let (environ, body) = (None, Sending::default());
+            Box::new(Self { call: boxed(call), environ, body, has_hooks: false })
+        });
+        let environ = Environ::new(request.environ.take(), head, endpoints, handle.clone());
+        request.call.as_mut().begin(server, environ.clone(), StartResponse(handle));
+        request.environ = Some(environ);
+        request
+    }
+
+    /// Polls the application. Returns the server that was passed to [`begin`](Self::begin) and the result.
+    pub(super) fn poll_call(&mut self, context: &mut Context<'_>) -> Poll<(Arc<Server<A>>, Result<Body>)> {
+        self.call.as_mut().poll(context)
+    }
+
+    /// Makes the memory ready for another request, after the exchange and under the lock: runs no code of the
+    /// application. Returns false if the environ has to be dropped outside the lock.
+    pub(super) fn release(&mut self, inner: &mut Inner) -> bool {
+        let Some(environ) = &mut self.environ else { return true };
+        if environ.release() {
+            return true;
+        }
+        self.has_hooks = environ.has_hooks();
+        if self.has_hooks {
+            // The hooks see what was really sent.
+            inner.machine.flush_before_record();
+        }
+        self.has_hooks
+    }
+
+    /// The environ, if it was kept for its hooks.
+    pub(super) fn take_hooked(&mut self) -> Option<Environ> {
+        if mem::take(&mut self.has_hooks) { self.environ.take() } else { None }
+    }
+
+    /// Drops the application's future and body.
+    pub(super) fn clear(&mut self) {
+        self.call.as_mut().clear();
+        self.body.clear();
+    }
+
+    /// Keeps the memory for another request of any connection on this thread.
+    pub(super) fn keep(self: Box<Self>) {
+        if !self.has_hooks && size_of_val(&*self.call) <= LARGEST {
+            pool::put(self);
+        }
+    }
+}
+
+/// Calls an application of a server that is passed in and returned, since the call must not borrow from its connection.
+async fn call<A: Application>(
+    server: Arc<Server<A>>,
+    environ: Environ,
+    start_response: StartResponse,
+) -> (Arc<Server<A>>, Result<Body>) {
+    let result = server.application.call(environ, start_response).await;
+    (server, result)
+}
+
+/// Memory for the future of one call at a time.
+trait Call<A>: Send {
+    fn begin(self: Pin<&mut Self>, server: Arc<Server<A>>, environ: Environ, start_response: StartResponse);
+
+    /// Polls the future, and drops it when it is ready.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<(Arc<Server<A>>, Result<Body>)>;
+
+    /// Drops the future.
+    fn clear(self: Pin<&mut Self>);
+}
+
+pin_project! {
+    struct Slot<C, F> {
+        call: C,
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<A, C, F> Call<A> for Slot<C, F>
+where
+    C: Fn(Arc<Server<A>>, Environ, StartResponse) -> F + Send,
+    F: Future<Output = (Arc<Server<A>>, Result<Body>)> + Send,
+{
+    fn begin(self: Pin<&mut Self>, server: Arc<Server<A>>, environ: Environ, start_response: StartResponse) {
+        let mut this = self.project();
+        let future = (this.call)(server, environ, start_response);
+        this.future.set(Some(future));
+    }
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<(Arc<Server<A>>, Result<Body>)> {
+        let mut future = self.project().future;
+        let polled = future.as_mut().as_pin_mut().expect("it has begun").poll(context);
+        if polled.is_ready() {
+            future.set(None);
+        }
+        polled
+    }
+
+    fn clear(self: Pin<&mut Self>) {
+        self.project().future.set(None);
+    }
+}
+
+fn boxed<A, F>(
+    call: impl Fn(Arc<Server<A>>, Environ, StartResponse) -> F + Send + 'static,
+) -> Pin<Box<dyn Call<A>>>
+where
+    A: Application,
+    F: Future<Output = (Arc<Server<A>>, Result<Body>)> + Send + 'static,
+{
+    Box::pin(Slot { call, future: None })
+}
