@@ -59,6 +59,53 @@ fn a_response_is_started_once_unless_an_error_is_given() {
 }
 
 #[test]
+fn a_head_that_was_prepared_starts_many_responses() {
+    let kept = std::sync::OnceLock::new();
+    let site = Site::new(application_fn(move |environ: Environ, start: StartResponse| {
+        let head = kept
+            .get_or_init(|| {
+                assert!(matches!(start.prepare("200", [("A", "\n")]), Err(StartError::FieldValue(_))));
+                start.prepare("203 Kept", PLAIN).expect("it is allowed")
+            })
+            .clone();
+        async move {
+            start.start_with(&head)?;
+            assert_eq!(start.start_with(&head).expect_err("again"), StartError::AlreadyStarted);
+            Ok(environ.path().into_owned().into())
+        }
+    }));
+    let mut client = site.connect();
+    for path in ["/a", "/b"] {
+        let answer = client.get(path);
+        assert_eq!((answer.status, answer.text().as_str()), (203, path));
+        assert_eq!(answer.field("Content-Type"), Some("text/plain"));
+        assert_eq!(answer.field("Content-Length"), Some("2"));
+    }
+    assert_eq!(site.journal().texts(Kind::Error), [""; 0]);
+}
+
+#[test]
+fn each_variable_is_visited_once_with_its_last_value() {
+    let site = Site::new(application_fn(|environ: Environ, start: StartResponse| async move {
+        environ.set("REMOTE_USER", "alice");
+        environ.set("PATH_INFO", "/other");
+        environ.remove("HTTP_HOST");
+        let mut visited = Vec::new();
+        environ.for_each(|name, value| {
+            assert_eq!(environ.get(name).as_deref(), Some(value), "{name}");
+            visited.push((name.to_owned(), value.to_owned()));
+        });
+        let map = environ.to_map();
+        assert_eq!((map["PATH_INFO"].as_str(), map.contains_key("HTTP_HOST")), ("/other", false));
+        assert_eq!(visited.len(), map.len());
+        assert_eq!(visited.into_iter().collect::<std::collections::BTreeMap<_, _>>(), map);
+        start.start("204 No Content", NOTHING)?;
+        Ok(Body::empty())
+    }));
+    assert_eq!(site.connect().get("/path").status, 204);
+}
+
+#[test]
 fn a_head_that_http_does_not_allow_starts_nothing() {
     let site = Site::new(application_fn(|_, start| async move {
         for (status, name, value, message) in [

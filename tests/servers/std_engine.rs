@@ -436,7 +436,8 @@ fn several_listeners_and_unix_sockets_are_served() {
 
 /// A listener that shares its port with others.
 fn sharing(address: std::net::SocketAddr) -> std::net::TcpListener {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a free port");
+    let socket =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a free port");
     socket.set_reuse_port(true).expect("a free port");
     socket.bind(&address.into()).expect("a free port");
     socket.listen(128).expect("a free port");
@@ -479,7 +480,8 @@ fn listeners_of_one_port_have_a_thread_each_and_a_stop_empties_all_queues() {
 #[cfg(target_os = "linux")]
 fn threads() -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux has it");
-    let names = tasks.filter_map(|task| std::fs::read_to_string(task.expect("a thread").path().join("comm")).ok());
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.expect("a thread").path().join("comm")).ok());
     names.map(|name| name.trim_end().to_owned()).collect()
 }
 

@@ -286,7 +286,7 @@ pub use server::proxy_sources::ProxySources;
 
 pub use bytes::Bytes;
 pub use wsgi_proto::{
-    Address, BodyLength, Endpoints, Head, KeepAlive, Limits, Record, Scheme, Trailers, Version,
+    Address, BodyLength, Endpoints, Head, KeepAlive, Limits, Record, ResponseHead, Scheme, Trailers, Version,
 };
 pub use wsgi_proto::{BodyError, Lost, Rejected, RequestError, SendError, StartError};
 pub use wsgi_proto::{DateError, LogFormat, format_date_time};

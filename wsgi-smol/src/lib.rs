@@ -554,8 +554,8 @@ pub use socket::Duplex;
 // The application, its requests and responses.
 pub use wsgi_app::{
     Address, Application, Body, BodyLength, BoxApplication, Bytes, Endpoints, Environ, Errors, Field,
-    FieldBytes, Head, Input, Lines, NO_HEADERS, ResponseFuture, Scheme, StartResponse, Stream, Trailers,
-    Version, Write, Writing, application_fn, format_date_time,
+    FieldBytes, Head, Input, Lines, NO_HEADERS, ResponseFuture, ResponseHead, Scheme, StartResponse, Stream,
+    Trailers, Version, Write, Writing, application_fn, format_date_time,
 };
 // Their errors.
 pub use wsgi_app::{

@@ -536,8 +536,8 @@ pub use wsgi_app::blocking::{
     Application, BoxApplication, Environ, Input, Lines, Outcome, StartResponse, Stream, Write, application_fn,
 };
 pub use wsgi_app::{
-    Address, Body, BodyLength, Bytes, Endpoints, Errors, Field, FieldBytes, Head, NO_HEADERS, Scheme,
-    Trailers, Version, format_date_time,
+    Address, Body, BodyLength, Bytes, Endpoints, Errors, Field, FieldBytes, Head, NO_HEADERS, ResponseHead,
+    Scheme, Trailers, Version, format_date_time,
 };
 // Their errors.
 pub use wsgi_app::{

@@ -165,17 +165,37 @@ impl Environ {
     }
 
     /// All variables with their values, with changes made by [`set`](Self::set) and [`remove`](Self::remove).
+    /// [`for_each`](Self::for_each) makes no copies.
     pub fn to_map(&self) -> BTreeMap<String, String> {
-        let given = self.variables();
-        let mut map: BTreeMap<_, _> =
-            given.iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-        for (name, value) in &self.changes().variables {
-            match value {
-                Some(value) => map.insert(name.clone(), value.clone()),
-                None => map.remove(name),
-            };
-        }
+        let mut map = BTreeMap::new();
+        self.for_each(|name, value| drop(map.insert(name.to_owned(), value.to_owned())));
         map
+    }
+
+    /// Calls `visit` with the name and value of each variable, with changes made by [`set`](Self::set) and
+    /// [`remove`](Self::remove). It makes no string for each of them, unlike [`to_map`](Self::to_map).
+    ///
+    /// ```
+    /// # use wsgi_app::Environ;
+    /// fn dump(environ: &Environ) -> String {
+    ///     let mut text = String::new();
+    ///     environ.for_each(|name, value| text.extend([name, ": ", value, "\n"]));
+    ///     text
+    /// }
+    /// ```
+    pub fn for_each(&self, mut visit: impl FnMut(&str, &str)) {
+        // `visit` may call this environ, so it runs outside the lock.
+        let changed = self.changes().variables.clone();
+        self.variables().for_each(|name, value| {
+            if changed.iter().all(|(key, _)| key != name) {
+                visit(name, value);
+            }
+        });
+        for (name, value) in &changed {
+            if let Some(value) = value {
+                visit(name, value);
+            }
+        }
     }
 
     /// The method (`REQUEST_METHOD`), in the case that the client sent; empty if it was [removed](Self::remove).

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use wsgi_proto::{Field, Flow, SendError, StartError};
+use wsgi_proto::{Field, Flow, ResponseHead, SendError, StartError};
 
 use crate::application::fields::Fields;
 use crate::exchange::error::Error;
@@ -67,6 +67,52 @@ impl StartResponse {
             false => Ok(exchange.draft()),
         });
         let head = draft.unwrap_or(Err(StartError::Over))?.write(status.as_ref(), headers)?;
+        let started = self.0.with(|mut exchange| exchange.respond_with(head));
+        started.unwrap_or(Err(StartError::Over))?;
+        Ok(Write(self.0.clone()))
+    }
+
+    /// Checks a status and header fields, as [`start`](Self::start) does, and keeps them for
+    /// [`start_with`](Self::start_with): for many responses, of any connection of this server.
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use wsgi_app::{Body, Environ, ResponseHead, Result, StartResponse};
+    ///
+    /// async fn hello(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+    ///     static HEAD: OnceLock<ResponseHead> = OnceLock::new();
+    ///     let head = match HEAD.get() {
+    ///         Some(head) => head,
+    ///         None => {
+    ///             let head = start_response.prepare("200 OK", [("Content-Type", "text/plain")])?;
+    ///             HEAD.get_or_init(|| head)
+    ///         }
+    ///     };
+    ///     start_response.start_with(head)?;
+    ///     Ok("Hello\n".into())
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::Application) {}
+    /// # is_an_application(hello);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`StartError`] that names the status or header that HTTP does not allow.
+    pub fn prepare(
+        &self,
+        status: impl AsRef<str>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
+    ) -> Result<ResponseHead, StartError> {
+        ResponseHead::new(&self.0.server_context().config, status.as_ref(), headers)
+    }
+
+    /// Starts the response with a head that was [prepared](Self::prepare) before: the cheapest way to start one.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::AlreadyStarted`] at the second call, [`StartError::Over`] after the exchange, and
+    /// [`StartError::CannotSwitch`] for a 101 to a client of HTTP/1.0.
+    pub fn start_with(&self, head: &ResponseHead) -> Result<Write, StartError> {
         let started = self.0.with(|mut exchange| exchange.respond_with(head));
         started.unwrap_or(Err(StartError::Over))?;
         Ok(Write(self.0.clone()))

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use wsgi_proto::{Field, SendError, StartError};
+use wsgi_proto::{Field, ResponseHead, SendError, StartError};
 
 use crate::application::start_response::StartResponse as AsyncStartResponse;
 use crate::application::start_response::Write as AsyncWrite;
@@ -62,6 +62,51 @@ impl StartResponse {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<Write, StartError> {
         self.0.start(status, headers).map(Write)
+    }
+
+    /// Checks a status and header fields, as [`start`](Self::start) does, and keeps them for
+    /// [`start_with`](Self::start_with): for many responses, of any connection of this server.
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use wsgi_app::blocking::{Environ, StartResponse};
+    /// use wsgi_app::{Body, ResponseHead, Result};
+    ///
+    /// fn hello(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+    ///     static HEAD: OnceLock<ResponseHead> = OnceLock::new();
+    ///     let head = match HEAD.get() {
+    ///         Some(head) => head,
+    ///         None => {
+    ///             let head = start_response.prepare("200 OK", [("Content-Type", "text/plain")])?;
+    ///             HEAD.get_or_init(|| head)
+    ///         }
+    ///     };
+    ///     start_response.start_with(head)?;
+    ///     Ok("Hello\n".into())
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
+    /// # is_an_application(hello);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`StartError`] that names the status or header that HTTP does not allow.
+    pub fn prepare(
+        &self,
+        status: impl AsRef<str>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
+    ) -> Result<ResponseHead, StartError> {
+        self.0.prepare(status, headers)
+    }
+
+    /// Starts the response with a head that was [prepared](Self::prepare) before: the cheapest way to start one.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::AlreadyStarted`] at the second call, [`StartError::Over`] after the exchange, and
+    /// [`StartError::CannotSwitch`] for a 101 to a client of HTTP/1.0.
+    pub fn start_with(&self, head: &ResponseHead) -> Result<Write, StartError> {
+        self.0.start_with(head).map(Write)
     }
 
     /// Replaces a started response because of `error`: WSGI's `exc_info`. If no response was started, it starts one.
