@@ -272,7 +272,7 @@ fn an_unread_body_that_does_not_end_is_given_up() {
     expires(&mut machine, seconds(1), Reason::Drain);
     machine.record();
     assert_eq!(machine.poll(), Event::ShutdownWrite);
-    assert_eq!(machine.end(), CloseReason::Finished);
+    assert_eq!(machine.end(), CloseReason::BodyUnread);
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn an_unread_body_has_the_socket_timeout_if_that_is_earlier() {
     machine.flush();
     expires(&mut machine, seconds(10), Reason::Read);
     machine.record();
-    assert_eq!(machine.end(), CloseReason::Finished);
+    assert_eq!(machine.end(), CloseReason::BodyUnread);
 }
 
 #[test]

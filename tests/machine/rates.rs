@@ -269,7 +269,7 @@ fn an_unread_body_that_drips_is_not_drained_for_long() {
     }
     assert!((10..=15).contains(&waited), "{waited} s");
     machine.record();
-    assert_eq!(machine.end(), CloseReason::Finished);
+    assert_eq!(machine.end(), CloseReason::BodyUnread);
 }
 
 #[test]

@@ -348,7 +348,7 @@ fn the_end_of_input_ends_what_is_incomplete_and_nothing_else() {
             State::Cut => assert_eq!(end, Event::Closed(CloseReason::Cut)),
             // The body was not complete, so the connection ends after the response.
             State::Reading | State::Draining => {
-                assert_eq!(end, Event::Closed(CloseReason::Finished), "{state:?}")
+                assert_eq!(end, Event::Closed(CloseReason::BodyUnread), "{state:?}")
             }
             _ => assert_eq!(end, Event::Closed(CloseReason::PeerClosed), "{state:?}"),
         }

@@ -465,6 +465,9 @@ pub enum CloseReason {
     Refused(RequestError),
     /// The application aborted a response that had begun, or sent less than its `Content-Length`.
     Cut,
+    /// The last response promised another one, but the application left more of the request body unread than is read and
+    /// dropped (`limits.drain`), or the rest did not arrive.
+    BodyUnread,
     /// The server is stopping.
     Shutdown,
     /// The connection reached a limit on its use.
@@ -481,6 +484,7 @@ impl fmt::Display for CloseReason {
             Self::Finished => f.write_str("closed after the last response"),
             Self::Refused(error) => write!(f, "request refused: {error}"),
             Self::Cut => f.write_str("response cut short"),
+            Self::BodyUnread => f.write_str("closed with the rest of a request body unread"),
             Self::Shutdown => f.write_str("server stopped"),
             Self::Limit(LastExchange::Crowded) => f.write_str("closed to make room for others"),
             Self::Limit(LastExchange::Age) => f.write_str("closed at its maximum age"),

@@ -83,6 +83,11 @@ impl ServerContext {
             CloseReason::Lost(lost) => {
                 self.debug(|| format!("({}) {lost} {}", std::process::id(), Remote(&endpoints.remote)));
             }
+            CloseReason::BodyUnread => {
+                self.debug(|| {
+                    format!("({}) body not read {}", std::process::id(), Remote(&endpoints.remote))
+                });
+            }
             CloseReason::Refused(error) => {
                 self.debug(|| {
                     format!("({}) refused {}: {error}", std::process::id(), Remote(&endpoints.remote))

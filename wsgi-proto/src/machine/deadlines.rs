@@ -189,7 +189,8 @@ impl Machine {
             Reason::Head => self.refuse(RequestError::Timeout),
             Reason::Write | Reason::ResponseRate => self.lost(Lost::TimedOut),
             Reason::Linger => self.state.end_linger(),
-            Reason::Drain => self.state.on_peer(PeerEvent::Failed),
+            Reason::Drain => self.give_up_drain(),
+            Reason::Read | Reason::RequestRate if self.state.drains() => self.give_up_drain(),
             Reason::Read if self.state.peer() == PeerHalf::Head => self.refuse(RequestError::Timeout),
             Reason::Read | Reason::RequestRate => {
                 self.progress.wants_body = false;

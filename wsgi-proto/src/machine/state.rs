@@ -626,7 +626,7 @@ impl State {
     }
 
     /// Remembers why the connection is going to end.
-    fn note(&mut self, reason: CloseReason) {
+    pub(crate) fn note(&mut self, reason: CloseReason) {
         if self.phase == Phase::Open {
             self.reason.get_or_insert(reason);
         }
