@@ -61,6 +61,30 @@ fn hooks_run_in_order_and_see_the_changes_of_all_before_them() {
 }
 
 #[test]
+fn hooks_that_hooks_add_run_after_the_others() {
+    let notes: Notes<u8> = Arc::default();
+    let hooks = Arc::clone(&notes);
+    let site = Site::new(application_fn(move |environ, start| {
+        let (one, two) = (Arc::clone(&hooks), Arc::clone(&hooks));
+        environ.add_post_hook(move |environ, _| {
+            note(&one, 1);
+            environ.add_post_hook(move |environ, _| {
+                note(&one, 3);
+                environ.add_post_hook(move |_, _| note(&one, 4));
+            });
+        });
+        environ.add_post_hook(move |_, _| note(&two, 2));
+        async move {
+            start.start("200 OK", PLAIN)?;
+            Ok("hooked".into())
+        }
+    }));
+    assert_eq!(site.connect().get("/").text(), "hooked");
+    site.journal().accesses(1);
+    assert_eq!(*notes.lock().expect("no panic"), [1, 2, 3, 4]);
+}
+
+#[test]
 fn hooks_that_were_cleared_do_not_run() {
     let notes: Notes<&str> = Arc::default();
     let hooks = Arc::clone(&notes);

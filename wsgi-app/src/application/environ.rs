@@ -328,10 +328,9 @@ impl Environ {
     /// The hook gets this environ with all its changes, and the [`Record`] of the exchange: bytes sent, status, time,
     /// and whether the client disconnected. Hooks run in the order in which they were added, in the connection's own
     /// task, before the next request on this connection; they should be quick. If a hook panics, that is logged, and
-    /// the later hooks still run.
+    /// the later hooks still run. A hook that another hook adds runs after those that were added before.
     ///
-    /// Add hooks before the response ends. A hook that is added later, such as one that another hook adds, might
-    /// not be called.
+    /// Add hooks before the response ends. A hook that another task adds later might not be called.
     pub fn add_post_hook(&self, hook: impl FnOnce(&Environ, &Record) + Send + 'static) {
         self.changes().hooks.push(Box::new(hook));
     }

@@ -90,9 +90,12 @@ pub(crate) fn drop_caught(server_context: &ServerContext, environ: Environ) {
 /// Runs the post hooks in order, then writes the access line. A failure does not stop the later steps.
 pub(crate) fn settle(server_context: &ServerContext, environ: Option<Environ>, record: &Record) {
     if let Some(environ) = environ {
-        for hook in environ.take_hooks() {
-            if let Err(panic) = catch_panic::catch(|| hook(&environ, record)) {
-                server_context.error(&format!("a post hook {}", one_line(&panic)));
+        // eventlet: a hook that another hook adds runs as well.
+        while environ.has_hooks() {
+            for hook in environ.take_hooks() {
+                if let Err(panic) = catch_panic::catch(|| hook(&environ, record)) {
+                    server_context.error(&format!("a post hook {}", one_line(&panic)));
+                }
             }
         }
         drop_caught(server_context, environ);
