@@ -37,7 +37,8 @@ pub(crate) fn set_options(socket: &socket2::Socket, limits_slow_readers: bool) {
 }
 
 /// A stream in both directions: the traits of `futures-io`, and operations that they lack. All methods have defaults:
-/// write `impl Duplex for MyStream {}`, or put the stream in a [`Box`] if its type is foreign.
+/// write `impl Duplex for MyStream {}`, or put the stream in a [`Box`] if its type is foreign. Check whether the default
+/// of [`poll_shutdown`](Self::poll_shutdown) is right for it.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Ready when a read would probably return something. Polled again, it waits for the bytes after that. It is polled
     /// only if the last read returned less than it had room for. A stream that cannot detect this is always ready; its
@@ -52,6 +53,11 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn reset(&mut self) {}
 
     /// Closes our half of the connection; the peer's half stays open.
+    ///
+    /// After the last response, the server closes its half by this method and then continues to read, so that unread
+    /// input of the client does not turn the close into a reset, which could destroy the response. The default calls
+    /// [`poll_close`](AsyncWrite::poll_close), which for some types also ends reading, or closes the socket. Implement
+    /// this method for such a type, for TCP by `shutdown(Shutdown::Write)`.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(self).poll_close(context)
     }
