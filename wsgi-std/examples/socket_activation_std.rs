@@ -8,7 +8,7 @@
 
 use listenfd::ListenFd;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use wsgi_std::{Body, Environ, Result, Server, StartResponse};
+use wsgi_std::{Body, Environ, Options, Result, Server, StartResponse};
 
 fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
@@ -22,7 +22,7 @@ fn main() -> std::io::Result<()> {
     };
     println!("serving http://{}/", listener.local_addr()?);
 
-    let server = Server::new(listener, application).debug(false);
+    let server = Server::new(listener, application).options(Options::public());
     let handle = server.handle();
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     std::thread::spawn(move || {

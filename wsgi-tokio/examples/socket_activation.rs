@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, reason = "it prints where it serves")]
 
 use listenfd::ListenFd;
-use wsgi_tokio::{Body, Environ, Result, Server, StartResponse};
+use wsgi_tokio::{Body, Environ, Options, Result, Server, StartResponse};
 
 async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
@@ -24,7 +24,7 @@ async fn main() -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     println!("serving http://{}/", listener.local_addr()?);
 
-    let server = Server::new(listener, application).debug(false);
+    let server = Server::new(listener, application).options(Options::public());
     let handle = server.handle();
     tokio::spawn(async move {
         if stop_signal().await.is_ok() {
