@@ -433,7 +433,11 @@ fn a_response_that_is_started_after_the_age_says_close_and_one_before_it_goes_on
     machine.exchange().finish().unwrap();
     machine.record();
     assert!(!machine.take_sent().contains("close"));
-    assert!(machine.io().last_read, "it has promised to persist, and is too old to wait");
+    // It has promised to persist, so the client may be about to send its next request.
+    let (at, reason) = machine.io().deadline.expect("it is too old");
+    assert_eq!((at.since(machine.now().instant), reason), (Duration::from_secs(1), Reason::Age));
+    machine.pass(Duration::from_secs(1));
+    assert!(machine.io().last_read);
     machine.connection.recv_nothing();
     assert_eq!(machine.end(), CloseReason::Limit(LastExchange::Age));
 

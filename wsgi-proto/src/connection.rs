@@ -358,8 +358,9 @@ impl Connection {
     /// Sets the instant at which the connection reaches its maximum age. It replaces an earlier one.
     ///
     /// From then on the next response head that is sent carries `Connection: close`, and a connection that is idle
-    /// closes after one [last read](crate::Io::last_read), so that a request that has begun to arrive is still served.
-    /// [`Event::Closed`] reports [`LastExchange::Age`].
+    /// closes after one [last read](crate::Io::last_read), so that a request that has begun to arrive is still served. If
+    /// its last response promised to persist, it stays open for a second after that. [`Event::Closed`] reports
+    /// [`LastExchange::Age`].
     ///
     /// # Examples
     ///

@@ -195,7 +195,7 @@ impl Options {
     }
 
     /// The age at which a connection ends. Its next response then carries `Connection: close`; an idle connection is
-    /// closed. Each connection has its own age, up to a tenth more or less, so that connections that began together
+    /// closed, but not within a second after a response without it. Each connection has its own age, up to a tenth more or less, so that connections that began together
     /// do not end together. It lets clients behind a balancer find new servers, and bounds what one connection can
     /// accumulate. A response that is being sent, and a stream that was taken over, are not bounded. Default: `None`, no
     /// limit. Allowed: more than zero.

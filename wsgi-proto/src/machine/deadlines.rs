@@ -12,6 +12,10 @@ use crate::time::Instant;
 /// The time that earlier responses have to reach the client before a reset shows that the last one is incomplete.
 const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
 
+/// How long a connection stays open at its maximum age after a response that promised to persist: the client may be
+/// about to send its next request.
+const TIME_TO_REUSE: Duration = Duration::from_secs(1);
+
 impl Machine {
     /// Returns a wait, unless its deadline has already passed.
     #[inline]
@@ -147,13 +151,15 @@ impl Machine {
             (_, PeerHalf::Idle) if write => {}
             (_, PeerHalf::Idle) => {
                 // Even without a timeout: a stop counts from the last response.
-                timers.idle.get_or_insert(now);
+                let idle = *timers.idle.get_or_insert(now);
                 until(&mut timers.idle, config.idle_timeout(), Reason::Idle);
                 if self.state.ends_when_idle() {
                     until(&mut timers.idle, Some(config.last_request_timeout), Reason::Idle);
                 }
-                if self.ends_at.is_some() {
-                    until(&mut self.ends_at, Some(Duration::ZERO), Reason::Age);
+                if let Some(at) = self.ends_at {
+                    let has_answered = self.outbox.total() > 0;
+                    let at = if has_answered { at.max(idle.after(TIME_TO_REUSE)) } else { at };
+                    until(&mut Some(at), Some(Duration::ZERO), Reason::Age);
                 }
             }
             (_, PeerHalf::Head) => {
