@@ -294,6 +294,24 @@ fn a_stop_closes_idle_connections_immediately_if_the_config_says_so() {
 }
 
 #[test]
+fn a_stop_just_as_a_response_ends_does_not_linger_for_a_client_that_is_silent_since() {
+    let mut machine = Machine::new(Config::default());
+    machine.open(GET);
+    machine.answer("x");
+    // The stop arrives before the record was taken.
+    machine.connection.shutdown();
+    machine.record();
+    assert!(!machine.take_sent().contains("Connection: close"));
+    machine.io();
+    machine.pass(Duration::from_secs(1));
+    assert!(machine.io().last_read);
+    machine.connection.recv_nothing();
+    assert_eq!(machine.poll(), Event::ShutdownWrite);
+    machine.connection.write_closed();
+    assert_eq!(machine.poll(), Event::Closed(CloseReason::Shutdown));
+}
+
+#[test]
 fn a_stop_during_the_drain_of_an_unread_body_serves_the_request_behind_it() {
     let mut machine = Machine::new(Config::default());
     machine.open(POST);

@@ -181,7 +181,13 @@ impl Machine {
 
     fn expired(&mut self, reason: Reason) {
         match reason {
-            Reason::Idle if self.state.ends_when_idle() => self.close(CloseReason::Shutdown),
+            Reason::Idle if self.state.ends_when_idle() => {
+                if self.timers.idle.is_some_and(|since| since.after(TIME_TO_LEAVE) <= self.now.instant) {
+                    // The last response has had time to arrive: nothing to linger for.
+                    self.state.do_not_persist();
+                }
+                self.close(CloseReason::Shutdown);
+            }
             Reason::Idle => self.close(CloseReason::IdleTimeout),
             Reason::Age => self.close(CloseReason::Limit(LastExchange::Age)),
             Reason::Room if self.state.phase() == Phase::Lingering => self.state.end_linger(),
