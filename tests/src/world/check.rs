@@ -105,6 +105,11 @@ impl Check<'_> {
         &self.net.links[number]
     }
 
+    /// How many connections the server can hold.
+    fn room(&self) -> usize {
+        self.plan.settings.room().min(self.plan.descriptors)
+    }
+
     /// Property 1: each request has its response, or a reason.
     fn answered(&self, number: usize) -> Result<(), String> {
         let link = self.link(number);
@@ -132,7 +137,7 @@ impl Check<'_> {
         }
         let journal = &self.notes.journal;
         let access = journal.access(sent.id);
-        if self.ends_unsaid(link) {
+        if before.is_some() && self.is_spoiled(link) {
             return Ok(());
         }
         if access.is_some_and(|access| access.spoiled) || journal.ends.iter().any(|(link, _)| *link == number)
@@ -165,17 +170,25 @@ impl Check<'_> {
     fn may_leave_out(&self, link: &Link) -> bool {
         let Some(stopped) = self.stopped else { return false };
         let orderly = self.plan.commands.iter().all(|(_, command)| *command == Command::Shutdown);
-        let roomy = self.plan.settings.max_size > self.net.links.len() && !self.plan.accept_fails;
+        let roomy = self.room() > self.net.links.len() && !self.plan.accept_fails;
         !orderly || !roomy || link.opened >= stopped
     }
 
     /// Whether what was answered last ends the connection, whatever its head announces: the access line shows that it was
     /// broken off, or the application left more of a body unread than is drained.
     fn ends_unsaid(&self, link: &Link) -> bool {
-        let last = link.received.answers.len().checked_sub(1).and_then(|last| link.requests.get(last));
-        let Some(sent) = last else { return false };
-        let access = self.notes.journal.access(sent.id);
-        access.is_some_and(|access| access.spoiled) || self.is_not_drained(sent)
+        Self::last_answered(link).is_some_and(|sent| self.is_not_drained(sent)) || self.is_spoiled(link)
+    }
+
+    /// Whether an access line shows that what was answered last was broken off.
+    fn is_spoiled(&self, link: &Link) -> bool {
+        let access = Self::last_answered(link).and_then(|sent| self.notes.journal.access(sent.id));
+        access.is_some_and(|access| access.spoiled)
+    }
+
+    /// The request that was answered last.
+    fn last_answered(link: &Link) -> Option<&Sent> {
+        link.requests.get(link.received.answers.len().checked_sub(1)?)
     }
 
     fn is_not_drained(&self, sent: &Sent) -> bool {
@@ -192,6 +205,10 @@ impl Check<'_> {
         let patience = settings
             .socket_timeout
             .map_or(settings.linger_timeout, |timeout| timeout.min(settings.linger_timeout));
+        let patience = match settings.request_rate {
+            Some(_) => patience.min(settings.rate_grace),
+            None => patience,
+        };
         let too_slow = sent.at - sent.began >= nanos(patience);
         !whole && (never_told || too_large || too_slow)
     }
@@ -263,7 +280,7 @@ impl Check<'_> {
             return Ok(());
         }
         let ahead = self.net.links.iter().filter(|other| other.opened <= link.opened).count();
-        let rounds = ahead.div_ceil(self.plan.settings.max_size) as Nanos;
+        let rounds = ahead.div_ceil(self.room()) as Nanos;
         let bound = TURN + rounds * SECOND + self.paused;
         for (place, sent) in link.requests.iter().enumerate() {
             let answer = link.received.answers.get(place);

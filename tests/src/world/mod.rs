@@ -17,10 +17,8 @@
 //!    response needs one of these reasons:
 //!    * The response before it said `Connection: close`, or was a 101.
 //!    * Its access line shows that it was refused or cut, or that the connection was lost. Or a debug entry shows that
-//!      its connection was refused, lost or timed out.
-//!    * The response before it was cut (its access line shows that), or left more of its body unread than is drained
-//!      (`limits.drain`, `max_body_size`, `linger_timeout`, a `100 Continue` that was never sent). The log does not
-//!      name this one.
+//!      its connection was refused, lost or timed out, or that the rest of a body before it was not read.
+//!    * The response before it was cut; its access line shows that.
 //!    * A later response of the connection was cut, which resets it. Earlier responses had a second to leave.
 //!    * Its last byte arrived after the server had closed its half.
 //!    * Its client disconnected first, and an access line shows that the server worked on that connection.
@@ -65,7 +63,7 @@ mod transport;
 
 use std::sync::Arc;
 
-use wsgi_app::adapter::{Runtime, Server};
+use wsgi_app::adapter::Server;
 use wsgi_app::{Environ, LogEntry, Report, ServerHandle, StartResponse};
 
 use crate::machine::choose::{Choose, Seeded};
@@ -167,7 +165,7 @@ fn server(shared: &Arc<Shared>, handle: &ServerHandle) -> Arc<Server<App>> {
     let application: App = Box::new(move |environ, start| {
         Box::pin(application::serve(Arc::clone(&for_application), environ, start))
     });
-    let runtime = Runtime::default().clock(shared.clock.clone());
+    let runtime = shared.plan.settings.runtime().clock(shared.clock.clone());
     Server::with_runtime(options, handle, application, runtime).expect("each option has an allowed value")
 }
 

@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+use wsgi_app::adapter::Runtime;
 use wsgi_app::{KeepAlive, Options};
 
 use crate::machine::choose::{Choose, Seeded};
 use crate::world::client::{Client, Step};
 use crate::world::network::{Left, Manners, Reading};
 use crate::world::time::{MICRO, MILLI, Nanos, SECOND};
+
+/// The worlds that found a fault have no limits with these choices.
+const LIMITS: u64 = 0x11a8;
+
+/// How many descriptors the server reserves for other uses than connections.
+const OTHER_DESCRIPTORS: usize = 32;
 
 /// Everything that is decided before a world begins.
 #[derive(Clone, Debug)]
@@ -20,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) commands: Vec<(Nanos, Command)>,
     pub(crate) manners: Manners,
     pub(crate) accept_fails: bool,
+    /// How many connections the process has descriptors for.
+    pub(crate) descriptors: usize,
     /// What one run of a task costs, at most.
     pub(crate) cost: Nanos,
     /// Tasks run in the order in which they were woken.
@@ -54,9 +63,50 @@ pub(crate) struct Settings {
     pub(crate) drain: u64,
     pub(crate) body: Option<u64>,
     debug: bool,
+    /// Bytes per second.
+    pub(crate) request_rate: Option<u64>,
+    response_rate: Option<u64>,
+    pub(crate) rate_grace: Duration,
+    pub(crate) max_age: Option<Duration>,
+    max_requests: Option<u64>,
+    /// The limit that the runtime reports.
+    descriptor_limit: Option<usize>,
 }
 
 impl Settings {
+    /// The properties of the runtime.
+    pub(crate) fn runtime(&self) -> Runtime {
+        Runtime::default().descriptor_limit(self.descriptor_limit)
+    }
+
+    /// How many connections there is room for.
+    pub(crate) fn room(&self) -> usize {
+        self.descriptor_limit.map_or(self.max_size, |limit| self.max_size.min(limit - OTHER_DESCRIPTORS))
+    }
+
+    /// Draws limits of rates, age, requests and descriptors. They have choices of their own, so that all other parts of a
+    /// plan stay the same.
+    fn limit(&mut self, choices: &mut Seeded) {
+        if choices.once_in(2) {
+            return;
+        }
+        if choices.once_in(2) {
+            let mut rate = || [None, Some(1), Some(240), Some(5000)][choices.below(4)];
+            (self.request_rate, self.response_rate) = (rate(), rate());
+            self.rate_grace = [SECOND, 3 * SECOND, 10 * SECOND].map(Duration::from_nanos)[choices.below(3)];
+        }
+        if choices.once_in(3) {
+            let most = [50 * MILLI, SECOND, 5 * SECOND][choices.below(3)];
+            self.max_age = Some(Duration::from_nanos(1 + choices.below(most as usize) as Nanos));
+        }
+        if choices.once_in(3) {
+            self.max_requests = Some(1 + choices.below(5) as u64);
+        }
+        if choices.once_in(3) {
+            self.descriptor_limit = Some(OTHER_DESCRIPTORS + 1 + choices.below(5));
+        }
+    }
+
     pub(crate) fn options(&self) -> Options {
         Options::default()
             .max_size(self.max_size)
@@ -69,6 +119,11 @@ impl Settings {
             .minimum_chunk_size(self.minimum_chunk_size)
             .max_body_size(self.body)
             .debug(self.debug)
+            .min_request_rate(self.request_rate)
+            .min_response_rate(self.response_rate)
+            .rate_grace(self.rate_grace)
+            .max_connection_age(self.max_age)
+            .max_requests(self.max_requests)
             // Without the time of day, which depends on the zone.
             .log_format("%(client_ip)s:%(client_port)s \"%(request_line)s\" %(status_code)s %(body_length)s")
             .limits(|limits| {
@@ -234,7 +289,10 @@ impl Planner {
         let mut choices = Seeded(seed);
         let bounded = choices.once_in(4);
         let mut planner = Self { choices, requests: Vec::new(), brief: bounded };
-        let settings = planner.settings();
+        let mut settings = planner.settings();
+        let mut limits = Seeded(seed ^ LIMITS);
+        settings.limit(&mut limits);
+        let descriptors = if limits.once_in(6) { 1 + limits.below(6) } else { usize::MAX };
         let crowded = bounded || planner.choices.once_in(3);
         let settings = Settings {
             max_size: if crowded { 1 + planner.choices.below(4) } else { settings.max_size },
@@ -282,6 +340,7 @@ impl Planner {
             commands,
             manners,
             accept_fails: planner.choices.once_in(8),
+            descriptors,
             cost: [0, 10 * MICRO, 100 * MICRO][planner.choices.below(3)],
             in_order: planner.choices.once_in(2),
             bounded,
@@ -321,6 +380,12 @@ impl Planner {
             drain: [256 * 1024, 0, 1000][choices.below(3)],
             body: [None, None, None, Some(3000)][choices.below(4)],
             debug: choices.once_in(2),
+            request_rate: None,
+            response_rate: None,
+            rate_grace: Duration::from_secs(10),
+            max_age: None,
+            max_requests: None,
+            descriptor_limit: None,
         }
     }
 

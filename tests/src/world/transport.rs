@@ -57,6 +57,12 @@ impl<A: Application> Adapter for SimulatedAdapter<A> {
         if self.shared.plan.accept_fails && net.choices.once_in(20) {
             return Poll::Ready(Err(io::Error::from_raw_os_error(FAILURES[net.choices.below(2)])));
         }
+        let waits = net.queue.as_ref().is_some_and(|queue| !queue.is_empty());
+        let notes = self.shared.notes();
+        if waits && notes.transports - notes.dropped >= self.shared.plan.descriptors {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(FAILURES[1])));
+        }
+        drop(notes);
         match net.queue.as_mut().and_then(VecDeque::pop_front) {
             Some(link) => {
                 net.links[link].taken = Some(net.now);
