@@ -187,6 +187,8 @@ fn a_stop_lets_what_has_begun_finish_and_ends_the_connection() {
                 assert_eq!(end, Event::Closed(CloseReason::Refused(RequestError::StrayByte)), "{state:?}");
             }
             State::Cut => assert_eq!(end, Event::Closed(CloseReason::Cut)),
+            // The rest of the body never comes.
+            State::Draining => assert_eq!(end, Event::Closed(CloseReason::BodyUnread)),
             _ => assert_eq!(end, Event::Closed(CloseReason::Shutdown), "{state:?}"),
         }
         assert_eq!(
@@ -291,6 +293,19 @@ fn a_stop_closes_idle_connections_immediately_if_the_config_says_so() {
     machine.connection.shutdown();
     assert!(machine.io().last_read);
     assert_eq!(machine.end(), CloseReason::Shutdown);
+}
+
+#[test]
+fn a_body_that_is_not_drained_is_reported_rather_than_the_stop() {
+    let mut machine = Machine::new(Config::default());
+    machine.open(POST);
+    machine.answer("x");
+    assert!(!machine.take_sent().contains("Connection: close"));
+    machine.connection.shutdown();
+    machine.io();
+    machine.advance(Config::default().linger_timeout);
+    machine.record();
+    assert_eq!(machine.end(), CloseReason::BodyUnread);
 }
 
 #[test]

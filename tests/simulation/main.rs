@@ -55,6 +55,7 @@ fn worlds_that_found_a_fault_stay_right() {
         (23_561, "the rest of an unread body had arrived in time, and a late process did not read it"),
         (7_495, "a stop during the drain of an unread body lost the request behind it"),
         (1_007_503, "a refused request that the last read of an eviction found had no linger"),
+        (5_013_494, "the log did not name a body that was left unread when a stop had begun"),
     ] {
         play(seed);
     }

@@ -201,8 +201,8 @@ impl Machine {
             Reason::Head => self.refuse(RequestError::Timeout),
             Reason::Write | Reason::ResponseRate => self.lost(Lost::TimedOut),
             Reason::Linger => self.state.end_linger(),
-            Reason::Drain => self.give_up_drain(),
-            Reason::Read | Reason::RequestRate if self.state.drains() => self.give_up_drain(),
+            Reason::Drain => self.state.give_up_drain(),
+            Reason::Read | Reason::RequestRate if self.state.drains() => self.state.give_up_drain(),
             Reason::Read if self.state.peer() == PeerHalf::Head => self.refuse(RequestError::Timeout),
             Reason::Read | Reason::RequestRate => {
                 self.progress.wants_body = false;

@@ -199,20 +199,11 @@ impl Machine {
                     return None;
                 }
                 Ok(Step::More) | Err(()) => {
-                    self.give_up_drain();
+                    self.state.give_up_drain();
                     return None;
                 }
             }
         }
-    }
-
-    /// Leaves the rest of a request body unread, and closes.
-    pub(crate) fn give_up_drain(&mut self) {
-        if self.state.persists() {
-            // The response did not announce it.
-            self.state.note(CloseReason::BodyUnread);
-        }
-        self.state.on_peer(PeerEvent::Failed);
     }
 
     /// Whether draining is pointless: no request can follow, or the remaining body exceeds the drain limit.

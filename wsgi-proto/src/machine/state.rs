@@ -626,10 +626,19 @@ impl State {
     }
 
     /// Remembers why the connection is going to end.
-    pub(crate) fn note(&mut self, reason: CloseReason) {
+    fn note(&mut self, reason: CloseReason) {
         if self.phase == Phase::Open {
             self.reason.get_or_insert(reason);
         }
+    }
+
+    /// Ends the drain before the end of the body.
+    pub(crate) fn give_up_drain(&mut self) {
+        if self.persists() {
+            // The response did not announce it, so this explains more than a stop or a limit.
+            self.reason = Some(CloseReason::BodyUnread);
+        }
+        self.on_peer(PeerEvent::Failed);
     }
 
     /// Whether the last read of a wait has been done. If not, it is due from now on.
