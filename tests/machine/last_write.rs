@@ -17,8 +17,8 @@ fn machine() -> Machine {
 fn answering() -> Machine {
     let mut machine = machine();
     machine.open(GET);
-    machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
-    let _ = machine.exchange().send("hello").unwrap();
+    machine.exchange().respond("200 OK", NO_HEADERS).expect("a request is open");
+    let _ = machine.exchange().send("hello").expect("a request is open");
     machine.io();
     machine
 }

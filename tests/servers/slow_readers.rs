@@ -135,7 +135,7 @@ fn room_that_came_in_time_counts_although_the_process_was_stopped() {
     on_each("late writes", |runtime| {
         let program = Program::start(runtime, "--socket-timeout 1");
         let mut client = Caller::connect(program.address);
-        client.send(&format!("GET /big?n={SIZE} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+        client.send(format!("GET /big?n={SIZE} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
         // The server writes until there is no room.
         thread::sleep(Duration::from_millis(300));
         program.signal("-STOP");
