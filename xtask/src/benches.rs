@@ -21,15 +21,21 @@ pub(crate) fn run(words: &[String]) -> Result<(), String> {
 }
 
 /// Builds a package of the `benches` in a checkout. One package at a time: together they would share features.
-fn build(checkout: &Path, options: &str, folder: &Path) -> Result<(), String> {
+pub(crate) fn build(checkout: &Path, options: &str, folder: &Path) -> Result<(), String> {
     Cmd::new(&format!("cargo build --release {options} --manifest-path"))
         .arg(checkout.join("benches").join("Cargo.toml"))
         .env("CARGO_TARGET_DIR", folder)
         .run()
 }
 
+/// Builds the harness and returns its path.
+pub(crate) fn build_harness() -> Result<PathBuf, String> {
+    build(root(), HARNESS, &folder())?;
+    Ok(harness())
+}
+
 /// The target folder of the benchmark.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     target_dir().join("benches")
 }
 

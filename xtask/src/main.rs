@@ -12,6 +12,7 @@ mod command;
 mod conform;
 mod features;
 mod fuzz;
+mod instructions;
 mod layers;
 mod minimal_versions;
 mod no_std;
@@ -107,6 +108,11 @@ const CI: &[Step] = &[
         name: "proxies",
         about: "echo behind nginx, HAProxy and Apache, those that are installed",
         run: proxies::run,
+    },
+    Step {
+        name: "instructions",
+        about: "instructions of the machine and of two servers, against benches/baseline.txt",
+        run: instructions::run,
     },
     Step { name: "fuzz", about: "each fuzz target for 20 s, or for --seconds", run: fuzz::run },
 ];
