@@ -44,7 +44,7 @@ fn instructions(results: &Results) -> Option<Chart> {
     let ratio = |name| Some(results.median("ir", name, "tokio")? / results.median("ir", name, "hyper")?);
     Some(Chart {
         title: format!(
-            "wsgi-tokio needs {} instructions than hyper for a hello, {} for a browser's request",
+            "wsgi-tokio: {} instructions than hyper (hello), {} (browser's request)",
             change(ratio("hello")?),
             change(ratio("browser")?)
         ),
@@ -61,13 +61,8 @@ fn processor_time(results: &Results) -> Option<Chart> {
         // hyper flushes each answer by itself unless it is configured otherwise.
         let base = if scenario.name == "pipelined-16" { "hyper-flush" } else { "hyper" };
         let ratio = results.ratio("cpu", scenario.name, "tokio", base)?;
-        let note = if base == "hyper" { "" } else { " (to pipeline_flush)" };
-        Some(Bar {
-            label: scenario.title.into(),
-            value: ratio,
-            text: format!("{ratio:.2}{note}"),
-            ours: true,
-        })
+        let label = if base == "hyper" { scenario.title } else { "16 pipelined, to pipeline_flush" };
+        Some(Bar { label: label.into(), value: ratio, text: format!("{ratio:.2}"), ours: true })
     };
     let bars: Vec<Bar> = SCENARIOS.iter().filter_map(bar).collect();
     let better = bars.iter().filter(|bar| bar.value < 0.995).count();
@@ -121,7 +116,7 @@ fn cores(results: &Results) -> Option<Chart> {
     };
     Some(Chart {
         title: format!(
-            "wsgi-proto needs {} instructions than http-net for a hello, {} for a browser's request",
+            "wsgi-proto: {} instructions than http-net (hello), {} (browser's request)",
             change(ratio(Work::Hello)?),
             change(ratio(Work::Browser)?)
         ),
