@@ -11,6 +11,7 @@ pub(crate) fn fmt(_: &Options) -> Outcome {
     for excluded in ["fuzz/Cargo.toml", "tests/no-std-proof/Cargo.toml", "tests/tls-provider/Cargo.toml"] {
         Cmd::new("cargo fmt --check --manifest-path").arg(excluded).run()?;
     }
+    Cmd::new("cargo fmt --all --check --manifest-path benches/Cargo.toml").run()?;
     Ok(String::new())
 }
 

@@ -6,11 +6,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is the purpose of a task runner")]
 
 mod api;
+mod benches;
 mod checks;
 mod command;
 mod conform;
 mod features;
 mod fuzz;
+mod instructions;
 mod layers;
 mod minimal_versions;
 mod no_std;
@@ -107,6 +109,11 @@ const CI: &[Step] = &[
         about: "echo behind nginx, HAProxy and Apache, those that are installed",
         run: proxies::run,
     },
+    Step {
+        name: "instructions",
+        about: "instructions of the machine and of two servers, against benches/baseline.txt",
+        run: instructions::run,
+    },
     Step { name: "fuzz", about: "each fuzz target for 20 s, or for --seconds", run: fuzz::run },
 ];
 
@@ -119,6 +126,9 @@ const OTHER: &[Step] = &[Step {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(words) = arguments.strip_prefix(&["bench".to_owned()]) {
+        return bench(words);
+    }
     let (name, options) = match parse(&arguments) {
         Ok(parsed) => parsed,
         Err(message) => {
@@ -135,6 +145,17 @@ fn main() -> ExitCode {
         name => CI.iter().chain(OTHER).filter(|step| step.name == name).collect(),
     };
     if run(&steps, &options) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// `bench` is not a step: it takes minutes, has options, and its result is a report and not a verdict.
+fn bench(words: &[String]) -> ExitCode {
+    match benches::run(words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The name of the command: a step, `ci` or `help`.
@@ -168,6 +189,7 @@ fn usage() -> String {
     CI.iter().for_each(|step| line(step.name, step.about));
     line("", "");
     OTHER.iter().for_each(|step| line(step.name, step.about));
+    line("bench", "measures the servers and their peers, and writes docs/performance.md (`bench --help`)");
     line("help", "this text");
     text.push_str("\n`ci` and `fuzz` take `--seconds N`: how long each fuzz target runs");
     text
@@ -252,6 +274,6 @@ mod tests {
         let all = names.len();
         names.dedup();
         assert_eq!(names.len(), all);
-        assert!(!names.contains(&"ci") && !names.contains(&"help"));
+        assert!(["bench", "ci", "help"].iter().all(|name| !names.contains(name)));
     }
 }

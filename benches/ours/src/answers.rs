@@ -1,0 +1,47 @@
+//! The answers that both applications share: those that do not depend on the body of the request.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bench_common::content::{PIECE, PIECES, TEXT, ready};
+use bytes::Bytes;
+use futures_core::Stream;
+use wsgi_tokio::{Body, Result};
+
+/// The fields of every answer.
+pub(crate) const FIELDS: [(&str, &str); 1] = [("Content-Type", TEXT)];
+
+/// The body for this path; `None` if no such page exists.
+pub(crate) fn page(path: &[u8], file: Option<&Path>) -> Option<Body> {
+    let path = std::str::from_utf8(path).ok()?;
+    match path {
+        "/chunked" => Some(Body::stream(Pieces(PIECES))),
+        "/file" => file_body(file?),
+        path => ready(path).map(Body::from),
+    }
+}
+
+/// The sum of the lengths of all variables.
+pub(crate) fn variables(environ: &wsgi_tokio::Environ) -> Body {
+    let length: usize = environ.to_map().iter().map(|(name, value)| name.len() + value.len()).sum();
+    format!("{length}\n").into()
+}
+
+/// The whole file, by `Body::file` as soon as that exists. Until then the harness finds that `/file` is not served.
+fn file_body(_path: &Path) -> Option<Body> {
+    None
+}
+
+/// Pieces that are ready immediately.
+struct Pieces(usize);
+
+impl Stream for Pieces {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(left) = self.0.checked_sub(1) else { return Poll::Ready(None) };
+        self.0 = left;
+        Poll::Ready(Some(Ok(Bytes::from_static(PIECE.as_bytes()))))
+    }
+}
