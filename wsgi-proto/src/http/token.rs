@@ -276,7 +276,7 @@ mod tests {
             ("Content-Type", "Content-Type"),
             ("cONTENT-TYPE", "Content-Type"),
             ("content-length", "Content-Length"),
-            ("Content-lengtH", "Content-Length"),
+            ("cONTENT-lENGTH", "Content-Length"),
             ("cache-control", "Cache-Control"),
             ("location", "Location"),
             ("set-cookie", "Set-Cookie"),
