@@ -43,6 +43,7 @@ const ALL: &[&str] = &[
     "bare-epoll",
     "bare-threads",
 ];
+const OURS: &[&str] = &["tokio", "std", "smol", "async-std"];
 const MAIN: &[&str] = &["tokio", "std", "smol", "hyper", "actix"];
 const WITH_MAY: &[&str] = &["tokio", "std", "smol", "hyper", "actix", "may"];
 
@@ -127,6 +128,7 @@ pub(crate) struct Counted {
 /// The scenarios of instructions.
 pub(crate) const COUNTED: &[Counted] = &[
     Counted { name: "hello", title: "hello, 35 bytes", request: hello, servers: ALL },
+    Counted { name: "kept", title: "hello, kept head", request: || requests::get("/kept"), servers: OURS },
     Counted { name: "browser", title: "browser's request, 660 bytes", request: browser, servers: ALL },
     Counted {
         name: "vars",

@@ -54,8 +54,8 @@ pub(crate) fn named(name: &str) -> Option<Kind> {
 /// Its name in the report; cores have other names.
 pub(crate) fn title(name: &str) -> &str {
     match name {
-        "ours" => "wsgi-proto",
-        "ours-answer" => "wsgi-proto, one call",
+        "ours" => "wsgi-proto, three calls and a record",
+        "ours-answer" => "wsgi-proto, one call, no record",
         "ours-kept" => "wsgi-proto, kept head",
         "http-net" => "http-net",
         "http-net-prebuilt" => "http-net, prebuilt answer",

@@ -4,31 +4,67 @@ use std::hint::black_box;
 
 use bench_common::content::{HELLO, PIECE, PIECES, TEXT};
 use bench_common::works::Work;
-use wsgi_proto::{BodyEvent, Connection, Event, Flow, Instant, Now};
+use wsgi_proto::{BodyEvent, Connection, Event, Flow, Instant, Now, ResponseHead};
 
 const TYPE: (&str, &str) = ("Content-Type", TEXT);
 const LENGTH: (&str, &str) = ("Content-Length", "13");
+
+/// How a small answer is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Head, body and end by a call each, and a record is taken.
+    Calls,
+    /// One call, without a record.
+    OneCall,
+    /// The same, with a head that was checked once.
+    Kept,
+}
 
 /// A connection and the work that it repeats.
 pub(crate) struct Bench {
     connection: Connection,
     work: Work,
-    one_call: bool,
+    answer: Answer,
+    head: ResponseHead,
     request: Vec<u8>,
     body: Vec<u8>,
     now: Now,
 }
 
 impl Bench {
-    /// The work on this connection. With `one_call` the whole answer is one call.
-    pub(crate) fn new(mut connection: Connection, work: Work, one_call: bool) -> Self {
+    /// The work on this connection.
+    pub(crate) fn new(mut connection: Connection, work: Work, answer: Answer) -> Self {
         let now = Now::new(Instant::from_nanos(0), 784_111_777);
         assert!(matches!(connection.poll(now), Event::Io(_)));
-        Self { connection, work, one_call, request: work.request(), body: work.body(), now }
+        if answer != Answer::Calls {
+            connection.skip_records();
+        }
+        let head = ResponseHead::new(connection.config(), "200 OK", [TYPE]).expect("the head is valid");
+        Self { connection, work, answer, head, request: work.request(), body: work.body(), now }
     }
 
-    /// One request, its answer, and the record of both.
+    /// One request and its answer.
     pub(crate) fn exchange(&mut self) {
+        if self.answer == Answer::Calls { self.exchange_by_calls() } else { self.exchange_by_one_call() }
+    }
+
+    fn exchange_by_one_call(&mut self) {
+        let rest = receive(&mut self.connection, &self.request);
+        assert!(rest.is_empty(), "a head fits into the space for it");
+        assert_eq!(self.connection.poll(self.now), Event::Request);
+        let mut exchange = self.connection.open_exchange().expect("a request has arrived");
+        black_box(exchange.head().path());
+        let answered = match self.answer {
+            Answer::Kept => exchange.answer_with(&self.head, HELLO),
+            _ => exchange.answer("200 OK", [TYPE], HELLO),
+        };
+        answered.expect("the answer is valid");
+        transmit(&mut self.connection);
+        assert!(matches!(self.connection.poll(self.now), Event::Io(_)));
+    }
+
+    /// The same with every step apart, and the record of both.
+    fn exchange_by_calls(&mut self) {
         let rest = receive(&mut self.connection, &self.request);
         assert!(rest.is_empty(), "a head fits into the space for it");
         assert_eq!(self.connection.poll(self.now), Event::Request);
@@ -48,13 +84,9 @@ impl Bench {
 
     fn answer(&mut self) {
         let mut exchange = self.connection.exchange().expect("an exchange is open");
-        if self.one_call {
-            exchange.answer("200 OK", [TYPE], HELLO).expect("the answer is valid");
-        } else {
-            exchange.respond("200 OK", [TYPE, LENGTH]).expect("the head is valid");
-            let _ = exchange.send(HELLO).expect("the length matches");
-            exchange.finish().expect("the body is complete");
-        }
+        exchange.respond("200 OK", [TYPE, LENGTH]).expect("the head is valid");
+        let _ = exchange.send(HELLO).expect("the length matches");
+        exchange.finish().expect("the body is complete");
     }
 
     fn send_pieces(&mut self) {
@@ -108,11 +140,12 @@ fn receive<'a>(connection: &mut Connection, bytes: &'a [u8]) -> &'a [u8] {
 
 /// Takes everything that waits to be sent, like a write that accepts all of it.
 fn transmit(connection: &mut Connection) {
-    loop {
-        let length: usize = connection.transmit().slices().iter().map(|slice| black_box(slice).len()).sum();
-        if length == 0 {
-            return;
-        }
+    let mut left = true;
+    while left {
+        let transmit = connection.transmit();
+        let length: usize = transmit.slices().iter().map(|slice| black_box(slice).len()).sum();
+        // A write of all slices of a transmit leaves something only if there were more than it can have.
+        left = transmit.slices().len() > 1;
         connection.transmitted(length);
     }
 }

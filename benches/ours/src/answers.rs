@@ -24,7 +24,8 @@ pub(crate) fn page(path: &[u8], file: Option<&Path>) -> Option<Body> {
 
 /// The sum of the lengths of all variables.
 pub(crate) fn variables(environ: &wsgi_tokio::Environ) -> Body {
-    let length: usize = environ.to_map().iter().map(|(name, value)| name.len() + value.len()).sum();
+    let mut length = 0;
+    environ.for_each(|name, value| length += name.len() + value.len());
     format!("{length}\n").into()
 }
 

@@ -1,8 +1,10 @@
 //! The application for tokio, smol and async-std.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use wsgi_tokio::{Application, Body, Environ, Result, StartResponse, application_fn};
+use bench_common::content::HELLO;
+use wsgi_tokio::{Application, Body, Environ, ResponseHead, Result, StartResponse, application_fn};
 
 use crate::answers::{FIELDS, page, variables};
 
@@ -20,6 +22,18 @@ async fn answer(
     file: &'static Option<PathBuf>,
 ) -> Result<Body> {
     let body = match environ.head().path() {
+        b"/kept" => {
+            static HEAD: OnceLock<ResponseHead> = OnceLock::new();
+            let head = match HEAD.get() {
+                Some(head) => head,
+                None => {
+                    let head = start_response.prepare("200 OK", FIELDS)?;
+                    HEAD.get_or_init(|| head)
+                }
+            };
+            start_response.start_with(head)?;
+            return Ok(HELLO.into());
+        }
         b"/vars" => variables(&environ),
         b"/upload" => format!("{}\n", length(&environ).await?).into(),
         b"/echo" => environ.input().read_to_end().await?.into(),

@@ -1,8 +1,10 @@
 //! The same application for `wsgi-std`, where it may block.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use wsgi_std::{Application, Environ, Result, StartResponse};
+use bench_common::content::HELLO;
+use wsgi_std::{Application, Environ, ResponseHead, Result, StartResponse};
 
 use crate::answers::{FIELDS, page, variables};
 
@@ -10,6 +12,18 @@ use crate::answers::{FIELDS, page, variables};
 pub(crate) fn application(file: Option<PathBuf>) -> impl Application {
     wsgi_std::application_fn(move |environ: Environ, start_response: StartResponse| {
         let body = match environ.head().path() {
+            b"/kept" => {
+                static HEAD: OnceLock<ResponseHead> = OnceLock::new();
+                let head = match HEAD.get() {
+                    Some(head) => head,
+                    None => {
+                        let head = start_response.prepare("200 OK", FIELDS)?;
+                        HEAD.get_or_init(|| head)
+                    }
+                };
+                start_response.start_with(head)?;
+                return Ok(HELLO.into());
+            }
             b"/vars" => variables(&environ),
             b"/upload" => format!("{}\n", length(&environ)?).into(),
             b"/echo" => environ.input().read_to_end()?.into(),

@@ -4,6 +4,7 @@
 //! | path | answer |
 //! | --- | --- |
 //! | `/` | 13 bytes |
+//! | `/kept` | the same with a head that was checked once |
 //! | `/vars` | reads every variable of the environ and answers with their total length |
 //! | `/10k`, `/1m` | 10 KiB and 1 MiB that are in memory |
 //! | `/chunked` | 1,000 pieces of 16 bytes, all ready immediately |
