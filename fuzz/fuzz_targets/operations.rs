@@ -313,6 +313,7 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
             }
         }
         2 => exchange.consume(choices.below(40)),
+        3 if choices.once_in(2) => drop(exchange.take_data(SIZES[choices.below(8)])),
         3 => exchange.consume(SIZES[choices.below(8)]),
         4 => drop(exchange.inform(status, fields)),
         5 => drop(exchange.continue_headers(fields)),

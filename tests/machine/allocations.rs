@@ -1,11 +1,14 @@
-//! A small request allocates nothing once its connection is warm.
+//! A small request allocates nothing once its connection is warm, and pieces of a body hold little memory.
 //!
 //! `allocation_counter` replaces the allocator of the whole process and counts per thread. So this file is a separate
 //! process, and allocations of the test harness are not counted.
 
 use std::time::Duration;
 
-use wsgi_proto::{Address, Buffers, Config, Connection, Endpoints, Event, Exchange, Io, Now, ResponseHead};
+use bytes::Bytes;
+use wsgi_proto::{
+    Address, BodyEvent, Buffers, Config, Connection, Endpoints, Event, Exchange, Io, Now, ResponseHead,
+};
 
 const REQUEST: &[u8] = b"GET /hello?name=world HTTP/1.1\r\nHost: localhost:8090\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
 
@@ -68,6 +71,40 @@ fn allocates_nothing(answer: impl Fn(&mut Exchange<'_>)) {
         }
     });
     assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+/// Receives a body in reads of `size` bytes, and keeps what `take_data` returns for each.
+fn kept_pieces(size: usize, count: usize) -> Vec<Bytes> {
+    let mut connection =
+        Connection::new(Config::default().into(), Endpoints::new(Address::Local, Address::Local));
+    let head = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", size * count);
+    connection.recv_space().expect("there is room")[..head.len()].copy_from_slice(head.as_bytes());
+    connection.recv_commit(head.len());
+    assert_eq!(connection.poll(Now::default()), Event::Request);
+    connection.take_request().expect("it was announced");
+    let mut pieces = Vec::with_capacity(count);
+    for _ in 0..count {
+        connection.recv_space().expect("there is room")[..size].fill(b'x');
+        connection.recv_commit(size);
+        let mut exchange = connection.exchange().expect("it was taken");
+        assert!(matches!(exchange.body(Now::default()), Ok(BodyEvent::Data(data)) if data.len() == size));
+        pieces.push(exchange.take_data(usize::MAX));
+        assert_eq!(pieces.last().expect("it was just added").len(), size);
+    }
+    pieces
+}
+
+#[test]
+fn pieces_of_a_body_that_are_kept_hold_at_most_four_times_their_length() {
+    for (size, count) in [(1, 20_000), (100, 2000), (4095, 200), (4096, 200), (5000, 200), (16_384, 100)] {
+        let mut pieces = Vec::new();
+        let counted = allocation_counter::measure(|| pieces = kept_pieces(size, count));
+        let held = counted.bytes_current - (count * size_of::<Bytes>()) as i64;
+        // The reference count of a shared block takes some bytes, too.
+        let bound = (4 * size + if size < 4096 { 0 } else { 64 }) * count;
+        assert!((held as usize) <= bound, "{count} pieces of {size} bytes hold {held}");
+        drop(pieces);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! `allocations.rs` is a separate binary, see `Cargo.toml`.
 
+mod body_pieces;
 mod deadlines;
 mod edited_heads;
 mod endings;

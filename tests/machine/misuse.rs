@@ -240,6 +240,23 @@ fn no_more_is_consumed_than_there_is() {
 }
 
 #[test]
+fn nothing_is_taken_where_nothing_can_be_consumed() {
+    let mut machine = opened(POST);
+    assert!(machine.exchange().take_data(3).is_empty(), "nothing has arrived");
+    machine.receive(b"helloGET");
+    let now = machine.now();
+    assert!(machine.exchange().take_data(0).is_empty());
+    assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Data(b"hello"))));
+    assert_eq!(machine.exchange().take_data(usize::MAX), "hello");
+    assert!(machine.exchange().take_data(1).is_empty(), "the next request is not part of the body");
+    assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::End(_))));
+    let mut machine = opened(&(POST.to_owned() + "hello"));
+    let mut exchange = machine.exchange();
+    exchange.answer("200 OK", NO_HEADERS, "").unwrap();
+    assert!(exchange.take_data(1).is_empty(), "the exchange is over");
+}
+
+#[test]
 fn the_error_of_a_bad_body_stays() {
     let mut machine = opened("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx");
     let now = machine.now();

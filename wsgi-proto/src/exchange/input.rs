@@ -1,5 +1,7 @@
 //! Reading the request body.
 
+use bytes::Bytes;
+
 use crate::error::BodyError;
 use crate::error::RequestError;
 use crate::event::{BodyEvent, Event, Io};
@@ -103,18 +105,56 @@ impl Exchange<'_> {
     ///
     /// No effect at the end of the body, after an error, and when the exchange is over.
     pub fn consume(&mut self, n: usize) {
-        let machine = &mut *self.0;
+        let count = self.available().min(n);
+        self.0.inbox.consume(count);
+        self.consumed(count);
+    }
+
+    /// Like [`consume`](Self::consume), but returns the bytes. They are empty if it has no effect.
+    ///
+    /// The bytes share the memory of the receive buffer, without a copy, if they are at least a quarter of it. The
+    /// machine then continues with another buffer until they are dropped. Fewer bytes are copied, so that `Bytes` that
+    /// are kept never hold more than four times their length.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert!(matches!(exchange.body(Now::default())?, BodyEvent::Data(b"hello")));
+    /// assert_eq!(exchange.take_data(4), "hell");
+    /// assert_eq!(exchange.take_data(usize::MAX), "o");
+    /// assert!(exchange.take_data(1).is_empty());
+    /// # Ok::<(), BodyError>(())
+    /// ```
+    pub fn take_data(&mut self, n: usize) -> Bytes {
+        let count = self.available().min(n);
+        if count == 0 {
+            return Bytes::new();
+        }
+        let taken = self.0.inbox.take(count);
+        self.consumed(count);
+        taken
+    }
+
+    /// The number of data bytes at the front of the inbox.
+    fn available(&self) -> usize {
+        let machine = &*self.0;
         // After the end of the response, the machine drains the remaining body.
         if machine.state.peer() != PeerHalf::Body || !machine.state.exchange_is_open() {
-            return;
+            return 0;
         }
-        let available =
-            machine.inbox.len().min(usize::try_from(machine.body.remaining()).unwrap_or(usize::MAX));
-        let taken = n.min(available);
-        machine.inbox.consume(taken);
-        machine.body.consumed(taken);
-        if machine.body.has_ended() {
-            machine.state.on_peer(PeerEvent::BodyEnded);
+        machine.inbox.len().min(usize::try_from(machine.body.remaining()).unwrap_or(usize::MAX))
+    }
+
+    fn consumed(&mut self, count: usize) {
+        let machine = &mut *self.0;
+        if count > 0 {
+            machine.body.consumed(count);
+            if machine.body.has_ended() {
+                machine.state.on_peer(PeerEvent::BodyEnded);
+            }
         }
     }
 

@@ -89,6 +89,15 @@ impl BodyReader {
         if let Decoding::Length(left) = self.state { left } else { 0 }
     }
 
+    /// The number of bytes that are expected to follow, with framing.
+    pub(crate) fn expected(&self) -> u64 {
+        match self.state {
+            Decoding::Length(left) => left,
+            Decoding::Trailers(_) | Decoding::Ended => 0,
+            _ => u64::MAX,
+        }
+    }
+
     /// The maximum number of bytes in the inbox while this body is read.
     pub(crate) fn wanted_space(&self, limits: &Limits) -> usize {
         match self.state {
@@ -212,12 +221,12 @@ impl BodyReader {
 mod tests {
     use super::*;
     use alloc::string::{String, ToString};
-    use alloc::vec;
+    use bytes::BytesMut;
 
     /// The body, the bytes after it, and the number of trailers. The input is read in pieces of `piece` bytes.
     fn decode(input: &[u8], piece: usize, limits: &Limits) -> Result<(String, String, usize), RequestError> {
         let (mut inbox, mut reader) = (Inbox::default(), BodyReader::new(BodyLength::Chunked));
-        inbox.swap_buffer(&mut vec![0; 64]);
+        inbox.swap_buffer(&mut BytesMut::zeroed(64));
         let (mut body, mut pieces) = (String::new(), input.chunks(piece));
         loop {
             match reader.step(&mut inbox, limits)? {
@@ -228,7 +237,7 @@ mod tests {
                 }
                 Step::More => {
                     let Some(piece) = pieces.next() else { return Err(RequestError::Incomplete) };
-                    let space = inbox.space(1 << 20, false);
+                    let space = inbox.space(1 << 20, 0);
                     space[..piece.len()].copy_from_slice(piece);
                     inbox.commit(piece.len());
                 }

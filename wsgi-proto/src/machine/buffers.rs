@@ -2,9 +2,10 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+
+use bytes::BytesMut;
 
 use crate::http::head::Head;
 use crate::machine::chunks::Chunks;
@@ -12,6 +13,10 @@ use crate::machine::rates::Rates;
 
 /// The size of a fresh receive buffer, in bytes.
 const RECEIVE: usize = 16 * 1024;
+
+/// The size up to which a receive buffer that has grown is kept. A connection that received a large body once will
+/// probably receive another.
+const LARGE: usize = 64 * 1024;
 
 /// Memory for one busy connection, initialised once and pooled by the driver.
 ///
@@ -23,7 +28,7 @@ pub struct Buffers(pub(crate) Box<Memory>);
 
 /// The contents of [`Buffers`]. Boxed because they move in and out of the connection for each request.
 pub(crate) struct Memory {
-    pub(crate) recv: Vec<u8>,
+    pub(crate) recv: BytesMut,
     pub(crate) send: Vec<u8>,
     pub(crate) reply: Vec<u8>,
     pub(crate) head: Option<Arc<Head>>,
@@ -37,7 +42,7 @@ impl Buffers {
     /// Creates a set with a receive buffer of 16 KiB. The other buffers grow when they are used.
     pub fn new() -> Self {
         Self(Box::new(Memory {
-            recv: vec![0; RECEIVE],
+            recv: BytesMut::zeroed(RECEIVE),
             send: Vec::new(),
             reply: Vec::new(),
             head: None,
@@ -52,7 +57,7 @@ impl Buffers {
         let memory = &*self.0;
         let head = memory.head.as_ref().map_or(0, |head| head.bytes.capacity());
         let largest = memory.send.capacity().max(memory.reply.capacity()).max(head);
-        if memory.recv.len() != RECEIVE || largest > RECEIVE {
+        if !(RECEIVE..=LARGE).contains(&memory.recv.len()) || largest > RECEIVE {
             self.0.trim();
         }
         self
@@ -60,10 +65,18 @@ impl Buffers {
 }
 
 impl Memory {
+    /// Makes a receive buffer if the application still holds pieces of the last one.
+    #[inline]
+    pub(crate) fn ensure_recv(&mut self) {
+        if self.recv.is_empty() {
+            self.recv = BytesMut::zeroed(RECEIVE);
+        }
+    }
+
     #[cold]
     fn trim(&mut self) {
-        if self.recv.len() != RECEIVE {
-            self.recv = vec![0; RECEIVE];
+        if !(RECEIVE..=LARGE).contains(&self.recv.len()) {
+            self.recv = BytesMut::zeroed(RECEIVE);
         }
         for memory in [&mut self.send, &mut self.reply] {
             if memory.capacity() > RECEIVE {

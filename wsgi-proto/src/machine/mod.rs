@@ -127,6 +127,7 @@ impl Machine {
         self.account.forget();
         self.progress.forget();
         self.swap_memory(&mut memory);
+        memory.ensure_recv();
         if let Some(rates) = &mut memory.rates {
             rates.reset();
         }

@@ -38,8 +38,12 @@ impl Machine {
             (Phase::Open, PeerHalf::Body) => self.body.wanted_space(limits),
             _ => limits.inbox.max(1),
         };
-        let much = self.state.peer() == PeerHalf::Body || self.state.phase() == Phase::Lingering;
-        let space = self.inbox.space(limit, much);
+        let expected = match (self.state.phase(), self.state.peer()) {
+            (Phase::Lingering, _) => u64::MAX,
+            (_, PeerHalf::Body) => self.body.expected(),
+            _ => 0,
+        };
+        let space = self.inbox.space(limit, expected);
         if space.is_empty() { None } else { Some(space) }
     }
 
