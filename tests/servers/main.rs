@@ -21,3 +21,4 @@ mod std_threads;
 mod stopping;
 mod timeouts;
 mod tls;
+mod uploads;

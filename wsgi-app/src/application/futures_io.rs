@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -17,9 +17,7 @@ impl AsyncRead for Input {
         context: &mut Context<'_>,
         space: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let part = ready!(self.poll_read_some(context, space.len()))?;
-        space[..part.len()].copy_from_slice(&part);
-        Poll::Ready(Ok(part.len()))
+        self.poll_read_into(context, space).map_err(io::Error::from)
     }
 }
 

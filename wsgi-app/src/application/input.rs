@@ -10,6 +10,7 @@ use crate::application::fields::Fields;
 use crate::application::upgrade::{self, Stream};
 use crate::exchange::error::InputError;
 use crate::exchange::handle::Handle;
+use crate::exchange::shared::Taken;
 
 /// The request body without its framing (`wsgi.input`).
 ///
@@ -104,11 +105,89 @@ impl Input {
             return Poll::Ready(Ok(Bytes::new()));
         }
         self.handle
-            .poll_body(context, |data| {
-                let part = &data[..data.len().min(limit)];
-                (part.len(), Bytes::copy_from_slice(part))
-            })
-            .map_ok(Option::unwrap_or_default)
+            .poll_body(context, |data| (Taken::Shared(data.len().min(limit)), Some(())))
+            .map_ok(|taken| taken.map_or_else(Bytes::new, |((), bytes)| bytes))
+    }
+
+    /// The next bytes that have arrived, as many as there are; empty at the end of the body. This is the reading with
+    /// the least copying.
+    ///
+    /// ```
+    /// # use wsgi_app::{Environ, Result};
+    /// # async fn example(environ: Environ) -> Result<()> {
+    /// let (input, mut length) = (environ.input(), 0);
+    /// loop {
+    ///     let chunk = input.chunk().await?;
+    ///     if chunk.is_empty() {
+    ///         break;
+    ///     }
+    ///     length += chunk.len();
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A chunk has nothing to do with the chunks of a `Transfer-Encoding`. It has at most the size of the receive
+    /// buffer (`limits.inbox`).
+    ///
+    /// # Memory
+    ///
+    /// The bytes are the receive buffer itself, without a copy, if they fill at least a quarter of it. Otherwise they
+    /// are copied. So the chunks that an application keeps never hold more than four times their length. If a chunk is
+    /// dropped before the next one is read, the connection uses its buffer again; otherwise it continues with another
+    /// one.
+    ///
+    /// A future that is dropped before it is ready loses no bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`Input`].
+    pub async fn chunk(&self) -> Result<Bytes, InputError> {
+        self.read_some(usize::MAX).await
+    }
+
+    /// Reads bytes that have arrived into `space` and returns their number, as soon as there are any; 0 at the end of
+    /// the body or if `space` is empty.
+    ///
+    /// ```
+    /// # use wsgi_app::{Environ, Result};
+    /// # async fn example(environ: Environ) -> Result<()> {
+    /// let (input, mut space) = (environ.input(), vec![0; 64 * 1024]);
+    /// while let count @ 1.. = input.read_into(&mut space).await? {
+    ///     println!("{} bytes", space[..count].len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A future that is dropped before it is ready loses no bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`Input`].
+    pub async fn read_into(&self, space: &mut [u8]) -> Result<usize, InputError> {
+        poll_fn(|context| self.poll_read_into(context, space)).await
+    }
+
+    /// Polls for bytes: [`read_into`](Self::read_into) without the future.
+    ///
+    /// # Errors
+    ///
+    /// See [`Input`].
+    pub fn poll_read_into(
+        &self,
+        context: &mut Context<'_>,
+        space: &mut [u8],
+    ) -> Poll<Result<usize, InputError>> {
+        if space.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let read = self.handle.poll_body(context, |data| {
+            let count = data.len().min(space.len());
+            space[..count].copy_from_slice(&data[..count]);
+            (Taken::Copied(count), Some(count))
+        });
+        read.map_ok(|read| read.map_or(0, |(count, _)| count))
     }
 
     /// The next `size` bytes, or fewer at the end of the body: WSGI's `read(size)`.
@@ -222,19 +301,21 @@ impl Input {
     /// collected; it returns how many to take, and whether that is enough.
     async fn gather(&self, mut take: impl FnMut(&[u8], usize) -> (usize, bool)) -> Result<Bytes, InputError> {
         let mut gathered = Vec::new();
-        loop {
-            let part = poll_fn(|context| {
-                self.handle.poll_body(context, |data| {
-                    let (count, enough) = take(data, gathered.len());
-                    gathered.extend_from_slice(&data[..count]);
-                    (count, enough)
-                })
-            });
-            match part.await? {
-                Some(false) => {}
-                Some(true) | None => return Ok(gathered.into()),
-            }
-        }
+        let last = poll_fn(|context| {
+            self.handle.poll_body(context, |data| {
+                let (count, enough) = take(data, gathered.len());
+                if enough && gathered.is_empty() {
+                    return (Taken::Shared(count), Some(()));
+                }
+                gathered.extend_from_slice(&data[..count]);
+                (Taken::Copied(count), enough.then_some(()))
+            })
+        });
+        let last = last.await?;
+        Ok(match last {
+            Some(((), whole)) if gathered.is_empty() => whole,
+            _ => gathered.into(),
+        })
     }
 
     /// Sets the header fields of the `100 Continue` that the first read sends. They replace those set before, and each

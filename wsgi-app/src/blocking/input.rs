@@ -69,6 +69,26 @@ impl Input {
         self.inner.handle.block_on(self.inner.read_some(limit))
     }
 
+    /// The next bytes that have arrived, as many as there are; empty at the end of the body. This is the reading with
+    /// the least copying. [`Input::chunk`](crate::Input::chunk) has the details.
+    ///
+    /// # Errors
+    ///
+    /// See [`Input`].
+    pub fn chunk(&self) -> Result<Bytes, InputError> {
+        self.read_some(usize::MAX)
+    }
+
+    /// Reads bytes that have arrived into `space` and returns their number, as soon as there are any; 0 at the end of
+    /// the body or if `space` is empty. [`io::Read::read`] does the same.
+    ///
+    /// # Errors
+    ///
+    /// See [`Input`].
+    pub fn read_into(&self, space: &mut [u8]) -> Result<usize, InputError> {
+        self.inner.handle.block_on(self.inner.read_into(space))
+    }
+
     /// The next `size` bytes, or fewer at the end of the body: WSGI's `read(size)`. Bytes that were read are lost if
     /// the read fails.
     ///
@@ -264,18 +284,10 @@ impl fmt::Debug for Input {
 
 impl io::Read for Input {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        if space.is_empty() {
-            return Ok(0);
+        if !space.is_empty() {
+            self.shown.clear();
         }
-        self.shown.clear();
-        let mut take = |data: &[u8]| {
-            let count = data.len().min(space.len());
-            space[..count].copy_from_slice(&data[..count]);
-            (count, count)
-        };
-        let handle = &self.inner.handle;
-        let read = handle.block_on(poll_fn(|context| handle.poll_body(context, &mut take)));
-        read.map(Option::unwrap_or_default).map_err(io::Error::from)
+        Ok(self.read_into(space)?)
     }
 }
 

@@ -8,7 +8,7 @@ use wsgi_proto::{Exchange, Now, SendError};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
-use crate::exchange::shared::{ConnShared, Inner, WakeList};
+use crate::exchange::shared::{ConnShared, Inner, Taken, WakeList};
 use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::MutexGuard;
@@ -41,20 +41,27 @@ impl Handle {
         self.shared.lock().exchange(self.serial).map(call)
     }
 
-    /// Passes the received bytes of the body to `take`, which returns how many of them it used; `None` at the end of
-    /// the body.
+    /// Passes the received bytes of the body to `take`. Its result goes with the bytes of [`Taken::Shared`]; `None` at
+    /// the end of the body. Without a result, `take` is called again for the bytes that follow.
     pub(crate) fn poll_body<R>(
         &self,
         context: &mut Context<'_>,
-        take: impl FnOnce(&[u8]) -> (usize, R),
-    ) -> Poll<Result<Option<R>, InputError>> {
+        mut take: impl FnMut(&[u8]) -> (Taken, Option<R>),
+    ) -> Poll<Result<Option<(R, Bytes)>, InputError>> {
         let now = self.now();
         let mut wake_list = WakeList::default();
         let mut inner = self.shared.lock();
-        if inner.serial == self.serial && !inner.peeked.is_empty() {
-            let (used, result) = take(&inner.peeked);
-            inner.take_peeked(used);
-            return Poll::Ready(Ok(Some(result)));
+        while inner.serial == self.serial && !inner.peeked.is_empty() {
+            let (taken, result) = take(&inner.peeked);
+            let (count, bytes) = match taken {
+                Taken::Copied(count) => (count, Bytes::new()),
+                // The peeked bytes may be a small part of their block, which a shared piece would keep.
+                Taken::Shared(count) => (count, Bytes::copy_from_slice(&inner.peeked[..count])),
+            };
+            inner.take_peeked(count);
+            if let Some(result) = result {
+                return Poll::Ready(Ok(Some((result, bytes))));
+            }
         }
         inner.poll_body(self.serial, now, context, &mut wake_list, take)
     }
@@ -65,16 +72,14 @@ impl Handle {
     /// This is one step under one lock, so bytes taken out of the machine are kept for the exchange that they belong
     /// to.
     pub(crate) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<Result<(u64, Bytes), InputError>> {
-        const SHOWN: usize = 8 * 1024;
         let now = self.now();
         let mut wake_list = WakeList::default();
         let mut inner = self.shared.lock();
         if inner.serial != self.serial || inner.peeked.is_empty() {
             let shown = ready!(inner.poll_body(self.serial, now, context, &mut wake_list, |data| {
-                let shown = &data[..data.len().min(SHOWN)];
-                (shown.len(), Bytes::copy_from_slice(shown))
+                (Taken::Shared(data.len()), Some(()))
             }))?;
-            let Some(shown) = shown else { return Poll::Ready(Ok((inner.read, Bytes::new()))) };
+            let Some(((), shown)) = shown else { return Poll::Ready(Ok((inner.read, Bytes::new()))) };
             inner.read -= shown.len() as u64;
             inner.peeked = shown;
         }

@@ -171,6 +171,15 @@ impl ConnShared {
     }
 }
 
+/// What a reader does with the first bytes of the data that it is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Taken {
+    /// It has copied this number of bytes.
+    Copied(usize),
+    /// It wants this number of bytes, without a copy if possible.
+    Shared(usize),
+}
+
 /// Tasks that are woken when this is dropped. Create it before taking the lock, so that the lock is released first: an
 /// executor may run a task inside `wake`, and that task may need the lock.
 #[derive(Default)]
@@ -298,29 +307,40 @@ impl Inner {
         if self.serial == serial { self.machine.exchange() } else { None }
     }
 
-    /// Passes the received bytes of the body to `take`, if the exchange `serial` is open.
+    /// Passes the received bytes of the body to `take`, if the exchange `serial` is open. Its result goes with the bytes
+    /// of [`Taken::Shared`]. Without a result, `take` is called again for the bytes that follow.
     pub(super) fn poll_body<R>(
         &mut self,
         serial: u64,
         now: Now,
         context: &mut Context<'_>,
         wake_list: &mut WakeList,
-        take: impl FnOnce(&[u8]) -> (usize, R),
-    ) -> Poll<Result<Option<R>, InputError>> {
-        let Some(mut exchange) = self.exchange(serial) else { return Poll::Ready(Err(InputError::Over)) };
-        match exchange.body(now) {
-            Ok(BodyEvent::Data(data)) => {
-                let (used, result) = take(data);
-                exchange.consume(used);
-                self.read += used as u64;
-                Poll::Ready(Ok(Some(result)))
+        mut take: impl FnMut(&[u8]) -> (Taken, Option<R>),
+    ) -> Poll<Result<Option<(R, Bytes)>, InputError>> {
+        loop {
+            let Some(mut exchange) = self.exchange(serial) else { return Poll::Ready(Err(InputError::Over)) };
+            match exchange.body(now) {
+                Ok(BodyEvent::Data(data)) => {
+                    let (taken, result) = take(data);
+                    let (count, bytes) = match taken {
+                        Taken::Copied(count) => {
+                            exchange.consume(count);
+                            (count, Bytes::new())
+                        }
+                        Taken::Shared(count) => (count, exchange.take_data(count)),
+                    };
+                    self.read += count as u64;
+                    if let Some(result) = result {
+                        return Poll::Ready(Ok(Some((result, bytes))));
+                    }
+                }
+                Ok(BodyEvent::End(_)) => return Poll::Ready(Ok(None)),
+                Ok(BodyEvent::Io(_)) => {
+                    self.wait(context, wake_list);
+                    return Poll::Pending;
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
-            Ok(BodyEvent::End(_)) => Poll::Ready(Ok(None)),
-            Ok(BodyEvent::Io(_)) => {
-                self.wait(context, wake_list);
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error.into())),
         }
     }
 
