@@ -108,17 +108,27 @@ impl BodyReader {
     }
 
     /// Consumes framing at the front of `inbox` until it finds data or the end, or needs more bytes.
+    #[inline]
     pub(crate) fn step(&mut self, inbox: &mut Inbox, limits: &Limits) -> Result<Step, RequestError> {
         loop {
+            if let Decoding::Length(left) | Decoding::Chunk(left) = self.state {
+                // A slice is never longer than `usize`.
+                let ready = inbox.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                return Ok(if ready == 0 { Step::More } else { Step::Data(ready) });
+            } else if let Some(step) = self.step_framing(inbox, limits)? {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Like [`step`](Self::step); `None` if data follows.
+    fn step_framing(&mut self, inbox: &mut Inbox, limits: &Limits) -> Result<Option<Step>, RequestError> {
+        loop {
             match &mut self.state {
-                Decoding::Length(left) | Decoding::Chunk(left) => {
-                    // A slice is never longer than `usize`.
-                    let ready = inbox.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                    return Ok(if ready == 0 { Step::More } else { Step::Data(ready) });
-                }
+                Decoding::Length(_) | Decoding::Chunk(_) => return Ok(None),
                 Decoding::Size { .. } => {
                     if !self.size_line(inbox, limits)? {
-                        return Ok(Step::More);
+                        return Ok(Some(Step::More));
                     }
                 }
                 Decoding::ChunkEnd => match inbox.bytes() {
@@ -126,21 +136,21 @@ impl BodyReader {
                         inbox.consume(2);
                         self.state = Decoding::CHUNK_SIZE;
                     }
-                    [] | [b'\r'] => return Ok(Step::More),
+                    [] | [b'\r'] => return Ok(Some(Step::More)),
                     _ => return Err(RequestError::ChunkData),
                 },
                 Decoding::Trailers(scan) => {
                     let Some(section) =
                         scan.advance(inbox.bytes(), limits).map_err(|_| RequestError::Trailer)?
                     else {
-                        return Ok(Step::More);
+                        return Ok(Some(Step::More));
                     };
                     let trailers = Trailers::read(&inbox.bytes()[..section.end], section.fields)?;
                     inbox.consume(section.end);
                     self.state = Decoding::Ended;
-                    return Ok(Step::End(trailers));
+                    return Ok(Some(Step::End(trailers)));
                 }
-                Decoding::Ended => return Ok(Step::End(Trailers::default())),
+                Decoding::Ended => return Ok(Some(Step::End(Trailers::default()))),
             }
         }
     }
@@ -164,9 +174,22 @@ impl BodyReader {
         }
     }
 
-    /// Reads more of a chunk-size line, one byte at a time: the line is short, and the result does not depend on how
-    /// the input is split. Returns true when the line is complete.
+    /// Reads more of a chunk-size line. Returns true when the line is complete.
     fn size_line(&mut self, inbox: &mut Inbox, limits: &Limits) -> Result<bool, RequestError> {
+        if let Decoding::Size { seen: 0, .. } = self.state
+            && let Some((size, length)) = plain_size(inbox.bytes())
+            && length <= limits.chunk_line
+        {
+            inbox.consume(length);
+            self.begin_chunk(size, limits)?;
+            return Ok(true);
+        }
+        self.size_line_bytewise(inbox, limits)
+    }
+
+    /// Reads more of a chunk-size line, one byte at a time: the line is short, and the result does not depend on how
+    /// the input is split.
+    fn size_line_bytewise(&mut self, inbox: &mut Inbox, limits: &Limits) -> Result<bool, RequestError> {
         let Decoding::Size { mut size, mut digits, mut seen, mut part } = self.state else { return Ok(true) };
         let (mut used, mut complete) = (0, false);
         for &byte in inbox.bytes() {
@@ -207,14 +230,32 @@ impl BodyReader {
             self.state = Decoding::Size { size, digits, seen, part };
             return Ok(false);
         }
+        self.begin_chunk(size, limits)?;
+        Ok(true)
+    }
+
+    fn begin_chunk(&mut self, size: u64, limits: &Limits) -> Result<(), RequestError> {
         self.announced = self.announced.saturating_add(size);
         match limits.body {
             Some(limit) if self.announced > limit => return Err(RequestError::BodyTooLarge(limit)),
             _ => {}
         }
         self.state = if size == 0 { Decoding::Trailers(Scan::trailers()) } else { Decoding::Chunk(size) };
-        Ok(true)
+        Ok(())
     }
+}
+
+/// The size and the length of a chunk-size line that has arrived whole and is nothing but a size.
+fn plain_size(bytes: &[u8]) -> Option<(u64, usize)> {
+    // A `u64` has 16 digits.
+    let line = &bytes[..bytes.len().min(18)];
+    let (mut size, mut digits) = (0, 0);
+    while let Some(digit) = line.get(digits).and_then(|byte| (*byte as char).to_digit(16)) {
+        size = size << 4 | u64::from(digit);
+        digits += 1;
+    }
+    let is_plain = (1..=16).contains(&digits) && line[digits..].starts_with(b"\r\n");
+    is_plain.then_some((size, digits + 2))
 }
 
 #[cfg(test)]
@@ -264,6 +305,8 @@ mod tests {
             ("+5\r\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkSize)),
             ("-1\r\n\r\n", Err(RequestError::ChunkSize)),
             ("10000000000000005\r\nhello\r\n", Err(RequestError::ChunkSize)),
+            ("0000000000000005\r\nhello\r\n0\r\n\r\n", ok("hello", "", 0)),
+            ("00000000000000005\r\nhello\r\n0\r\n\r\n", ok("hello", "", 0)),
             ("5\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkSize)),
             ("5\r\rhello\r\n0\r\n\r\n", Err(RequestError::ChunkLine)),
             ("5;a\nhello\r\n0\r\n\r\n", Err(RequestError::ChunkExtension)),
@@ -276,7 +319,7 @@ mod tests {
             ("0\r\nA: c\n\r\n", Err(RequestError::Trailer)),
             ("0\r\nA: c\r\n", Err(RequestError::Incomplete)),
         ] {
-            for piece in 1..=8 {
+            for piece in (1..=8).chain([1000]) {
                 let got = decode(input.as_bytes(), piece, &Limits::default());
                 assert_eq!(got, wanted, "{input:?} in pieces of {piece}");
             }
@@ -294,7 +337,7 @@ mod tests {
             ("6\r\nhello6\r\n0\r\n\r\n", Err(RequestError::BodyTooLarge(5))),
             ("4\r\nhell\r\n2\r\no6\r\n0\r\n\r\n", Err(RequestError::BodyTooLarge(5))),
         ] {
-            for piece in 1..=8 {
+            for piece in (1..=8).chain([1000]) {
                 let got = decode(input.as_bytes(), piece, &limits).map(|_| ());
                 assert_eq!(got, wanted, "{input:?} in pieces of {piece}");
             }
