@@ -306,7 +306,17 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
     let fields: Vec<_> = (0..choices.below(3))
         .map(|_| (NAMES[choices.below(NAMES.len())], VALUES[choices.below(VALUES.len())]))
         .collect();
-    match choices.below(29) {
+    match choices.below(30) {
+        28 if choices.once_in(2) => {
+            if let Ok(BodyEvent::Data(data)) = exchange.body_at(|| now) {
+                assert!(!data.is_empty(), "data without bytes");
+            }
+        }
+        28 => {
+            let room = exchange.direct_room();
+            exchange.recv_direct(SIZES[choices.below(8)]);
+            assert!(exchange.direct_room() <= room);
+        }
         0 | 1 => {
             if let Ok(BodyEvent::Data(data)) = exchange.body(now) {
                 assert!(!data.is_empty(), "data without bytes");

@@ -34,7 +34,7 @@ fn requests(body: &[u8], chunked: bool, choices: &mut Seeded) -> Vec<u8> {
 }
 
 /// Reads the body of the open exchange; `input` are the bytes that have not arrived yet. Some pieces are copied, some
-/// are taken and kept, some are taken and dropped. Returns the body, and the pieces that were kept with their offsets.
+/// are taken and kept, some are taken and dropped, and some are received without the machine's buffer. Returns the body, and the pieces that were kept with their offsets.
 fn read(machine: &mut Machine, input: &mut &[u8], choices: &mut Seeded) -> (Vec<u8>, Vec<(usize, Bytes)>) {
     let (mut body, mut kept) = (Vec::new(), Vec::new());
     loop {
@@ -59,6 +59,13 @@ fn read(machine: &mut Machine, input: &mut &[u8], choices: &mut Seeded) -> (Vec<
             BodyEvent::End(_) => return (body, kept),
             BodyEvent::Io(_) => {
                 let most = input.len().min(1 + choices.below(70_000));
+                let direct = most.min(exchange.direct_room());
+                if direct > 0 && choices.once_in(2) {
+                    body.extend_from_slice(&input[..direct]);
+                    exchange.recv_direct(direct);
+                    *input = &input[direct..];
+                    continue;
+                }
                 let count = machine.receive(&input[..most]);
                 assert_ne!(count, 0, "there is no room, or nothing more to read");
                 *input = &input[count..];

@@ -187,6 +187,29 @@ fn a_body_that_does_not_come_is_the_readers_error() {
 }
 
 #[test]
+fn bytes_that_the_application_receives_itself_restart_the_wait() {
+    let mut machine = Machine::new(with_socket_timeout());
+    machine.open(POST);
+    for _ in 0..2 {
+        let now = machine.now();
+        assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Io(Io { read: true, .. }))));
+        machine.advance(seconds(9));
+        machine.exchange().recv_direct(1);
+        assert!(machine.connection.take_notice());
+        assert_eq!(machine.io(), Io::default(), "no one waits for more");
+    }
+    let now = machine.now();
+    assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Io(_))));
+    // A last read that the application makes itself.
+    machine.pass(seconds(10));
+    assert!(machine.io().last_read);
+    machine.exchange().recv_direct(1);
+    let now = machine.now();
+    assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Io(Io { last_read: false, .. }))));
+    expires(&mut machine, seconds(10), Reason::Read);
+}
+
+#[test]
 fn the_reader_itself_notices_that_the_time_is_over() {
     let mut machine = Machine::new(with_socket_timeout());
     machine.open(POST);

@@ -257,6 +257,49 @@ fn nothing_is_taken_where_nothing_can_be_consumed() {
 }
 
 #[test]
+fn only_bytes_of_the_body_are_received_by_the_application_itself() {
+    let mut machine = opened(POST);
+    assert_eq!(machine.exchange().direct_room(), 5);
+    machine.exchange().recv_direct(0);
+    machine.receive(b"h");
+    assert_eq!(machine.exchange().direct_room(), 0, "a byte has arrived");
+    machine.exchange().recv_direct(3);
+    let now = machine.now();
+    assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Data(b"h"))));
+    machine.exchange().consume(1);
+    machine.exchange().recv_direct(usize::MAX);
+    assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::End(_))));
+    assert_eq!(machine.exchange().direct_room(), 0);
+    machine.exchange().recv_direct(1);
+    let mut exchange = machine.exchange();
+    exchange.answer("200 OK", NO_HEADERS, "").unwrap();
+    assert_eq!(exchange.direct_room(), 0, "the exchange is over");
+    exchange.recv_direct(1);
+    machine.record();
+    machine.receive(GET.as_bytes());
+    assert_eq!(machine.poll(), Event::Request, "the next request is whole");
+
+    // Of a chunked body, only the rest of a chunk.
+    let mut machine = opened("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_eq!(machine.exchange().direct_room(), 0);
+    machine.receive(b"8\r\nab");
+    assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::Data(b"ab"))));
+    machine.exchange().consume(2);
+    assert_eq!(machine.exchange().direct_room(), 6);
+    machine.exchange().recv_direct(6);
+    machine.receive(b"\r\n0\r\n\r\n");
+    assert!(matches!(machine.exchange().body(now), Ok(BodyEvent::End(_))));
+
+    // Nothing is received after the end of the input or a loss.
+    let mut machine = opened(POST);
+    machine.connection.recv_eof();
+    assert_eq!(machine.exchange().direct_room(), 0);
+    let mut machine = opened(POST);
+    machine.connection.lost(Lost::Reset);
+    assert_eq!(machine.exchange().direct_room(), 0);
+}
+
+#[test]
 fn the_error_of_a_bad_body_stays() {
     let mut machine = opened("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx");
     let now = machine.now();

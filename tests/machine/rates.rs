@@ -94,6 +94,23 @@ fn an_upload_that_drips_is_given_up_after_the_grace_and_a_steady_one_never() {
 }
 
 #[test]
+fn bytes_that_the_application_receives_itself_count_for_the_rate() {
+    for (bytes, is_cut) in [(1, true), (1000, false)] {
+        let mut machine = Machine::new(config());
+        machine.open(POST);
+        let cut = (0..60).find(|_| {
+            assert!(read(&mut machine));
+            pass(&mut machine, seconds(1));
+            let now = machine.now();
+            machine.exchange().recv_direct(bytes);
+            machine.poll();
+            machine.exchange().body(now).is_err()
+        });
+        assert_eq!(cut.is_some(), is_cut, "{bytes} bytes every second: {cut:?}");
+    }
+}
+
+#[test]
 fn an_upload_that_is_too_slow_is_answered_408() {
     let mut machine = Machine::new(config());
     machine.open(POST);

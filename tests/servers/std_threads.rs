@@ -244,6 +244,49 @@ fn what_another_thread_looks_at_stays_in_its_own_request() {
     looking.join().expect("no panic");
 }
 
+/// Like the test above, with reads that go from the socket straight into a buffer of the other thread.
+#[test]
+fn a_large_read_of_another_thread_stays_in_its_own_request() {
+    const REQUESTS: usize = 500;
+    const LENGTH: usize = 40_000;
+    let (look, looks) = channel::<wsgi_std::Input>();
+    let looking = thread::spawn(move || {
+        let mut space = vec![0; 64 * 1024];
+        for input in looks {
+            while let Ok(count @ 1..) = input.read_into(&mut space) {
+                assert!(space[..count].iter().all(|byte| *byte == b'x'));
+            }
+        }
+    });
+    let look = Mutex::new(look);
+    let site = serve(move |environ: Environ, start: StartResponse| -> Result<Body> {
+        let answer = match &*environ.path() {
+            "/look" => {
+                look.lock().expect("no panic").send(environ.input()).expect("it looks");
+                // Both read at the same time, and this one stops in the middle.
+                environ.input().read_some(20_000)?;
+                "looked at".into()
+            }
+            _ => String::from_utf8_lossy(&environ.input().read_to_end()?).into_owned(),
+        };
+        start.start("200 OK", PLAIN)?;
+        Ok(answer.into())
+    });
+    let (wrong, right) = ("x".repeat(LENGTH), "r".repeat(LENGTH));
+    let mut client = Caller::connect(site.address);
+    for _ in 0..REQUESTS {
+        client.send(format!("POST /look HTTP/1.1\r\nHost: h\r\nContent-Length: {LENGTH}\r\n\r\n"));
+        client.send(&wrong[..17_000]);
+        client.send(&wrong[17_000..]);
+        client.send(format!("POST /read HTTP/1.1\r\nHost: h\r\nContent-Length: {LENGTH}\r\n\r\n{right}"));
+        assert_eq!(client.answer().text(), "looked at");
+        assert!(client.answer().text() == right);
+    }
+    drop(client);
+    site.stop();
+    looking.join().expect("no panic");
+}
+
 /// Another thread takes over the connection while its own task flushes the 101 and passes on the stream: `take_over`
 /// returns the stream or an error, and no thread hangs. A stop at any moment ends the wait as well.
 #[test]

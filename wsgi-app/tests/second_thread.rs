@@ -17,25 +17,29 @@ use wsgi_app::{Address, Body, Endpoints, Options, Result, ServerHandle};
 /// The name of the thread that is held up.
 const SECOND: &str = "second";
 
-/// The bytes that the client has sent, and those sent to it.
+/// The bytes that the client has sent, those sent to it, and the address and length of each read.
+type Transferred = (Vec<u8>, Vec<u8>, Vec<(usize, usize)>);
+
 #[derive(Clone, Default)]
-struct Pipe(Arc<Mutex<(Vec<u8>, Vec<u8>)>>);
+struct Pipe(Arc<Mutex<Transferred>>);
 
 impl Pipe {
-    fn lock(&self) -> MutexGuard<'_, (Vec<u8>, Vec<u8>)> {
+    fn lock(&self) -> MutexGuard<'_, Transferred> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl BlockingTransport for Pipe {
     fn read(&self, space: &mut [u8]) -> io::Result<usize> {
-        let sent = &mut self.lock().0;
+        let mut transferred = self.lock();
+        let (sent, _, reads) = &mut *transferred;
         if sent.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let count = sent.len().min(space.len());
         space[..count].copy_from_slice(&sent[..count]);
         sent.drain(..count);
+        reads.push((space.as_ptr() as usize, count));
         Ok(count)
     }
 
@@ -130,6 +134,54 @@ fn what_a_late_call_of_another_thread_reads_wakes_the_connections_own_task() {
         second.join().expect("no panic");
         assert!(pipe.lock().0.is_empty(), "{next:?} was not read");
         assert!(count.0.load(Ordering::SeqCst) > before, "no task was woken for {next:?}");
+    }
+}
+
+/// Large buffers are filled by the transport itself; smaller ones, and bytes behind a body, go through the receive
+/// buffer.
+#[test]
+fn a_large_buffer_is_read_into_without_the_receive_buffer() {
+    const LENGTH: usize = 200_000;
+    for chunked in [false, true] {
+        let (tell, heard) = channel();
+        let tell = Mutex::new(tell);
+        let application = move |environ: Environ, start: StartResponse| -> Result<Body> {
+            let (input, mut space) = (environ.input(), vec![0; 50_000]);
+            let mut body = Vec::new();
+            loop {
+                let count = input.read_into(&mut space)?;
+                body.extend_from_slice(&space[..count]);
+                if count == 0 {
+                    break;
+                }
+                tell.lock().expect("no panic").send(space.as_ptr() as usize).expect("the test listens");
+            }
+            start.start("200 OK", [("Content-Type", "text/plain")])?;
+            Ok(format!("{} {}", body.len(), body.iter().all(|byte| *byte == b'x')).into())
+        };
+        let handle = ServerHandle::new();
+        let options = Options::default().log_output(false);
+        let server = Server::new(options, &handle, Blocking(application)).expect("defaults");
+        let pipe = Pipe::default();
+        let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
+        let body = "x".repeat(LENGTH);
+        let request = if chunked {
+            format!("Transfer-Encoding: chunked\r\n\r\n{LENGTH:x}\r\n{body}\r\n0\r\n\r\n")
+        } else {
+            format!("Content-Length: {LENGTH}\r\n\r\n{body}")
+        };
+        let next = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        pipe.lock().0.extend(format!("POST / HTTP/1.1\r\nHost: h\r\n{request}{next}").bytes());
+        let mut connection = Box::pin(serve_blocking(Arc::clone(&server), guard, pipe.clone()));
+        let _ = connection.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let answers = String::from_utf8(pipe.lock().1.clone()).expect("the answers are text");
+        assert!(answers.contains("200000 true") && answers.ends_with("0 true"), "{answers}");
+        let space = heard.try_iter().next().expect("the application read");
+        let reads = pipe.lock().2.clone();
+        let direct = reads.iter().filter(|(at, _)| *at == space).map(|(_, count)| *count);
+        assert_eq!(direct.clone().max(), Some(50_000), "{reads:?}");
+        // The first read takes the head, and the last one what follows the body.
+        assert!(direct.sum::<usize>() > LENGTH - 2 * 16 * 1024, "{reads:?}");
     }
 }
 

@@ -160,6 +160,9 @@ impl Input {
     /// # }
     /// ```
     ///
+    /// The bytes are copied out of the receive buffer. [`chunk`](Self::chunk) does not copy; in
+    /// [blocking applications](crate::blocking::Input::read_into) neither does this method.
+    ///
     /// A future that is dropped before it is ready loses no bytes.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 
 use bytes::{Buf, Bytes};
 use wsgi_proto::{Field, SendError, StartError, Trailers};
@@ -82,11 +83,18 @@ impl Input {
     /// Reads bytes that have arrived into `space` and returns their number, as soon as there are any; 0 at the end of
     /// the body or if `space` is empty. [`io::Read::read`] does the same.
     ///
+    /// If `space` and what remains of a body of known length, or of a chunk, have at least 16 KiB, bytes that have not
+    /// arrived yet are read from the socket straight into `space`.
+    ///
     /// # Errors
     ///
     /// See [`Input`].
     pub fn read_into(&self, space: &mut [u8]) -> Result<usize, InputError> {
-        self.inner.handle.block_on(self.inner.read_into(space))
+        let handle = &self.inner.handle;
+        handle.block_on(poll_fn(|context| match handle.read_direct(context, space) {
+            Some(count) => Poll::Ready(Ok(count)),
+            None => self.inner.poll_read_into(context, space),
+        }))
     }
 
     /// The next `size` bytes, or fewer at the end of the body: WSGI's `read(size)`. Bytes that were read are lost if

@@ -23,6 +23,7 @@
 
 pub(crate) mod application;
 mod block_on;
+mod direct;
 mod environ;
 mod input;
 mod response;

@@ -275,7 +275,8 @@ fn space(inner: &mut Inner) -> Option<&mut [u8]> {
     inner.machine.recv_space()
 }
 
-fn loss(error: &io::Error) -> Lost {
+/// The loss that an error of the transport means.
+pub(crate) fn loss(error: &io::Error) -> Lost {
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Lost::Reset,
         io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero => Lost::BrokenPipe,

@@ -48,7 +48,6 @@ impl Handle {
         context: &mut Context<'_>,
         mut take: impl FnMut(&[u8]) -> (Taken, Option<R>),
     ) -> Poll<Result<Option<(R, Bytes)>, InputError>> {
-        let now = self.now();
         let mut wake_list = WakeList::default();
         let mut inner = self.shared.lock();
         while inner.serial == self.serial && !inner.peeked.is_empty() {
@@ -63,7 +62,7 @@ impl Handle {
                 return Poll::Ready(Ok(Some((result, bytes))));
             }
         }
-        inner.poll_body(self.serial, now, context, &mut wake_list, take)
+        inner.poll_body(self.serial, || self.now(), context, &mut wake_list, take)
     }
 
     /// Peeks at received bytes of the body without consuming them. Returns their offset in the body and the bytes; the
@@ -72,13 +71,16 @@ impl Handle {
     /// This is one step under one lock, so bytes taken out of the machine are kept for the exchange that they belong
     /// to.
     pub(crate) fn poll_peek(&self, context: &mut Context<'_>) -> Poll<Result<(u64, Bytes), InputError>> {
-        let now = self.now();
         let mut wake_list = WakeList::default();
         let mut inner = self.shared.lock();
         if inner.serial != self.serial || inner.peeked.is_empty() {
-            let shown = ready!(inner.poll_body(self.serial, now, context, &mut wake_list, |data| {
-                (Taken::Shared(data.len()), Some(()))
-            }))?;
+            let shown = ready!(inner.poll_body(
+                self.serial,
+                || self.now(),
+                context,
+                &mut wake_list,
+                |data| { (Taken::Shared(data.len()), Some(())) }
+            ))?;
             let Some(((), shown)) = shown else { return Poll::Ready(Ok((inner.read, Bytes::new()))) };
             inner.read -= shown.len() as u64;
             inner.peeked = shown;
@@ -149,6 +151,11 @@ impl Handle {
         let left = inner.stream.take();
         drop(inner);
         drop(left);
+    }
+
+    /// The number of the exchange.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use wsgi_proto::{BodyEvent, Connection, Endpoints, Exchange, Instant, Lost, Now};
+use wsgi_proto::{BodyEvent, Connection, Endpoints, Exchange, Instant, Io, Lost, Now};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
@@ -312,14 +312,14 @@ impl Inner {
     pub(super) fn poll_body<R>(
         &mut self,
         serial: u64,
-        now: Now,
+        now: impl Fn() -> Now,
         context: &mut Context<'_>,
         wake_list: &mut WakeList,
         mut take: impl FnMut(&[u8]) -> (Taken, Option<R>),
     ) -> Poll<Result<Option<(R, Bytes)>, InputError>> {
         loop {
             let Some(mut exchange) = self.exchange(serial) else { return Poll::Ready(Err(InputError::Over)) };
-            match exchange.body(now) {
+            match exchange.body_at(&now) {
                 Ok(BodyEvent::Data(data)) => {
                     let (taken, result) = take(data);
                     let (count, bytes) = match taken {
@@ -341,6 +341,31 @@ impl Inner {
                 }
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
+        }
+    }
+
+    /// The number of bytes of the body that its reader may take from the transport itself; 0 if that is fewer than
+    /// `least`, or if something else has to be done first.
+    pub(crate) fn direct_room(&mut self, serial: u64, least: usize, now: impl FnOnce() -> Now) -> usize {
+        let reads_as_usual = self.directive != Directive::Serve || !self.peeked.is_empty();
+        let Some(mut exchange) = self.exchange(serial).filter(|_| !reads_as_usual) else { return 0 };
+        if exchange.direct_room() < least {
+            return 0;
+        }
+        // The wait for the client begins now.
+        match exchange.body_at(now) {
+            Ok(BodyEvent::Io(Io { read: true, write: false, last_read: false, .. })) => {
+                exchange.direct_room()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Reports bytes that the reader of the body has taken from the transport.
+    pub(crate) fn recv_direct(&mut self, serial: u64, count: usize) {
+        if let Some(mut exchange) = self.exchange(serial) {
+            exchange.recv_direct(count);
+            self.read += count as u64;
         }
     }
 

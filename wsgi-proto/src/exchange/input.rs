@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::error::BodyError;
 use crate::error::RequestError;
-use crate::event::{BodyEvent, Event, Io};
+use crate::event::{BodyEvent, Event};
 use crate::exchange::Exchange;
 use crate::http::request_body::Step;
 use crate::http::trailers::Trailers;
@@ -16,7 +16,8 @@ use crate::time::Now;
 enum Advance {
     Data(usize),
     End,
-    Io(Io),
+    /// More bytes have to arrive.
+    More,
 }
 
 impl Exchange<'_> {
@@ -57,11 +58,44 @@ impl Exchange<'_> {
     /// ```
     pub fn body(&mut self, now: Now) -> Result<BodyEvent<'_>, BodyError> {
         self.0.now = now;
-        Ok(match self.advance_body()? {
-            Advance::Data(count) => BodyEvent::Data(&self.0.inbox.bytes()[..count]),
-            Advance::End => BodyEvent::End(self.0.progress.trailers.get_or_insert_default()),
-            Advance::Io(io) => BodyEvent::Io(io),
-        })
+        self.body_at(|| now)
+    }
+
+    /// Like [`body`](Self::body), but the clocks are read, by `now`, only if the time is needed: when more bytes have to
+    /// arrive first.
+    ///
+    /// # Errors
+    ///
+    /// Like [`body`](Self::body).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert!(matches!(exchange.body_at(|| unreachable!())?, BodyEvent::Data(b"hello")));
+    /// # Ok::<(), BodyError>(())
+    /// ```
+    pub fn body_at(&mut self, now: impl FnOnce() -> Now) -> Result<BodyEvent<'_>, BodyError> {
+        let mut now = Some(now);
+        loop {
+            match self.advance_body()? {
+                Advance::Data(count) => return Ok(BodyEvent::Data(&self.0.inbox.bytes()[..count])),
+                Advance::End => return Ok(BodyEvent::End(self.0.progress.trailers.get_or_insert_default())),
+                Advance::More => {
+                    let machine = &mut *self.0;
+                    if let Some(now) = now.take() {
+                        machine.now = now();
+                    }
+                    machine.progress.wants_body = true;
+                    // No `Io`: a deadline has just passed. The next round finds its effect.
+                    if let Some(Event::Io(io)) = machine.wait(true) {
+                        return Ok(BodyEvent::Io(io));
+                    }
+                }
+            }
+        }
     }
 
     fn advance_body(&mut self) -> Result<Advance, BodyError> {
@@ -87,15 +121,7 @@ impl Exchange<'_> {
                     machine.state.on_peer(PeerEvent::BodyEnded);
                 }
                 Ok(Step::More) if machine.state.has_ended_input() => self.fail_body(RequestError::Incomplete),
-                Ok(Step::More) => {
-                    machine.progress.wants_body = true;
-                    // No `Io`: a deadline has just passed. The next round finds its effect.
-                    if let Some(Event::Io(io)) = machine.wait(true) {
-                        return Ok(Advance::Io(io));
-                    } else if let Some(lost) = machine.state.lost() {
-                        return Err(BodyError::Lost(lost));
-                    }
-                }
+                Ok(Step::More) => return Ok(Advance::More),
                 Err(error) => self.fail_body(error),
             }
         }
@@ -136,6 +162,56 @@ impl Exchange<'_> {
         let taken = self.0.inbox.take(count);
         self.consumed(count);
         taken
+    }
+
+    /// The number of bytes that the application may read from the transport itself, instead of the driver, when
+    /// [`body`](Self::body) has returned [`BodyEvent::Io`]: the rest of a body of known length, or of a chunk. Report
+    /// what was read by [`recv_direct`](Self::recv_direct). 0 if the next bytes may be something else.
+    ///
+    /// For applications that have access to the transport and a large buffer: the bytes need not be copied out of the
+    /// receive buffer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// use std::io::Read;
+    ///
+    /// let mut connection = open(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nh");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert_eq!(exchange.direct_room(), 0, "bytes have arrived");
+    /// exchange.consume(1);
+    /// assert_eq!(exchange.direct_room(), 4);
+    ///
+    /// let mut transport = &b"elloGET / HTTP/1.1"[..]; // anything that reads
+    /// let mut space = [0; 1024];
+    /// let count = transport.read(&mut space[..exchange.direct_room()])?;
+    /// exchange.recv_direct(count);
+    /// assert_eq!(&space[..count], b"ello");
+    /// assert!(matches!(exchange.body(Now::default())?, BodyEvent::End(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn direct_room(&self) -> usize {
+        let machine = &*self.0;
+        let reads = machine.state.peer() == PeerHalf::Body
+            && machine.state.exchange_is_open()
+            && machine.state.lost().is_none()
+            && !machine.state.has_ended_input();
+        if reads && machine.inbox.is_empty() {
+            usize::try_from(machine.body.remaining()).unwrap_or(usize::MAX)
+        } else {
+            0
+        }
+    }
+
+    /// Reports that the application has received the next `n` bytes of the body itself. They count as received and
+    /// consumed. A larger `n` counts as [`direct_room`](Self::direct_room). Zero has no effect.
+    pub fn recv_direct(&mut self, n: usize) {
+        let count = self.direct_room().min(n);
+        if count > 0 {
+            self.0.received_bytes(count);
+            self.consumed(count);
+        }
     }
 
     /// The number of data bytes at the front of the inbox.

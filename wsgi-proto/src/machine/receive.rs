@@ -53,6 +53,11 @@ impl Machine {
             return;
         }
         self.inbox.commit(n);
+        self.received_bytes(n);
+    }
+
+    /// Accounts for bytes that arrived.
+    pub(crate) fn received_bytes(&mut self, n: usize) {
         if let Some(rates) = self.rates() {
             rates.request.add(n);
         }
