@@ -150,6 +150,8 @@ fn check(machine: &mut Machine, closed: &mut Option<Event>) {
     for slice in machine.connection.transmit().slices() {
         assert!(!slice.is_empty(), "an empty slice to write");
     }
+    let left = machine.connection.exchange().map_or(0, |exchange| exchange.external_left());
+    assert!(machine.connection.external() <= left, "bytes of the driver after their exchange");
 }
 
 /// One driver call, announced or not.
@@ -306,7 +308,7 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
     let fields: Vec<_> = (0..choices.below(3))
         .map(|_| (NAMES[choices.below(NAMES.len())], VALUES[choices.below(VALUES.len())]))
         .collect();
-    match choices.below(30) {
+    match choices.below(33) {
         28 if choices.once_in(2) => {
             if let Ok(BodyEvent::Data(data)) = exchange.body_at(|| now) {
                 assert!(!data.is_empty(), "data without bytes");
@@ -369,6 +371,13 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
             Some(head) => drop(exchange.answer_with(head, vec![b'v'; choices.below(9000)])),
             None => *kept = ResponseHead::new(exchange.config(), status, fields).ok(),
         },
+        29 => drop(exchange.send_external(choices.below(9000) as u64)),
+        30 => {
+            let before = exchange.external_left();
+            let sent = exchange.send_external(LENGTHS[choices.below(8)]);
+            assert!(sent.is_err() || before == 0, "two pieces of the driver");
+        }
+        31 => exchange.supply_external(&vec![b'u'; choices.below(40)][..]),
         _ => {
             let _ = exchange.respond("200 OK", fields);
             let _ = exchange.finish();

@@ -8,6 +8,7 @@ mod deadlines;
 mod edited_heads;
 mod endings;
 mod exchanges;
+mod external;
 mod fuzzed;
 mod last_read;
 mod last_write;

@@ -197,7 +197,8 @@ impl Connection {
         self.0.lost(cause);
     }
 
-    /// Returns the bytes to write now, as slices for one vectored write. No slices if nothing waits.
+    /// Returns the bytes to write now, as slices for one vectored write. No slices if nothing waits, or if the next bytes
+    /// are [`external`](Self::external).
     ///
     /// Report every byte that was written by [`transmitted`](Self::transmitted); the other bytes are returned again.
     ///
@@ -223,9 +224,41 @@ impl Connection {
         self.0.outbox.transmit()
     }
 
-    /// Reports that the first `n` bytes of [`transmit`](Self::transmit) were written. A larger `n` counts as all bytes
-    /// that wait. Zero reports that a [last write](crate::Io::last_write) has found no room, so that its deadline expires
-    /// at the next [`poll`](Self::poll); otherwise it has no effect.
+    /// The number of bytes that the driver has to send next from a piece that only it has, such as a file. Report them by
+    /// [`transmitted`](Self::transmitted), too. 0 if the next bytes are those of [`transmit`](Self::transmit), or none
+    /// wait.
+    ///
+    /// A driver that never calls [`Exchange::send_external`] can ignore this: the machine itself queues no such piece.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let file = b"the contents of a file"; // anything that the driver can send by itself
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.respond("200 OK", NO_HEADERS)?;
+    /// exchange.announce_length(file.len() as u64);
+    /// let _ = exchange.send_external(file.len() as u64)?;
+    ///
+    /// let mut transport = flush(&mut connection).into_bytes(); // the head
+    /// assert_eq!(connection.external(), file.len() as u64);
+    /// assert!(connection.transmit().slices().is_empty(), "it waits for the driver's bytes");
+    /// transport.extend_from_slice(file);
+    /// connection.transmitted(file.len());
+    ///
+    /// connection.exchange().expect("it is still open").finish()?;
+    /// assert!(transport.ends_with(b"\r\n\r\nthe contents of a file"));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
+    pub fn external(&self) -> u64 {
+        self.0.outbox.external()
+    }
+
+    /// Reports that the first `n` bytes of [`transmit`](Self::transmit) were written, or of the piece of
+    /// [`external`](Self::external). A larger `n` counts as all bytes that wait. Zero reports that a
+    /// [last write](crate::Io::last_write) has found no room, so that its deadline expires at the next
+    /// [`poll`](Self::poll); otherwise it has no effect.
     pub fn transmitted(&mut self, n: usize) {
         self.0.transmitted(n);
     }

@@ -36,7 +36,7 @@ pub struct Io {
     /// then call `recv_commit`, `recv_eof` or, if there was nothing to read, `recv_nothing`. Implies `read` and a
     /// deadline that has passed.
     pub last_read: bool,
-    /// Write the bytes that `transmit` returns. True whenever the outbox is not empty.
+    /// Write the bytes that `transmit` returns, or those of `external`. True whenever the outbox is not empty.
     pub write: bool,
     /// The wait for the peer to read is over, but room that it made in time still counts: write once more *without
     /// waiting*, then call `transmitted`, with 0 if there was no room. Implies `write` and a deadline that has passed;

@@ -124,7 +124,7 @@
 //! | --- | --- |
 //! | `read` | reads into [`recv_space`](Connection::recv_space), then calls [`recv_commit`](Connection::recv_commit) or [`recv_eof`](Connection::recv_eof) |
 //! | `last_read` | reads once, before it writes and without waiting; if nothing is there, calls [`recv_nothing`](Connection::recv_nothing) |
-//! | `write` | writes [`transmit`](Connection::transmit), then calls [`transmitted`](Connection::transmitted) |
+//! | `write` | writes [`transmit`](Connection::transmit), then calls [`transmitted`](Connection::transmitted); for [files](#sending-files) see there |
 //! | `last_write` | writes once, without waiting; if there is no room, calls `transmitted` with 0 |
 //! | `deadline` | polls again at this time if no byte has moved |
 //! | none of these | waits for the application, which has to make the next call |
@@ -310,6 +310,12 @@
 //! assert_eq!(calls, 3, "two blocks fit into the outbox at once");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Sending files
+//!
+//! A driver may have bytes that the machine never sees, such as a file that `sendfile(2)` sends. The application sends
+//! them by [`Exchange::send_external`], and the driver writes them when [`Connection::external`] requests them. Without
+//! the first call, `external` is always 0, and a driver can ignore it.
 //!
 //! # Errors
 //!

@@ -300,7 +300,7 @@ fn script(choices: &mut impl Choose, wild: bool) -> Vec<Call> {
         calls.push(Call::Announce(choices.below(30) as u64));
     }
     for _ in 0..choices.below(4) {
-        calls.push(match choices.below(8) {
+        calls.push(match choices.below(10) {
             0 => Call::Echo,
             1 => Call::Send(choices.below(30)),
             2 => Call::Give(choices.below(30)),
@@ -308,6 +308,8 @@ fn script(choices: &mut impl Choose, wild: bool) -> Vec<Call> {
             4 => Call::Flush,
             5 => Call::Send(choices.below(400)),
             6 => Call::Inform("100 Continue"),
+            7 => Call::External([0, 1, 20, 300, 5000][choices.below(5)]),
+            8 => Call::Supply(choices.below(30)),
             _ => read(choices),
         });
     }
@@ -315,7 +317,11 @@ fn script(choices: &mut impl Choose, wild: bool) -> Vec<Call> {
         0..=5 => {}
         6 => calls.push(Call::FinishWith(vec![("X-Sum", "1"), ("x-more", "")])),
         7 if wild => calls.push(Call::FinishWith(vec![("X-Sum", "1"), ("Content-Length", "1")])),
-        8 if wild => calls.push([Call::Abort, Call::Fail("ah"), Call::Refuse][choices.below(3)].clone()),
+        8 if wild => {
+            // How much is sent of a piece of the driver before an abort depends on the writes.
+            calls.push(Call::Flush);
+            calls.push([Call::Abort, Call::Fail("ah"), Call::Refuse][choices.below(3)].clone());
+        }
         // No stop here: a stop while an answer is being sent also serves the bytes that have arrived after its request.
         _ => {}
     }

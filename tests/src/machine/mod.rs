@@ -20,6 +20,9 @@ use wsgi_proto::{
 /// The fixed wall clock: `Sun, 06 Nov 1994 08:49:37 GMT`, the example of RFC 9110, 5.6.7.
 pub const UNIX: i64 = 784_111_777;
 
+/// Each byte of the driver's own pieces.
+pub const EXTERNAL: u8 = b'e';
+
 /// A connection with its driver.
 #[derive(Debug)]
 pub struct Machine {
@@ -77,7 +80,10 @@ impl Machine {
     pub fn poll(&mut self) -> Event {
         let event = self.connection.poll(self.now);
         assert_eq!(event, self.connection.poll(self.now), "two polls returned different events");
-        let waits = !self.connection.transmit().slices().is_empty();
+        let (slices, external) =
+            (!self.connection.transmit().slices().is_empty(), self.connection.external() > 0);
+        assert!(!(slices && external), "the next bytes are those of one of them");
+        let waits = slices || external;
         match event {
             Event::Io(io) => {
                 assert_eq!(io.write, waits, "io.write and the outbox disagree");
@@ -150,8 +156,22 @@ impl Machine {
         }
     }
 
-    /// Writes at most `most` bytes, like a partial write, and returns the number.
+    /// The number of bytes that one write can take.
+    pub fn writable(&self) -> usize {
+        let slices: usize = self.connection.transmit().slices().iter().map(|slice| slice.len()).sum();
+        slices + usize::try_from(self.connection.external()).unwrap_or(usize::MAX)
+    }
+
+    /// Writes at most `most` bytes, like a partial write, and returns the number. Of the driver's own pieces, it keeps up
+    /// to a megabyte.
     pub fn transmit(&mut self, most: usize) -> usize {
+        let external = usize::try_from(self.connection.external()).unwrap_or(usize::MAX);
+        if external > 0 {
+            let count = most.min(external);
+            self.sent.resize(self.sent.len() + count.min(1 << 20), EXTERNAL);
+            self.connection.transmitted(count);
+            return count;
+        }
         let mut left = most;
         for slice in self.connection.transmit().slices() {
             let part = left.min(slice.len());

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use wsgi_proto::{BodyError, BodyEvent, Buffers, Event, SendError, StartError};
 
-use super::Machine;
 use super::scenario::{Action, Call, Fault, Outcome, Scenario, Schedule, Seen, Text};
+use super::{EXTERNAL, Machine};
 
 /// The most milliseconds that a schedule may let pass: far fewer than the shortest deadline.
 const TICKS: usize = 500;
@@ -77,7 +77,7 @@ impl Player<'_> {
         if let Event::Io(io) = event {
             let mut moved = false;
             if io.write {
-                let most = self.machine.connection.transmit().slices().iter().map(|slice| slice.len()).sum();
+                let most = self.machine.writable();
                 moved |= self.machine.transmit(schedule.write(most)) > 0;
                 if io.last_write && !moved {
                     self.machine.connection.transmitted(0);
@@ -226,6 +226,8 @@ impl Player<'_> {
             Call::Join(bytes) => exchange.set_minimum_chunk_size(*bytes),
             Call::Send(count) => drop(exchange.send(&vec![b'x'; *count][..]).map_err(Fault::Send)?),
             Call::Give(count) => drop(exchange.send(vec![b'y'; *count]).map_err(Fault::Send)?),
+            Call::External(count) => drop(exchange.send_external(*count).map_err(Fault::Send)?),
+            Call::Supply(count) => exchange.supply_external(&vec![EXTERNAL; *count][..]),
             Call::Echo => drop(exchange.send(&seen.body.0[..]).map_err(Fault::Send)?),
             Call::Flush => return Ok(exchange.is_flushed()),
             Call::FlushFirst => exchange.flush_before_record(),

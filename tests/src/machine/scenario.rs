@@ -41,6 +41,10 @@ pub enum Call {
     Send(usize),
     /// `send` of this number of bytes, owned.
     Give(usize),
+    /// `send_external` of this number of bytes.
+    External(u64),
+    /// `supply_external` with this number of bytes, which are those that the driver would send.
+    Supply(usize),
     /// `send` of all bytes read so far.
     Echo,
     /// Waits until the outbox is empty.

@@ -3,6 +3,8 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use crate::error::{AnswerError, Lost, RequestError, SendError, StartError};
 use crate::event::{Event, Flow, Io};
 use crate::exchange::Exchange;
@@ -443,12 +445,89 @@ impl Exchange<'_> {
         Ok(self.0.flow())
     }
 
+    /// Sends a block of `length` bytes that only the driver has, such as a part of a file. Blocks that wait to be joined
+    /// are sent first.
+    ///
+    /// The block is counted, framed and bounded in time like any other, but the driver writes its bytes when
+    /// [`Connection::external`](crate::Connection::external) requests them. The exchange stays open until they are
+    /// transmitted, so that it can be [aborted](Self::abort) if they turn out to be missing: until then
+    /// [`finish`](Self::finish) returns [`SendError::Full`].
+    ///
+    /// Returns [`Flow::Full`] like [`send`](Self::send): the bytes count towards the outbox, although they take no memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send); [`SendError::Full`] also if an earlier block of this kind was not transmitted. A
+    /// block of more than `i64::MAX` bytes, longer than any file, is [`SendError::TooLong`], too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.respond("200 OK", [("Content-Length", "1073741824")])?;
+    /// assert_eq!(exchange.send_external(1 << 30)?, Flow::Full);
+    /// assert_eq!(exchange.finish(), Err(SendError::Full));
+    /// flush(&mut connection);
+    /// connection.transmitted(1000); // of the driver's own bytes
+    ///
+    /// // The file has become shorter.
+    /// connection.exchange().expect("it is still open").abort();
+    /// assert_eq!(connection.poll(Now::default()), Event::Done);
+    /// let record = connection.take_record().expect("it was announced");
+    /// assert!(record.cut && record.body_length == 1000);
+    /// # Ok::<(), AnswerError>(())
+    /// ```
+    pub fn send_external(&mut self, length: u64) -> Result<Flow, SendError> {
+        self.0.may_send()?;
+        if self.0.outbox.external_left() > 0 {
+            return Err(SendError::Full);
+        }
+        let _ = self.send_joined()?;
+        self.0.accept_external(length).map(|()| self.0.flow())
+    }
+
+    /// The number of bytes of [`send_external`](Self::send_external) that were neither transmitted nor
+    /// [supplied](Self::supply_external).
+    pub fn external_left(&self) -> u64 {
+        self.0.outbox.external_left()
+    }
+
+    /// Supplies the next bytes of [`send_external`](Self::send_external), for a driver that turns out to be unable to send
+    /// them by itself. They are returned by [`Connection::transmit`](crate::Connection::transmit).
+    ///
+    /// A surplus is dropped. No effect if no such bytes wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.respond("200 OK", NO_HEADERS)?;
+    /// let _ = exchange.send_external(6)?;
+    /// exchange.supply_external("abc");
+    /// assert_eq!(exchange.external_left(), 3);
+    /// exchange.supply_external("def");
+    /// exchange.finish()?;
+    /// assert!(flush(&mut connection).ends_with("\r\n\r\n6\r\nabcdef\r\n0\r\n\r\n"));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
+    pub fn supply_external<'p>(&mut self, piece: impl Into<Piece<'p>>) {
+        self.0.outbox.supply_external(match piece.into() {
+            Piece::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            Piece::Owned(bytes) => bytes,
+        });
+    }
+
     /// Ends the response and with it the exchange.
     ///
     /// Sends the head and the blocks that are still waiting. Without any [`send`](Self::send) the body is empty.
     ///
     /// # Errors
     ///
+    /// [`SendError::Full`] if bytes of [`send_external`](Self::send_external) wait: flush them, then call again.
     /// [`SendError::TooShort`] if less than the `Content-Length` was sent, [`SendError::TooLong`] if blocks that waited
     /// exceed it: the response is cut, and the connection closes. [`SendError::Lost`]: the exchange is over.
     /// [`SendError::Finished`]: it was over before. [`SendError::NotStarted`]: nothing happened, and it is still open.
@@ -474,6 +553,9 @@ impl Exchange<'_> {
                 self.abort();
             }
             return Err(error);
+        }
+        if self.0.outbox.external_left() > 0 {
+            return Err(SendError::Full);
         }
         self.complete()
     }
@@ -555,7 +637,8 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Cuts the response where it is; the connection closes. If the head was not sent, nothing is sent at all.
+    /// Cuts the response where it is; the connection closes. If the head was not sent, nothing is sent at all. Bytes of
+    /// [`send_external`](Self::send_external) that were not transmitted, and blocks behind them, are discarded.
     ///
     /// If the response could look complete to the client, [`Event::Abort`] follows, otherwise
     /// [`Event::ShutdownWrite`]. No effect if the exchange is over.
@@ -565,6 +648,7 @@ impl Exchange<'_> {
         }
         if self.0.state.ours() == OurHalf::Sending && self.0.state.lost().is_none() {
             self.0.emit_joined();
+            self.0.cut_external();
         }
         self.0.state.on_ours(OurEvent::Cut);
     }
@@ -751,7 +835,8 @@ impl Exchange<'_> {
     /// # Ok::<(), AnswerError>(())
     /// ```
     pub fn room(&self) -> usize {
-        self.0.config.limits.outbox.max(1).saturating_sub(self.0.outbox.len())
+        let queued = usize::try_from(self.0.outbox.len()).unwrap_or(usize::MAX);
+        self.0.config.limits.outbox.max(1).saturating_sub(queued)
     }
 
     /// Whether the driver has transmitted everything that was sent. Blocks that wait to be joined do not count.

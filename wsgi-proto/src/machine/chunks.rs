@@ -10,14 +10,14 @@ pub(crate) struct Chunks {
     /// The number of body bytes before it.
     body: u64,
     /// The first `done` of them were transmitted, and do not count any more.
-    lengths: Vec<usize>,
+    lengths: Vec<u64>,
     done: usize,
 }
 
 impl Chunks {
     /// Adds a chunk of `length` body bytes at the position `from`, after `body` bytes of the same body.
     #[inline]
-    pub(crate) fn add(&mut self, length: usize, from: u64, body: u64, transmitted: u64) {
+    pub(crate) fn add(&mut self, length: u64, from: u64, body: u64, transmitted: u64) {
         if body == 0 || transmitted == from {
             // The first chunk of a response, or everything before it was transmitted.
             self.lengths.clear();
@@ -34,25 +34,26 @@ impl Chunks {
     }
 
     /// The number of body bytes in the first `transmitted` bytes of the connection's output.
-    pub(crate) fn body_in(&mut self, transmitted: u64) -> u64 {
-        self.advance(transmitted);
-        let part = self.lengths.get(self.done).map_or(0, |&length| {
-            let line = size_line_length(length) as u64;
-            transmitted.saturating_sub(self.from).saturating_sub(line).min(length as u64)
-        });
-        self.body + part
+    pub(crate) fn body_in(&self, transmitted: u64) -> u64 {
+        let (mut from, mut body) = (self.from, self.body);
+        for &length in &self.lengths[self.done..] {
+            let line = size_line_length(length);
+            body = body.saturating_add(transmitted.saturating_sub(from).saturating_sub(line).min(length));
+            from = from.saturating_add(line + length + 2);
+        }
+        body
     }
 
     /// Removes chunks that were transmitted completely.
     fn advance(&mut self, transmitted: u64) {
         while let Some(&length) = self.lengths.get(self.done) {
-            let end = self.from + size_line_length(length) as u64 + length as u64 + 2;
+            let end = self.from.saturating_add(size_line_length(length) + length + 2);
             if end > transmitted {
                 break;
             }
             self.done += 1;
             self.from = end;
-            self.body += length as u64;
+            self.body = self.body.saturating_add(length);
         }
     }
 
@@ -65,8 +66,8 @@ impl Chunks {
 }
 
 /// The length of the size line of a chunk, with its CRLF.
-fn size_line_length(length: usize) -> usize {
-    (length.max(1).ilog2() / 4) as usize + 3
+fn size_line_length(length: u64) -> u64 {
+    u64::from(length.max(1).ilog2() / 4) + 3
 }
 
 #[cfg(test)]
@@ -92,9 +93,9 @@ mod tests {
             let mut chunks = Chunks::default();
             let (mut from, mut body) = (100_usize, 0);
             for (length, end) in lengths.into_iter().zip(&ends) {
-                chunks.add(length, from as u64, body, from.saturating_sub(lag) as u64);
+                chunks.add(length as u64, from as u64, body, from.saturating_sub(lag) as u64);
                 (from, body) = (*end, body + length as u64);
-                let mut chunks = Chunks { lengths: chunks.lengths.clone(), ..chunks };
+                let chunks = Chunks { lengths: chunks.lengths.clone(), ..chunks };
                 for transmitted in
                     (from.saturating_sub(length + 10).max(from.saturating_sub(lag))..=from).step_by(7)
                 {

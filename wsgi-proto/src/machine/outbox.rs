@@ -11,6 +11,9 @@ const COPIED: usize = 4096;
 /// The maximum number of slices in one [`Transmit`].
 const SLICES: usize = 16;
 
+/// The maximum length of a piece that the driver has: that of a file.
+pub(crate) const MOST_EXTERNAL: u64 = i64::MAX as u64;
+
 /// A block of a response: borrowed bytes are copied into the outbox, owned ones may be queued without a copy.
 #[derive(Clone)]
 pub enum Piece<'a> {
@@ -114,18 +117,44 @@ impl<'a> Transmit<'a> {
     }
 }
 
+/// A piece of the outbox that was not copied.
+enum Large {
+    Bytes(Bytes),
+    /// This number of bytes that the driver has.
+    External(u64),
+}
+
+impl Large {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::External(left) => *left,
+        }
+    }
+
+    /// Removes the first bytes, `most` at most, and returns their number.
+    fn advance(&mut self, most: u64) -> u64 {
+        let part = most.min(self.len());
+        match self {
+            Self::Bytes(bytes) => bytes.advance(part as usize),
+            Self::External(left) => *left -= part,
+        }
+        part
+    }
+}
+
 /// The queue of bytes to send.
 ///
-/// Invariant: positions in `large` are ascending and lie in `sent..=copied.len()`; `queued` is the number of unsent
-/// bytes, except while a head is being written.
+/// Invariant: positions in `large` are ascending and lie in `sent..=copied.len()`; no piece in it is empty; at most one
+/// is external; `queued` is the number of unsent bytes, except while a head is being written.
 #[derive(Default)]
 pub(crate) struct Outbox {
     copied: Vec<u8>,
     /// The number of bytes of `copied` that are transmitted.
     sent: usize,
     /// The large pieces. Each is sent before the byte of `copied` at its position.
-    large: VecDeque<(usize, Bytes)>,
-    queued: usize,
+    large: VecDeque<(usize, Large)>,
+    queued: u64,
     /// The total number of bytes transmitted.
     transmitted: u64,
 }
@@ -163,13 +192,13 @@ impl Outbox {
     }
 
     /// The number of unsent bytes.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> u64 {
         self.queued
     }
 
     /// The total number of bytes transmitted or queued.
     pub(crate) fn total(&self) -> u64 {
-        self.transmitted + self.queued as u64
+        self.transmitted.saturating_add(self.queued)
     }
 
     /// The total number of bytes transmitted.
@@ -179,7 +208,7 @@ impl Outbox {
 
     pub(crate) fn copy(&mut self, bytes: &[u8]) {
         self.copied.extend_from_slice(bytes);
-        self.queued += bytes.len();
+        self.queued += bytes.len() as u64;
     }
 
     /// Begins a head at the end of the copied bytes. Its lines are removed again unless they are kept.
@@ -197,7 +226,7 @@ impl Outbox {
     /// Queues the head that begins at `from`, and returns its bytes.
     pub(crate) fn end_head(&mut self, from: usize) -> &[u8] {
         let head = &self.copied[from..];
-        self.queued += head.len();
+        self.queued += head.len() as u64;
         head
     }
 
@@ -216,11 +245,79 @@ impl Outbox {
 
     fn push_owned(&mut self, bytes: Bytes) {
         if bytes.len() > COPIED {
-            self.queued += bytes.len();
-            self.large.push_back((self.copied.len(), bytes));
+            self.queued += bytes.len() as u64;
+            self.large.push_back((self.copied.len(), Large::Bytes(bytes)));
         } else {
             self.copy(&bytes);
         }
+    }
+
+    /// Queues `length` bytes that the driver has, [`MOST_EXTERNAL`] at most. The caller has checked that no others wait.
+    pub(crate) fn push_external(&mut self, length: u64) {
+        debug_assert!(self.external_left() == 0, "a second external piece");
+        debug_assert!(length <= MOST_EXTERNAL, "the number of unsent bytes would overflow");
+        if length > 0 {
+            self.queued += length;
+            self.large.push_back((self.copied.len(), Large::External(length)));
+        }
+    }
+
+    /// The number of unsent bytes that the driver has.
+    #[inline]
+    pub(crate) fn external_left(&self) -> u64 {
+        if self.large.is_empty() { 0 } else { self.find_external().map_or(0, |(_, _, left)| left) }
+    }
+
+    /// The number of bytes that the driver has and that are the next to send.
+    pub(crate) fn external(&self) -> u64 {
+        match self.large.front() {
+            Some((position, Large::External(left))) if *position == self.sent => *left,
+            _ => 0,
+        }
+    }
+
+    /// The external piece: its index in `large`, its position, and its length.
+    #[cold]
+    fn find_external(&self) -> Option<(usize, usize, u64)> {
+        self.large.iter().enumerate().find_map(|(index, (position, large))| match large {
+            Large::External(left) => Some((index, *position, *left)),
+            Large::Bytes(_) => None,
+        })
+    }
+
+    /// Replaces the first bytes of the external piece by `bytes`. A surplus is dropped.
+    pub(crate) fn supply_external(&mut self, mut bytes: Bytes) {
+        let Some((index, position, left)) = self.find_external() else { return };
+        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        match left - bytes.len() as u64 {
+            0 => drop(self.large.remove(index)),
+            rest => self.large[index].1 = Large::External(rest),
+        }
+        if !bytes.is_empty() {
+            self.large.insert(index, (position, Large::Bytes(bytes)));
+        }
+    }
+
+    /// Discards the external piece and everything behind it.
+    pub(crate) fn cut_external(&mut self) {
+        let Some((index, position, _)) = self.find_external() else { return };
+        self.large.truncate(index);
+        self.copied.truncate(position);
+        let large = self.large.iter().map(|(_, large)| large.len()).sum::<u64>();
+        self.queued = (self.copied.len() - self.sent) as u64 + large;
+        match self.queued {
+            0 => self.clear(),
+            _ => self.tidy(),
+        }
+    }
+
+    /// Queues `length` bytes that the driver has as one chunk, like [`push_external`](Self::push_external).
+    pub(crate) fn push_external_chunk(&mut self, length: u64) {
+        let before = self.copied.len();
+        push_size(&mut self.copied, length);
+        self.queued += (self.copied.len() - before) as u64;
+        self.push_external(length);
+        self.copy(b"\r\n");
     }
 
     /// Queues `piece` as one chunk, which has to contain bytes (RFC 9112, 7.1).
@@ -236,7 +333,7 @@ impl Outbox {
         if bytes.len() > COPIED {
             let before = self.copied.len();
             push_size(&mut self.copied, bytes.len() as u64);
-            self.queued += self.copied.len() - before;
+            self.queued += (self.copied.len() - before) as u64;
             self.push_owned(bytes);
             self.copy(b"\r\n");
         } else {
@@ -252,7 +349,7 @@ impl Outbox {
         push_size(&mut self.copied, data.len() as u64);
         self.copied.extend_from_slice(data);
         self.copied.extend_from_slice(b"\r\n");
-        self.queued += self.copied.len() - before;
+        self.queued += (self.copied.len() - before) as u64;
     }
 
     #[inline]
@@ -273,22 +370,29 @@ impl Outbox {
             }
         };
         let mut at = self.sent;
-        for (position, bytes) in self.large.iter().take(SLICES) {
-            push(&self.copied[at..*position]);
-            push(bytes);
-            at = *position;
-        }
-        if self.large.len() < SLICES {
-            push(&self.copied[at..]);
-        }
+        let mut large = self.large.iter().take(SLICES);
+        let end = loop {
+            match large.next() {
+                Some((position, Large::Bytes(bytes))) => {
+                    push(&self.copied[at..*position]);
+                    push(bytes);
+                    at = *position;
+                }
+                // The bytes behind it have to wait.
+                Some((position, Large::External(_))) => break *position,
+                None if self.large.len() < SLICES => break self.copied.len(),
+                None => break at,
+            }
+        };
+        push(&self.copied[at..end]);
         Transmit(Slices::Many(slices, count))
     }
 
     /// Records that the first `count` unsent bytes were transmitted. A larger `count` means all of them.
     #[inline]
     pub(crate) fn transmitted(&mut self, count: usize) {
-        let left = count.min(self.queued);
-        self.transmitted += left as u64;
+        let left = (count as u64).min(self.queued);
+        self.transmitted = self.transmitted.saturating_add(left);
         self.queued -= left;
         match self.queued {
             // Usually all of it.
@@ -298,21 +402,19 @@ impl Outbox {
     }
 
     /// Removes the first `left` bytes.
-    fn remove(&mut self, mut left: usize) {
+    fn remove(&mut self, mut left: u64) {
         while left > 0 {
             match self.large.front_mut() {
-                Some((position, bytes)) if *position == self.sent => {
-                    let part = left.min(bytes.len());
-                    bytes.advance(part);
-                    left -= part;
-                    if bytes.is_empty() {
+                Some((position, large)) if *position == self.sent => {
+                    left -= large.advance(left);
+                    if large.len() == 0 {
                         self.large.pop_front();
                     }
                 }
                 front => {
                     let end = front.map_or(self.copied.len(), |(position, _)| *position);
-                    let part = left.min(end - self.sent);
-                    self.sent += part;
+                    let part = left.min((end - self.sent) as u64);
+                    self.sent += part as usize;
                     left -= part;
                 }
             }
@@ -418,7 +520,7 @@ mod tests {
                 wanted.extend_from_slice(&block);
                 outbox.push(if byte == b'e' { Piece::Borrowed(&block) } else { block.into() });
             }
-            assert_eq!(outbox.len(), wanted.len());
+            assert_eq!(outbox.len(), wanted.len() as u64);
             let mut got = Vec::new();
             while !outbox.is_empty() {
                 let flat = outbox.transmit().slices().concat();
@@ -429,6 +531,57 @@ mod tests {
             assert_eq!(got, wanted, "in steps of {step}");
             assert_eq!(outbox.total(), wanted.len() as u64);
             assert!(outbox.transmit().slices().is_empty());
+        }
+    }
+
+    #[test]
+    fn bytes_of_the_driver_come_out_in_order_however_they_are_written() {
+        for step in [1, 7, 4096, 9000, 100_000] {
+            for supplied in [0, 1, 5000, 20_000] {
+                let mut outbox = Outbox::default();
+                outbox.copy(b"aaa");
+                outbox.push(vec![b'b'; 5000].into());
+                outbox.push_external(10_000);
+                outbox.copy(b"d");
+                outbox.push(vec![b'e'; 5000].into());
+                outbox.supply_external(vec![b'c'; supplied].into());
+                assert_eq!(outbox.external_left(), 10_000_u64.saturating_sub(supplied as u64));
+                let mut got = Vec::new();
+                while !outbox.is_empty() {
+                    let flat = outbox.transmit().slices().concat();
+                    let external = outbox.external();
+                    assert_eq!(flat.is_empty(), external > 0);
+                    let part = step.min(flat.len() + external as usize);
+                    got.extend_from_slice(&flat[..part.min(flat.len())]);
+                    got.resize(got.len() + part - part.min(flat.len()), b'c');
+                    outbox.transmitted(part);
+                }
+                let wanted: Vec<u8> = [(b'a', 3), (b'b', 5000), (b'c', 10_000), (b'd', 1), (b'e', 5000)]
+                    .iter()
+                    .flat_map(|&(byte, count)| core::iter::repeat_n(byte, count))
+                    .collect();
+                assert!(got == wanted, "in steps of {step}, {supplied} supplied");
+                assert_eq!(outbox.total(), wanted.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_leaves_what_precedes_the_bytes_of_the_driver() {
+        for sent in [0, 1, 3, 5000, 5003, 5004, 12_000] {
+            let mut outbox = Outbox::default();
+            outbox.copy(b"aaa");
+            outbox.push(vec![b'b'; 5000].into());
+            outbox.push_external(10_000);
+            outbox.copy(b"d");
+            outbox.push(vec![b'e'; 5000].into());
+            outbox.transmitted(sent);
+            outbox.cut_external();
+            assert_eq!(outbox.total(), sent.max(5003) as u64);
+            assert_eq!(outbox.transmit().slices().concat().len() as u64, outbox.len());
+            assert_eq!(outbox.is_empty(), sent >= 5003);
+            outbox.copy(b"f");
+            assert!(outbox.transmit().slices().concat().ends_with(b"f"));
         }
     }
 

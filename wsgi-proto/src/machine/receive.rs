@@ -95,7 +95,7 @@ impl Machine {
     /// Looks for a complete head in the inbox.
     pub(crate) fn await_request(&mut self) -> Option<Event> {
         // A peer that sends requests but does not read the responses has to wait.
-        if self.outbox.len() >= self.config.limits.outbox.max(1) {
+        if self.is_full() {
             return self.wait(false);
         }
         match self.read_head() {

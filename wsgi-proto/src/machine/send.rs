@@ -10,12 +10,48 @@ use crate::http::framing::{Framing, FramingContext};
 use crate::http::response_head::ResponseInfo;
 use crate::http::response_lines;
 use crate::machine::Machine;
-use crate::machine::outbox::Piece;
+use crate::machine::outbox::{MOST_EXTERNAL, Piece};
 use crate::machine::progress::Expectation;
 use crate::machine::state::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
 use crate::version::Version;
 
 impl Machine {
+    /// Accepts `length` bytes of a response whose head was sent, which the driver has.
+    pub(crate) fn accept_external(&mut self, length: u64) -> Result<(), SendError> {
+        let mut taken = length.min(MOST_EXTERNAL);
+        match &mut self.reply.framing {
+            Framing::Bodyless => return Ok(()),
+            Framing::Length(left) => {
+                taken = taken.min(*left);
+                *left -= taken;
+            }
+            _ => {}
+        }
+        match self.reply.framing {
+            _ if taken == 0 => {}
+            Framing::Chunked => {
+                self.count_chunk(taken);
+                self.outbox.push_external_chunk(taken);
+            }
+            _ => self.outbox.push_external(taken),
+        }
+        self.account.body_length = self.account.body_length.saturating_add(taken);
+        if taken < length { Err(SendError::TooLong(self.reply.length)) } else { Ok(()) }
+    }
+
+    /// Cuts the response at the bytes that the driver has but did not send.
+    pub(crate) fn cut_external(&mut self) {
+        if self.outbox.external_left() == 0 {
+            return;
+        }
+        self.outbox.cut_external();
+        let end = self.outbox.total();
+        self.account.body_length = match &self.memory {
+            Some(memory) if self.reply.framing == Framing::Chunked => memory.chunks.body_in(end),
+            _ => end.saturating_sub(self.account.response_from).saturating_sub(self.account.head_length),
+        };
+    }
+
     /// Accepts a block of a response whose head was sent.
     #[inline]
     pub(crate) fn accept(&mut self, mut piece: Piece<'_>) -> Result<(), SendError> {
@@ -170,17 +206,22 @@ impl Machine {
     /// Counts, frames and queues a block, which is not empty.
     #[inline]
     fn frame(&mut self, piece: Piece<'_>) {
-        let machine = &mut *self;
-        let before = machine.account.body_length;
-        machine.account.body_length += piece.len() as u64;
-        if machine.reply.framing == Framing::Chunked {
-            if let Some(memory) = &mut machine.memory {
-                let (from, transmitted) = (machine.outbox.total(), machine.outbox.total_transmitted());
-                memory.chunks.add(piece.len(), from, before, transmitted);
-            }
-            machine.outbox.push_chunk(piece);
+        let length = piece.len() as u64;
+        if self.reply.framing == Framing::Chunked {
+            self.count_chunk(length);
+            self.outbox.push_chunk(piece);
         } else {
-            machine.outbox.push(piece);
+            self.outbox.push(piece);
+        }
+        self.account.body_length = self.account.body_length.saturating_add(length);
+    }
+
+    /// Notes the place of a chunk of `length` bytes, before it is counted and queued.
+    #[inline]
+    fn count_chunk(&mut self, length: u64) {
+        if let Some(memory) = &mut self.memory {
+            let (from, transmitted) = (self.outbox.total(), self.outbox.total_transmitted());
+            memory.chunks.add(length, from, self.account.body_length, transmitted);
         }
     }
 
@@ -209,7 +250,7 @@ impl Machine {
         self.account.transmitted = Some(transmitted);
         if self.reply.framing == Framing::Chunked
             && self.account.body_length > 0
-            && let Some(memory) = &mut self.memory
+            && let Some(memory) = &self.memory
         {
             self.account.body_length = memory.chunks.body_in(transmitted);
         }
@@ -218,7 +259,7 @@ impl Machine {
 
     /// Whether the outbox has to be flushed before it accepts more.
     pub(crate) fn is_full(&self) -> bool {
-        self.outbox.len() >= self.config.limits.outbox.max(1)
+        self.outbox.len() >= self.config.limits.outbox.max(1) as u64
     }
 
     /// Answers a faulty request, instead of the application.
