@@ -150,7 +150,8 @@
 //! | --- | --- |
 //! | the whole body | `bytes.into()`; it gets a `Content-Length` |
 //! | blocks that are computed without waiting | [`Body::iterator`] |
-//! | a local file | [`Body::reader`] |
+//! | a file, or a range of it | [`Body::file`], which has an example with `Range` |
+//! | another reader that does not wait | [`Body::reader`] |
 //! | a [`smol::stream::Stream`] of `Result<Bytes>` | [`Body::stream`] |
 //! | code that sends when it has something | [`Write::write`] on the handle that [`StartResponse::start`] returns |
 //!
@@ -724,8 +725,10 @@ impl<A> Server<A> {
         Serving::new(async move {
             let Self { listeners, application, options, handle, pool, ignores_max_size } = self;
             listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
-            let runtime =
-                Runtime::default().descriptor_limit(descriptor_limit()).ignore_max_size(ignores_max_size);
+            let runtime = Runtime::default()
+                .descriptor_limit(descriptor_limit())
+                .ignore_max_size(ignores_max_size)
+                .blocking(|work| smol::unblock(work).detach());
             let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
             listeners.iter().for_each(|listener| listener.prepare(server.limits_slow_readers()));
             // Kept until the end: the loop must not drop the executor of its task.

@@ -1,8 +1,11 @@
 //! How a stream of futures-io reads, writes and waits.
 
+use std::fs::File;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::num::NonZeroUsize;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
@@ -36,6 +39,15 @@ pub(crate) fn set_options(socket: &socket2::Socket, limits_slow_readers: bool) {
     let _ = limits_slow_readers;
 }
 
+/// sendfile(2), without waiting.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn send_file(socket: &socket2::Socket, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+    // A length of `None` would mean the whole file.
+    let Some(length) = NonZeroUsize::new(length) else { return Ok(0) };
+    let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::Unsupported)?;
+    socket.sendfile(file, offset, Some(length))
+}
+
 /// A stream in both directions: the traits of `futures-io`, and operations that they lack. All methods have defaults:
 /// write `impl Duplex for MyStream {}`, or put the stream in a [`Box`] if its type is foreign. Check whether the default
 /// of [`poll_shutdown`](Self::poll_shutdown) is right for it.
@@ -51,6 +63,20 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Makes the connection end with a reset when the stream is dropped: a partial response must not look complete.
     /// Does nothing where that is not possible.
     fn reset(&mut self) {}
+
+    /// Sends up to `length` bytes of `file`, from `offset`, without copying them, and returns their number; 0 means that the
+    /// file ends there. If this is an error that is not one of the connection, such as
+    /// [`Unsupported`](io::ErrorKind::Unsupported), the server reads files itself and writes their bytes.
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        let _ = (context, file, offset, length);
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 
     /// Closes our half of the connection; the peer's half stays open.
     ///
@@ -75,6 +101,24 @@ macro_rules! socket {
             fn reset(&mut self) {
                 let reset: fn(&$socket) = $reset;
                 reset(self.get_ref());
+            }
+
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            fn poll_send_file(
+                &mut self,
+                context: &mut Context<'_>,
+                file: &File,
+                offset: u64,
+                length: usize,
+            ) -> Poll<io::Result<usize>> {
+                loop {
+                    match send_file(&SockRef::from(&*self), file, offset, length) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                        sent => return Poll::Ready(sent),
+                    }
+                    ready!(self.poll_writable(context))?;
+                }
             }
 
             fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -137,6 +181,16 @@ impl<S: Duplex> Transport for Socket<S> {
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.stream.poll_send_file(context, file, offset, length)
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,7 +1,11 @@
 //! One connection's socket, and how any thread moves bytes over it.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::task::Waker;
@@ -67,6 +71,19 @@ impl BlockingTransport for Connection {
             self.task.state.all_written();
         }
         Ok(written)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn send_file(&self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+        // A length of `None` would mean the whole file.
+        let Some(wanted) = NonZeroUsize::new(length) else { return Ok(0) };
+        let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::Unsupported)?;
+        self.task.state.write_begins();
+        let sent = self.socket.sendfile(file, offset, Some(wanted))?;
+        if sent == length {
+            self.task.state.all_written();
+        }
+        Ok(sent)
     }
 
     fn shutdown(&self) -> io::Result<()> {

@@ -170,7 +170,8 @@
 //! | --- | --- |
 //! | the whole body | `bytes.into()`; it gets a `Content-Length` |
 //! | blocks that are computed on demand; waiting for them is allowed | [`Body::iterator`] |
-//! | a file, a pipe or another reader | [`Body::reader`] |
+//! | a file, or a range of it | [`Body::file`], which has an example with `Range` |
+//! | a pipe or another reader | [`Body::reader`] |
 //! | code that sends when it has something | [`Write`], which [`StartResponse::start`] returns; also `io::Write` |
 //!
 //! A body of unknown length is chunked. For a client of HTTP/1.0 it ends with the connection. [`Body::stream`] works
@@ -715,7 +716,8 @@ impl<A> Server<A> {
         }
         listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
         let limit = descriptor_limit(threads);
-        let runtime = Runtime::default().descriptor_limit(limit).ignore_max_size(ignores_max_size);
+        let runtime =
+            Runtime::default().descriptor_limit(limit).ignore_max_size(ignores_max_size).block_in_place();
         let server = app::Server::with_runtime(options, &handle, Blocking(application), runtime)?;
         listeners.iter_mut().try_for_each(|listener| listener.prepare(server.limits_slow_readers()))?;
         // By default one more thread, for the poller.

@@ -252,7 +252,8 @@
 //! | --- | --- |
 //! | the whole body | `bytes.into()`; it gets a `Content-Length` |
 //! | blocks that are computed without waiting | [`Body::iterator`] |
-//! | a local file | [`Body::reader`] |
+//! | a file, or a range of it | [`Body::file`], which has an example with `Range` |
+//! | another reader that does not wait | [`Body::reader`] |
 //! | a `futures_core::Stream` of `Result<Bytes>`, such as `tokio_stream::wrappers::ReceiverStream` | [`Body::stream`] |
 //! | code that sends when it has something | [`Write::write`] on the handle that [`StartResponse::start`] returns |
 //!
@@ -963,7 +964,8 @@ impl<A> Server<A> {
             let runtime = Runtime::default()
                 .clock(TokioClock)
                 .descriptor_limit(descriptor_limit())
-                .ignore_max_size(ignores_max_size);
+                .ignore_max_size(ignores_max_size)
+                .blocking(|work| drop(tokio::task::spawn_blocking(work)));
             let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
             listeners.iter_mut().for_each(|listener| listener.prepare(server.limits_slow_readers()));
             server.run(&handle, listeners, &Tokio { server: &server, pool }).await

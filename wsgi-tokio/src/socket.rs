@@ -1,12 +1,17 @@
 //! How a tokio socket reads, writes and waits.
 
+use std::fs::File;
 use std::future::Future;
 use std::io::{self, IoSlice, Read, Write};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -48,6 +53,15 @@ pub(crate) fn set_options(socket: &socket2::Socket, limits_slow_readers: bool) {
     let _ = limits_slow_readers;
 }
 
+/// sendfile(2), without waiting.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn send_file(socket: &socket2::Socket, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+    // A length of `None` would mean the whole file.
+    let Some(length) = NonZeroUsize::new(length) else { return Ok(0) };
+    let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::Unsupported)?;
+    socket.sendfile(file, offset, Some(length))
+}
+
 /// A byte stream of tokio that can wait for something to read without a buffer.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -76,6 +90,24 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Makes the system reset the connection when it is closed, where that is possible.
     fn reset(&self) {}
+
+    /// Sends bytes of a file without copying them, where that is possible.
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        let _ = (context, file, offset, length);
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Sends bytes of a file if the system has room, even if the runtime has not reported it, where that is possible.
+    fn send_file_now(&self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+        let _ = (file, offset, length);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Writes without waiting, where that is possible.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -107,6 +139,33 @@ macro_rules! stream {
             fn reset(&self) {
                 let reset: fn(&Self) = $reset;
                 reset(self);
+            }
+
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            fn send_file_now(&self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+                send_file(&SockRef::from(self), file, offset, length)
+            }
+
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            fn poll_send_file(
+                &mut self,
+                context: &mut Context<'_>,
+                file: &File,
+                offset: u64,
+                length: usize,
+            ) -> Poll<io::Result<usize>> {
+                loop {
+                    ready!(self.poll_write_ready(context))?;
+                    let send = || self.send_file_now(file, offset, length);
+                    match self.try_io(Interest::WRITABLE, send) {
+                        Err(error)
+                            if matches!(
+                                error.kind(),
+                                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                            ) => {}
+                        sent => return Poll::Ready(sent),
+                    }
+                }
             }
 
             fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -199,6 +258,20 @@ impl Stream for Box<dyn Stream> {
         (**self).reset();
     }
 
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_send_file(context, file, offset, length)
+    }
+
+    fn send_file_now(&self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+        (**self).send_file_now(file, offset, length)
+    }
+
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         (**self).try_write(bytes)
     }
@@ -263,6 +336,29 @@ impl<S: Stream> Transport for Socket<S> {
             return Poll::Ready(flushed);
         }
         unless_it_blocks(self.stream.flush_now())
+    }
+
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.stream.poll_send_file(context, file, offset, length)
+    }
+
+    fn poll_last_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(sent) = self.poll_send_file(context, file, offset, length) {
+            return Poll::Ready(sent);
+        }
+        unless_it_blocks(self.stream.send_file_now(file, offset, length))
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

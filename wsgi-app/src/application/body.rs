@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::RangeBounds;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
+use crate::application::file::FileRange;
 use crate::exchange::error::{Error, Result};
 
 /// The largest read of a [`Body::reader`], in bytes.
@@ -20,14 +24,15 @@ const BLOCK: usize = 64 * 1024;
 /// use wsgi_app::{Body, Bytes};
 ///
 /// // The length is known: `Content-Length`.
+/// let file = Body::file(File::open("Cargo.toml")?, ..)?;
 /// let text: Body = "Hello".into();
 /// let made: Body = format!("{} users\n", 3).into();
 /// let blocks = Body::blocks(["one", "two"]);
 ///
 /// // The length is not known: chunks.
 /// let computed = Body::iterator((0..3).map(|n| Ok(Bytes::from(format!("{n}\n")))));
-/// let file = Body::reader(File::open("Cargo.toml")?);
-/// # let _ = (text, made, blocks, computed, file);
+/// let read = Body::reader(std::io::empty());
+/// # let _ = (file, text, made, blocks, computed, read);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
@@ -41,20 +46,16 @@ const BLOCK: usize = 64 * 1024;
 /// iterator, a stream or a reader with a length, set the header:
 ///
 /// ```
-/// use std::fs::File;
-/// use wsgi_app::{Body, Environ, Result, StartResponse};
+/// use wsgi_app::{Body, Bytes, Environ, Result, StartResponse};
 ///
-/// async fn page(_environ: Environ, start_response: StartResponse) -> Result<Body> {
-///     let file = File::open("page.html")?;
-///     let length = file.metadata()?.len().to_string();
-///     start_response.start(
-///         "200 OK",
-///         [("Content-Type", "text/html"), ("Content-Length", &length)],
-///     )?;
-///     Ok(Body::reader(file))
+/// async fn zeros(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+///     let headers =
+///         [("Content-Type", "application/octet-stream"), ("Content-Length", "1000000")];
+///     start_response.start("200 OK", headers)?;
+///     Ok(Body::iterator((0..1000).map(|_| Ok(Bytes::from_static(&[0; 1000])))))
 /// }
 /// # fn is_an_application(_: impl wsgi_app::Application) {}
-/// # is_an_application(page);
+/// # is_an_application(zeros);
 /// ```
 ///
 /// If a body does not match its `Content-Length`, that is logged as an error and the connection closes; surplus bytes
@@ -79,6 +80,7 @@ pub(crate) enum Kind {
     Blocks(Vec<Bytes>),
     Iterator(Box<dyn Iterator<Item = Result<Bytes>> + Send>),
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>),
+    File(FileRange),
 }
 
 impl Body {
@@ -140,11 +142,63 @@ impl Body {
         Self(Kind::Stream(Box::pin(blocks)))
     }
 
-    /// A body of all bytes of `reader`, such as a file, in blocks of up to 64 KiB.
+    /// A body of the bytes of a regular file in `range`, for instance `..` for all of them. Its length is known.
     ///
-    /// Its reads run in the connection's own task: use it for local files, and for nothing slower. In a
-    /// [`blocking`](crate::blocking) application a read may wait. The length is not known, even for a file. Errors are
-    /// those of an [`iterator`](Self::iterator).
+    /// The file is never read into memory as a whole. On Linux, over TCP and unix sockets without TLS, the system sends it
+    /// without a copy (`sendfile`). Otherwise it is read in blocks, where a read does not hold up other connections. The
+    /// range is sent from where it is in the file, whatever its cursor. A file that several responses use can be in an
+    /// [`Arc`].
+    ///
+    /// If the file has become shorter when it is sent, that is logged as an error, and the response is cut. If its bytes
+    /// change, the client gets old and new ones.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::ops::Range;
+    /// use wsgi_app::{Body, Environ, Result, StartResponse};
+    ///
+    /// async fn video(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    ///     let file = File::open("video.mp4")?;
+    ///     let length = file.metadata()?.len();
+    ///     match environ.header("Range").and_then(|range| wanted(&range, length)) {
+    ///         Some(range) => {
+    ///             let sent = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+    ///             start_response.start("206 Partial Content", [("Content-Range", sent)])?;
+    ///             Ok(Body::file(file, range)?)
+    ///         }
+    ///         None => {
+    ///             start_response.start("200 OK", [("Accept-Ranges", "bytes")])?;
+    ///             Ok(Body::file(file, ..)?)
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// /// The range of `bytes=0-99` or `bytes=100-`. Others may be ignored (RFC 9110, 14.2).
+    /// fn wanted(range: &str, length: u64) -> Option<Range<u64>> {
+    ///     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    ///     let first = first.parse().ok()?;
+    ///     let end = if last.is_empty() { length } else { last.parse::<u64>().ok()?.checked_add(1)? };
+    ///     Some(first..end.min(length)).filter(|range| !range.is_empty())
+    /// }
+    /// # assert_eq!(wanted("bytes=5-9", 8), Some(5..8));
+    /// # assert_eq!(wanted("bytes=8-", 8), None);
+    /// # fn is_an_application(_: impl wsgi_app::Application) {}
+    /// # is_an_application(video);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) if it is not a regular file, or the range does not lie within
+    /// it; or the error of the system when the length of the file is read.
+    pub fn file(file: impl Into<Arc<File>>, range: impl RangeBounds<u64>) -> io::Result<Self> {
+        FileRange::new(file.into(), &range).map(Kind::File).map(Self)
+    }
+
+    /// A body of all bytes of `reader`, in blocks of up to 64 KiB. For a file, use [`file`](Self::file).
+    ///
+    /// Its reads run in the connection's own task: use it for nothing that is slower than a local file. In a
+    /// [`blocking`](crate::blocking) application a read may wait. The length is not known. Errors are those of an
+    /// [`iterator`](Self::iterator).
     pub fn reader(reader: impl Read + Send + 'static) -> Self {
         Self::iterator(Blocks { reader, block: BytesMut::new(), ended: false })
     }
@@ -246,6 +300,7 @@ impl fmt::Debug for Body {
             Kind::Blocks(_) => "Body(blocks)",
             Kind::Iterator(_) => "Body(iterator)",
             Kind::Stream(_) => "Body(stream)",
+            Kind::File(_) => "Body(file)",
         })
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod environ;
 mod fields;
+pub(crate) mod file;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 pub(crate) mod input;

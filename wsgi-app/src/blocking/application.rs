@@ -27,7 +27,7 @@ use crate::exchange::error::{Error, Result};
 ///     start_response
 ///         .start("200 OK", [("Content-Type", "text/html")])
 ///         .map_err(io::Error::other)?;
-///     Ok(Body::reader(file))
+///     Body::file(file, ..)
 /// }
 /// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
 /// # is_an_application(page);

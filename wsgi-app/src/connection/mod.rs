@@ -1,6 +1,7 @@
 //! Runs one connection: the machine decides, the transport moves bytes, and the application runs in between.
 
 mod call;
+mod file;
 pub(crate) mod handshake;
 pub(crate) mod proxy;
 #[cfg(feature = "proxy-protocol")]

@@ -2,18 +2,24 @@
 //! sent together under one.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use wsgi_proto::{Exchange, SendError};
 
 use crate::application::body::{Body, Kind};
+use crate::connection::file::send_file;
 use crate::connection::request::Failure;
 use crate::exchange::error::Error;
 use crate::exchange::handle::Handle;
 
 /// The largest number of blocks that are sent under one lock.
 const BATCH: usize = 16;
+
+type FileSending = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 /// A body that is being sent.
 #[derive(Default)]
@@ -30,6 +36,8 @@ pub(crate) struct Sending {
     waits_for: Wait,
     /// The length of the body, to be announced before its first block.
     length: Option<u64>,
+    /// Sends the body, if it is a file.
+    file: Option<FileSending>,
     /// The reason why the source ended early. The blocks before it are sent.
     error: Option<Error>,
 }
@@ -65,6 +73,18 @@ impl Sending {
 
     /// Sends the body and ends the response. Then nothing is left of the body.
     pub(crate) fn poll(&mut self, handle: &Handle, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if let Kind::File(_) = self.source
+            && let Kind::File(range) = mem::take(&mut self.source)
+        {
+            self.file = Some(Box::pin(send_file(handle.clone(), range)));
+        }
+        if let Some(file) = &mut self.file {
+            let sent = ready!(file.as_mut().poll(context));
+            self.file = None;
+            sent?;
+            // What follows ends the response.
+            self.ended = true;
+        }
         loop {
             match self.waits_for {
                 Wait::Nothing => {}
@@ -102,6 +122,7 @@ impl Sending {
     pub(crate) fn clear(&mut self) {
         self.source = Kind::Empty;
         self.batch.clear();
+        self.file = None;
         self.error = None;
     }
 
@@ -111,7 +132,7 @@ impl Sending {
             return false;
         }
         match &mut self.source {
-            Kind::Empty | Kind::Bytes(_) | Kind::Blocks(_) => {}
+            Kind::Empty | Kind::Bytes(_) | Kind::Blocks(_) | Kind::File(_) => {}
             // Each block is sent before the next one is requested (PEP 3333).
             Kind::Iterator(blocks) => match blocks.find(is_not_empty) {
                 Some(Ok(block)) => {

@@ -8,6 +8,7 @@ use wsgi_proto::{Io, Lost, Now};
 
 use crate::connection::turn::Turn;
 use crate::context::{ServerContext, pool};
+use crate::exchange::file::{FileBlock, Stopped};
 use crate::exchange::shared::Inner;
 use crate::io::transport::Transport;
 
@@ -71,6 +72,11 @@ impl<T: Transport> Transfer<T> {
 
     /// Writes what waits to be sent, once. Returns whether the machine has to be polled.
     fn write_more(&mut self, inner: &mut Inner, context: &mut Context<'_>) -> bool {
+        if inner.file.is_some() && inner.machine.external() > 0 {
+            return self.send_file(inner, |transport, block, length| {
+                transport.poll_send_file(context, &block.file, block.offset, length)
+            });
+        }
         let Some(transport) = &mut self.transport else { return false };
         if self.taken == 0
             && let Poll::Ready(written) = write(inner, |slices| transport.poll_write(context, slices))
@@ -154,6 +160,44 @@ impl<T: Transport> Transfer<T> {
         Moved::Nothing
     }
 
+    /// Lets the transport send the next bytes of a file. False if it has to wait.
+    #[cold]
+    fn send_file(
+        &mut self,
+        inner: &mut Inner,
+        send: impl FnOnce(&mut T, &FileBlock, usize) -> Poll<io::Result<usize>>,
+    ) -> bool {
+        self.read_clocks();
+        let begun = self.now.instant;
+        let wanted = usize::try_from(inner.machine.external()).unwrap_or(usize::MAX);
+        let (Some(transport), Some(block)) = (&mut self.transport, &mut inner.file) else { return false };
+        if !block.is_sending() {
+            return false;
+        }
+        let length = wanted.min(block.step);
+        match send(transport, block, length) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(0)) => {
+                let end = block.offset;
+                inner.stop_file(Stopped::Ended(end));
+            }
+            Poll::Ready(Ok(count)) => {
+                self.read_clocks();
+                block.sent(count, self.now.instant.since(begun));
+                inner.sends_files = Some(true);
+                inner.machine.transmitted(count);
+                self.turn.count_written(count);
+            }
+            Poll::Ready(Err(error)) if is_loss(&error) => inner.machine.lost(loss(&error)),
+            Poll::Ready(Err(_)) => {
+                let next = block.offset;
+                inner.sends_files = Some(false);
+                inner.stop_file(Stopped::Unable(next));
+            }
+        }
+        true
+    }
+
     /// Like [`move_bytes`](Self::move_bytes) when the turn is over: writes the answers, once, and reports whether more
     /// could be done.
     #[cold]
@@ -197,6 +241,15 @@ impl<T: Transport> Transfer<T> {
     /// Writes a last time before the machine gives up waiting for the peer to make room.
     #[cold]
     fn write_last(&mut self, inner: &mut Inner, context: &mut Context<'_>) {
+        if inner.file.is_some() && inner.machine.external() > 0 {
+            let sent = self.send_file(inner, |transport, block, length| {
+                transport.poll_last_send_file(context, &block.file, block.offset, length)
+            });
+            if !sent {
+                inner.machine.transmitted(0);
+            }
+            return;
+        }
         let Some(transport) = &mut self.transport else { return inner.machine.transmitted(0) };
         if self.taken == 0
             && let Poll::Ready(written) = write(inner, |slices| transport.poll_last_write(context, slices))
@@ -273,6 +326,11 @@ fn space(inner: &mut Inner) -> Option<&mut [u8]> {
         inner.machine.provide_buffers(pool::take_buffers());
     }
     inner.machine.recv_space()
+}
+
+/// Whether the error is certainly one of the connection.
+fn is_loss(error: &io::Error) -> bool {
+    loss(error) != Lost::Transport || error.kind() == io::ErrorKind::NotConnected
 }
 
 /// The loss that an error of the transport means.

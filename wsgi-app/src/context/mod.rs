@@ -1,5 +1,6 @@
 //! State shared by all connections of one server: settings, clock, log. It does not know the connections.
 
+pub(crate) mod blocking;
 pub(crate) mod catch_panic;
 pub(crate) mod clock;
 pub(crate) mod lifetime;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use wsgi_proto::{Address, CloseReason, Config, Endpoints, LogFormat, Lost, Record};
 
+use crate::context::blocking::Blocking;
 use crate::context::clock::Clocks;
 use crate::context::lifetime::Lifetimes;
 use crate::context::log::{LogEntry, ServerLog};
@@ -32,6 +34,7 @@ pub(crate) struct ServerContext {
     pub(crate) log: Option<ServerLog>,
     pub(crate) format: LogFormat,
     pub(crate) lifetimes: Lifetimes,
+    pub(crate) blocking: Blocking,
 }
 
 impl ServerContext {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use crate::context::blocking::Blocking;
+
 /// The clock that deadlines are compared with. Implement it for a runtime whose time can be paused or simulated.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The monotonic clock, which [`Transport::poll_deadline`](crate::adapter::Transport::poll_deadline) waits on.
@@ -15,7 +17,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// The clock of an adapter's timers, and the number of descriptors that the process may have open.
+/// The clock of an adapter's timers, the number of descriptors that the process may have open, and where work may block.
 ///
 /// ```
 /// # use wsgi_app::adapter::Runtime;
@@ -27,6 +29,7 @@ pub struct Runtime {
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) descriptor_limit: Option<usize>,
     pub(crate) ignores_max_size: bool,
+    pub(crate) blocking: Blocking,
 }
 
 impl Runtime {
@@ -50,6 +53,22 @@ impl Runtime {
     #[must_use]
     pub fn ignore_max_size(mut self, ignore: bool) -> Self {
         self.ignores_max_size = ignore;
+        self
+    }
+
+    /// Sets how work that blocks is run outside the tasks of connections, such as reading a file that is not in memory.
+    /// `run` must return without waiting for the work. Default: each piece of work gets a thread of its own.
+    #[must_use]
+    pub fn blocking(mut self, run: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static) -> Self {
+        self.blocking = Blocking::Pool(Arc::new(run));
+        self
+    }
+
+    /// Lets work that blocks run in the task of its connection, because blocking a thread of this runtime holds up no
+    /// other connection.
+    #[must_use]
+    pub fn block_in_place(mut self) -> Self {
+        self.blocking = Blocking::InPlace;
         self
     }
 }

@@ -1,5 +1,6 @@
 //! The access of an application's handles to their exchange.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -8,6 +9,7 @@ use wsgi_proto::{Exchange, Now, SendError};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
+use crate::exchange::file::{FileBlock, Stopped};
 use crate::exchange::shared::{ConnShared, Inner, Taken, WakeList};
 use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
@@ -156,6 +158,53 @@ impl Handle {
     /// The number of the exchange.
     pub(crate) fn serial(&self) -> u64 {
         self.serial
+    }
+
+    /// Sends a block of `file` by the transport: `length` bytes from `offset`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_external`](wsgi_proto::Exchange::send_external). After [`SendError::TooLong`], the part that fits is
+    /// being sent.
+    pub(crate) fn send_file(&self, file: &Arc<File>, offset: u64, length: u64) -> Result<(), SendError> {
+        let mut wake_list = WakeList::default();
+        let mut inner = self.lock();
+        let Some(mut exchange) = inner.exchange(self.serial) else { return Err(SendError::Finished) };
+        let sent = exchange.send_external(length);
+        if exchange.external_left() > 0 && matches!(sent, Ok(_) | Err(SendError::TooLong(_))) {
+            let block = FileBlock::new(Arc::clone(file), offset, inner.file.as_deref());
+            inner.file = Some(Box::new(block));
+        }
+        inner.touch(&mut wake_list);
+        sent.map(drop)
+    }
+
+    /// Waits until the transport has sent the block, the exchange is over, or the connection is lost. Otherwise it returns
+    /// why the transport sends no more of it.
+    pub(crate) fn poll_file_sent(&self, context: &mut Context<'_>) -> Poll<Result<(), Stopped>> {
+        let mut wake_list = WakeList::default();
+        let mut inner = self.lock();
+        if inner.exchange(self.serial).is_none_or(|exchange| exchange.external_left() == 0) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(stopped) = inner.file.as_ref().and_then(|block| block.stopped()) {
+            return Poll::Ready(Err(stopped));
+        }
+        inner.wait(context, &mut wake_list);
+        Poll::Pending
+    }
+
+    /// Whether the transport can send files; `None` if that is not known yet.
+    pub(crate) fn sends_files(&self) -> Option<bool> {
+        self.lock().sends_files
+    }
+
+    /// Closes the file, unless the exchange is over and another one may have its own.
+    pub(crate) fn close_file(&self) {
+        let mut inner = self.lock();
+        let file = if inner.serial == self.serial { inner.file.take() } else { None };
+        drop(inner);
+        drop(file);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {

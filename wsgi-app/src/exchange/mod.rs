@@ -1,5 +1,6 @@
 //! State shared by an application's handles and the task of its connection.
 
 pub(crate) mod error;
+pub(crate) mod file;
 pub(crate) mod handle;
 pub(crate) mod shared;

@@ -12,6 +12,7 @@ use wsgi_proto::{BodyEvent, Connection, Endpoints, Exchange, Instant, Io, Lost, 
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
+use crate::exchange::file::{FileBlock, Stopped};
 use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock, try_lock};
@@ -58,10 +59,14 @@ pub(crate) struct Inner {
     /// The transport of a connection that the application has taken over, until the application fetches it.
     pub(super) stream: Option<Box<dyn Transport>>,
     handed_over: bool,
-    /// The transport was handed over, and the application has not been notified yet.
-    stream_came: bool,
+    /// The application has not been notified yet that the transport was handed over, or has stopped sending a file.
+    news: bool,
     /// A task of the application is waiting for the transport.
     pub(super) fetching: bool,
+    /// The file of which the transport sends a block.
+    pub(crate) file: Option<Box<FileBlock>>,
+    /// Whether the transport can send files; `None` until it was tried.
+    pub(crate) sends_files: Option<bool>,
     /// Bytes of the body that were peeked at and not consumed yet.
     pub(super) peeked: Bytes,
     /// The number of consumed bytes of the body; `peeked` begins at this offset.
@@ -89,8 +94,10 @@ impl ConnShared {
             waits_since: Some(now),
             stream: None,
             handed_over: false,
-            stream_came: false,
+            news: false,
             fetching: false,
+            file: None,
+            sends_files: None,
             peeked: Bytes::new(),
             read: 0,
             waiting: Vec::new(),
@@ -246,7 +253,15 @@ impl Inner {
 
     /// Whether something has changed for the application since the last call.
     pub(crate) fn take_notice(&mut self) -> bool {
-        self.machine.take_notice() | std::mem::take(&mut self.stream_came)
+        self.machine.take_notice() | std::mem::take(&mut self.news)
+    }
+
+    /// Records that the transport has stopped before the end of the file's block.
+    pub(crate) fn stop_file(&mut self, stopped: Stopped) {
+        if let Some(block) = &mut self.file {
+            block.stop(stopped);
+            self.news = true;
+        }
     }
 
     /// Hands the transport to the application, which has taken over the connection. If it was handed over before, or no
@@ -254,7 +269,7 @@ impl Inner {
     pub(crate) fn hand_over(&mut self, transport: impl Transport) {
         if !std::mem::replace(&mut self.handed_over, true) && self.fetching {
             self.stream = Some(Box::new(transport));
-            self.stream_came = true;
+            self.news = true;
         }
     }
 

@@ -1,5 +1,6 @@
 //! The transport interface for blocking applications.
 
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -28,6 +29,18 @@ pub trait BlockingTransport: Send + Sync + 'static {
     ///
     /// [`io::ErrorKind::WouldBlock`] if there is no room, or an error of the socket.
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Sends up to `length` bytes of `file`, from `offset`, without copying them, as sendfile(2) does, and returns their
+    /// number. 0 means that the file ends there.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] if there is no room, or an error of the socket. After any other error, such as
+    /// [`io::ErrorKind::Unsupported`], the server reads files itself and writes their bytes.
+    fn send_file(&self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+        let _ = (file, offset, length);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Closes our half of the connection; the peer's half stays open. Bytes written before still arrive.
     ///
@@ -77,6 +90,16 @@ impl<T: BlockingTransport + ?Sized> Transport for Polled<T> {
 
     fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         unless_it_blocks(|| self.0.write(slices))
+    }
+
+    fn poll_send_file(
+        &mut self,
+        _: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        unless_it_blocks(|| self.0.send_file(file, offset, length))
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,5 +1,6 @@
 //! The transport interface: how one connection moves bytes and waits.
 
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -47,6 +48,36 @@ pub trait Transport: Send + 'static {
     /// it if the bytes of an earlier write are not flushed. It never waits.
     fn poll_last_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(context)
+    }
+
+    /// Sends up to `length` bytes of `file`, from `offset`, without copying them, as sendfile(2) does, and returns their
+    /// number. 0 means that the file ends there. Nothing that `poll_write` accepted is still buffered then.
+    ///
+    /// # Errors
+    ///
+    /// Those of the connection, by their kind. After any other error, such as [`io::ErrorKind::Unsupported`], the server
+    /// reads files itself and writes their bytes.
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        let _ = (context, file, offset, length);
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Like [`poll_send_file`](Self::poll_send_file), but called once before the server gives up waiting for room. Room
+    /// that the system has counts, even if the runtime has not reported it. It never waits.
+    fn poll_last_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send_file(context, file, offset, length)
     }
 
     /// Closes our half of the connection; the peer's half stays open. Bytes written before still arrive.
@@ -104,6 +135,26 @@ impl Transport for Box<dyn Transport> {
 
     fn poll_last_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         (**self).poll_last_flush(context)
+    }
+
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_send_file(context, file, offset, length)
+    }
+
+    fn poll_last_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_last_send_file(context, file, offset, length)
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

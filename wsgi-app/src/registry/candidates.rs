@@ -167,6 +167,7 @@ mod tests {
 
     use super::*;
     use crate::context::ServerContext;
+    use crate::context::blocking::Blocking;
     use crate::context::clock::Clocks;
     use crate::context::lifetime::Lifetimes;
 
@@ -178,6 +179,7 @@ mod tests {
             log: None,
             format: LogFormat::default(),
             lifetimes: Lifetimes::default(),
+            blocking: Blocking::default(),
         })
     }
 

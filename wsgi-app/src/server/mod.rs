@@ -114,6 +114,7 @@ impl<A> Server<A> {
             format,
             lifetimes: Lifetimes::new(options.max_connection_age, options.max_requests),
             config: Arc::new(options.config),
+            blocking: runtime.blocking,
         };
         let wanted = if runtime.ignores_max_size { usize::MAX } else { options.max_size };
         let room = runtime.descriptor_limit.map(|limit| limit.saturating_sub(OTHER_DESCRIPTORS).max(1));

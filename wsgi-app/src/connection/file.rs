@@ -1,0 +1,183 @@
+//! Sends a file as the body of a response. The transport sends what is in the system's cache, if it can; everything else
+//! is read where a read may block.
+
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use wsgi_proto::{Flow, SendError};
+
+use crate::application::file::FileRange;
+use crate::connection::request::Failure;
+use crate::exchange::file::Stopped;
+use crate::exchange::handle::Handle;
+
+/// The largest block that the transport sends, and the distance of the bytes that are looked for in the cache.
+const BLOCK: u64 = 16 * 1024 * 1024;
+const STRIDE: u64 = 2 * 1024 * 1024;
+
+/// The largest read, and the block of a transport that has not yet shown that it can send files.
+const READ: u64 = 128 * 1024;
+
+/// Sends the range after the head, with the length of the range unless the application set one.
+pub(crate) async fn send_file(handle: Handle, range: FileRange) -> Result<(), Failure> {
+    let FileRange { file, start, end } = range;
+    let handle = &handle;
+    let _closes = Closes(handle);
+    handle.with(|mut exchange| exchange.announce_length(end - start));
+    // The head: it decides whether there is a body.
+    send(handle, Bytes::new()).await?;
+    // Up to `read_until` the file is read, without another look into the cache.
+    let (mut at, mut read_until) = (start, start);
+    while at < end && !handle.look(|exchange| exchange.drops_body()).unwrap_or(true) {
+        let most = match handle.sends_files() {
+            _ if at < read_until => 0,
+            Some(true) => (end - at).min(BLOCK),
+            Some(false) => 0,
+            None => (end - at).min(READ),
+        };
+        let may_block = handle.server_context().blocking.is_in_place();
+        let block = if may_block { most } else { cached(&file, at, most) };
+        if block > 0 {
+            room(handle).await;
+            let sent = handle.send_file(&file, at, block);
+            if sent == Err(SendError::Full) {
+                // Another handle has filled the outbox.
+                continue;
+            }
+            finish_block(handle, &file).await?;
+            sent?;
+            at += block;
+        } else {
+            // A look for a byte brings it into the cache, but not those before it.
+            if at >= read_until {
+                read_until = at + STRIDE;
+            }
+            let read = read(handle, &file, at, (end - at).min(READ)).await.map_err(failed)?;
+            at += read.len() as u64;
+            send(handle, read).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends one block, then waits until the outbox has room for the next.
+async fn send(handle: &Handle, block: Bytes) -> Result<(), SendError> {
+    let mut block = Some(block);
+    while block.is_some() {
+        let sent = handle.with(|mut exchange| {
+            // Other handles may have filled the outbox.
+            let Some(block) = block.take_if(|_| !exchange.is_full()) else { return Ok(Flow::Full) };
+            exchange.send(block)
+        });
+        if sent.unwrap_or(Err(SendError::Finished))? == Flow::Full {
+            room(handle).await;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the outbox has room for a block.
+async fn room(handle: &Handle) {
+    poll_fn(|context| handle.poll_until(context, |exchange| !exchange.is_full())).await;
+}
+
+/// Waits until the block was sent. Reads the rest if the transport cannot send it.
+async fn finish_block(handle: &Handle, file: &Arc<File>) -> Result<(), Failure> {
+    match poll_fn(|context| handle.poll_file_sent(context)).await {
+        Ok(()) => Ok(()),
+        Err(Stopped::Ended(at)) => Err(failed(ended(at))),
+        Err(Stopped::Unable(mut at)) => {
+            while let left @ 1.. = handle.look(|exchange| exchange.external_left()).unwrap_or(0) {
+                let read = read(handle, file, at, left.min(READ)).await.map_err(failed)?;
+                at += read.len() as u64;
+                handle.with(|mut exchange| exchange.supply_external(read));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Reads up to `most` bytes, at least one.
+async fn read(handle: &Handle, file: &Arc<File>, at: u64, most: u64) -> io::Result<Bytes> {
+    let file = Arc::clone(file);
+    let read = move || {
+        let mut block = BytesMut::zeroed(most as usize);
+        let count = read_at(&file, &mut block, at)?;
+        if count == 0 {
+            return Err(ended(at));
+        }
+        block.truncate(count);
+        Ok(block.freeze())
+    };
+    handle.server_context().blocking.run(read).await?
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure::Application(Box::new(error))
+}
+
+fn ended(at: u64) -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, format!("the file has become shorter: it ends at byte {at}"))
+}
+
+fn read_at(file: &File, space: &mut [u8], at: u64) -> io::Result<usize> {
+    loop {
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_at(file, space, at);
+        #[cfg(windows)]
+        let read = std::os::windows::fs::FileExt::seek_read(file, space, at);
+        #[cfg(not(any(unix, windows)))]
+        let read = {
+            use std::io::{Read, Seek, SeekFrom};
+            let mut file = file;
+            file.seek(SeekFrom::Start(at)).and_then(|_| file.read(space))
+        };
+        match read {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+/// The number of bytes from `at`, `most` at most, that are in the system's cache: files are read from front to back, so
+/// one byte in a stride shows it.
+fn cached(file: &File, at: u64, most: u64) -> u64 {
+    let mut found = 0;
+    while found < most {
+        let next = (found + STRIDE).min(most);
+        if !is_cached(file, at + next - 1) {
+            break;
+        }
+        found = next;
+    }
+    found
+}
+
+/// Whether the byte at `last` is in the system's cache. True if that cannot be known.
+fn is_cached(file: &File, last: u64) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+        let mut byte = [0];
+        let slices = &mut [io::IoSliceMut::new(&mut byte)];
+        preadv2(file, slices, last, ReadWriteFlags::NOWAIT) != Err(Errno::AGAIN)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, last);
+        true
+    }
+}
+
+/// Closes the file at the end, however it is reached.
+struct Closes<'a>(&'a Handle);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close_file();
+    }
+}
