@@ -437,3 +437,29 @@ fn on_std_a_waiting_thread_has_one_descriptor() {
     let open = std::fs::read_dir(format!("/proc/{}/fd", program.0.id())).expect("it runs").count();
     assert!(open < 2 * stalled.len() + 32, "{open} descriptors");
 }
+
+/// A sparse file, which no buffer may hold. Much of it is not in the cache, so that it is read in blocks.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_memory_does_not_grow_with_a_file() {
+    const LENGTH: u64 = 300_000_000;
+    let path = std::env::temp_dir().join(format!("wsgi-echo-file-{}", std::process::id()));
+    let file = std::fs::File::create(&path).expect("there is a folder for temporary files");
+    file.set_len(LENGTH).expect("the file system has sparse files");
+    for runtime in ["tokio", "smol", "std"] {
+        let flags =
+            format!("--runtime {runtime} --listen 127.0.0.1:0 --log-output false --file {}", path.display());
+        let (program, line) = Program::start(&flags);
+        let mut client = connect(&line);
+        assert_eq!(client.get(&format!("/file?from={}", LENGTH - 5)).body, [0; 5]);
+        client.send("GET /file HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        let mut socket = client.clone_stream();
+        let length = std::io::copy(&mut socket, &mut std::io::sink()).expect("the whole file");
+        assert!((LENGTH..LENGTH + 1000).contains(&length), "{runtime}: {length}");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", program.0.id())).expect("it runs");
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it is listed");
+        let most: u64 = most.trim().trim_end_matches(" kB").parse().expect("a number");
+        assert!(most < 100_000, "{runtime}: {most} KiB");
+    }
+    let _ = std::fs::remove_file(&path);
+}

@@ -5,6 +5,7 @@
 mod admission;
 mod everywhere;
 mod exchanges;
+mod files;
 mod hello_world;
 mod listeners;
 mod pool;

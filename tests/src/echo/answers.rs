@@ -1,8 +1,10 @@
 //! The answers of the echo application that are the same on every runtime, since they never wait.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::hint;
 use std::iter;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,11 +48,17 @@ impl Start for wsgi_std::StartResponse {
 /// State that outlives the requests.
 #[derive(Default)]
 pub(super) struct Echo {
+    /// The file at `/file`.
+    file: Option<PathBuf>,
     /// Lines written by the post hooks of `/hooks`.
     hooked: Mutex<String>,
 }
 
 impl Echo {
+    pub(super) fn new(file: Option<PathBuf>) -> Self {
+        Self { file, ..Self::default() }
+    }
+
     /// Answers the request, or returns `None` for any other path.
     pub(super) fn at_once(self: &Arc<Self>, environ: &Environ, start: &impl Start) -> Option<Result<Body>> {
         let path = environ.path();
@@ -124,6 +132,10 @@ impl Echo {
                 let pieces = 0..number(environ, "n", 10);
                 started(&PLAIN, Body::iterator(pieces.map(|_| Ok("0123456789".into()))))
             }
+            "/file" => {
+                let Some(path) = &self.file else { return None };
+                file(environ, start, path)
+            }
             // Keeps its thread busy without waiting, like an application that computes.
             "/burn" => {
                 let end = Instant::now() + Duration::from_micros(number(environ, "us", 200));
@@ -192,6 +204,13 @@ pub(super) fn plain(start: &impl Start, body: impl Into<Cow<'static, str>>) -> R
 
 fn sized(start: &impl Start, length: u64, body: Body) -> Result<Body> {
     start.begin("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", &length.to_string())])?;
+    Ok(body)
+}
+
+/// The file, or the part of it from `from` in the query.
+fn file(environ: &Environ, start: &impl Start, path: &Path) -> Result<Body> {
+    let body = Body::file(File::open(path)?, number(environ, "from", 0)..)?;
+    start.begin("200 OK", &[("Content-Type", "application/octet-stream")])?;
     Ok(body)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It is independent of the runtime: the caller passes the sleep function. `blocking` is the same for blocking sockets.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use wsgi_tokio::{Application, Body, Environ, InputError, Result, StartResponse};
@@ -9,9 +10,9 @@ use wsgi_tokio::{Application, Body, Environ, InputError, Result, StartResponse};
 use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, SWITCHING, echo, milliseconds, plain};
 use super::stream::{self, Sleep};
 
-/// The application, for a runtime with this sleep function.
-pub fn application(sleep: Sleep) -> impl Application {
-    let echo: Arc<Echo> = Arc::default();
+/// The application, for a runtime with this sleep function. `/file` serves `file`.
+pub fn application(sleep: Sleep, file: Option<PathBuf>) -> impl Application {
+    let echo = Arc::new(Echo::new(file));
     move |environ, start_response| {
         let echo = Arc::clone(&echo);
         async move { answer(&echo, sleep, environ, start_response).await }

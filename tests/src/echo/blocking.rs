@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::iter;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use wsgi_std::{Application, Body, Environ, InputError, Result, StartResponse};
 
 use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, SWITCHING, echo, milliseconds, plain};
 
-/// The application.
-pub fn application() -> impl Application {
-    let echo: Arc<Echo> = Arc::default();
+/// The application. `/file` serves `file`.
+pub fn application(file: Option<PathBuf>) -> impl Application {
+    let echo = Arc::new(Echo::new(file));
     move |environ, start_response| answer(&echo, environ, start_response)
 }
 

@@ -17,6 +17,7 @@ mod text;
 pub mod tls;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ use self::options::{Place, Runtime, Settings};
 pub fn run(settings: Settings) -> io::Result<Report> {
     // The files outlive the server.
     let Listeners { bound, places, files: _files } = listen::bind(&settings.listen)?;
-    let front = Front { tls: settings.tls.config()?, proxies: settings.proxy_protocol };
+    let front = Front { tls: settings.tls.config()?, proxies: settings.proxy_protocol, file: settings.file };
     let options = settings.server.options();
     let accepting = |handle| {
         signals::stop_by_signal(handle)?;
@@ -53,13 +54,15 @@ pub fn run(settings: Settings) -> io::Result<Report> {
     }
 }
 
-/// What precedes HTTP on every listener.
+/// What precedes HTTP on every listener, and the file that the application serves.
 #[derive(Clone, Debug, Default)]
 pub struct Front {
     /// The configuration for HTTPS; `None` serves HTTP.
     pub tls: Option<Arc<ServerConfig>>,
     /// The proxies that send a header of the PROXY protocol; `None` if there are none.
     pub proxies: Option<ProxySources>,
+    /// The file at `/file`.
+    pub file: Option<PathBuf>,
 }
 
 /// The threads of connections.

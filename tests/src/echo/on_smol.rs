@@ -37,7 +37,8 @@ pub fn serve(
 ) -> io::Result<Report> {
     let listeners =
         listeners.into_iter().map(|bound| Ok(fronted(listener(bound, front.tls.as_ref())?, front)));
-    let server = build(listeners.collect::<io::Result<Vec<_>>>()?, application(SLEEP), options)?;
+    let server =
+        build(listeners.collect::<io::Result<Vec<_>>>()?, application(SLEEP, front.file.clone()), options)?;
     let executor = Arc::new(Executor::new());
     match threads {
         Threads::Runtime(None) => smol::block_on(run(server, accepting)),
@@ -67,7 +68,7 @@ pub fn serve_async_std(
 ) -> io::Result<Report> {
     let listener = |bound| fronted(async_std_listener(bound, front.tls.as_ref()), front);
     let listeners = listeners.into_iter().map(listener).collect();
-    let echo = application(|time| Box::pin(async_std::task::sleep(time)));
+    let echo = application(|time| Box::pin(async_std::task::sleep(time)), front.file.clone());
     let server = build(listeners, echo, options)?;
     let Threads::Pool(threads) = threads else {
         return async_std::task::block_on(run(server, accepting));

@@ -28,7 +28,7 @@ pub fn serve(
     threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
-    run(listeners, front, application(), options, threads, accepting)
+    run(listeners, front, application(front.file.clone()), options, threads, accepting)
 }
 
 /// Serves any application in the same way.

@@ -45,7 +45,7 @@ pub fn serve(
         let listeners =
             listeners.into_iter().map(|bound| Ok(fronted(listener(bound, front.tls.as_ref())?, front)));
         let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
-        let echo = application(|time| Box::pin(tokio::time::sleep(time)));
+        let echo = application(|time| Box::pin(tokio::time::sleep(time)), front.file.clone());
         let mut server = build(listeners, echo, options)?;
         if let Some(pool) = &pool {
             server = server.custom_pool(pool.handle().clone());

@@ -48,6 +48,10 @@ pub struct Settings {
     #[arg(long, value_name = "SOURCES")]
     pub proxy_protocol: Option<ProxySources>,
 
+    /// The file that the path `/file` serves, from the byte `from` in the query, which is 0 by default.
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+
     /// The options of the server.
     #[command(flatten)]
     pub server: ServerSettings,
