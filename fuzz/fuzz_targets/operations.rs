@@ -308,7 +308,7 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
     let fields: Vec<_> = (0..choices.below(3))
         .map(|_| (NAMES[choices.below(NAMES.len())], VALUES[choices.below(VALUES.len())]))
         .collect();
-    match choices.below(33) {
+    match choices.below(34) {
         28 if choices.once_in(2) => {
             if let Ok(BodyEvent::Data(data)) = exchange.body_at(|| now) {
                 assert!(!data.is_empty(), "data without bytes");
@@ -378,6 +378,10 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
             assert!(sent.is_err() || before == 0, "two pieces of the driver");
         }
         31 => exchange.supply_external(&vec![b'u'; choices.below(40)][..]),
+        32 => {
+            let ended = exchange.send_whole(vec![b'u'; choices.below(9000)]).is_ok();
+            assert!(!ended || exchange.finish() == Err(SendError::Finished));
+        }
         _ => {
             let _ = exchange.respond("200 OK", fields);
             let _ = exchange.finish();

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use wsgi_proto::{
-    AnswerError, Config, Event, Exchange, KeepAlive, Limits, Lost, NO_HEADERS, ResponseHead, StartError,
-    Version,
+    AnswerError, Config, Event, Exchange, KeepAlive, Limits, Lost, NO_HEADERS, Piece, ResponseHead,
+    StartError, Version,
 };
 use wsgi_tests::machine::Machine;
 
@@ -94,7 +94,22 @@ fn in_single_calls(
     Ok(exchange.finish()?)
 }
 
-const WAYS: [(&str, Way); 4] = [
+/// The calls for a head and a whole body.
+fn with_whole_body<'p>(
+    exchange: &mut Exchange<'_>,
+    status: &str,
+    fields: Fields<'_>,
+    body: impl Into<Piece<'p>>,
+) -> Result<(), AnswerError> {
+    exchange.respond(status, fields)?;
+    if let Err(error) = exchange.send_whole(body) {
+        exchange.abort();
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+const WAYS: [(&str, Way); 6] = [
     ("answer", |exchange, status, fields, body| exchange.answer(status, fields, body)),
     ("answer, owned body", |exchange, status, fields, body| exchange.answer(status, fields, body.to_vec())),
     ("answer_with, kept head", |exchange, status, fields, body| {
@@ -104,6 +119,10 @@ const WAYS: [(&str, Way); 4] = [
     ("answer_with, draft", |exchange, status, fields, body| {
         let head = exchange.draft().write(status, fields)?;
         exchange.answer_with(head, body)
+    }),
+    ("send_whole", |exchange, status, fields, body| with_whole_body(exchange, status, fields, body)),
+    ("send_whole, owned body", |exchange, status, fields, body| {
+        with_whole_body(exchange, status, fields, body.to_vec())
     }),
 ];
 

@@ -475,14 +475,11 @@ fn send_whole(inner: &mut Inner, now: Now, whole: Whole) -> Result<Whole, SendEr
     inner.machine.set_now(now);
     // Otherwise the exchange is already over: the application took over the connection.
     if let Some(mut exchange) = inner.machine.exchange() {
-        if let Some(bytes) = whole {
-            if exchange.is_full() {
-                return Ok(Some(bytes));
-            }
-            exchange.announce_length(bytes.len() as u64);
-            let _ = exchange.send(bytes)?;
+        match whole {
+            Some(bytes) if exchange.is_full() => return Ok(Some(bytes)),
+            Some(bytes) => exchange.send_whole(bytes)?,
+            None => exchange.finish()?,
         }
-        exchange.finish()?;
     }
     Ok(None)
 }

@@ -238,8 +238,7 @@ impl Exchange<'_> {
     /// Sends a whole response. The lines of its head are at the end of the outbox, from the position `from`.
     fn answer_from(&mut self, from: usize, info: ResponseInfo, body: Piece<'_>) -> Result<(), AnswerError> {
         let length = body.len() as u64;
-        let is_whole = info.content_length.is_none_or(|announced| announced == length);
-        if is_whole && info.status != 101 && self.0.state.lost().is_none() {
+        if is_whole(info, &body) && self.0.state.lost().is_none() {
             self.0.send_whole(from, info, body);
             return Ok(());
         }
@@ -443,6 +442,45 @@ impl Exchange<'_> {
         }
         self.0.accept(piece)?;
         Ok(self.0.flow())
+    }
+
+    /// Sends `body` as all that is left of the body, and ends the response:
+    /// [`announce_length`](Self::announce_length), [`send`](Self::send) and [`finish`](Self::finish) in one call that
+    /// costs less.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`]: nothing was sent, flush the outbox and call again. The other errors of `send` and `finish`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.respond("200 OK", [("Content-Type", "text/plain")])?;
+    /// exchange.send_whole("hello")?;
+    /// assert!(connection.exchange().is_none());
+    /// assert!(flush(&mut connection).contains("Content-Length: 5\r\n"));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
+    pub fn send_whole<'p>(&mut self, body: impl Into<Piece<'p>>) -> Result<(), SendError> {
+        let body = body.into();
+        self.0.may_send()?;
+        if !body.is_empty() && self.0.is_full() {
+            return Err(SendError::Full);
+        }
+        if self.0.state.ours() == OurHalf::Open && self.0.reply.joined.is_empty() {
+            let info = self.0.reply.head().info;
+            if is_whole(info, &body) {
+                let from = self.0.copy_head();
+                self.0.send_whole(from, info, body);
+                return Ok(());
+            }
+        }
+        self.announce_length(body.len() as u64);
+        let _ = self.send(body)?;
+        self.finish()
     }
 
     /// Sends a block of `length` bytes that only the driver has, such as a part of a file. Blocks that wait to be joined
@@ -843,4 +881,10 @@ impl Exchange<'_> {
     pub fn is_flushed(&self) -> bool {
         self.0.outbox.is_empty()
     }
+}
+
+/// Whether the response consists of this head and body.
+#[inline]
+fn is_whole(info: ResponseInfo, body: &Piece<'_>) -> bool {
+    info.status != 101 && info.content_length.is_none_or(|announced| announced == body.len() as u64)
 }

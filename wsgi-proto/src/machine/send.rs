@@ -111,9 +111,7 @@ impl Machine {
 
     /// Sends the head of the response that was started. `ended`: the application will not read or send anything more.
     pub(crate) fn seal(&mut self, ended: bool) -> Result<(), SendError> {
-        let lines = self.outbox.head_text();
-        let from = lines.len();
-        self.reply.head().copy_to(lines, self.config.max_http_version);
+        let from = self.copy_head();
         self.send_head(from, self.reply.head().info, self.reply.total, ended);
         // Blocks that were joined before the framing was known.
         if self.reply.joined.is_empty() {
@@ -121,6 +119,14 @@ impl Machine {
         }
         let waiting = core::mem::take(&mut self.reply.joined);
         self.accept(Piece::Borrowed(&waiting))
+    }
+
+    /// Copies the lines of the response that was started to the end of the outbox. Returns their position.
+    pub(crate) fn copy_head(&mut self) -> usize {
+        let lines = self.outbox.head_text();
+        let from = lines.len();
+        self.reply.head().copy_to(lines, self.config.max_http_version);
+        from
     }
 
     /// Sends a whole response. The lines of its head are at the end of the outbox, from the position `from`. Its length
