@@ -7,6 +7,7 @@ use core::fmt;
 
 use bytes::BytesMut;
 
+use crate::http::date::DateCache;
 use crate::http::head::Head;
 use crate::machine::chunks::Chunks;
 use crate::machine::rates::Rates;
@@ -32,6 +33,8 @@ pub(crate) struct Memory {
     pub(crate) send: Vec<u8>,
     pub(crate) reply: Vec<u8>,
     pub(crate) head: Option<Arc<Head>>,
+    /// Of the last response that was sent from here, by any connection.
+    pub(crate) date: DateCache,
     /// Used only by chunked responses.
     pub(crate) chunks: Chunks,
     /// Used only with a minimum rate.
@@ -46,6 +49,7 @@ impl Buffers {
             send: Vec::new(),
             reply: Vec::new(),
             head: None,
+            date: DateCache::default(),
             chunks: Chunks::default(),
             rates: None,
         }))

@@ -22,7 +22,6 @@ use alloc::sync::Arc;
 
 use crate::config::Config;
 use crate::endpoints::Endpoints;
-use crate::http::date::DateCache;
 use crate::http::head::Head;
 use crate::http::inbox::Inbox;
 use crate::http::request_body::BodyReader;
@@ -59,7 +58,6 @@ pub(crate) struct Machine {
     /// When the connection reaches its maximum age, if it has one.
     pub(crate) ends_at: Option<Instant>,
     pub(crate) now: Now,
-    pub(crate) date: DateCache,
 }
 
 impl Machine {
@@ -81,7 +79,6 @@ impl Machine {
             timers: Timers::default(),
             ends_at: None,
             now: Now::default(),
-            date: DateCache::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::config::KeepAlive;
 use crate::error::{CloseReason, LastExchange, Lost, RequestError, SendError, StartError};
 use crate::event::Flow;
+use crate::http::date::DateCache;
 use crate::http::framing::{Framing, FramingContext};
 use crate::http::response_head::ResponseInfo;
 use crate::http::response_lines;
@@ -147,7 +148,7 @@ impl Machine {
             self.state.last_exchange(CloseReason::Limit(LastExchange::Age));
         }
         let given = self.framing_context(total, ended);
-        let date_line = self.date.line(self.now.unix);
+        let date_line = &self.date_line();
         let (framing, persist) = info.complete(self.outbox.head_text(), given, date_line);
         if !persist {
             self.state.do_not_persist();
@@ -158,6 +159,16 @@ impl Machine {
         self.account.status = info.status;
         self.reply.note(info, framing, self.config.record_response_head.then_some(head));
         self.state.on_ours(OurEvent::HeadSent);
+    }
+
+    /// The `Date` line for now.
+    fn date_line(&mut self) -> [u8; 37] {
+        let unix = self.now.unix;
+        match &mut self.memory {
+            Some(memory) => *memory.date.line(unix),
+            // A response follows a request, which is read into buffers.
+            None => *DateCache::default().line(unix),
+        }
     }
 
     fn framing_context(&self, total: Option<u64>, ended: bool) -> FramingContext {
@@ -298,7 +309,7 @@ impl Machine {
             self.config.max_http_version,
             response_lines::own_status(status),
         );
-        head.extend_from_slice(self.date.line(self.now.unix));
+        head.extend_from_slice(&self.date_line());
         head.extend_from_slice(b"Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ");
         head.extend_from_slice(itoa::Buffer::new().format(text.len()).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
