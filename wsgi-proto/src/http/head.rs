@@ -38,6 +38,7 @@ impl Span {
     }
 
     /// Like [`get`](Self::get), if the whole is ASCII.
+    #[inline]
     pub(crate) fn get_text(self, whole: &str) -> &str {
         whole.get(self.start as usize..self.end as usize).unwrap_or_default()
     }

@@ -37,6 +37,20 @@ pub(crate) const fn no_letter_or_hyphen(word: u64) -> u64 {
     (!letter & other | word) & HIGH
 }
 
+/// Converts a part of a field's name to that of a variable's name: in upper case, with `_` for `-`. Also marks each `_`
+/// that was sent. Both are undefined for the bytes from the first on that is not ASCII.
+pub(crate) const fn variable_name(word: u64) -> (u64, u64) {
+    let lower = word.wrapping_add(repeat(0x80 - b'a')) & !word.wrapping_add(repeat(0x80 - b'z' - 1)) & HIGH;
+    let hyphen = exactly(word, b'-') >> 7;
+    let variable = word ^ (lower >> 2) ^ (hyphen * (b'-' ^ b'_') as u64);
+    (variable, exactly(word, b'_'))
+}
+
+/// Marks the bytes of `word` that equal `byte`, and no other bytes if all are ASCII.
+const fn exactly(word: u64, byte: u8) -> u64 {
+    !(word ^ repeat(byte)).wrapping_add(repeat(0x7f)) & HIGH
+}
+
 /// The position of the first marked byte, or [`SIZE`] if no byte is marked.
 pub(crate) const fn first(marks: u64) -> usize {
     marks.trailing_zeros() as usize / 8

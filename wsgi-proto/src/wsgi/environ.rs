@@ -14,19 +14,21 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::IpAddr;
+
+use memchr::memchr;
 
 use crate::endpoints::Address;
 
 use crate::config::Config;
 
-use crate::http::head::{Head, Span};
+use crate::http::head::Head;
 
 use crate::endpoints::Endpoints;
 
 use crate::endpoints::Scheme;
-use crate::wsgi::text::{ascii, decode_path, latin1, push_latin1};
+use crate::wsgi::names::{self, Keys};
+use crate::wsgi::text::{V4_LENGTH, ascii, decode_path, latin1, part_of, push_latin1, v4_text, write_ip};
 
 /// The largest number of fields that are compared with each other to find repeated ones. More are sorted.
 const FEW: usize = 32;
@@ -161,19 +163,20 @@ impl<'a> Variables<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
         let this = *self;
         let fixed = FIXED.into_iter().filter_map(move |(name, fixed)| {
-            Some((Cow::Borrowed(name), this.render(this.find_fixed(name, fixed)?)))
+            Some((
+                Cow::Borrowed(name),
+                this.render(this.find_fixed(name, fixed, |field| this.head.value(field))?),
+            ))
         });
         let host = this.head.host().map(|host| (Cow::Borrowed("HTTP_HOST"), latin1(host)));
-        let links = this.links();
+        let (links, mut buffer) = (this.links(), Vec::new());
         let fields = (0..links.len()).filter_map(move |first| {
             if links[first].is_later {
                 return None;
             }
-            let field = core::str::from_utf8(this.field_name(first)).unwrap_or_default();
-            let whole = Span::of(field.as_bytes(), field.as_bytes());
-            let (name, has_underscores) = variable_names(&[(whole, whole)], field);
+            let name = this.variable_name(first, &mut buffer)?.to_owned();
             let rest = core::iter::successors(links[first].next, |&at| links[at].next);
-            (is_variable(&name) && !has_underscores).then(|| (Cow::Owned(name), this.join(first, rest)))
+            Some((Cow::Owned(name), this.join(first, rest)))
         });
         let configured = this.only_configured().map(|(name, value)| (name.into(), value.into()));
         fixed.chain(host).chain(fields).chain(configured)
@@ -195,44 +198,62 @@ impl<'a> Variables<'a> {
     /// ```
     pub fn for_each(&self, mut visit: impl FnMut(&str, &str)) {
         let (fields, bytes) = (&self.head.fields[..], &self.head.bytes[..]);
-        let Some(text) = ascii(bytes).filter(|_| fields.len() <= FEW) else {
+        if fields.len() > FEW {
             return self.iter().for_each(|(name, value)| visit(&name, &value));
+        }
+        let text = ascii(bytes);
+        // The key of each name, and the fields that have the same key as a later one, as bits.
+        let (mut keys, mut all, mut similar) = ([0; FEW], Keys::default(), 0_u32);
+        for (at, (key, (name, _))) in keys.iter_mut().zip(fields).enumerate().rev() {
+            *key = names::key(name.get(bytes));
+            similar |= u32::from(all.contains(*key)) << at;
+            all.insert(*key);
+        }
+        let field = |name: &str| match all.contains(names::key(name.as_bytes())) {
+            true => self.head.value(name),
+            false => None,
         };
-        let mut made = String::with_capacity(64);
+        let mut made = Made { port: itoa::Buffer::new(), address: [0; V4_LENGTH], text: String::new() };
         for &(name, fixed) in &FIXED {
-            if let Some(source) = self.find_fixed(name, fixed) {
-                visit(name, self.render_in(source, &mut made));
+            if let Some(source) = self.find_fixed(name, fixed, field) {
+                visit(name, self.render_in(source, text, &mut made));
             }
         }
         if let Some(host) = self.head.host() {
-            visit("HTTP_HOST", self.render_in(Source::Bytes(host), &mut made));
+            visit("HTTP_HOST", self.render_in(Source::Bytes(host), text, &mut made));
         }
-        let (names, has_underscores) = variable_names(fields, text);
         // The fields that have an earlier one of the same name, as bits.
-        let (mut later, mut rest) = (0_u32, &names[..]);
-        for (first, (name, value)) in fields.iter().enumerate() {
-            let Some((variable, others)) = rest.split_at_checked(PREFIX.len() + name.len()) else { break };
-            rest = others;
-            if later >> first & 1 == 1 || !is_variable(variable) || has_underscores && variable.contains('\0')
-            {
+        let (mut later, mut buffer) = (0_u32, Vec::new());
+        for (at, &(name, value)) in fields.iter().enumerate() {
+            if later >> at & 1 == 1 {
                 continue;
             }
-            let mut again = 0_u32;
-            for (at, (other, _)) in fields.iter().enumerate().skip(first + 1) {
-                if other.len() == name.len() && other.get(bytes).eq_ignore_ascii_case(name.get(bytes)) {
-                    again |= 1 << at;
+            let Some(variable) = names::variable_name(name, keys[at], bytes, &mut buffer) else { continue };
+            let is_single = similar >> at & 1 == 0;
+            match text {
+                Some(text) if is_single => visit(variable, value.get_text(text)),
+                None if is_single => visit(variable, &latin1(value.get(bytes))),
+                _ => {
+                    let (value, again) = self.join_few(at);
+                    later |= again;
+                    visit(variable, &value);
                 }
-            }
-            later |= again;
-            if again == 0 {
-                visit(variable, value.get_text(text));
-            } else {
-                visit(variable, &self.join(first, (0..fields.len()).filter(|at| again >> at & 1 == 1)));
             }
         }
         for (name, value) in self.only_configured() {
             visit(name, value);
         }
+    }
+
+    /// The value of the field at `first` with those of all later ones of the same name, and these as bits. There are
+    /// at most [`FEW`] fields.
+    #[cold]
+    fn join_few(&self, first: usize) -> (Cow<'a, str>, u32) {
+        let name = self.field_name(first);
+        let same = |&at: &usize| self.field_name(at).eq_ignore_ascii_case(name);
+        let rest = (first + 1..self.head.fields.len()).filter(same);
+        let again = rest.clone().fold(0, |again, at| again | 1 << at);
+        (self.join(first, rest), again)
     }
 
     /// The variables that only the configuration has.
@@ -246,29 +267,31 @@ impl<'a> Variables<'a> {
         configured.map(|(_, (name, value))| (name.as_str(), value.as_str()))
     }
 
-    /// Like [`render`](Self::render), in `text` if the value has to be made.
-    fn render_in<'t>(&self, source: Source<'a>, text: &'t mut String) -> &'t str
+    /// Like [`render`](Self::render), in `made` if the value has to be made. `head` is the text of the head, if it is
+    /// ASCII.
+    // Inlined for each kind of variable, so that its source is not stored and read again.
+    #[inline(always)]
+    fn render_in<'t>(&self, source: Source<'a>, head: Option<&'t str>, made: &'t mut Made) -> &'t str
     where
         'a: 't,
     {
-        text.clear();
-        match source {
+        let part = match source {
             Source::Text(value) => return value,
-            Source::Bytes(bytes) => match ascii(bytes) {
-                Some(value) => return value,
-                None => push_latin1(text, bytes),
-            },
-            Source::Host(address @ IpAddr::V4(_)) | Source::Ip(address) => {
-                // Writing to a string does not fail.
-                let _ = write_ip(address, text);
+            Source::Bytes(part) => part,
+            Source::Path(path) if memchr(b'%', path).is_none() => path,
+            Source::Host(IpAddr::V4(address)) | Source::Ip(IpAddr::V4(address)) => {
+                return v4_text(address, &mut made.address);
             }
-            Source::Port(port) => text.push_str(itoa::Buffer::new().format(port)),
-            source => match self.render(source) {
-                Cow::Borrowed(value) => return value,
-                Cow::Owned(value) => *text = value,
-            },
+            Source::Port(port) => return made.port.format(port),
+            Source::Path(path) => return made.keep(decode_path(path)),
+            Source::Host(address) => return made.keep(self.render(Source::Host(address))),
+            Source::Ip(address) => return made.keep(self.render(Source::Ip(address))),
+            Source::Fields { first } => return made.keep(self.render(Source::Fields { first })),
+        };
+        match head.and_then(|head| part_of(head, part)) {
+            Some(value) => value,
+            None => made.keep(latin1(part)),
         }
-        text
     }
 
     /// The source of the value of `name`. Does not allocate.
@@ -277,15 +300,22 @@ impl<'a> Variables<'a> {
             return self.find_field(suffix).or_else(|| self.configured(name));
         }
         match FIXED.iter().find(|(fixed, _)| *fixed == name) {
-            Some((name, fixed)) => self.find_fixed(name, *fixed),
+            Some((name, fixed)) => self.find_fixed(name, *fixed, |field| self.head.value(field)),
             None => self.configured(name),
         }
     }
 
-    fn find_fixed(&self, name: &str, fixed: Fixed) -> Option<Source<'a>> {
+    /// The source of a fixed variable. `field` finds the first field of a name.
+    #[inline(always)]
+    fn find_fixed(
+        &self,
+        name: &str,
+        fixed: Fixed,
+        field: impl Fn(&str) -> Option<&'a [u8]>,
+    ) -> Option<Source<'a>> {
         let or = |default| Some(self.configured(name).unwrap_or(Source::Text(default)));
         Some(match fixed {
-            Fixed::Method => Source::Text(self.head.method()),
+            Fixed::Method => Source::Bytes(self.head.line.method(&self.head.bytes)),
             // eventlet: the application is at the root, and a configured value does not change that.
             Fixed::ScriptName => Source::Text(""),
             Fixed::RawPath => Source::Bytes(self.head.path()),
@@ -294,11 +324,11 @@ impl<'a> Variables<'a> {
                 Some(query) => Source::Bytes(query),
                 None => return or(""),
             },
-            Fixed::ContentType => match self.head.value("Content-Type") {
+            Fixed::ContentType => match field("Content-Type") {
                 Some(value) => Source::Bytes(value),
                 None => return self.configured(name),
             },
-            Fixed::ContentLength => Source::Bytes(self.head.value("Content-Length")?),
+            Fixed::ContentLength => Source::Bytes(field("Content-Length")?),
             Fixed::Protocol => Source::Text(self.head.version().as_str()),
             Fixed::ServerName => match self.endpoints.local {
                 Address::Ip(address) => Source::Host(address.ip()),
@@ -404,6 +434,11 @@ impl<'a> Variables<'a> {
         links
     }
 
+    fn variable_name<'b>(&self, at: usize, made: &'b mut Vec<u8>) -> Option<&'b str> {
+        let key = names::key(self.field_name(at));
+        names::variable_name(self.head.fields[at].0, key, &self.head.bytes, made)
+    }
+
     fn field_name(&self, at: usize) -> &'a [u8] {
         #[cfg(test)]
         tests::NAMES.with(|names| names.set(names.get() + 1));
@@ -451,43 +486,21 @@ fn is_variable_name(name: &[u8], suffix: &[u8]) -> bool {
         })
 }
 
-/// The start of the variables' names, with a hyphen that becomes an underscore.
-const PREFIX: &[u8] = b"HTTP-";
-
-/// The names of the variables of all fields, one after the other, and whether a field has `_`. A name has `\0` there: it
-/// would be mistaken for one with `-`.
-fn variable_names(fields: &[(Span, Span)], text: &str) -> (String, bool) {
-    let mut names = Vec::with_capacity(fields.iter().map(|(name, _)| PREFIX.len() + name.len()).sum());
-    for (name, _) in fields {
-        names.extend_from_slice(PREFIX);
-        names.extend_from_slice(name.get(text.as_bytes()));
-    }
-    let mut has_underscores = false;
-    for byte in &mut names {
-        has_underscores |= *byte == b'_';
-        *byte = match *byte {
-            b'-' => b'_',
-            b'_' => 0,
-            byte => byte.to_ascii_uppercase(),
-        };
-    }
-    // Names are tokens, so they are ASCII.
-    (String::from_utf8(names).unwrap_or_default(), has_underscores)
+/// Values that are made while all variables are visited, each until the next one.
+struct Made {
+    port: itoa::Buffer,
+    address: [u8; V4_LENGTH],
+    text: String,
 }
 
-/// Whether a field becomes a variable of this name, and not another one or none.
-fn is_variable(name: &str) -> bool {
-    !matches!(name, "HTTP_HOST" | "HTTP_CONTENT_TYPE" | "HTTP_CONTENT_LENGTH" | "HTTP_PROXY")
-}
-
-/// Writes an address for `REMOTE_ADDR` and the log: without brackets.
-pub(crate) fn write_ip(address: IpAddr, out: &mut (impl fmt::Write + ?Sized)) -> fmt::Result {
-    let IpAddr::V4(address) = address else { return write!(out, "{address}") };
-    // Several times faster than its `Display`.
-    let [first, rest @ ..] = address.octets();
-    out.write_str(itoa::Buffer::new().format(first))?;
-    rest.into_iter().try_for_each(|octet| {
-        out.write_str(".")?;
-        out.write_str(itoa::Buffer::new().format(octet))
-    })
+impl Made {
+    fn keep<'t>(&'t mut self, value: Cow<'t, str>) -> &'t str {
+        match value {
+            Cow::Borrowed(value) => value,
+            Cow::Owned(value) => {
+                self.text = value;
+                &self.text
+            }
+        }
+    }
 }

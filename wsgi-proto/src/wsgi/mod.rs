@@ -2,5 +2,6 @@
 
 pub(crate) mod environ;
 pub(crate) mod log_format;
+pub(crate) mod names;
 pub(crate) mod record;
 pub(crate) mod text;

@@ -320,14 +320,36 @@ fn each_variable_is_visited_as_it_is_listed() {
     let repeated =
         "X-A: 1\r\nCookie: a=b\r\nx-a: 2\r\nX_A: 3\r\nProxy: p\r\ncookie: c=d\r\nX-B: \u{e9}\r\nX-A:\r\n";
     let many: String = (0..40).map(|number| format!("X-{}: {number}\r\n", number % 13)).collect();
-    for fields in ["", "Accept: */*\r\n", repeated, &many, &(many.clone() + repeated)] {
-        let mut request = Request::with_fields(fields);
-        request.config = request.config.environ("HTTP_X_A", "configured").environ("OTHER", "1");
-        let mut visited = Vec::new();
-        request.variables().for_each(|name, value| visited.push((name.to_owned(), value.to_owned())));
-        let listed: Vec<_> =
-            request.variables().iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-        assert_eq!(visited, listed, "{fields}");
-        assert!(visited.len() >= 19);
+    // Names of the same key, repeated ones among them.
+    let similar: String =
+        (0..26_u8).map(|at| format!("X-{}-Same: {at}\r\n", char::from(b'a' + at % 20))).collect();
+    let long = format!("{}: 1\r\n{0}: 2\r\nX-Z: 3\r\n", "Long-Name".repeat(20));
+    let usual = "user-agent: a\r\nACCEPT: b\r\ncontent-type: c\r\nContent-Length: 0\r\nCONTENT-TYPE: d\r\n\
+                 accept: e\r\nAccept_: f\r\nTE: g\r\nDNT: 1\r\nA: h\r\na: i\r\nte: j\r\n";
+    let cases = ["", "Accept: */*\r\n", "Z:\r\n", repeated, &similar, &long, usual, &many];
+    for fields in cases.into_iter().map(str::to_owned).chain([many.clone() + repeated]) {
+        for target in ["/", "/a?b", "/a%20%c3%a9?%c3", "http://x.example", "http://x.example/%41?"] {
+            for remote in ["192.0.2.7:1234", "[2001:db8::7]:80", ""] {
+                let head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+                let mut request = Request::new(head.as_bytes());
+                let address = remote.parse().map_or(Address::Local, Address::Ip);
+                request.endpoints = Endpoints::new(address, address);
+                request.config = request.config.environ("HTTP_X_A", "configured").environ("OTHER", "1");
+                check_visits(&request);
+            }
+        }
+    }
+}
+
+/// Checks that the variables visited are those listed, and those that are found by name.
+fn check_visits(request: &Request) {
+    let mut visited = Vec::new();
+    request.variables().for_each(|name, value| visited.push((name.to_owned(), value.to_owned())));
+    let listed: Vec<_> =
+        request.variables().iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+    assert_eq!(visited, listed, "{}", request.head.bytes.escape_ascii());
+    assert!(visited.len() >= 19);
+    for (name, value) in &visited {
+        assert_eq!(request.variables().get(name).as_deref(), Some(&**value), "{name}");
     }
 }

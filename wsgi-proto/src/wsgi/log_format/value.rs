@@ -6,11 +6,11 @@ use core::fmt::Write;
 
 use crate::endpoints::Address;
 use crate::http::{date, word};
-use crate::wsgi::environ::write_ip;
 use crate::wsgi::log_format::line::Line;
 use crate::wsgi::log_format::python::{cut, integer, pad, seconds};
 use crate::wsgi::log_format::spec::{Field, Spec};
 use crate::wsgi::record::Record;
+use crate::wsgi::text::write_ip;
 
 /// The maximum length of one value that a client or an application chose, in bytes after escaping. A client could
 /// otherwise make each line as long as four times its longest head.
