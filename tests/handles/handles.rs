@@ -87,6 +87,13 @@ fn a_head_that_was_prepared_starts_many_responses() {
 #[test]
 fn each_variable_is_visited_once_with_its_last_value() {
     let site = Site::new(application_fn(|environ: Environ, start: StartResponse| async move {
+        let mut unchanged = Vec::new();
+        environ.for_each(|name, value| {
+            assert_eq!(environ.get(name).as_deref(), Some(value), "{name}");
+            unchanged.push(name.to_owned());
+        });
+        assert!(unchanged.iter().any(|name| name == "HTTP_HOST"));
+        assert_eq!(unchanged.len(), environ.to_map().len());
         environ.set("REMOTE_USER", "alice");
         environ.set("PATH_INFO", "/other");
         environ.remove("HTTP_HOST");

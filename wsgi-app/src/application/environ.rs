@@ -186,6 +186,9 @@ impl Environ {
     pub fn for_each(&self, mut visit: impl FnMut(&str, &str)) {
         // `visit` may call this environ, so it runs outside the lock.
         let changed = self.changes().variables.clone();
+        if changed.is_empty() {
+            return self.variables().for_each(visit);
+        }
         self.variables().for_each(|name, value| {
             if changed.iter().all(|(key, _)| key != name) {
                 visit(name, value);
