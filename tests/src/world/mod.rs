@@ -103,12 +103,20 @@ pub struct Outcome {
 
 /// Plays the world of `seed`. It has a story if something does not hold.
 pub fn run(seed: u64) -> Outcome {
-    play(seed, Planner::plan(seed), false)
+    alone(seed, false)
 }
 
 /// Plays the world of `seed`, and tells its story in any case.
 pub fn tell(seed: u64) -> Outcome {
-    play(seed, Planner::plan(seed), true)
+    alone(seed, true)
+}
+
+/// Plays a world on a thread of its own. A thread keeps the buffers of its connections, whose sizes decide how much is
+/// read at once, so a world must not begin with those of another.
+fn alone(seed: u64, tells: bool) -> Outcome {
+    let world = || play(seed, Planner::plan(seed), tells);
+    let played = std::thread::scope(|scope| scope.spawn(world).join());
+    played.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn play(seed: u64, plan: Plan, tells: bool) -> Outcome {

@@ -21,7 +21,7 @@ enum Advance {
 }
 
 impl Exchange<'_> {
-    /// Returns the body bytes that have arrived, the end of the body, or the [`Io`] that has to happen first.
+    /// Returns the body bytes that have arrived, the end of the body, or the [`Io`](crate::Io) that has to happen first.
     ///
     /// Data is decoded (no chunk framing), not empty, and returned again until [`consume`](Self::consume) takes it. A
     /// body without bytes is at its end immediately. After [`BodyEvent::Io`], return to the driver, or do what it
