@@ -14,9 +14,12 @@ use crate::connection::request::Failure;
 use crate::exchange::file::Stopped;
 use crate::exchange::handle::Handle;
 
-/// The largest block that the transport sends, and the distance of the bytes that are looked for in the cache.
-const BLOCK: u64 = 16 * 1024 * 1024;
-const STRIDE: u64 = 2 * 1024 * 1024;
+/// The largest block that the transport sends. If it turns out to be unable to send the rest of one, that is read into
+/// memory.
+const BLOCK: u64 = 2 * 1024 * 1024;
+
+/// The distance of the bytes that are looked for in the cache.
+const STRIDE: u64 = BLOCK;
 
 /// The largest read, and the block of a transport that has not yet shown that it can send files.
 const READ: u64 = 128 * 1024;
