@@ -44,6 +44,8 @@ impl Head {
     /// Reads everything except the bytes.
     #[inline(always)]
     fn read_usual(&mut self, buffer: &[u8], limits: &Limits) -> Option<usize> {
+        // Positions are counted in 32 bits.
+        u32::try_from(buffer.len()).ok()?;
         self.line = RequestLine::parse(buffer, limits).ok()?;
         let fields_at = self.line.length() + "\r\n".len();
         let mut reader = FieldReader::default();
