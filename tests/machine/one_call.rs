@@ -207,7 +207,7 @@ fn a_loss_leaves_the_same_record() {
     }
 }
 
-/// Fields of which one is malformed, or whose iterator panics, leave nothing behind in the outbox, in which an earlier
+/// Fields of which one is malformed, or whose iterator panics, add nothing to the outbox, in which an earlier
 /// response may wait.
 #[test]
 fn a_head_that_is_not_completed_leaves_nothing_behind() {

@@ -187,7 +187,7 @@ fn a_stop_lets_what_has_begun_finish_and_ends_the_connection() {
                 assert_eq!(end, Event::Closed(CloseReason::Refused(RequestError::StrayByte)), "{state:?}");
             }
             State::Cut => assert_eq!(end, Event::Closed(CloseReason::Cut)),
-            // The rest of the body never comes.
+            // The rest of the body never arrives.
             State::Draining => assert_eq!(end, Event::Closed(CloseReason::BodyUnread)),
             _ => assert_eq!(end, Event::Closed(CloseReason::Shutdown), "{state:?}"),
         }

@@ -94,7 +94,7 @@ fn heads_alone_do_not_keep_others_out() {
         let (refused, kept): (Vec<_>, Vec<_>) =
             heads.iter_mut().partition(|client| has_input(client.stream()));
         // One client needed room. Where the tasks of other tests keep all threads busy, a connection may take too long to
-        // leave, and then another one leaves as well.
+        // close, and then another one closes too.
         assert!(!refused.is_empty() && !kept.is_empty(), "{} of 8 were refused", refused.len());
         for client in refused {
             let answer = client.answer();

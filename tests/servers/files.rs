@@ -270,7 +270,7 @@ fn truncate(path: &Path) {
 #[test]
 fn a_client_that_disconnects_in_the_middle_loses_only_its_response() {
     let file = Temporary::new(&content());
-    on_each("a client that leaves a file", |runtime| {
+    on_each("a client that disconnects during a file", |runtime| {
         for way in WAYS {
             let site = Site::new(runtime, way, Options::default(), &file);
             let mut caller = site.connect();

@@ -40,7 +40,8 @@
 //! thread that polls takes the next ready connection, runs the application, and polls again. If it does not return to
 //! the poller within about two milliseconds, another thread takes over the poller. Fast applications therefore run on
 //! one thread. Slow ones run side by side, each on its own thread; a thread ends after 2 s without work. The thread
-//! that calls [`serve`] accepts connections, and one more thread watches the poller.
+//! that calls [`serve`] accepts connections on the last listener; each other listener of sockets has its own thread. One
+//! more thread watches the poller.
 //!
 //! [`Server::pool`] limits how many threads run the application. The default is [`Options::max_size`]. When all threads
 //! are busy, requests wait. The application is called from several threads at the same time, and must be [`Sync`].

@@ -234,7 +234,7 @@ impl Listener {
                 (socket, Endpoints::new(address(remote), address(local)))
             }),
             Source::Incoming(incoming) => ready!(incoming.poll_accept(context)).inspect(|(socket, _)| {
-                // What it is not suited to fails, and is not needed.
+                // An option that does not apply fails, and is not needed.
                 set_options(socket, limits_slow_readers());
             }),
         };

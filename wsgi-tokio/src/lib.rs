@@ -665,7 +665,7 @@
 //! [`Listener::incoming`] accepts from any stream of connections that read and write by the traits of tokio: sockets that
 //! another part of the program has accepted, pipes in memory, VSOCK, TLS of your own.
 //!
-//! One listener per core: with `SO_REUSEPORT`, several servers share a port, each on the current-thread runtime of its own
+//! One listener per core: with `SO_REUSEPORT`, several servers share a port, each on a current-thread runtime in its own
 //! thread, and the system distributes the connections. No task moves between threads then. The example
 //! [`listener_per_core.rs`](https://docs.rs/crate/wsgi-tokio/latest/source/examples/listener_per_core.rs) does that.
 //!

@@ -1,5 +1,5 @@
 //! The benchmark: starts servers, loads them, measures them, and writes the report. `cargo xtask bench` builds and
-//! starts it; the README of `benches` says what is measured and how.
+//! starts it; the README of `benches` describes what is measured and how.
 
 mod client;
 mod measure;
@@ -75,7 +75,7 @@ fn places(programs: PathBuf) -> Outcome<Places> {
     Ok(Places { programs, scratch: scratch()?, pinning })
 }
 
-/// The folder for everything that a run leaves behind: next to the programs.
+/// The folder for all files of a run: next to the programs.
 fn scratch() -> Outcome<PathBuf> {
     let folder = process::programs()?.join("bench");
     fs::create_dir_all(&folder)?;

@@ -8,7 +8,7 @@ usage: cargo xtask bench [--quick] [--rounds N] [--only SCENARIO,...] [--report]
 
 Measures the servers and cores in turn (A B C A B C ...), one server at a time: the server on one processor, the client
 on another. A full run takes about 25 minutes on two processors after everything is built, and writes
-docs/performance.md with its plots. Nothing else should run meanwhile.
+docs/performance.md with its plots. Nothing else should run at the same time.
 
   --quick      2 short rounds, about 3 minutes, for a first look
   --rounds N   this many rounds of processor time (7 without this option)

@@ -144,7 +144,7 @@ impl Drop for Server {
     }
 }
 
-/// An address that nobody listens on.
+/// An address without a listener.
 fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

@@ -111,8 +111,8 @@ pub fn tell(seed: u64) -> Outcome {
     alone(seed, true)
 }
 
-/// Plays a world on a thread of its own. A thread keeps the buffers of its connections, whose sizes decide how much is
-/// read at once, so a world must not begin with those of another.
+/// Plays a world on a separate thread. A thread keeps the buffers of its connections, whose sizes decide how much is
+/// read in one go, so a world must not inherit those of another.
 fn alone(seed: u64, tells: bool) -> Outcome {
     let world = || play(seed, Planner::plan(seed), tells);
     let played = std::thread::scope(|scope| scope.spawn(world).join());

@@ -84,7 +84,7 @@ impl Settings {
         self.descriptor_limit.map_or(self.max_size, |limit| self.max_size.min(limit - OTHER_DESCRIPTORS))
     }
 
-    /// Draws limits of rates, age, requests and descriptors. They have choices of their own, so that all other parts of a
+    /// Draws limits of rates, age, requests and descriptors. They have separate choices, so that all other parts of a
     /// plan stay the same.
     fn limit(&mut self, choices: &mut Seeded) {
         if choices.once_in(2) {

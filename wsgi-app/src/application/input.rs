@@ -109,8 +109,7 @@ impl Input {
             .map_ok(|taken| taken.map_or_else(Bytes::new, |((), bytes)| bytes))
     }
 
-    /// The next bytes that have arrived, as many as there are; empty at the end of the body. This is the reading with
-    /// the least copying.
+    /// The next bytes, all that have arrived; empty at the end of the body. Of all ways to read, this one copies least.
     ///
     /// ```
     /// # use wsgi_app::{Environ, Result};

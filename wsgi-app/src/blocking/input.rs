@@ -70,8 +70,7 @@ impl Input {
         self.inner.handle.block_on(self.inner.read_some(limit))
     }
 
-    /// The next bytes that have arrived, as many as there are; empty at the end of the body. This is the reading with
-    /// the least copying. [`Input::chunk`](crate::Input::chunk) has the details.
+    /// The next bytes, all that have arrived; empty at the end of the body. Of all ways to read, this one copies least. [`Input::chunk`](crate::Input::chunk) has the details.
     ///
     /// # Errors
     ///

@@ -113,7 +113,7 @@ struct Connection<A, T> {
     server: Arc<Server<A>>,
 }
 
-/// A body that is there at once; `None` if it has no bytes.
+/// A body that is available immediately; `None` if it has no bytes.
 type Whole = Option<Bytes>;
 
 impl<A: Application, T: Transport> Connection<A, T> {

@@ -15,7 +15,7 @@ use crate::io::transport::Transport;
 /// The result of one step of I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moved {
-    /// Bytes were moved, or the machine has something else to learn.
+    /// Bytes were moved, or the machine must be polled for something else.
     Some,
     /// Nothing could be done: the connection waits.
     Nothing,

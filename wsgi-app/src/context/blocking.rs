@@ -15,7 +15,7 @@ type Work = Box<dyn FnOnce() + Send>;
 /// Where blocking work runs.
 #[derive(Clone, Default)]
 pub(crate) enum Blocking {
-    /// On a thread of its own.
+    /// On a separate thread.
     #[default]
     Thread,
     /// On the threads that the runtime has for it.
@@ -71,7 +71,7 @@ fn poll<R>(shared: &Mutex<Progress<R>>, context: &Context<'_>) -> Poll<Option<R>
     }
 }
 
-/// The part that the work holds. If it is dropped before the end, nobody waits indefinitely.
+/// The part that the work holds. If it is dropped before the end, no task waits indefinitely.
 struct Job<R>(Arc<Mutex<Progress<R>>>);
 
 impl<R> Job<R> {

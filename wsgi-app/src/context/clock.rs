@@ -65,7 +65,8 @@ impl Clocks {
             None => system_nanos().saturating_sub(self.system_origin),
             Some(source) => nanos(source.now().saturating_duration_since(self.origin)),
         };
-        // `unix` is stored before `valid_until`, so a valid second is never an outdated one.
+        // `unix` is stored before `valid_until`. Two threads that read the wall clock at the same time may still leave the
+        // previous second, for at most `IN_STEP`.
         if nanos >= self.valid_until.load(Ordering::Acquire) {
             self.read_wall_clock(nanos);
         }

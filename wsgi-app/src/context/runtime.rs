@@ -57,7 +57,7 @@ impl Runtime {
     }
 
     /// Sets how work that blocks is run outside the tasks of connections, such as reading a file that is not in memory.
-    /// `run` must return without waiting for the work. Default: each piece of work gets a thread of its own.
+    /// `run` must return without waiting for the work. Default: each piece of work gets its own thread.
     #[must_use]
     pub fn blocking(mut self, run: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static) -> Self {
         self.blocking = Blocking::Pool(Arc::new(run));

@@ -84,7 +84,11 @@ mod tests {
         block.sent(MOST, Duration::from_micros(301));
         assert_eq!(block.step, MOST / 2);
         block.sent(1000, Duration::from_micros(100));
-        assert_eq!(block.step, MOST / 2, "a call that filled the socket says nothing about a larger one");
+        assert_eq!(
+            block.step,
+            MOST / 2,
+            "a call that filled the socket does not show how long a larger one takes"
+        );
         for _ in 0..10 {
             block.sent(1, Duration::from_secs(1));
         }

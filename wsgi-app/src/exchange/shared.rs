@@ -178,12 +178,12 @@ impl ConnShared {
     }
 }
 
-/// What a reader does with the first bytes of the data that it is shown.
+/// The part of the data that a reader takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Taken {
-    /// It has copied this number of bytes.
+    /// The reader has copied this number of bytes.
     Copied(usize),
-    /// It wants this number of bytes, without a copy if possible.
+    /// This number of bytes is taken, without a copy if possible.
     Shared(usize),
 }
 

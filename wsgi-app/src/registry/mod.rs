@@ -346,7 +346,7 @@ impl Members {
         self.live == 0 && self.accepting == 0
     }
 
-    /// The tasks that wait for the end, if it has come.
+    /// The tasks that wait for the end, once it is reached.
     fn drained(&mut self) -> Vec<Waker> {
         if self.is_drained() { mem::take(&mut self.drainers) } else { Vec::new() }
     }

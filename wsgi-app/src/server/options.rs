@@ -194,9 +194,9 @@ impl Options {
         self
     }
 
-    /// The age at which a connection ends. Its next response then carries `Connection: close`; an idle connection is
-    /// closed, but not within a second after a response without it. Each connection has its own age, up to a tenth more or less, so that connections that began together
-    /// do not end together. It lets clients behind a balancer find new servers, and bounds what one connection can
+    /// The age at which a connection ends. Its next response then has `Connection: close`. An idle connection is closed,
+    /// but not within a second after a response that did not have it. Each connection has its own age, up to a tenth more
+    /// or less, so that connections that began together do not end together. It lets clients behind a balancer find new servers, and bounds what one connection can
     /// accumulate. A response that is being sent, and a stream that was taken over, are not bounded. Default: `None`, no
     /// limit. Allowed: more than zero.
     #[must_use]

@@ -495,8 +495,8 @@ impl Exchange<'_> {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send); [`SendError::Full`] also if an earlier block of this kind was not transmitted. A
-    /// block of more than `i64::MAX` bytes, longer than any file, is [`SendError::TooLong`], too.
+    /// Those of [`send`](Self::send); [`SendError::Full`] even if only an earlier block of this kind was not
+    /// transmitted. A block of more than `i64::MAX` bytes, longer than any file, returns [`SendError::TooLong`].
     ///
     /// # Examples
     ///

@@ -95,7 +95,7 @@ impl Engine {
 
     /// Starts a task for a socket, and watches the socket from now on. `future` makes the task's future.
     ///
-    /// The poller reports at once that a `fresh` connection has room to write. That event runs the task for the first
+    /// The poller reports immediately that a `fresh` connection has room to write. That event runs the task for the first
     /// time, so the thread that accepts need not wake one that polls.
     pub(crate) fn start_task(
         self: &Arc<Self>,

@@ -1,4 +1,4 @@
-//! One connection of the load: a batch of requests that is sent, and the answers that are still to come.
+//! One connection of the load: a batch of requests that is sent, and the answers that have not arrived.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Counts responses in a stream of bytes. It checks their status and their framing, and ignores what they say.
+//! Counts responses in a stream of bytes. It checks their status and their framing, and ignores their contents.
 
 use std::io;
 
@@ -85,7 +85,7 @@ impl Responses {
         Ok(ended)
     }
 
-    /// How many of `bytes` reach to the end of `mark`, which may have begun before; keeps them if there is none.
+    /// How many of `bytes` reach to the end of `mark`, which may have begun before; keeps them if the mark is absent.
     fn end_of(&mut self, bytes: &[u8], mark: &[u8]) -> Option<usize> {
         if self.partial.is_empty() {
             if let Some(at) = find(bytes, mark) {

@@ -15,7 +15,7 @@ use crate::results::Results;
 const HEAD: &str = "\
 # Performance
 
-This page is written by `cargo xtask bench`, in one run; do not edit it. [benches/README.md](../benches/README.md) says what is measured,
+This page is written by `cargo xtask bench`, in one run; do not edit it. [benches/README.md](../benches/README.md) describes what is measured,
 how, and why the comparison is fair.
 
 On a small request the kernel does about 80 % of the work, for every server. So processor time differs little between good servers, and
