@@ -144,7 +144,7 @@ fn transmit(connection: &mut Connection) {
     while left {
         let transmit = connection.transmit();
         let length: usize = transmit.slices().iter().map(|slice| black_box(slice).len()).sum();
-        // A write of all slices of a transmit leaves something only if there were more than it can have.
+        // More may wait after a write of all slices only if there were several.
         left = transmit.slices().len() > 1;
         connection.transmitted(length);
     }
