@@ -12,6 +12,7 @@ mod external;
 mod fuzzed;
 mod last_read;
 mod last_write;
+mod lent_buffers;
 mod limits;
 mod memory;
 mod misuse;

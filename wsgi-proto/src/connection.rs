@@ -170,7 +170,7 @@ impl Connection {
     /// assert!(!connection.take_notice(), "it was reset");
     /// ```
     pub fn take_notice(&mut self) -> bool {
-        core::mem::take(&mut self.0.progress.notice)
+        core::mem::take(&mut self.0.notice)
     }
 
     /// Reports that nothing can be sent any more: the transport failed, or the server abandons the connection.
@@ -221,7 +221,7 @@ impl Connection {
     /// ```
     #[inline]
     pub fn transmit(&self) -> Transmit<'_> {
-        self.0.outbox.transmit()
+        self.0.memory.get().map_or(Transmit::nothing(), |memory| memory.outbox.transmit())
     }
 
     /// The number of bytes that the driver has to send next from a piece that only it has, such as a file. Report them by
@@ -252,7 +252,7 @@ impl Connection {
     /// # Ok::<(), AnswerError>(())
     /// ```
     pub fn external(&self) -> u64 {
-        self.0.outbox.external()
+        self.0.memory.get().map_or(0, |memory| memory.outbox.external())
     }
 
     /// Reports that the first `n` bytes of [`transmit`](Self::transmit) were written, or of the piece of
@@ -266,7 +266,7 @@ impl Connection {
     /// Takes the request that [`Event::Request`] announced. Its [`exchange`](Self::exchange) is open from now on.
     /// `None` if no request was announced.
     pub fn take_request(&mut self) -> Option<Arc<Head>> {
-        if self.0.open_exchange() { self.0.head.clone() } else { None }
+        if self.0.open_exchange() { self.0.memory.get()?.head.clone() } else { None }
     }
 
     /// Takes the request that [`Event::Request`] announced, and lends its exchange: [`take_request`](Self::take_request)
@@ -320,7 +320,7 @@ impl Connection {
 
     /// Whether the connection waits for a request, or its head is still arriving, and every response was transmitted.
     pub fn awaits_request(&self) -> bool {
-        self.0.state.awaits_request() && self.0.outbox.is_empty()
+        self.0.state.awaits_request() && self.0.memory.is_flushed()
     }
 
     /// Since when a head has been arriving. `None` if no byte of a request was received, or its head is complete.
@@ -338,7 +338,7 @@ impl Connection {
     /// Whether [`make_room`](Self::make_room) has an effect: the connection [awaits a request](Self::awaits_request) or
     /// [lingers](Self::lingers).
     pub fn can_make_room(&self) -> bool {
-        self.0.state.can_make_room() && self.0.outbox.is_empty()
+        self.0.state.can_make_room() && self.0.memory.is_flushed()
     }
 
     /// Ends the connection to make room for another one, unless it is serving a request.
@@ -487,13 +487,13 @@ impl Connection {
     /// A connection that closes after a response stays busy, even after [`Event::Closed`].
     pub fn is_busy(&self) -> bool {
         let machine = &self.0;
-        machine.state.peer() != PeerHalf::Idle || !machine.inbox.is_empty() || !machine.outbox.is_empty()
+        machine.state.peer() != PeerHalf::Idle || machine.memory.has_unread() || !machine.memory.is_flushed()
     }
 
     /// Whether bytes have arrived that no request has used yet. If so when [`Event::Done`] is returned, the client
     /// pipelines: the response to its next request can share a write with this one.
     pub fn has_unread(&self) -> bool {
-        !self.0.inbox.is_empty()
+        self.0.memory.has_unread()
     }
 
     /// Whether the connection is [lost](Self::lost), so that nothing can be sent any more.

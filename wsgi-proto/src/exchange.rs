@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::endpoints::Endpoints;
 use crate::http::head::Head;
 use crate::machine::Machine;
+use crate::machine::memory::Memory;
 
 /// One open request and its response.
 ///
@@ -70,7 +71,7 @@ impl<'a> Exchange<'a> {
     /// The head of the request. Clone the [`Arc`] to keep it longer than the exchange.
     pub fn head(&self) -> &Arc<Head> {
         // The machine keeps it until it reads the next head.
-        self.0.head.as_ref().expect("an exchange has a head")
+        self.0.memory.get().and_then(|memory| memory.head.as_ref()).expect("an exchange has a head")
     }
 
     /// Addresses and scheme of the connection.
@@ -81,6 +82,12 @@ impl<'a> Exchange<'a> {
     /// The settings of the connection.
     pub fn config(&self) -> &Arc<Config> {
         &self.0.config
+    }
+
+    /// The memory of the connection, which keeps it while the exchange is open.
+    #[inline]
+    fn memory(&mut self) -> &mut Memory {
+        self.0.memory.get_or_make()
     }
 
     pub(crate) fn new(machine: &'a mut Machine) -> Self {

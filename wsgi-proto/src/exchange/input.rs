@@ -8,6 +8,7 @@ use crate::event::{BodyEvent, Event};
 use crate::exchange::Exchange;
 use crate::http::request_body::Step;
 use crate::http::trailers::Trailers;
+use crate::machine::memory::Memory;
 use crate::machine::progress::Expectation;
 use crate::machine::state::{OurHalf, PeerEvent, PeerHalf};
 use crate::time::Now;
@@ -81,14 +82,16 @@ impl Exchange<'_> {
         let mut now = Some(now);
         loop {
             match self.advance_body()? {
-                Advance::Data(count) => return Ok(BodyEvent::Data(&self.0.inbox.bytes()[..count])),
-                Advance::End => return Ok(BodyEvent::End(self.0.progress.trailers.get_or_insert_default())),
+                Advance::Data(count) => return Ok(BodyEvent::Data(&self.memory().inbox.bytes()[..count])),
+                Advance::End => {
+                    return Ok(BodyEvent::End(self.memory().progress.trailers.get_or_insert_default()));
+                }
                 Advance::More => {
                     let machine = &mut *self.0;
                     if let Some(now) = now.take() {
                         machine.now = now();
                     }
-                    machine.progress.wants_body = true;
+                    machine.memory.get_or_make().progress.wants_body = true;
                     // No `Io`: a deadline has just passed. The next round finds its effect.
                     if let Some(Event::Io(io)) = machine.wait(true) {
                         return Ok(BodyEvent::Io(io));
@@ -108,16 +111,17 @@ impl Exchange<'_> {
         self.send_due_continue();
         loop {
             let machine = &mut *self.0;
-            if let Some(error) = machine.progress.failure {
+            let Memory { inbox, body, progress, .. } = machine.memory.get_or_make();
+            if let Some(error) = progress.failure {
                 return Err(BodyError::Request(error));
             }
             if machine.state.peer() == PeerHalf::Done {
                 return Ok(Advance::End);
             }
-            match machine.body.step(&mut machine.inbox, &machine.config.limits) {
+            match body.step(inbox, &machine.config.limits) {
                 Ok(Step::Data(count)) => return Ok(Advance::Data(count)),
                 Ok(Step::End(trailers)) => {
-                    machine.progress.trailers = Some(trailers);
+                    progress.trailers = Some(trailers);
                     machine.state.on_peer(PeerEvent::BodyEnded);
                 }
                 Ok(Step::More) if machine.state.has_ended_input() => self.fail_body(RequestError::Incomplete),
@@ -132,7 +136,7 @@ impl Exchange<'_> {
     /// No effect at the end of the body, after an error, and when the exchange is over.
     pub fn consume(&mut self, n: usize) {
         let count = self.available().min(n);
-        self.0.inbox.consume(count);
+        self.memory().inbox.consume(count);
         self.consumed(count);
     }
 
@@ -159,7 +163,7 @@ impl Exchange<'_> {
         if count == 0 {
             return Bytes::new();
         }
-        let taken = self.0.inbox.take(count);
+        let taken = self.memory().inbox.take(count);
         self.consumed(count);
         taken
     }
@@ -197,10 +201,11 @@ impl Exchange<'_> {
             && machine.state.exchange_is_open()
             && machine.state.lost().is_none()
             && !machine.state.has_ended_input();
-        if reads && machine.inbox.is_empty() {
-            usize::try_from(machine.body.remaining()).unwrap_or(usize::MAX)
-        } else {
-            0
+        match machine.memory.get() {
+            Some(Memory { inbox, body, .. }) if reads && inbox.is_empty() => {
+                usize::try_from(body.remaining()).unwrap_or(usize::MAX)
+            }
+            _ => 0,
         }
     }
 
@@ -221,42 +226,44 @@ impl Exchange<'_> {
         if machine.state.peer() != PeerHalf::Body || !machine.state.exchange_is_open() {
             return 0;
         }
-        machine.inbox.len().min(usize::try_from(machine.body.remaining()).unwrap_or(usize::MAX))
+        let Some(Memory { inbox, body, .. }) = machine.memory.get() else { return 0 };
+        inbox.len().min(usize::try_from(body.remaining()).unwrap_or(usize::MAX))
     }
 
     fn consumed(&mut self, count: usize) {
         let machine = &mut *self.0;
         if count > 0 {
-            machine.body.consumed(count);
-            if machine.body.has_ended() {
+            let Memory { body, .. } = machine.memory.get_or_make();
+            body.consumed(count);
+            if body.has_ended() {
                 machine.state.on_peer(PeerEvent::BodyEnded);
             }
         }
     }
 
     fn fail_body(&mut self, error: RequestError) {
-        self.0.progress.failure = Some(error);
+        self.memory().progress.failure = Some(error);
         self.0.state.on_peer(PeerEvent::Failed);
     }
 
     /// Sends the automatic 100 if one is due and the head of the final response was not sent.
     fn send_due_continue(&mut self) {
-        if self.0.progress.expectation == Expectation::Pending && self.0.state.ours() == OurHalf::Open {
-            self.0.progress.expectation = Expectation::None;
+        if self.expects_continue() && self.0.state.ours() == OurHalf::Open {
             self.copy_continue();
         }
     }
 
     pub(super) fn copy_continue(&mut self) {
-        let machine = &mut *self.0;
-        machine.outbox.copy(b"HTTP/1.1 100 Continue\r\n");
-        machine.outbox.copy(&machine.progress.continue_fields);
-        machine.outbox.copy(b"\r\n");
+        let Memory { outbox, progress, .. } = self.memory();
+        progress.expectation = Expectation::None;
+        outbox.copy(b"HTTP/1.1 100 Continue\r\n");
+        outbox.copy(&progress.continue_fields);
+        outbox.copy(b"\r\n");
     }
 
     /// The trailer fields of the request. `None` until [`body`](Self::body) has returned the end.
     pub fn trailers(&self) -> Option<&Trailers> {
-        (self.0.state.peer() == PeerHalf::Done).then_some(self.0.progress.trailers.as_ref())?
+        (self.0.state.peer() == PeerHalf::Done).then_some(self.0.memory.get()?.progress.trailers.as_ref())?
     }
 
     /// Whether the client has closed its sending half, or the connection is lost.
@@ -271,7 +278,7 @@ impl Exchange<'_> {
     /// [`BodyError::Finished`].
     pub fn body_error(&self) -> Option<BodyError> {
         let lost = self.0.state.lost().map(BodyError::Lost);
-        lost.or_else(|| self.0.progress.failure.map(BodyError::Request))
+        lost.or_else(|| self.0.memory.get()?.progress.failure.map(BodyError::Request))
     }
 
     /// Lets the driver read until the end of this exchange even if no body is due, so that
@@ -293,7 +300,7 @@ impl Exchange<'_> {
     /// ```
     pub fn watch_peer(&mut self) {
         if self.0.state.exchange_is_open() {
-            self.0.progress.watches = true;
+            self.memory().progress.watches = true;
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::http::field::Field;
 use crate::http::framing::Framing;
 use crate::http::response_head::{Draft, ResponseHead, ResponseInfo};
 use crate::http::response_lines;
+use crate::machine::memory::Memory;
 use crate::machine::outbox::Piece;
 use crate::machine::progress::Expectation;
 use crate::machine::state::{OurEvent, OurHalf, PeerHalf};
@@ -52,9 +53,10 @@ impl Exchange<'_> {
             return Err(StartError::Full);
         }
         if self.may_inform() {
-            self.0.outbox.copy(&text);
+            let Memory { outbox, progress, .. } = self.memory();
+            outbox.copy(&text);
             if code == 100 {
-                self.0.progress.expectation = Expectation::None;
+                progress.expectation = Expectation::None;
             }
         }
         Ok(())
@@ -72,7 +74,6 @@ impl Exchange<'_> {
             return Err(StartError::Full);
         }
         if self.may_inform() {
-            self.0.progress.expectation = Expectation::None;
             self.copy_continue();
         }
         Ok(())
@@ -110,13 +111,14 @@ impl Exchange<'_> {
     ) -> Result<(), StartError> {
         self.0.may_start()?;
         let capitalize = self.0.config.capitalize_response_headers;
-        self.0.progress.continue_fields.clear();
-        response_lines::interim_fields(&mut self.0.progress.continue_fields, capitalize, headers)
+        let fields = &mut self.memory().progress.continue_fields;
+        fields.clear();
+        response_lines::interim_fields(fields, capitalize, headers)
     }
 
     /// Whether the client waits for a 100 that was not sent yet.
     pub fn expects_continue(&self) -> bool {
-        self.0.progress.expectation == Expectation::Pending
+        self.0.memory.get().is_some_and(|memory| memory.progress.expectation == Expectation::Pending)
     }
 
     /// Starts the response with a status such as `"200 OK"` and its fields. Nothing is sent before the first
@@ -160,7 +162,7 @@ impl Exchange<'_> {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         self.0.may_start()?;
-        if self.0.reply.is_started() {
+        if self.0.is_started() {
             return Err(StartError::AlreadyStarted);
         }
         let head = self.draft().write(status, headers)?;
@@ -209,7 +211,7 @@ impl Exchange<'_> {
         let machine = &mut *self.0;
         let (version, capitalize) =
             (machine.config.max_http_version, machine.config.capitalize_response_headers);
-        let mut lines = machine.outbox.begin_head();
+        let mut lines = machine.memory.get_or_make().outbox.begin_head();
         let info = ResponseInfo::write(lines.text(), version, capitalize, status, headers)?;
         let from = lines.keep();
         self.answer_from(from, info, body.into())
@@ -229,7 +231,7 @@ impl Exchange<'_> {
         self.may_answer()?;
         let head = head.into();
         let machine = &mut *self.0;
-        let mut lines = machine.outbox.begin_head();
+        let mut lines = machine.memory.get_or_make().outbox.begin_head();
         head.copy_to(lines.text(), machine.config.max_http_version);
         let from = lines.keep();
         self.answer_from(from, head.info, body.into())
@@ -242,7 +244,7 @@ impl Exchange<'_> {
             self.0.send_whole(from, info, body);
             return Ok(());
         }
-        let text = self.0.outbox.take_head(from);
+        let text = self.memory().outbox.take_head(from);
         let head = ResponseHead { text, info, version: self.0.config.max_http_version };
         self.start_with(head.into())?;
         self.announce_length(length);
@@ -256,7 +258,7 @@ impl Exchange<'_> {
 
     fn may_answer(&self) -> Result<(), AnswerError> {
         self.0.may_start()?;
-        if self.0.reply.is_started() {
+        if self.0.is_started() {
             return Err(StartError::AlreadyStarted.into());
         }
         if self.0.is_full() { Err(SendError::Full.into()) } else { Ok(()) }
@@ -266,7 +268,7 @@ impl Exchange<'_> {
     /// connection, and its memory if no response was started.
     pub fn draft(&mut self) -> Draft {
         let config = &self.0.config;
-        self.0.reply.draft(config.max_http_version, config.capitalize_response_headers)
+        self.0.memory.get_or_make().reply.draft(config.max_http_version, config.capitalize_response_headers)
     }
 
     /// Like [`respond`](Self::respond), with a head that was written before, by [`ResponseHead::new`] or
@@ -278,7 +280,7 @@ impl Exchange<'_> {
     /// HTTP/1.0.
     pub fn respond_with<'h>(&mut self, head: impl Into<Cow<'h, ResponseHead>>) -> Result<(), StartError> {
         self.0.may_start()?;
-        if self.0.reply.is_started() { Err(StartError::AlreadyStarted) } else { self.start_with(head.into()) }
+        if self.0.is_started() { Err(StartError::AlreadyStarted) } else { self.start_with(head.into()) }
     }
 
     /// Starts another response instead of the one that was started, because of an error (`exc_info` of PEP 3333).
@@ -328,7 +330,7 @@ impl Exchange<'_> {
 
     /// Discards the response that was started, with its length, blocks and trailers, even if the next head is refused.
     fn discard_response(&mut self) {
-        let reply = &mut self.0.reply;
+        let reply = &mut self.memory().reply;
         reply.total = None;
         reply.joined.clear();
         reply.trailers.clear();
@@ -340,13 +342,14 @@ impl Exchange<'_> {
         if head.info.status == 101 && !self.0.speaks_http11() {
             return Err(StartError::CannotSwitch);
         }
-        self.0.reply.start(head, self.0.config.max_http_version);
+        let version = self.0.config.max_http_version;
+        self.memory().reply.start(head, version);
         Ok(())
     }
 
     /// Whether a response was started, even if its head was not sent.
     pub fn is_started(&self) -> bool {
-        self.0.reply.is_started()
+        self.0.is_started()
     }
 
     /// Whether the head is in the outbox, so that it cannot be replaced.
@@ -377,7 +380,8 @@ impl Exchange<'_> {
     /// ```
     pub fn announce_length(&mut self, total: u64) {
         // Blocks that wait to be joined are part of the body.
-        self.0.reply.total = Some(total.saturating_add(self.0.reply.joined.len() as u64));
+        let reply = &mut self.memory().reply;
+        reply.total = Some(total.saturating_add(reply.joined.len() as u64));
     }
 
     /// Sets how many bytes blocks are joined up to before they are sent, for this response. 0 sends each block as it
@@ -389,7 +393,8 @@ impl Exchange<'_> {
         if !self.0.state.exchange_is_open() {
             return;
         }
-        self.0.reply.minimum_chunk_size = bytes.min(self.0.config.limits.outbox);
+        let limit = self.0.config.limits.outbox;
+        self.memory().reply.minimum_chunk_size = bytes.min(limit);
     }
 
     /// Sends one block of the body, as one chunk if the response is chunked.
@@ -432,13 +437,14 @@ impl Exchange<'_> {
             return Err(SendError::Full);
         }
         if self.0.state.ours() == OurHalf::Open {
-            let reply = &mut self.0.reply;
+            let reply = &mut self.memory().reply;
             if !piece.is_empty() && reply.joined.len() + piece.len() < reply.minimum_chunk_size {
                 // The head waits together with the block, so an error can still replace it.
                 reply.joined.extend_from_slice(piece.as_slice());
                 return Ok(Flow::Ready);
             }
-            self.0.seal(self.0.reply.total.is_some())?;
+            let ended = reply.total.is_some();
+            self.0.seal(ended)?;
         }
         self.0.accept(piece)?;
         Ok(self.0.flow())
@@ -470,10 +476,10 @@ impl Exchange<'_> {
         if !body.is_empty() && self.0.is_full() {
             return Err(SendError::Full);
         }
-        if self.0.state.ours() == OurHalf::Open && self.0.reply.joined.is_empty() {
-            let info = self.0.reply.head().info;
-            if is_whole(info, &body) {
-                let from = self.0.copy_head();
+        let reply = &self.0.memory.get_or_make().reply;
+        if self.0.state.ours() == OurHalf::Open && reply.joined.is_empty() {
+            if is_whole(reply.head().info, &body) {
+                let (from, info) = self.0.copy_head();
                 self.0.send_whole(from, info, body);
                 return Ok(());
             }
@@ -519,7 +525,7 @@ impl Exchange<'_> {
     /// ```
     pub fn send_external(&mut self, length: u64) -> Result<Flow, SendError> {
         self.0.may_send()?;
-        if self.0.outbox.external_left() > 0 {
+        if self.external_left() > 0 {
             return Err(SendError::Full);
         }
         let _ = self.send_joined()?;
@@ -529,7 +535,7 @@ impl Exchange<'_> {
     /// The number of bytes of [`send_external`](Self::send_external) that were neither transmitted nor
     /// [supplied](Self::supply_external).
     pub fn external_left(&self) -> u64 {
-        self.0.outbox.external_left()
+        self.0.memory.get().map_or(0, |memory| memory.outbox.external_left())
     }
 
     /// Supplies the next bytes of [`send_external`](Self::send_external), for a driver that turns out to be unable to send
@@ -553,7 +559,7 @@ impl Exchange<'_> {
     /// # Ok::<(), AnswerError>(())
     /// ```
     pub fn supply_external<'p>(&mut self, piece: impl Into<Piece<'p>>) {
-        self.0.outbox.supply_external(match piece.into() {
+        self.memory().outbox.supply_external(match piece.into() {
             Piece::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
             Piece::Owned(bytes) => bytes,
         });
@@ -592,7 +598,7 @@ impl Exchange<'_> {
             }
             return Err(error);
         }
-        if self.0.outbox.external_left() > 0 {
+        if self.external_left() > 0 {
             return Err(SendError::Full);
         }
         self.complete()
@@ -639,7 +645,7 @@ impl Exchange<'_> {
             return Err(SendError::Finished);
         }
         let capitalize = self.0.config.capitalize_response_headers;
-        let kept = &mut self.0.reply.trailers;
+        let kept = &mut self.memory().reply.trailers;
         kept.clear();
         let written = response_lines::trailer_fields(kept, capitalize, trailers);
         if written.is_err() {
@@ -650,24 +656,25 @@ impl Exchange<'_> {
 
     fn complete(&mut self) -> Result<(), SendError> {
         if self.0.state.ours() == OurHalf::Open {
-            let waiting = self.0.reply.joined.len() as u64;
-            self.0.reply.total.get_or_insert(waiting);
+            let reply = &mut self.memory().reply;
+            let waiting = reply.joined.len() as u64;
+            reply.total.get_or_insert(waiting);
             if let Err(error) = self.0.seal(true) {
                 self.abort();
                 return Err(error);
             }
         }
         self.0.emit_joined();
-        match self.0.reply.framing {
+        let Memory { outbox, reply, .. } = self.memory();
+        match reply.framing {
             Framing::Length(missing) if missing > 0 => {
                 self.abort();
                 return Err(SendError::TooShort(missing));
             }
             Framing::Chunked => {
-                let machine = &mut *self.0;
-                machine.outbox.copy(b"0\r\n");
-                machine.outbox.copy(&machine.reply.trailers);
-                machine.outbox.copy(b"\r\n");
+                outbox.copy(b"0\r\n");
+                outbox.copy(&reply.trailers);
+                outbox.copy(b"\r\n");
             }
             _ => {}
         }
@@ -780,7 +787,7 @@ impl Exchange<'_> {
     /// ```
     pub fn take_over(&mut self) -> Result<Vec<u8>, SendError> {
         self.0.may_send()?;
-        let (state, reply) = (&self.0.state, &self.0.reply);
+        let (state, Memory { reply, .. }) = (&self.0.state, self.0.memory.get_or_make());
         if state.peer() != PeerHalf::Done {
             return Err(SendError::BodyUnread);
         }
@@ -788,8 +795,9 @@ impl Exchange<'_> {
             return Err(SendError::NotSwitching);
         }
         self.0.seal(true)?;
-        let unread = self.0.inbox.bytes().to_vec();
-        self.0.inbox.consume(unread.len());
+        let inbox = &mut self.memory().inbox;
+        let unread = inbox.bytes().to_vec();
+        inbox.consume(unread.len());
         self.0.state.on_ours(OurEvent::TakenOver);
         Ok(unread)
     }
@@ -809,7 +817,7 @@ impl Exchange<'_> {
             if let Some(lost) = self.0.state.lost() {
                 return Err(lost);
             }
-            if let Some(Event::Io(io)) = self.0.wait(self.0.progress.wants_body) {
+            if let Some(Event::Io(io)) = self.0.wait(self.0.wants_body()) {
                 return Ok(io);
             }
         }
@@ -826,7 +834,8 @@ impl Exchange<'_> {
             return Err(SendError::Full);
         }
         if self.0.state.ours() == OurHalf::Open {
-            self.0.seal(self.0.reply.total.is_some())?;
+            let ended = self.memory().reply.total.is_some();
+            self.0.seal(ended)?;
         }
         self.0.emit_joined();
         Ok(self.0.flow())
@@ -840,16 +849,16 @@ impl Exchange<'_> {
     /// Those of [`send`](Self::send).
     pub fn send_now<'p>(&mut self, piece: impl Into<Piece<'p>>) -> Result<Flow, SendError> {
         let _ = self.send_joined()?;
-        let minimum = core::mem::take(&mut self.0.reply.minimum_chunk_size);
+        let minimum = core::mem::take(&mut self.memory().reply.minimum_chunk_size);
         // This block is taken even if the blocks before it have filled the outbox. The next one has to wait.
         let taken = self.0.accept(piece.into());
-        self.0.reply.minimum_chunk_size = minimum;
+        self.memory().reply.minimum_chunk_size = minimum;
         taken.map(|()| self.0.flow())
     }
 
     /// Whether the head was sent and allows no body (HEAD, 204, 304), so that every block is dropped.
     pub fn drops_body(&self) -> bool {
-        self.0.reply.framing == Framing::Bodyless
+        self.0.memory.get().is_some_and(|memory| memory.reply.framing == Framing::Bodyless)
     }
 
     /// Whether the outbox has reached [`Limits::outbox`](crate::Limits::outbox), so that [`send`](Self::send) would
@@ -873,13 +882,17 @@ impl Exchange<'_> {
     /// # Ok::<(), AnswerError>(())
     /// ```
     pub fn room(&self) -> usize {
-        let queued = usize::try_from(self.0.outbox.len()).unwrap_or(usize::MAX);
+        let queued = self
+            .0
+            .memory
+            .get()
+            .map_or(0, |memory| usize::try_from(memory.outbox.len()).unwrap_or(usize::MAX));
         self.0.config.limits.outbox.max(1).saturating_sub(queued)
     }
 
     /// Whether the driver has transmitted everything that was sent. Blocks that wait to be joined do not count.
     pub fn is_flushed(&self) -> bool {
-        self.0.outbox.is_empty()
+        self.0.memory.is_flushed()
     }
 }
 

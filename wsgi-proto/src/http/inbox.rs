@@ -50,7 +50,7 @@ impl Inbox {
         self.end - self.start
     }
 
-    /// Whether there is a buffer at all.
+    /// Whether there is a buffer that can be written.
     pub(crate) fn has_buffer(&self) -> bool {
         !self.buffer.is_empty()
     }
@@ -145,14 +145,26 @@ impl Inbox {
         }
     }
 
-    /// Swaps the buffer with `buffer`. Unconsumed bytes are dropped. The returned buffer is empty if a piece of the
-    /// block is still in use.
-    pub(crate) fn swap_buffer(&mut self, buffer: &mut BytesMut) {
+    /// Drops the bytes. No buffer is left if a piece of the block is still in use.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
         (self.start, self.end, self.given, self.filled) = (0, 0, 0, false);
         if !self.shared.is_empty() {
             self.buffer = mem::take(&mut self.shared).try_into_mut().unwrap_or_default();
         }
-        mem::swap(&mut self.buffer, buffer);
+    }
+
+    /// Makes a buffer of `size` bytes if there is none.
+    #[inline]
+    pub(crate) fn ensure_buffer(&mut self, size: usize) {
+        if self.buffer.is_empty() && self.shared.is_empty() {
+            self.buffer = BytesMut::zeroed(size);
+        }
+    }
+
+    /// The size of the block.
+    pub(crate) fn capacity(&self) -> usize {
+        self.block().len()
     }
 }
 
@@ -173,7 +185,7 @@ mod tests {
     fn bytes_survive_moving_and_growing() {
         let mut inbox = Inbox::default();
         assert!(inbox.space(100, 0).is_empty());
-        inbox.swap_buffer(&mut BytesMut::zeroed(4));
+        inbox.ensure_buffer(4);
         inbox.space(100, 0).copy_from_slice(b"abcd");
         inbox.commit(4);
         inbox.consume(2);
@@ -186,7 +198,7 @@ mod tests {
     #[test]
     fn the_limit_is_backpressure() {
         let mut inbox = Inbox::default();
-        inbox.swap_buffer(&mut BytesMut::zeroed(4));
+        inbox.ensure_buffer(4);
         assert_eq!(inbox.space(3, 0).len(), 3);
         inbox.commit(3);
         assert!(inbox.space(3, 0).is_empty());
@@ -197,7 +209,7 @@ mod tests {
     /// An inbox with a block of 8 bytes that has received `bytes`.
     fn received(bytes: &[u8]) -> Inbox {
         let mut inbox = Inbox::default();
-        inbox.swap_buffer(&mut BytesMut::zeroed(8));
+        inbox.ensure_buffer(8);
         inbox.space(8, 0)[..bytes.len()].copy_from_slice(bytes);
         inbox.commit(bytes.len());
         inbox
@@ -224,9 +236,8 @@ mod tests {
         assert_eq!(inbox.space(8, 0).len(), 7);
         assert_eq!((inbox.bytes(), inbox.block().as_ptr()), (&b"h"[..], at));
         drop(inbox.take(8));
-        let mut buffer = BytesMut::new();
-        inbox.swap_buffer(&mut buffer);
-        assert_eq!((buffer.as_ptr(), buffer.len()), (at, 8));
+        inbox.clear();
+        assert_eq!((inbox.buffer().as_ptr(), inbox.capacity()), (at, 8));
     }
 
     #[test]
@@ -242,16 +253,15 @@ mod tests {
     fn a_block_in_use_does_not_go_back_to_the_pool() {
         let mut inbox = received(b"abcdefgh");
         let piece = inbox.take(8);
-        let mut buffer = BytesMut::new();
-        inbox.swap_buffer(&mut buffer);
-        assert_eq!((buffer.len(), &piece[..]), (0, &b"abcdefgh"[..]));
+        inbox.clear();
+        assert_eq!((inbox.capacity(), &piece[..]), (0, &b"abcdefgh"[..]));
     }
 
     #[test]
     fn the_whole_buffer_of_an_empty_inbox_is_handed_out_below_the_limit() {
         let mut inbox = Inbox::default();
         assert!(!inbox.is_free(4));
-        inbox.swap_buffer(&mut BytesMut::zeroed(4));
+        inbox.ensure_buffer(4);
         assert!(inbox.is_free(4) && !inbox.is_free(3));
         inbox.whole_space().copy_from_slice(b"abcd");
         inbox.commit(3);

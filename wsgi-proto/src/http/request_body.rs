@@ -262,12 +262,11 @@ fn plain_size(bytes: &[u8]) -> Option<(u64, usize)> {
 mod tests {
     use super::*;
     use alloc::string::{String, ToString};
-    use bytes::BytesMut;
 
     /// The body, the bytes after it, and the number of trailers. The input is read in pieces of `piece` bytes.
     fn decode(input: &[u8], piece: usize, limits: &Limits) -> Result<(String, String, usize), RequestError> {
         let (mut inbox, mut reader) = (Inbox::default(), BodyReader::new(BodyLength::Chunked));
-        inbox.swap_buffer(&mut BytesMut::zeroed(64));
+        inbox.ensure_buffer(64);
         let (mut body, mut pieces) = (String::new(), input.chunks(piece));
         loop {
             match reader.step(&mut inbox, limits)? {

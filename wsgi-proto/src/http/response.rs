@@ -87,13 +87,16 @@ impl Reply {
         self.head.set_version(version);
     }
 
-    /// Swaps the memory of the head with `memory`.
-    pub(crate) fn swap_memory(&mut self, memory: &mut Vec<u8>) {
-        self.forget();
+    /// Frees memory that most responses do not need.
+    #[inline]
+    pub(crate) fn forget_extras(&mut self) {
         if self.joined.capacity() | self.trailers.capacity() > 0 {
             (self.joined, self.trailers) = (Vec::new(), Vec::new());
         }
-        mem::swap(&mut self.head.text, memory);
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.head.text.capacity()
     }
 
     /// Notes a response that started without a draft: its head is in the outbox. `head` is kept for the record.

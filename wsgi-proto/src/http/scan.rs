@@ -67,6 +67,18 @@ impl Scan {
         self.at == 0 && self.empty_lines == 0
     }
 
+    /// Begins after `empty_lines` empty lines, which were dropped.
+    #[inline]
+    pub(crate) fn begin(&mut self, empty_lines: u32) {
+        debug_assert!(self.is_new(), "a search of another connection");
+        self.empty_lines = empty_lines;
+    }
+
+    /// The number of empty lines seen before the request line.
+    pub(crate) fn empty_lines(&self) -> u32 {
+        self.empty_lines
+    }
+
     /// Returns the number of bytes of ignored empty lines. The caller has to drop them, because the positions are
     /// adjusted.
     pub(crate) fn skip(&mut self) -> usize {

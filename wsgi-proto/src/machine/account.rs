@@ -39,10 +39,12 @@ impl Account {
         self.transmitted = None;
     }
 
-    /// Frees memory that only an open exchange needs.
+    /// Frees memory that most exchanges do not need.
+    #[inline]
     pub(crate) fn forget(&mut self) {
-        self.request_line = Vec::new();
-        self.own_head = Vec::new();
+        if self.request_line.capacity() | self.own_head.capacity() > 0 {
+            (self.request_line, self.own_head) = (Vec::new(), Vec::new());
+        }
     }
 }
 

@@ -20,7 +20,7 @@ impl Machine {
     /// Returns a wait, unless its deadline has already passed.
     #[inline]
     pub(crate) fn wait(&mut self, read: bool) -> Option<Event> {
-        let write = !self.outbox.is_empty();
+        let write = !self.memory.is_flushed();
         let deadline = self.deadline(read, write);
         match deadline {
             Some((at, reason)) if at <= self.now.instant => {
@@ -47,7 +47,7 @@ impl Machine {
     fn last_read(&self, deadline: Option<(Instant, Reason)>) -> Event {
         Event::Io(Io {
             read: true,
-            write: !self.outbox.is_empty(),
+            write: !self.memory.is_flushed(),
             last_read: true,
             deadline,
             ..Io::default()
@@ -69,14 +69,16 @@ impl Machine {
     /// The time at which to reset the connection; `None` if no reset is required.
     fn abort_at(&self) -> Option<Instant> {
         let since = self.timers.abort?;
-        Some(if self.account.response_from > 0 { since.after(TIME_TO_LEAVE) } else { since })
+        // The cut response is in it.
+        let has_answered = self.memory.get().is_some_and(|memory| memory.account.response_from > 0);
+        Some(if has_answered { since.after(TIME_TO_LEAVE) } else { since })
     }
 
     /// Records that our half was closed or the connection was reset. No effect if the machine did not request it.
     pub(crate) fn write_closed(&mut self) {
         let due = self.abort_at().is_none_or(|at| at <= self.now.instant);
         let waits_for_abort = self.state.phase() == Phase::Breaking && (self.timers.abort.is_none() || !due);
-        if self.outbox.is_empty() && !waits_for_abort {
+        if self.memory.is_flushed() && !waits_for_abort {
             if self.state.phase() == Phase::Flushing {
                 // The linger begins.
                 (self.timers.read, self.timers.unread) = (None, None);
@@ -104,8 +106,8 @@ impl Machine {
         let sends = read
             && !write
             && self.state.peer() == PeerHalf::Body
-            && (self.progress.wants_body || self.state.drains());
-        let rates = self.memory.as_mut()?.rates.get_or_insert_default();
+            && (self.wants_body() || self.state.drains());
+        let rates = self.memory.get_mut()?.rates.get_or_insert_default();
         let (config, now) = (&*self.config, self.now.instant);
         let look = |meter: &mut Meter, waits, rate: Option<u64>, reason| {
             Some((meter.look(waits, now, rate?, config.rate_grace)?, reason))
@@ -119,11 +121,12 @@ impl Machine {
     /// The meters of the transfer rates, if they are in use.
     #[inline]
     pub(crate) fn rates(&mut self) -> Option<&mut Rates> {
-        self.memory.as_mut()?.rates.as_deref_mut()
+        self.memory.get_mut()?.rates.as_deref_mut()
     }
 
     fn timeout(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
         let (config, now) = (&*self.config, self.now.instant);
+        let wants_body = self.wants_body();
         let timers = &mut self.timers;
         let mut earliest: Option<(Instant, Reason)> = None;
         let mut until = |since: &mut Option<Instant>, bound: Option<Duration>, reason| {
@@ -157,7 +160,7 @@ impl Machine {
                     until(&mut timers.idle, Some(config.last_request_timeout), Reason::Idle);
                 }
                 if let Some(at) = self.ends_at {
-                    let has_answered = self.outbox.total() > 0;
+                    let has_answered = self.memory.total() > 0;
                     let at = if has_answered { at.max(idle.after(TIME_TO_REUSE)) } else { at };
                     until(&mut Some(at), Some(Duration::ZERO), Reason::Age);
                 }
@@ -167,7 +170,7 @@ impl Machine {
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
             }
             // Without a reader that waits for them, bytes are not late. For example, the peer may only be watched.
-            (_, PeerHalf::Body) if !self.progress.wants_body && !self.state.drains() => {}
+            (_, PeerHalf::Body) if !wants_body && !self.state.drains() => {}
             (_, PeerHalf::Body) => {
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
                 if self.state.drains() {
@@ -205,9 +208,10 @@ impl Machine {
             Reason::Read | Reason::RequestRate if self.state.drains() => self.state.give_up_drain(),
             Reason::Read if self.state.peer() == PeerHalf::Head => self.refuse(RequestError::Timeout),
             Reason::Read | Reason::RequestRate => {
-                self.progress.wants_body = false;
-                self.progress.notice = true;
-                self.progress.failure = Some(RequestError::Timeout);
+                let progress = &mut self.memory.get_or_make().progress;
+                progress.wants_body = false;
+                progress.failure = Some(RequestError::Timeout);
+                self.notice = true;
                 self.state.on_peer(PeerEvent::Failed);
             }
         }

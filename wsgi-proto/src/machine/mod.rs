@@ -8,6 +8,7 @@ pub(crate) mod account;
 pub(crate) mod buffers;
 pub(crate) mod chunks;
 pub(crate) mod deadlines;
+pub(crate) mod memory;
 pub(crate) mod outbox;
 pub(crate) mod progress;
 pub(crate) mod rates;
@@ -17,47 +18,31 @@ pub(crate) mod state;
 pub(crate) mod step;
 pub(crate) mod timers;
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use crate::config::Config;
 use crate::endpoints::Endpoints;
-use crate::http::head::Head;
-use crate::http::inbox::Inbox;
-use crate::http::request_body::BodyReader;
-use crate::http::response::Reply;
-use crate::http::scan::Scan;
-use crate::machine::account::Account;
-use crate::machine::buffers::{Buffers, Memory};
-use crate::machine::outbox::Outbox;
-use crate::machine::progress::Progress;
+use crate::machine::buffers::Buffers;
+use crate::machine::memory::Lent;
 use crate::machine::state::{OurHalf, PeerHalf, Phase, State};
 use crate::machine::timers::Timers;
 use crate::time::{Instant, Now};
 
 /// The server side of one HTTP/1.x connection.
+///
+/// Most connections are idle, so it is small: what only a busy one needs is in `memory`.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) config: Arc<Config>,
     pub(crate) endpoints: Endpoints,
     pub(crate) state: State,
-    pub(crate) inbox: Inbox,
-    pub(crate) outbox: Outbox,
-    pub(crate) scan: Scan,
-    /// The box in which the buffers were provided, kept to return them in.
-    pub(crate) memory: Option<Box<Memory>>,
-    /// Whether the machine allocated the buffers itself. If so, it frees them at the next idle wait.
-    owns_memory: bool,
-    /// The head of the current exchange; between exchanges, memory for the next head.
-    pub(crate) head: Option<Arc<Head>>,
-    pub(crate) body: BodyReader,
-    pub(crate) reply: Reply,
-    pub(crate) account: Account,
-    pub(crate) progress: Progress,
+    pub(crate) memory: Lent,
     pub(crate) timers: Timers,
     /// When the connection reaches its maximum age, if it has one.
     pub(crate) ends_at: Option<Instant>,
     pub(crate) now: Now,
+    /// Something happened that the application may be waiting for: input, its end, space in the outbox, or an error.
+    pub(crate) notice: bool,
 }
 
 impl Machine {
@@ -66,76 +51,47 @@ impl Machine {
             config,
             endpoints,
             state: State::new(),
-            inbox: Inbox::default(),
-            outbox: Outbox::default(),
-            scan: Scan::default(),
-            memory: None,
-            owns_memory: false,
-            head: None,
-            body: BodyReader::default(),
-            reply: Reply::default(),
-            account: Account::default(),
-            progress: Progress::default(),
+            memory: Lent::default(),
             timers: Timers::default(),
             ends_at: None,
             now: Now::default(),
+            notice: false,
         }
     }
 
     /// Provides the machine with buffers. No effect if it already has buffers.
-    pub(crate) fn provide_buffers(&mut self, mut buffers: Buffers) {
-        if self.has_buffers() {
-            return;
-        }
-        self.swap_memory(&mut buffers.0);
-        self.memory = Some(buffers.0);
-    }
-
-    /// Allocates buffers if none were provided.
-    pub(crate) fn make_buffers(&mut self) {
-        if !self.has_buffers() {
-            self.provide_buffers(Buffers::new());
-            self.owns_memory = true;
-        }
-    }
-
-    fn swap_memory(&mut self, memory: &mut Memory) {
-        self.inbox.swap_buffer(&mut memory.recv);
-        self.outbox.swap_buffer(&mut memory.send);
-        self.reply.swap_memory(&mut memory.reply);
-        core::mem::swap(&mut self.head, &mut memory.head);
+    pub(crate) fn provide_buffers(&mut self, buffers: Buffers) {
+        self.memory.provide(buffers.0);
     }
 
     pub(crate) fn has_buffers(&self) -> bool {
-        self.memory.is_some()
+        self.memory.get().is_some_and(|memory| memory.inbox.capacity() > 0)
     }
 
     /// Returns the buffers if they are empty and will stay empty until the next read.
     pub(crate) fn take_buffers(&mut self) -> Option<Buffers> {
-        let idle = matches!((self.state.peer(), self.state.ours()), (PeerHalf::Idle, OurHalf::Idle))
-            && self.inbox.is_empty();
-        let closed = self.state.phase() == Phase::Closed && !self.state.exchange_is_open();
-        let taken_over = self.state.ours() == OurHalf::TakenOver && self.inbox.is_empty();
-        if !((idle || closed || taken_over) && self.outbox.is_empty()) {
+        let memory = self.memory.get()?;
+        if !memory.outbox.is_empty() {
             return None;
         }
-        let mut memory = self.memory.take()?;
-        self.owns_memory = false;
-        self.account.forget();
-        self.progress.forget();
-        self.swap_memory(&mut memory);
-        memory.ensure_recv();
-        if let Some(rates) = &mut memory.rates {
-            rates.reset();
+        let has_unread = !memory.inbox.is_empty();
+        if (self.state.peer(), self.state.ours()) == (PeerHalf::Idle, OurHalf::Idle) && !has_unread {
+            return self.memory.take().map(Buffers);
         }
-        // A head that the application kept cannot be reused for the next request.
-        memory.head.take_if(|head| Arc::strong_count(head) > 1);
-        Some(Buffers(memory))
+        let closed = self.state.phase() == Phase::Closed && !self.state.exchange_is_open();
+        let taken_over = self.state.ours() == OurHalf::TakenOver && !has_unread;
+        if !(closed || taken_over) {
+            None
+        } else if self.state.record_is_due(true) {
+            if self.has_buffers() { self.memory.take_buffers_only().map(Buffers) } else { None }
+        } else {
+            self.memory.take().map(Buffers)
+        }
     }
 
     /// Frees buffers that the machine allocated itself. Provided buffers remain until the driver takes them.
     pub(crate) fn free_own_buffers(&mut self) {
-        if self.owns_memory {
+        if self.memory.get().is_some_and(|memory| memory.is_own) {
             drop(self.take_buffers());
         }
     }

@@ -106,6 +106,11 @@ impl fmt::Debug for Transmit<'_> {
 }
 
 impl<'a> Transmit<'a> {
+    #[inline]
+    pub(crate) fn nothing() -> Self {
+        Self(Slices::One(&[]))
+    }
+
     /// The slices. Each has at least one byte.
     #[inline]
     pub fn slices(&self) -> &[&'a [u8]] {
@@ -447,14 +452,23 @@ impl Outbox {
         }
     }
 
-    /// Swaps the memory with `buffer`. No effect unless the outbox is empty.
-    pub(crate) fn swap_buffer(&mut self, buffer: &mut Vec<u8>) {
-        if self.copied.is_empty() && self.large.is_empty() {
-            core::mem::swap(&mut self.copied, buffer);
-            if self.large.capacity() > 0 {
-                self.large = VecDeque::new();
-            }
+    /// Begins for a connection that has transmitted `transmitted` bytes. The outbox is empty.
+    #[inline]
+    pub(crate) fn begin(&mut self, transmitted: u64) {
+        debug_assert!(self.is_empty() && self.copied.is_empty(), "bytes of another connection");
+        self.transmitted = transmitted;
+    }
+
+    /// Frees memory that most connections do not need. The outbox is empty.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        if self.large.capacity() > 0 {
+            self.large = VecDeque::new();
         }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.copied.capacity()
     }
 }
 

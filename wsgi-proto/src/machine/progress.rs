@@ -1,4 +1,4 @@
-//! The flow of one exchange: what the application waits for, whether to notify it, and how many bytes were dropped.
+//! The flow of one exchange: what the application waits for, and how many bytes were dropped.
 //! Only `state` decides transitions.
 
 use alloc::vec::Vec;
@@ -24,8 +24,6 @@ pub(crate) struct Progress {
     pub(crate) wants_body: bool,
     /// The application wants to be notified when the client disconnects.
     pub(crate) watches: bool,
-    /// Something happened that the application may be waiting for: input, its end, space in the outbox, or an error.
-    pub(crate) notice: bool,
     /// Why the rest of the body cannot be read.
     pub(crate) failure: Option<RequestError>,
     pub(crate) expectation: Expectation,
@@ -41,7 +39,6 @@ impl Progress {
     pub(crate) fn begin(&mut self) {
         self.wants_body = false;
         self.watches = false;
-        self.notice = false;
         self.failure = None;
         self.expectation = Expectation::None;
         self.continue_fields.clear();
@@ -49,10 +46,13 @@ impl Progress {
         self.drained = 0;
     }
 
-    /// Frees memory that only an open exchange needs.
+    /// Frees memory that most exchanges do not need.
+    #[inline]
     pub(crate) fn forget(&mut self) {
         self.trailers = None;
-        self.continue_fields = Vec::new();
+        if self.continue_fields.capacity() > 0 {
+            self.continue_fields = Vec::new();
+        }
     }
 }
 

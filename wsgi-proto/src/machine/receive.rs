@@ -10,6 +10,7 @@ use crate::http::head::{BodyLength, Head};
 use crate::http::request_body::{BodyReader, Step};
 use crate::http::scan::Scan;
 use crate::machine::Machine;
+use crate::machine::memory::Memory;
 use crate::machine::progress::Expectation;
 use crate::machine::state::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
 use crate::version::Version;
@@ -19,9 +20,9 @@ impl Machine {
         // A connection between two requests.
         let idle = (Phase::Open, PeerHalf::Idle, OurHalf::Idle);
         if (self.state.phase(), self.state.peer(), self.state.ours()) == idle
-            && self.inbox.is_free(self.config.limits.inbox)
+            && self.memory.get().is_some_and(|memory| memory.inbox.is_free(self.config.limits.inbox))
         {
-            return Some(self.inbox.whole_space());
+            return self.memory.get_mut().map(|memory| memory.inbox.whole_space());
         }
         self.recv_space_in_general()
     }
@@ -31,19 +32,19 @@ impl Machine {
         if self.state.phase() == Phase::Closed || self.state.ours() == OurHalf::TakenOver {
             return None;
         }
-        self.make_buffers();
+        let Memory { inbox, body, .. } = self.memory.get_or_make();
         let limits = &self.config.limits;
         let limit = match (self.state.phase(), self.state.peer()) {
             (Phase::Open, PeerHalf::Idle | PeerHalf::Head) => space_for_head(limits),
-            (Phase::Open, PeerHalf::Body) => self.body.wanted_space(limits),
+            (Phase::Open, PeerHalf::Body) => body.wanted_space(limits),
             _ => limits.inbox.max(1),
         };
         let expected = match (self.state.phase(), self.state.peer()) {
             (Phase::Lingering, _) => u64::MAX,
-            (_, PeerHalf::Body) => self.body.expected(),
+            (_, PeerHalf::Body) => body.expected(),
             _ => 0,
         };
-        let space = self.inbox.space(limit, expected);
+        let space = inbox.space(limit, expected);
         if space.is_empty() { None } else { Some(space) }
     }
 
@@ -52,7 +53,9 @@ impl Machine {
         if n == 0 {
             return;
         }
-        self.inbox.commit(n);
+        if let Some(memory) = self.memory.get_mut() {
+            memory.inbox.commit(n);
+        }
         self.received_bytes(n);
     }
 
@@ -73,12 +76,14 @@ impl Machine {
     /// Notifies a reader that waits for input.
     fn received(&mut self) {
         self.state.settle_last_read();
-        self.progress.wants_body = false;
-        self.progress.notice = true;
+        if let Some(memory) = self.memory.get_mut() {
+            memory.progress.wants_body = false;
+        }
+        self.notice = true;
     }
 
     pub(crate) fn make_room(&mut self) {
-        if self.outbox.is_empty() {
+        if self.memory.is_flushed() {
             self.state.make_room();
         }
     }
@@ -122,7 +127,7 @@ impl Machine {
     }
 
     fn read_head(&mut self) -> Result<bool, RequestError> {
-        if self.inbox.is_empty() {
+        if !self.memory.has_unread() {
             return Ok(false);
         }
         if self.read_whole_head() { Ok(true) } else { self.read_any_head() }
@@ -131,34 +136,37 @@ impl Machine {
     /// Searches for the end of a head in the bytes that were added, and reads the head when it is complete.
     #[inline(never)]
     fn read_any_head(&mut self) -> Result<bool, RequestError> {
-        let config = Arc::clone(&self.config);
-        let found = self.scan.advance(self.inbox.bytes(), &config.limits);
-        let skip = if matches!(found, Ok(None)) { self.scan.skip() } else { 0 };
-        self.inbox.consume(skip);
-        if !matches!(found, Ok(None)) || self.scan.begun(self.inbox.bytes()) {
-            self.begin_head();
+        let limits = &self.config.limits;
+        let Memory { scan, inbox, head, .. } = self.memory.get_or_make();
+        let found = scan.advance(inbox.bytes(), limits);
+        let skip = if matches!(found, Ok(None)) { scan.skip() } else { 0 };
+        inbox.consume(skip);
+        if (!matches!(found, Ok(None)) || scan.begun(inbox.bytes())) && self.state.peer() == PeerHalf::Idle {
+            self.state.on_peer(PeerEvent::Began);
+            self.timers.begin_head(self.now.instant);
         }
         let Some(section) = found? else { return Ok(false) };
-        let bytes = &self.inbox.bytes()[section.start..section.end];
-        let head = next_head(&mut self.head).ok_or(RequestError::RequestLine)?;
-        head.read(bytes, &section, &config.limits)?;
+        let bytes = &inbox.bytes()[section.start..section.end];
+        let head = next_head(head).ok_or(RequestError::RequestLine)?;
+        head.read(bytes, &section, limits)?;
         let (length, expects) = (head.body_length(), head.expects_continue());
-        self.inbox.consume(section.end);
-        self.scan = Scan::default();
+        inbox.consume(section.end);
+        *scan = Scan::default();
         self.begin_exchange(length, expects);
         Ok(true)
     }
 
     /// Reads a usual head that arrived whole. Returns false, without effect, if the next head is another one.
     fn read_whole_head(&mut self) -> bool {
-        if !self.scan.is_new() {
+        let Memory { scan, inbox, head, .. } = self.memory.get_or_make();
+        if !scan.is_new() {
             return false;
         }
-        let Some(head) = next_head(&mut self.head) else { return false };
-        let (buffer, length) = (self.inbox.buffer(), self.inbox.len());
+        let Some(head) = next_head(head) else { return false };
+        let (buffer, length) = (inbox.buffer(), inbox.len());
         let Some(end) = head.read_whole(buffer, length, &self.config.limits) else { return false };
         let (length, expects) = (head.body_length(), head.expects_continue());
-        self.inbox.consume(end);
+        inbox.consume(end);
         if self.state.peer() == PeerHalf::Idle {
             self.state.on_peer(PeerEvent::Began);
         }
@@ -166,38 +174,35 @@ impl Machine {
         true
     }
 
-    fn begin_head(&mut self) {
-        if self.state.peer() == PeerHalf::Idle {
-            self.state.on_peer(PeerEvent::Began);
-            self.timers.begin_head(self.now.instant);
-        }
-    }
-
     fn begin_exchange(&mut self, length: BodyLength, expects_continue: bool) {
         let alone = length == BodyLength::Known(0);
         self.state.on_peer(if alone { PeerEvent::HeadAlone } else { PeerEvent::HeadWithBody });
-        self.body = BodyReader::new(length);
-        self.reply.reset(self.config.minimum_chunk_size.min(self.config.limits.outbox));
         self.timers.restart();
-        self.account.begin(self.now.instant, true);
-        self.progress.begin();
+        self.notice = false;
+        let Memory { body, reply, account, progress, .. } = self.memory.get_or_make();
+        *body = BodyReader::new(length);
+        reply.reset(self.config.minimum_chunk_size.min(self.config.limits.outbox));
+        account.begin(self.now.instant, true);
+        progress.begin();
         if expects_continue && self.config.max_http_version == Version::Http11 {
-            self.progress.expectation = Expectation::Pending;
+            progress.expectation = Expectation::Pending;
         }
     }
 
     /// Reads and drops the rest of a request body, within the limits.
     pub(crate) fn drain(&mut self) -> Option<Event> {
         loop {
-            let step = match self.drains_in_vain() {
+            let in_vain = self.drains_in_vain();
+            let Memory { inbox, body, progress, .. } = self.memory.get_or_make();
+            let step = match in_vain {
                 true => Err(()),
-                false => self.body.step(&mut self.inbox, &self.config.limits).map_err(|_| ()),
+                false => body.step(inbox, &self.config.limits).map_err(|_| ()),
             };
             match step {
                 Ok(Step::Data(count)) => {
-                    self.inbox.consume(count);
-                    self.body.consumed(count);
-                    self.progress.drained += count as u64;
+                    inbox.consume(count);
+                    body.consumed(count);
+                    progress.drained += count as u64;
                 }
                 // A chunk size that has just arrived may exceed the drain limit.
                 Ok(Step::More) if !self.state.has_ended_input() && !self.drains_in_vain() => {
@@ -217,14 +222,17 @@ impl Machine {
 
     /// Whether draining is pointless: no request can follow, or the remaining body exceeds the drain limit.
     fn drains_in_vain(&self) -> bool {
+        let Some(Memory { body, progress, .. }) = self.memory.get() else { return true };
         // Without a 100, the client may or may not send the body, so its end cannot be found.
         !self.state.may_drain()
-            || self.progress.expectation == Expectation::Pending
-            || self.body.remaining().saturating_add(self.progress.drained) > self.config.limits.drain
+            || progress.expectation == Expectation::Pending
+            || body.remaining().saturating_add(progress.drained) > self.config.limits.drain
     }
 
     pub(crate) fn linger(&mut self) -> Option<Event> {
-        self.inbox.consume(self.inbox.len());
+        if let Some(Memory { inbox, .. }) = self.memory.get_mut() {
+            inbox.consume(inbox.len());
+        }
         if self.state.has_ended_input() {
             self.state.end_linger();
             return None;

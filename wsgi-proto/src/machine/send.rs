@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use crate::config::KeepAlive;
 use crate::error::{CloseReason, LastExchange, Lost, RequestError, SendError, StartError};
 use crate::event::Flow;
-use crate::http::date::DateCache;
 use crate::http::framing::{Framing, FramingContext};
 use crate::http::response_head::ResponseInfo;
 use crate::http::response_lines;
 use crate::machine::Machine;
+use crate::machine::memory::Memory;
 use crate::machine::outbox::{MOST_EXTERNAL, Piece};
 use crate::machine::progress::Expectation;
 use crate::machine::state::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
@@ -19,8 +19,9 @@ use crate::version::Version;
 impl Machine {
     /// Accepts `length` bytes of a response whose head was sent, which the driver has.
     pub(crate) fn accept_external(&mut self, length: u64) -> Result<(), SendError> {
+        let Memory { outbox, reply, account, chunks, .. } = self.memory.get_or_make();
         let mut taken = length.min(MOST_EXTERNAL);
-        match &mut self.reply.framing {
+        match &mut reply.framing {
             Framing::Bodyless => return Ok(()),
             Framing::Length(left) => {
                 taken = taken.min(*left);
@@ -28,35 +29,37 @@ impl Machine {
             }
             _ => {}
         }
-        match self.reply.framing {
+        match reply.framing {
             _ if taken == 0 => {}
             Framing::Chunked => {
-                self.count_chunk(taken);
-                self.outbox.push_external_chunk(taken);
+                chunks.add(taken, outbox.total(), account.body_length, outbox.total_transmitted());
+                outbox.push_external_chunk(taken);
             }
-            _ => self.outbox.push_external(taken),
+            _ => outbox.push_external(taken),
         }
-        self.account.body_length = self.account.body_length.saturating_add(taken);
-        if taken < length { Err(SendError::TooLong(self.reply.length)) } else { Ok(()) }
+        account.body_length = account.body_length.saturating_add(taken);
+        if taken < length { Err(SendError::TooLong(reply.length)) } else { Ok(()) }
     }
 
     /// Cuts the response at the bytes that the driver has but did not send.
     pub(crate) fn cut_external(&mut self) {
-        if self.outbox.external_left() == 0 {
+        let Memory { outbox, reply, account, chunks, .. } = self.memory.get_or_make();
+        if outbox.external_left() == 0 {
             return;
         }
-        self.outbox.cut_external();
-        let end = self.outbox.total();
-        self.account.body_length = match &self.memory {
-            Some(memory) if self.reply.framing == Framing::Chunked => memory.chunks.body_in(end),
-            _ => end.saturating_sub(self.account.response_from).saturating_sub(self.account.head_length),
+        outbox.cut_external();
+        let end = outbox.total();
+        account.body_length = match reply.framing {
+            Framing::Chunked => chunks.body_in(end),
+            _ => end.saturating_sub(account.response_from).saturating_sub(account.head_length),
         };
     }
 
     /// Accepts a block of a response whose head was sent.
     #[inline]
     pub(crate) fn accept(&mut self, mut piece: Piece<'_>) -> Result<(), SendError> {
-        let reply = &mut self.reply;
+        let memory = self.memory.get_or_make();
+        let reply = &mut memory.reply;
         let mut surplus = false;
         match &mut reply.framing {
             _ if piece.is_empty() => return Ok(()),
@@ -71,11 +74,11 @@ impl Machine {
             _ => {}
         }
         if reply.joined.is_empty() && piece.len() >= reply.minimum_chunk_size {
-            self.frame(piece);
+            frame(memory, piece);
         } else {
-            self.join(piece.as_slice());
+            join(memory, piece.as_slice());
         }
-        if surplus { Err(SendError::TooLong(self.reply.length)) } else { Ok(()) }
+        if surplus { Err(SendError::TooLong(memory.reply.length)) } else { Ok(()) }
     }
 
     pub(crate) fn flow(&self) -> Flow {
@@ -86,9 +89,13 @@ impl Machine {
         match self.state.lost() {
             _ if !self.state.exchange_is_open() => Err(SendError::Finished),
             Some(lost) => Err(SendError::Lost(lost)),
-            None if !self.reply.is_started() => Err(SendError::NotStarted),
+            None if !self.is_started() => Err(SendError::NotStarted),
             None => Ok(()),
         }
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.memory.get().is_some_and(|memory| memory.reply.is_started())
     }
 
     /// Whether a response can still be started, or an interim response sent.
@@ -106,38 +113,43 @@ impl Machine {
 
     /// Whether interim responses and chunks may be sent.
     pub(crate) fn speaks_http11(&self) -> bool {
-        let client = self.head.as_ref().map_or(Version::Http10, |head| head.version());
+        let head = self.memory.get().and_then(|memory| memory.head.as_ref());
+        let client = head.map_or(Version::Http10, |head| head.version());
         client.min(self.config.max_http_version) == Version::Http11
     }
 
     /// Sends the head of the response that was started. `ended`: the application will not read or send anything more.
     pub(crate) fn seal(&mut self, ended: bool) -> Result<(), SendError> {
-        let from = self.copy_head();
-        self.send_head(from, self.reply.head().info, self.reply.total, ended);
+        let (from, info) = self.copy_head();
+        let total = self.memory.get_or_make().reply.total;
+        self.send_head(from, info, total, ended);
         // Blocks that were joined before the framing was known.
-        if self.reply.joined.is_empty() {
+        let Memory { reply, .. } = self.memory.get_or_make();
+        if reply.joined.is_empty() {
             return Ok(());
         }
-        let waiting = core::mem::take(&mut self.reply.joined);
+        let waiting = core::mem::take(&mut reply.joined);
         self.accept(Piece::Borrowed(&waiting))
     }
 
     /// Copies the lines of the response that was started to the end of the outbox. Returns their position.
-    pub(crate) fn copy_head(&mut self) -> usize {
-        let lines = self.outbox.head_text();
+    pub(crate) fn copy_head(&mut self) -> (usize, ResponseInfo) {
+        let Memory { outbox, reply, .. } = self.memory.get_or_make();
+        let lines = outbox.head_text();
         let from = lines.len();
-        self.reply.head().copy_to(lines, self.config.max_http_version);
-        from
+        reply.head().copy_to(lines, self.config.max_http_version);
+        (from, reply.head().info)
     }
 
     /// Sends a whole response. The lines of its head are at the end of the outbox, from the position `from`. Its length
     /// is that of `body`, unless it has no body.
     pub(crate) fn send_whole(&mut self, from: usize, info: ResponseInfo, body: Piece<'_>) {
         self.send_head(from, info, Some(body.len() as u64), true);
-        if self.reply.framing != Framing::Bodyless {
-            self.reply.framing = Framing::Length(0);
-            self.account.body_length = body.len() as u64;
-            self.outbox.push(body);
+        let Memory { outbox, reply, account, .. } = self.memory.get_or_make();
+        if reply.framing != Framing::Bodyless {
+            reply.framing = Framing::Length(0);
+            account.body_length = body.len() as u64;
+            outbox.push(body);
         }
         self.state.on_ours(OurEvent::Finished);
     }
@@ -148,41 +160,33 @@ impl Machine {
             self.state.last_exchange(CloseReason::Limit(LastExchange::Age));
         }
         let given = self.framing_context(total, ended);
-        let date_line = &self.date_line();
-        let (framing, persist) = info.complete(self.outbox.head_text(), given, date_line);
+        let Memory { outbox, reply, account, date, .. } = self.memory.get_or_make();
+        let (framing, persist) = info.complete(outbox.head_text(), given, date.line(self.now.unix));
         if !persist {
             self.state.do_not_persist();
         }
-        self.account.response_from = self.outbox.total();
-        let head = self.outbox.end_head(from);
-        self.account.head_length = head.len() as u64;
-        self.account.status = info.status;
-        self.reply.note(info, framing, self.config.record_response_head.then_some(head));
+        account.response_from = outbox.total();
+        let head = outbox.end_head(from);
+        account.head_length = head.len() as u64;
+        account.status = info.status;
+        reply.note(info, framing, self.config.record_response_head.then_some(head));
         self.state.on_ours(OurEvent::HeadSent);
-    }
-
-    /// The `Date` line for now.
-    fn date_line(&mut self) -> [u8; 37] {
-        let unix = self.now.unix;
-        match &mut self.memory {
-            Some(memory) => *memory.date.line(unix),
-            // A response follows a request, which is read into buffers.
-            None => *DateCache::default().line(unix),
-        }
     }
 
     fn framing_context(&self, total: Option<u64>, ended: bool) -> FramingContext {
         let config = &*self.config;
         let may_chunk = self.speaks_http11();
-        let info = self.head.as_ref().map(|head| head.info).unwrap_or_default();
+        let memory = self.memory.get();
+        let head = memory.and_then(|memory| memory.head.as_ref());
+        let info = head.map(|head| head.info).unwrap_or_default();
         // RFC 9112, 9.3.
         let asked = !info.close && (may_chunk || info.keep_alive);
         // Unread input that will not be drained ends the connection. The head includes `close` if this is known in
         // time.
-        let unread = ended
-            && self.state.peer() == PeerHalf::Body
-            && (self.progress.expectation == Expectation::Pending
-                || self.body.declared_remaining() > config.limits.drain);
+        let will_not_drain = |Memory { progress, body, .. }: &Memory| {
+            progress.expectation == Expectation::Pending || body.declared_remaining() > config.limits.drain
+        };
+        let unread = ended && self.state.peer() == PeerHalf::Body && memory.is_some_and(will_not_drain);
         FramingContext {
             is_head_request: info.is_head,
             may_chunk,
@@ -196,49 +200,12 @@ impl Machine {
         }
     }
 
-    /// Keeps a block until it reaches the minimum size together with others.
-    fn join(&mut self, block: &[u8]) {
-        let reply = &mut self.reply;
-        reply.joined.extend_from_slice(block);
-        if reply.joined.len() >= reply.minimum_chunk_size {
-            let mut joined = core::mem::take(&mut self.reply.joined);
-            self.emit(&joined);
-            joined.clear();
-            self.reply.joined = joined;
-        }
-    }
-
     /// Sends blocks that did not reach the minimum size.
     pub(crate) fn emit_joined(&mut self) {
-        if !self.reply.joined.is_empty() {
-            let joined = core::mem::take(&mut self.reply.joined);
-            self.emit(&joined);
-        }
-    }
-
-    fn emit(&mut self, block: &[u8]) {
-        self.frame(Piece::Borrowed(block));
-    }
-
-    /// Counts, frames and queues a block, which is not empty.
-    #[inline]
-    fn frame(&mut self, piece: Piece<'_>) {
-        let length = piece.len() as u64;
-        if self.reply.framing == Framing::Chunked {
-            self.count_chunk(length);
-            self.outbox.push_chunk(piece);
-        } else {
-            self.outbox.push(piece);
-        }
-        self.account.body_length = self.account.body_length.saturating_add(length);
-    }
-
-    /// Notes the place of a chunk of `length` bytes, before it is counted and queued.
-    #[inline]
-    fn count_chunk(&mut self, length: u64) {
-        if let Some(memory) = &mut self.memory {
-            let (from, transmitted) = (self.outbox.total(), self.outbox.total_transmitted());
-            memory.chunks.add(length, from, self.account.body_length, transmitted);
+        let memory = self.memory.get_or_make();
+        if !memory.reply.joined.is_empty() {
+            let joined = core::mem::take(&mut memory.reply.joined);
+            frame(memory, Piece::Borrowed(&joined));
         }
     }
 
@@ -247,13 +214,15 @@ impl Machine {
             return self.state.on_no_room();
         }
         self.state.settle_last_write();
-        let was_full = self.is_full();
-        self.outbox.transmitted(n);
-        if let Some(rates) = self.rates() {
-            rates.response.add(n);
-        }
         self.timers.write = None;
-        self.progress.notice |= self.outbox.is_empty() || was_full && !self.is_full();
+        let was_full = self.is_full();
+        if let Some(Memory { outbox, rates, .. }) = self.memory.get_mut() {
+            outbox.transmitted(n);
+            if let Some(rates) = rates {
+                rates.response.add(n);
+            }
+        }
+        self.notice |= self.memory.is_flushed() || was_full && !self.is_full();
     }
 
     /// Handles the loss of the connection. Nothing more can be sent.
@@ -262,21 +231,19 @@ impl Machine {
             return;
         }
         self.state.on_lost(cause);
-        self.progress.notice = true;
-        let transmitted = self.outbox.total_transmitted();
-        self.account.transmitted = Some(transmitted);
-        if self.reply.framing == Framing::Chunked
-            && self.account.body_length > 0
-            && let Some(memory) = &self.memory
-        {
-            self.account.body_length = memory.chunks.body_in(transmitted);
+        self.notice = true;
+        let Some(Memory { outbox, reply, account, chunks, .. }) = self.memory.get_mut() else { return };
+        let transmitted = outbox.total_transmitted();
+        account.transmitted = Some(transmitted);
+        if reply.framing == Framing::Chunked && account.body_length > 0 {
+            account.body_length = chunks.body_in(transmitted);
         }
-        self.outbox.discard();
+        outbox.discard();
     }
 
     /// Whether the outbox has to be flushed before it accepts more.
     pub(crate) fn is_full(&self) -> bool {
-        self.outbox.len() >= self.config.limits.outbox.max(1) as u64
+        self.memory.get().is_some_and(|memory| memory.outbox.len() >= self.config.limits.outbox.max(1) as u64)
     }
 
     /// Answers a faulty request, instead of the application.
@@ -284,16 +251,18 @@ impl Machine {
         if self.state.peer() == PeerHalf::Idle {
             self.state.on_peer(PeerEvent::Began);
         }
+        let Memory { inbox, scan, head, account, progress, .. } = self.memory.get_or_make();
         let is_head = if self.state.ours() == OurHalf::Idle {
             // There is no valid head, so the log shows the known part of the request line.
-            self.account.begin(self.now.instant, false);
-            self.progress.begin();
-            self.account.request_line = Vec::from(self.scan.request_line(self.inbox.bytes()));
-            self.account.request_line.starts_with(b"HEAD ")
+            account.begin(self.now.instant, false);
+            progress.begin();
+            self.notice = false;
+            account.request_line = Vec::from(scan.request_line(inbox.bytes()));
+            account.request_line.starts_with(b"HEAD ")
         } else {
-            self.head.as_ref().is_some_and(|head| head.info.is_head)
+            head.as_ref().is_some_and(|head| head.info.is_head)
         };
-        self.account.refused = Some(error);
+        account.refused = Some(error);
         if self.state.peer() != PeerHalf::Failed {
             self.state.on_peer(PeerEvent::Failed);
         }
@@ -309,20 +278,47 @@ impl Machine {
             self.config.max_http_version,
             response_lines::own_status(status),
         );
-        head.extend_from_slice(&self.date_line());
+        let Memory { outbox, account, date, .. } = self.memory.get_or_make();
+        head.extend_from_slice(date.line(self.now.unix));
         head.extend_from_slice(b"Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ");
         head.extend_from_slice(itoa::Buffer::new().format(text.len()).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
-        self.account.response_from = self.outbox.total();
-        self.account.head_length = head.len() as u64;
-        self.account.status = status;
-        self.outbox.copy(&head);
-        self.account.own_head = head;
+        account.response_from = outbox.total();
+        account.head_length = head.len() as u64;
+        account.status = status;
+        outbox.copy(&head);
+        account.own_head = head;
         if !is_head {
-            self.outbox.copy(text.as_bytes());
-            self.account.body_length = text.len() as u64;
+            outbox.copy(text.as_bytes());
+            account.body_length = text.len() as u64;
         }
         self.state.do_not_persist();
         self.state.on_ours(OurEvent::Answered);
     }
+}
+
+/// Keeps a block until it reaches the minimum size together with others.
+fn join(memory: &mut Memory, block: &[u8]) {
+    let reply = &mut memory.reply;
+    reply.joined.extend_from_slice(block);
+    if reply.joined.len() >= reply.minimum_chunk_size {
+        let mut joined = core::mem::take(&mut reply.joined);
+        frame(memory, Piece::Borrowed(&joined));
+        joined.clear();
+        memory.reply.joined = joined;
+    }
+}
+
+/// Counts, frames and queues a block, which is not empty.
+#[inline]
+fn frame(memory: &mut Memory, piece: Piece<'_>) {
+    let Memory { outbox, reply, account, chunks, .. } = memory;
+    let length = piece.len() as u64;
+    if reply.framing == Framing::Chunked {
+        chunks.add(length, outbox.total(), account.body_length, outbox.total_transmitted());
+        outbox.push_chunk(piece);
+    } else {
+        outbox.push(piece);
+    }
+    account.body_length = account.body_length.saturating_add(length);
 }

@@ -1,9 +1,14 @@
 //! Runs the turns that the state requires, until there is an event for the driver.
 
+use crate::config::Config;
 use crate::error::CloseReason;
 use crate::event::Event;
 use crate::http::framing::Framing;
+use crate::http::head::Head;
+use crate::http::response::Reply;
 use crate::machine::Machine;
+use crate::machine::account::Account;
+use crate::machine::memory::Memory;
 use crate::machine::state::{AfterRecord, OurHalf, Turn};
 use crate::time::Now;
 use crate::version::Version;
@@ -21,11 +26,11 @@ impl Machine {
 
     /// Runs one step. `None`: the state changed, so step again.
     fn step(&mut self) -> Option<Event> {
-        match self.state.turn(self.outbox.is_empty()) {
+        match self.state.turn(self.memory.is_flushed()) {
             Turn::AwaitRequest => self.await_request(),
             Turn::Request => Some(Event::Request),
             Turn::Exchange => {
-                let wants = self.progress.wants_body || self.watches_peer();
+                let wants = self.wants_body() || self.watches_peer();
                 self.wait(wants && self.state.lost().is_none())
             }
             Turn::Drain => self.drain(),
@@ -43,13 +48,20 @@ impl Machine {
         }
     }
 
+    /// Whether the application waits for body bytes that have not arrived.
+    pub(crate) fn wants_body(&self) -> bool {
+        self.memory.get().is_some_and(|memory| memory.progress.wants_body)
+    }
+
     /// Whether to read only to detect that the peer closes.
     fn watches_peer(&self) -> bool {
-        self.progress.watches && !self.state.has_ended_input() && self.inbox.len() < self.config.limits.inbox
+        let has_room =
+            |memory: &Memory| memory.progress.watches && memory.inbox.len() < self.config.limits.inbox;
+        self.memory.get().is_some_and(has_room) && !self.state.has_ended_input()
     }
 
     pub(crate) fn take_record(&mut self) -> Option<Record> {
-        if !self.state.record_is_due(self.outbox.is_empty()) {
+        if !self.state.record_is_due(self.memory.is_flushed()) {
             return None;
         }
         let record = self.record();
@@ -58,12 +70,12 @@ impl Machine {
     }
 
     /// The record of the current exchange, for the log and the post hooks.
-    fn record(&self) -> Record {
-        let account = &self.account;
+    fn record(&mut self) -> Record {
+        let Memory { account, outbox, reply, head, .. } = self.memory.get_or_make();
         let queued = match account.head_length {
             0 => 0,
             // After a loss, the transmitted bytes may end before this response begins.
-            _ => self.outbox.total().saturating_sub(account.response_from),
+            _ => outbox.total().saturating_sub(account.response_from),
         };
         let (mut status, mut response_length, mut body_length) =
             (account.status, queued, account.body_length);
@@ -75,7 +87,7 @@ impl Machine {
             body_length = body_length.min(response_length.saturating_sub(account.head_length));
         }
         Record {
-            head: self.head.clone().filter(|_| account.has_head),
+            head: head.clone().filter(|_| account.has_head),
             partial_request_line: account.request_line.clone(),
             endpoints: self.endpoints,
             status,
@@ -87,19 +99,7 @@ impl Machine {
             refused: account.refused,
             lost: self.state.lost(),
             cut: self.state.ours() == OurHalf::Cut,
-            response_head: self.response_head().to_vec(),
-        }
-    }
-
-    /// The head of the current response for the record; empty if none was sent, or if records have no heads.
-    fn response_head(&self) -> &[u8] {
-        if !self.config.record_response_head || self.account.head_length == 0 {
-            &[]
-        } else if self.account.own_head.is_empty() {
-            self.reply.head_bytes()
-        } else {
-            // A response that the application started is still in `reply`.
-            &self.account.own_head
+            response_head: response_head(&self.config, account, reply).to_vec(),
         }
     }
 
@@ -107,7 +107,8 @@ impl Machine {
     fn pass_record(&mut self) {
         self.timers.unread = None;
         if self.state.on_record_taken() == AfterRecord::Close {
-            self.close(match (self.account.refused, self.state.ours()) {
+            let refused = self.memory.get().and_then(|memory| memory.account.refused);
+            self.close(match (refused, self.state.ours()) {
                 (Some(error), _) => CloseReason::Refused(error),
                 (None, OurHalf::Cut) => CloseReason::Cut,
                 (None, _) => CloseReason::Finished,
@@ -117,15 +118,28 @@ impl Machine {
 
     /// Ends the connection after this exchange: it is flushed, our half is closed, and it lingers.
     pub(crate) fn close(&mut self, reason: CloseReason) {
-        let looks_complete = self.reply.framing == Framing::UntilClose;
-        let nothing_follows = self.inbox.is_empty() && self.account.has_head && self.was_last_request();
-        self.state.close(reason, self.outbox.is_empty(), looks_complete, nothing_follows);
+        let (mut looks_complete, mut nothing_follows) = (false, false);
+        if let Some(Memory { reply, inbox, account, head, .. }) = self.memory.get() {
+            looks_complete = reply.framing == Framing::UntilClose;
+            nothing_follows = inbox.is_empty() && account.has_head && head.as_deref().is_some_and(is_last);
+        }
+        self.state.close(reason, self.memory.is_flushed(), looks_complete, nothing_follows);
     }
+}
 
-    /// Whether the client announced that the current request is its last (RFC 9112, 9.3).
-    fn was_last_request(&self) -> bool {
-        self.head
-            .as_ref()
-            .is_some_and(|head| head.info.close || head.version() == Version::Http10 && !head.info.keep_alive)
+/// Whether the client announced that this request is its last (RFC 9112, 9.3).
+fn is_last(head: &Head) -> bool {
+    head.info.close || head.version() == Version::Http10 && !head.info.keep_alive
+}
+
+/// The head of the current response for the record; empty if none was sent, or if records have no heads.
+fn response_head<'a>(config: &Config, account: &'a Account, reply: &'a Reply) -> &'a [u8] {
+    if !config.record_response_head || account.head_length == 0 {
+        &[]
+    } else if account.own_head.is_empty() {
+        reply.head_bytes()
+    } else {
+        // A response that the application started is still in `reply`.
+        &account.own_head
     }
 }
