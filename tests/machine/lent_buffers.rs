@@ -171,5 +171,5 @@ fn the_record_is_whole_although_the_buffers_were_returned_before() {
 
 #[test]
 fn an_idle_connection_is_small() {
-    assert!(size_of::<Connection>() <= 272, "{} bytes", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 216, "{} bytes", size_of::<Connection>());
 }

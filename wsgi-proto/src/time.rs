@@ -2,28 +2,31 @@
 //!
 //! The machine has no clock. Its driver reads both clocks once per wake-up and passes them as [`Now`].
 
+use core::fmt;
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 /// A point on the driver's monotonic clock: nanoseconds since an origin that the driver chooses once.
 ///
 /// Only differences matter. Arithmetic saturates, so a distant deadline is "never" and nothing panics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(u64);
+// The number of nanoseconds plus one, so that `Option<Instant>` is no larger.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(NonZeroU64);
 
 impl Instant {
     /// The instant `nanos` nanoseconds after the driver's origin.
     pub const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
+        Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 
     /// The instant that lies `since_origin` after the driver's origin; saturates after 584 years.
     pub fn from_origin(since_origin: Duration) -> Self {
-        Self(u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX))
+        Self::from_nanos(u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Time between the driver's origin and this instant.
     pub const fn since_origin(self) -> Duration {
-        Duration::from_nanos(self.0)
+        Duration::from_nanos(self.0.get() - 1)
     }
 
     /// This instant plus `wait`.
@@ -34,7 +37,19 @@ impl Instant {
 
     /// Time since `earlier`; zero when `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Instant {
+    fn default() -> Self {
+        Self::from_nanos(0)
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Instant").field(&(self.0.get() - 1)).finish()
     }
 }
 

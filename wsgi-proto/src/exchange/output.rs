@@ -477,12 +477,11 @@ impl Exchange<'_> {
             return Err(SendError::Full);
         }
         let reply = &self.0.memory.get_or_make().reply;
-        if self.0.state.ours() == OurHalf::Open && reply.joined.is_empty() {
-            if is_whole(reply.head().info, &body) {
-                let (from, info) = self.0.copy_head();
-                self.0.send_whole(from, info, body);
-                return Ok(());
-            }
+        let is_first = self.0.state.ours() == OurHalf::Open && reply.joined.is_empty();
+        if is_first && is_whole(reply.head().info, &body) {
+            let (from, info) = self.0.copy_head();
+            self.0.send_whole(from, info, body);
+            return Ok(());
         }
         self.announce_length(body.len() as u64);
         let _ = self.send(body)?;
