@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -25,6 +25,11 @@ struct Wire {
     calls: AtomicUsize,
     largest: AtomicUsize,
     yields: AtomicUsize,
+    corked: AtomicBool,
+    /// The number of times it was corked.
+    corks: AtomicUsize,
+    /// The calls for a part of the file, but not for its end, while it was not corked.
+    uncorked_parts: AtomicUsize,
 }
 
 struct Memory {
@@ -42,6 +47,7 @@ impl Transport for Memory {
     }
 
     fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        assert!(!self.wire.corked.load(Ordering::Relaxed), "the end of what is written is not kept back");
         Poll::Ready(self.wire.written.lock().expect("no panic").write_vectored(slices))
     }
 
@@ -61,7 +67,16 @@ impl Transport for Memory {
         let most = length.min(self.piece).min(self.sends);
         let count = file.take(most as u64).read_to_end(&mut self.wire.written.lock().expect("no panic"))?;
         self.sends -= count;
+        let is_last = offset as usize + length == LENGTH;
+        if !is_last && !self.wire.corked.load(Ordering::Relaxed) {
+            self.wire.uncorked_parts.fetch_add(1, Ordering::Relaxed);
+        }
         Poll::Ready(Ok(count))
+    }
+
+    fn cork(&mut self, corked: bool) {
+        assert_ne!(self.wire.corked.swap(corked, Ordering::Relaxed), corked, "one call is enough");
+        self.wire.corks.fetch_add(corked.into(), Ordering::Relaxed);
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -178,6 +193,22 @@ fn a_transport_sends_files_in_bounded_calls_and_yields_between_them() {
     );
     assert_eq!(served.pooled, 0, "the file is in the cache");
     assert_eq!(served.errors, [""; 0]);
+}
+
+#[test]
+fn a_transport_is_corked_until_the_end_of_a_file_or_of_its_ability_to_send_it() {
+    let (file, content) = file("corked");
+    for (sends, piece) in
+        [(usize::MAX, usize::MAX), (usize::MAX, 100_000), (1_000_000, usize::MAX), (LENGTH - 1, 70_000)]
+    {
+        let served = serve(&GET.repeat(2), (sends, piece, ErrorKind::Unsupported), whole(&file));
+        assert!(served.written().ends_with(&content));
+        let wire = &served.wire;
+        assert_eq!(wire.uncorked_parts.load(Ordering::Relaxed), 0, "{sends} in pieces of {piece}");
+        assert!(!wire.corked.load(Ordering::Relaxed), "the end of the response is not kept back");
+        let files = if sends == usize::MAX { 2 } else { 1 };
+        assert_eq!(wire.corks.load(Ordering::Relaxed), files, "{sends} in pieces of {piece}");
+    }
 }
 
 #[test]

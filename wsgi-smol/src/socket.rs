@@ -48,6 +48,14 @@ fn send_file(socket: &socket2::Socket, file: &File, offset: u64, length: usize) 
     socket.sendfile(file, offset, Some(length))
 }
 
+/// Lets the system keep back a packet that is not full. If that fails, it sends more packets.
+fn cork(socket: &socket2::Socket, corked: bool) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket.set_tcp_cork(corked);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (socket, corked);
+}
+
 /// A stream in both directions: the traits of `futures-io`, and operations that they lack. All methods have defaults:
 /// write `impl Duplex for MyStream {}`, or put the stream in a [`Box`] if its type is foreign. Check whether the default
 /// of [`poll_shutdown`](Self::poll_shutdown) is right for it.
@@ -78,6 +86,12 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
+    /// Corks or uncorks the stream, as TCP_CORK does. While it is corked, it may keep back the last bytes if they do not
+    /// fill a packet; uncorking sends them. It is corked between the parts of a file only.
+    fn cork(&mut self, corked: bool) {
+        let _ = corked;
+    }
+
     /// Closes our half of the connection; the peer's half stays open.
     ///
     /// After the last response, the server closes its half by this method and then continues to read, so that unread
@@ -92,7 +106,7 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + ?Sized + 'static> Duplex for Box<S> {}
 
 macro_rules! socket {
-    ($socket:ty, $reset:expr) => {
+    ($socket:ty, $reset:expr, $cork:expr) => {
         impl Duplex for Async<$socket> {
             fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
                 (*self).poll_readable(context)
@@ -121,6 +135,11 @@ macro_rules! socket {
                 }
             }
 
+            fn cork(&mut self, corked: bool) {
+                let cork: fn(&$socket, bool) = $cork;
+                cork(self.get_ref(), corked);
+            }
+
             fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Poll::Ready(self.get_ref().shutdown(Shutdown::Write))
             }
@@ -128,11 +147,15 @@ macro_rules! socket {
     };
 }
 
-// If it fails, the connection is already lost.
-socket!(TcpStream, |stream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))));
-// Unix sockets have no reset.
+// If a reset fails, the connection is already lost.
+socket!(
+    TcpStream,
+    |stream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+    |stream, corked| cork(&SockRef::from(stream), corked)
+);
+// Unix sockets have neither a reset nor packets.
 #[cfg(unix)]
-socket!(UnixStream, |_| {});
+socket!(UnixStream, |_| {}, |_, _| {});
 
 /// A stream, and the one timer of its connection.
 pub(crate) struct Socket<S> {
@@ -191,6 +214,10 @@ impl<S: Duplex> Transport for Socket<S> {
         length: usize,
     ) -> Poll<io::Result<usize>> {
         self.stream.poll_send_file(context, file, offset, length)
+    }
+
+    fn cork(&mut self, corked: bool) {
+        self.stream.cork(corked);
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

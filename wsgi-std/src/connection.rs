@@ -86,6 +86,12 @@ impl BlockingTransport for Connection {
         Ok(sent)
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn cork(&self, corked: bool) {
+        // If it fails, as on Unix sockets, the system sends more packets.
+        let _ = self.socket.set_tcp_cork(corked);
+    }
+
     fn shutdown(&self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)
     }

@@ -62,6 +62,14 @@ fn send_file(socket: &socket2::Socket, file: &File, offset: u64, length: usize) 
     socket.sendfile(file, offset, Some(length))
 }
 
+/// Lets the system keep back a packet that is not full. If that fails, it sends more packets.
+fn cork(socket: &socket2::Socket, corked: bool) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket.set_tcp_cork(corked);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (socket, corked);
+}
+
 /// A byte stream of tokio that can wait for something to read without a buffer.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -109,6 +117,11 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Corks or uncorks a TCP connection, where that is possible.
+    fn cork(&self, corked: bool) {
+        let _ = corked;
+    }
+
     /// Writes without waiting, where that is possible.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let _ = bytes;
@@ -117,7 +130,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 }
 
 macro_rules! stream {
-    ($socket:ty, $prepare:expr, $reset:expr) => {
+    ($socket:ty, $prepare:expr, $reset:expr, $cork:expr) => {
         impl Stream for $socket {
             fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Self::poll_read_ready(self, context)
@@ -168,6 +181,11 @@ macro_rules! stream {
                 }
             }
 
+            fn cork(&self, corked: bool) {
+                let cork: fn(&Self, bool) = $cork;
+                cork(self, corked);
+            }
+
             fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
                 Self::try_write(self, bytes)
             }
@@ -175,13 +193,16 @@ macro_rules! stream {
     };
 }
 
-// If it fails, the connection is already lost.
-stream!(TcpStream, |stream, limits| set_options(&SockRef::from(stream), limits), |stream| drop(
-    SockRef::from(stream).set_linger(Some(Duration::ZERO))
-));
-// Unix sockets have no reset.
+// If a reset fails, the connection is already lost.
+stream!(
+    TcpStream,
+    |stream, limits| set_options(&SockRef::from(stream), limits),
+    |stream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+    |stream, corked| cork(&SockRef::from(stream), corked)
+);
+// Unix sockets have neither a reset nor packets.
 #[cfg(unix)]
-stream!(UnixStream, |_, _| {}, |_| {});
+stream!(UnixStream, |_, _| {}, |_| {}, |_, _| {});
 
 /// A stream of any kind. It cannot wait without a buffer.
 pub(crate) struct Other<S>(pub(crate) S);
@@ -272,6 +293,10 @@ impl Stream for Box<dyn Stream> {
         (**self).send_file_now(file, offset, length)
     }
 
+    fn cork(&self, corked: bool) {
+        (**self).cork(corked);
+    }
+
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         (**self).try_write(bytes)
     }
@@ -359,6 +384,10 @@ impl<S: Stream> Transport for Socket<S> {
             return Poll::Ready(sent);
         }
         unless_it_blocks(self.stream.send_file_now(file, offset, length))
+    }
+
+    fn cork(&mut self, corked: bool) {
+        self.stream.cork(corked);
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -45,7 +45,7 @@ pub(crate) async fn send_file(handle: Handle, range: FileRange) -> Result<(), Fa
         let block = if may_block { most } else { cached(&file, at, most) };
         if block > 0 {
             room(handle).await;
-            let sent = handle.send_file(&file, at, block);
+            let sent = handle.send_file(&file, at, block, at + block < end);
             if sent == Err(SendError::Full) {
                 // Another handle has filled the outbox.
                 continue;

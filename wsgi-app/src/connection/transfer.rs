@@ -78,6 +78,7 @@ impl<T: Transport> Transfer<T> {
             });
         }
         let Some(transport) = &mut self.transport else { return false };
+        uncork(transport, inner);
         if self.taken == 0
             && let Poll::Ready(written) = write(inner, |slices| transport.poll_write(context, slices))
         {
@@ -175,6 +176,10 @@ impl<T: Transport> Transfer<T> {
             return false;
         }
         let length = wanted.min(block.step);
+        if (block.more || length < wanted) && !inner.corked {
+            transport.cork(true);
+            inner.corked = true;
+        }
         match send(transport, block, length) {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => {
@@ -184,6 +189,10 @@ impl<T: Transport> Transfer<T> {
             Poll::Ready(Ok(count)) => {
                 self.read_clocks();
                 block.sent(count, self.now.instant.since(begun));
+                let is_whole = count == wanted && !block.more;
+                if let Some(transport) = self.transport.as_mut().filter(|_| is_whole) {
+                    uncork(transport, inner);
+                }
                 inner.sends_files = Some(true);
                 inner.machine.transmitted(count);
                 self.turn.count_written(count);
@@ -251,6 +260,7 @@ impl<T: Transport> Transfer<T> {
             return;
         }
         let Some(transport) = &mut self.transport else { return inner.machine.transmitted(0) };
+        uncork(transport, inner);
         if self.taken == 0
             && let Poll::Ready(written) = write(inner, |slices| transport.poll_last_write(context, slices))
         {
@@ -282,6 +292,14 @@ impl<T: Transport> Transfer<T> {
             }
             Err(error) => inner.machine.lost(loss(&error)),
         }
+    }
+}
+
+/// Sends what the transport keeps back of a file.
+#[inline]
+fn uncork(transport: &mut impl Transport, inner: &mut Inner) {
+    if std::mem::take(&mut inner.corked) {
+        transport.cork(false);
     }
 }
 

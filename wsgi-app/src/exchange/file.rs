@@ -17,6 +17,8 @@ pub(crate) struct FileBlock {
     pub(crate) file: Arc<File>,
     /// The position in the file of the next byte to send.
     pub(crate) offset: u64,
+    /// Bytes of the file follow this block.
+    pub(crate) more: bool,
     /// The size of the next call.
     pub(crate) step: usize,
     /// The last call took too long.
@@ -35,9 +37,10 @@ pub(crate) enum Stopped {
 }
 
 impl FileBlock {
-    /// The block from `offset`. `before` is the last one of this connection.
-    pub(crate) fn new(file: Arc<File>, offset: u64, before: Option<&Self>) -> Self {
-        Self { file, offset, step: before.map_or(FIRST, |before| before.step), slow: false, stopped: None }
+    /// The block from `offset`; if `more`, bytes of the file follow it. `before` is the last one of this connection.
+    pub(crate) fn new(file: Arc<File>, offset: u64, more: bool, before: Option<&Self>) -> Self {
+        let step = before.map_or(FIRST, |before| before.step);
+        Self { file, offset, more, step, slow: false, stopped: None }
     }
 
     pub(crate) fn is_sending(&self) -> bool {
@@ -71,7 +74,7 @@ mod tests {
     #[test]
     fn a_call_grows_while_it_is_fast_and_shrinks_when_it_is_slow() {
         let file = Arc::new(File::open("Cargo.toml").expect("cargo runs the tests in this folder"));
-        let mut block = FileBlock::new(file, 7, None);
+        let mut block = FileBlock::new(file, 7, false, None);
         for _ in 0..10 {
             block.sent(block.step, Duration::from_micros(100));
         }
@@ -93,7 +96,7 @@ mod tests {
             block.sent(1, Duration::from_secs(1));
         }
         assert_eq!(block.step, LEAST);
-        let next = FileBlock::new(Arc::clone(&block.file), 0, Some(&block));
+        let next = FileBlock::new(Arc::clone(&block.file), 0, false, Some(&block));
         assert_eq!(next.step, LEAST);
     }
 }

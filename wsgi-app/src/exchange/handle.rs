@@ -160,19 +160,27 @@ impl Handle {
         self.serial
     }
 
-    /// Sends a block of `file` by the transport: `length` bytes from `offset`.
+    /// Sends a block of `file` by the transport: `length` bytes from `offset`. If `more`, another block follows it.
     ///
     /// # Errors
     ///
     /// Those of [`send_external`](wsgi_proto::Exchange::send_external). After [`SendError::TooLong`], the part that fits is
     /// being sent.
-    pub(crate) fn send_file(&self, file: &Arc<File>, offset: u64, length: u64) -> Result<(), SendError> {
+    pub(crate) fn send_file(
+        &self,
+        file: &Arc<File>,
+        offset: u64,
+        length: u64,
+        more: bool,
+    ) -> Result<(), SendError> {
         let mut wake_list = WakeList::default();
         let mut inner = self.lock();
         let Some(mut exchange) = inner.exchange(self.serial) else { return Err(SendError::Finished) };
         let sent = exchange.send_external(length);
         if exchange.external_left() > 0 && matches!(sent, Ok(_) | Err(SendError::TooLong(_))) {
-            let block = FileBlock::new(Arc::clone(file), offset, inner.file.as_deref());
+            // After an error nothing follows.
+            let more = more && sent.is_ok();
+            let block = FileBlock::new(Arc::clone(file), offset, more, inner.file.as_deref());
             inner.file = Some(Box::new(block));
         }
         inner.touch(&mut wake_list);

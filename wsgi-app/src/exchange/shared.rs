@@ -67,6 +67,8 @@ pub(crate) struct Inner {
     pub(crate) file: Option<Box<FileBlock>>,
     /// Whether the transport can send files; `None` until it was tried.
     pub(crate) sends_files: Option<bool>,
+    /// The transport is corked: more of a file follows.
+    pub(crate) corked: bool,
     /// Bytes of the body that were peeked at and not consumed yet.
     pub(super) peeked: Bytes,
     /// The number of consumed bytes of the body; `peeked` begins at this offset.
@@ -98,6 +100,7 @@ impl ConnShared {
             fetching: false,
             file: None,
             sends_files: None,
+            corked: false,
             peeked: Bytes::new(),
             read: 0,
             waiting: Vec::new(),

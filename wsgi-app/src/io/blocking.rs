@@ -42,6 +42,12 @@ pub trait BlockingTransport: Send + Sync + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Corks or uncorks the transport, as TCP_CORK does. While it is corked, it may keep back the last bytes if they do not
+    /// fill a packet; uncorking sends them. It is corked between the parts of a file only.
+    fn cork(&self, corked: bool) {
+        let _ = corked;
+    }
+
     /// Closes our half of the connection; the peer's half stays open. Bytes written before still arrive.
     ///
     /// # Errors
@@ -100,6 +106,10 @@ impl<T: BlockingTransport + ?Sized> Transport for Polled<T> {
         length: usize,
     ) -> Poll<io::Result<usize>> {
         unless_it_blocks(|| self.0.send_file(file, offset, length))
+    }
+
+    fn cork(&mut self, corked: bool) {
+        self.0.cork(corked);
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {

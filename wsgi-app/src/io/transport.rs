@@ -80,6 +80,13 @@ pub trait Transport: Send + 'static {
         self.poll_send_file(context, file, offset, length)
     }
 
+    /// Corks or uncorks the transport, as TCP_CORK does. While it is corked, it may keep back the last bytes if they do not
+    /// fill a packet; uncorking sends them. The server corks it between the parts of a file: otherwise every
+    /// acknowledgement in between sends a packet that is nearly empty. It has uncorked it when it writes other bytes.
+    fn cork(&mut self, corked: bool) {
+        let _ = corked;
+    }
+
     /// Closes our half of the connection; the peer's half stays open. Bytes written before still arrive.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
@@ -155,6 +162,10 @@ impl Transport for Box<dyn Transport> {
         length: usize,
     ) -> Poll<io::Result<usize>> {
         (**self).poll_last_send_file(context, file, offset, length)
+    }
+
+    fn cork(&mut self, corked: bool) {
+        (**self).cork(corked);
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
