@@ -3,14 +3,15 @@
 use std::fs::{self, File};
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use wsgi_app::adapter::{Runtime, Server, Transport, serve_connection};
+use wsgi_app::adapter::{Clock, Runtime, Server, Transport, serve_connection};
 use wsgi_app::{
     Address, Application, Body, Endpoints, LogEntry, Options, Record, Result, ServerHandle, application_fn,
 };
@@ -19,9 +20,10 @@ const LENGTH: usize = 5_000_003;
 const MOST: usize = 2 * 1024 * 1024;
 
 /// The client's requests, and what the server wrote.
-#[derive(Default)]
 struct Wire {
     written: Mutex<Vec<u8>>,
+    /// The number of bytes for which there is room in all.
+    room: AtomicUsize,
     calls: AtomicUsize,
     largest: AtomicUsize,
     yields: AtomicUsize,
@@ -32,6 +34,21 @@ struct Wire {
     uncorked_parts: AtomicUsize,
 }
 
+impl Default for Wire {
+    fn default() -> Self {
+        Self {
+            written: Mutex::default(),
+            room: AtomicUsize::new(usize::MAX),
+            calls: AtomicUsize::default(),
+            largest: AtomicUsize::default(),
+            yields: AtomicUsize::default(),
+            corked: AtomicBool::default(),
+            corks: AtomicUsize::default(),
+            uncorked_parts: AtomicUsize::default(),
+        }
+    }
+}
+
 struct Memory {
     requests: io::Cursor<Vec<u8>>,
     wire: Arc<Wire>,
@@ -39,6 +56,7 @@ struct Memory {
     sends: usize,
     piece: usize,
     fails: ErrorKind,
+    clock: Moved,
 }
 
 impl Transport for Memory {
@@ -48,7 +66,12 @@ impl Transport for Memory {
 
     fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         assert!(!self.wire.corked.load(Ordering::Relaxed), "the end of what is written is not kept back");
-        Poll::Ready(self.wire.written.lock().expect("no panic").write_vectored(slices))
+        let mut written = self.wire.written.lock().expect("no panic");
+        let room = self.wire.room.load(Ordering::Relaxed).saturating_sub(written.len());
+        if room == 0 {
+            return Poll::Pending;
+        }
+        Poll::Ready(written.write(&slices[0][..slices[0].len().min(room)]))
     }
 
     fn poll_send_file(
@@ -88,8 +111,28 @@ impl Transport for Memory {
         Poll::Ready(())
     }
 
-    fn poll_deadline(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
-        Poll::Pending
+    fn poll_deadline(&mut self, _: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        if deadline <= self.clock.now() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// A clock that a test moves on.
+#[derive(Clone, Debug)]
+struct Moved(Instant, Arc<AtomicUsize>);
+
+impl Moved {
+    fn new() -> Self {
+        Self(Instant::now(), Arc::default())
+    }
+
+    fn pass(&self, seconds: usize) {
+        self.1.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Moved {
+    fn now(&self) -> Instant {
+        self.0 + Duration::from_secs(self.1.load(Ordering::Relaxed) as u64)
     }
 }
 
@@ -141,7 +184,7 @@ fn serve(requests: &str, sends: (usize, usize, ErrorKind), application: impl App
     let wire = Arc::<Wire>::default();
     let (sends, piece, fails) = sends;
     let requests = io::Cursor::new(requests.as_bytes().to_vec());
-    let memory = Memory { requests, wire: Arc::clone(&wire), sends, piece, fails };
+    let memory = Memory { requests, wire: Arc::clone(&wire), sends, piece, fails, clock: Moved::new() };
     let mut connection = pin!(serve_connection(server, guard, memory));
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     while connection.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
@@ -302,4 +345,82 @@ fn a_failed_range_is_the_applications_error() {
     let served = serve(GET, NEVER, application);
     assert!(served.written().starts_with(b"HTTP/1.1 500 "));
     assert!(served.errors[0].contains("range 5..5000004 is not within a file of 5000003 bytes"));
+}
+
+/// A connection whose file the transport cannot send, with the pool's work in the hands of the test.
+struct Held {
+    connection: Pin<Box<dyn Future<Output = ()>>>,
+    work: Receiver<Box<dyn FnOnce() + Send>>,
+    wire: Arc<Wire>,
+    clock: Moved,
+}
+
+impl Held {
+    /// The transport sends the first bytes of the file, then it fails.
+    fn new(file: &Arc<File>, sends: usize, options: Options) -> Self {
+        let (give, work) = channel();
+        let give = Mutex::new(give);
+        let clock = Moved::new();
+        let runtime = Runtime::default()
+            .clock(clock.clone())
+            .blocking(move |work| give.lock().expect("no panic").send(work).expect("it is received"));
+        let options = options.log_output(false);
+        let server = Server::with_runtime(options, &ServerHandle::new(), whole(file), runtime)
+            .expect("the options are allowed");
+        let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
+        let wire = Arc::<Wire>::default();
+        let memory = Memory {
+            requests: io::Cursor::new(GET.as_bytes().to_vec()),
+            wire: Arc::clone(&wire),
+            sends,
+            piece: usize::MAX,
+            fails: ErrorKind::Unsupported,
+            clock: clock.clone(),
+        };
+        Self { connection: Box::pin(serve_connection(server, guard, memory)), work, wire, clock }
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    fn written(&self) -> usize {
+        self.wire.written.lock().expect("no panic").len()
+    }
+}
+
+#[test]
+fn a_file_that_the_transport_cannot_send_after_all_is_read_while_there_is_room() {
+    let (file, content) = file("room");
+    let mut held = Held::new(&file, 1_000_000, Options::default());
+    assert!(!held.is_over());
+    let full = held.written();
+    held.wire.room.store(full + 1, Ordering::Relaxed);
+    let mut reads = 0;
+    while let Ok(work) = held.work.try_recv() {
+        reads += 1;
+        work();
+        assert!(!held.is_over());
+    }
+    assert_eq!((reads, held.written()), (1, full + 1), "what was read waits for the client");
+    held.wire.room.store(usize::MAX, Ordering::Relaxed);
+    while !held.is_over() {
+        held.work.try_iter().for_each(|work| work());
+    }
+    assert!(held.wire.written.lock().expect("no panic").ends_with(&content));
+}
+
+#[test]
+fn the_time_that_the_disk_takes_is_not_the_clients() {
+    let (file, content) = file("disk");
+    for sends in [0, 1_000_000] {
+        let options = Options::default().socket_timeout(Duration::from_secs(10)).min_response_rate(100_000);
+        let mut held = Held::new(&file, sends, options);
+        while !held.is_over() {
+            held.clock.pass(11);
+            assert!(!held.is_over(), "{sends} bytes and {} of {LENGTH}", held.written());
+            held.work.try_iter().for_each(|work| work());
+        }
+        assert!(held.wire.written.lock().expect("no panic").ends_with(&content), "{sends}");
+    }
 }

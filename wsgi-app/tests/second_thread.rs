@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wsgi_app::adapter::{Blocking, BlockingTransport, Clock, Runtime, Server, serve_blocking};
 use wsgi_app::blocking::{Environ, Input, StartResponse};
@@ -135,6 +135,79 @@ fn what_a_late_call_of_another_thread_reads_wakes_the_connections_own_task() {
         assert!(pipe.lock().0.is_empty(), "{next:?} was not read");
         assert!(count.0.load(Ordering::SeqCst) > before, "no task was woken for {next:?}");
     }
+}
+
+/// A file whose next bytes are not read yet. Room in the socket changes nothing then, so a wait for it would end at once,
+/// again and again.
+#[test]
+fn a_second_thread_does_not_wait_for_room_while_the_disk_is_read() {
+    #[derive(Clone)]
+    struct NoFiles(Pipe, Sender<(bool, Option<Instant>)>);
+
+    impl BlockingTransport for NoFiles {
+        fn read(&self, space: &mut [u8]) -> io::Result<usize> {
+            self.0.read(space)
+        }
+
+        fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.0.write(slices)
+        }
+
+        fn shutdown(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn cut(&self) {}
+
+        fn leave(&self) {}
+
+        fn remind(&self, _: Instant) {}
+
+        fn wait(&self, _: bool, write: bool, deadline: Option<Instant>) -> io::Result<()> {
+            let _ = self.1.send((write, deadline));
+            thread::yield_now();
+            Ok(())
+        }
+
+        fn waker(&self) -> Waker {
+            Waker::noop().clone()
+        }
+    }
+
+    let path = std::env::temp_dir().join(format!("wsgi-app-second-{}", std::process::id()));
+    std::fs::write(&path, vec![b'x'; 300_000]).expect("there is a folder for temporary files");
+    let file = Arc::new(std::fs::File::open(&path).expect("it exists"));
+    let _ = std::fs::remove_file(&path);
+    let (give, given) = channel::<Input>();
+    let give = Mutex::new(give);
+    let application = move |environ: Environ, start: StartResponse| -> Result<Body> {
+        give.lock().expect("no panic").send(environ.input()).expect("the test listens");
+        start.start("200 OK", [("Content-Type", "text/plain")])?;
+        Ok(Body::file(Arc::clone(&file), ..)?)
+    };
+    let (pool, work) = channel();
+    let pool = Mutex::new(pool);
+    let runtime = Runtime::default()
+        .blocking(move |work| pool.lock().expect("no panic").send(work).expect("the test listens"));
+    let options = Options::default().log_output(false).socket_timeout(Duration::from_secs(3600));
+    let server = Server::with_runtime(options, &ServerHandle::new(), Blocking(application), runtime)
+        .expect("defaults");
+    let (waits, waited) = channel();
+    let pipe = Pipe::default();
+    let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
+    let transport = NoFiles(pipe.clone(), waits);
+    let mut connection = Box::pin(serve_blocking(Arc::clone(&server), guard, transport));
+    pipe.lock().0.extend(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut poll = || connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    assert!(poll());
+    let input = given.recv().expect("the application has run");
+    let second = thread::spawn(move || input.client_gone());
+    assert_eq!(waited.recv().expect("the second thread waits"), (false, None));
+    while !pipe.lock().1.ends_with(&[b'x'; 300_000]) {
+        work.try_iter().for_each(|work: Box<dyn FnOnce() + Send>| work());
+        assert!(poll());
+    }
+    second.join().expect("the exchange is over");
 }
 
 /// Large buffers are filled by the transport itself; smaller ones, and bytes behind a body, go through the receive

@@ -14,8 +14,7 @@ use crate::connection::request::Failure;
 use crate::exchange::file::Stopped;
 use crate::exchange::handle::Handle;
 
-/// The largest block that the transport sends. If it turns out to be unable to send the rest of one, that is read into
-/// memory.
+/// The largest block that the transport sends.
 const BLOCK: u64 = 2 * 1024 * 1024;
 
 /// The distance of the bytes that are looked for in the cache.
@@ -97,6 +96,7 @@ async fn finish_block(handle: &Handle, file: &Arc<File>) -> Result<(), Failure> 
                 let read = read(handle, file, at, left.min(READ)).await.map_err(failed)?;
                 at += read.len() as u64;
                 handle.with(|mut exchange| exchange.supply_external(read));
+                poll_fn(|context| handle.poll_supplied(context)).await;
             }
             Ok(())
         }

@@ -35,11 +35,14 @@ pub(crate) fn pump<T: Transport>(
         apply(inner);
         let event = inner.machine.poll(transfer.now);
         match &event {
-            Event::Io(io) => match transfer.move_bytes(inner, io, mem::take(&mut woken), context) {
-                Moved::Some => continue,
-                Moved::Nothing => return Pumped::Waits(*io),
-                Moved::TurnOver => return Pumped::TurnOver,
-            },
+            Event::Io(io) => {
+                let io = inner.wait_for(io);
+                match transfer.move_bytes(inner, &io, mem::take(&mut woken), context) {
+                    Moved::Some => continue,
+                    Moved::Nothing => return Pumped::Waits(io),
+                    Moved::TurnOver => return Pumped::TurnOver,
+                }
+            }
             Event::Request if transfer.turn.is_over() => {
                 transfer.write_answers(inner, context);
                 return Pumped::TurnOver;

@@ -25,6 +25,8 @@ pub(crate) struct FileBlock {
     slow: bool,
     /// Why the transport has stopped before the end of the block.
     stopped: Option<Stopped>,
+    /// The reader of a block that the transport cannot send waits until the bytes before its next ones were written.
+    awaited: bool,
 }
 
 /// Why a transport sends no more bytes of a file, and the position of the next byte.
@@ -40,7 +42,7 @@ impl FileBlock {
     /// The block from `offset`; if `more`, bytes of the file follow it. `before` is the last one of this connection.
     pub(crate) fn new(file: Arc<File>, offset: u64, more: bool, before: Option<&Self>) -> Self {
         let step = before.map_or(FIRST, |before| before.step);
-        Self { file, offset, more, step, slow: false, stopped: None }
+        Self { file, offset, more, step, slow: false, stopped: None, awaited: false }
     }
 
     pub(crate) fn is_sending(&self) -> bool {
@@ -56,6 +58,16 @@ impl FileBlock {
         } else if count == self.step && time < TIME / 2 {
             self.step = (self.step * 2).min(MOST);
         }
+    }
+
+    /// Waits until the bytes before the rest of the block were written.
+    pub(crate) fn wait(&mut self) {
+        self.awaited = true;
+    }
+
+    /// Ends the [`wait`](Self::wait). Returns whether there was one.
+    pub(crate) fn end_wait(&mut self) -> bool {
+        std::mem::take(&mut self.awaited)
     }
 
     pub(crate) fn stop(&mut self, stopped: Stopped) {

@@ -202,6 +202,21 @@ impl Handle {
         Poll::Pending
     }
 
+    /// Waits until the bytes of the block that were supplied are written, or the exchange is over.
+    pub(crate) fn poll_supplied(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut wake_list = WakeList::default();
+        let mut inner = self.lock();
+        let is_over = inner.exchange(self.serial).is_none_or(|exchange| exchange.external_left() == 0);
+        if is_over || inner.machine.external() > 0 {
+            return Poll::Ready(());
+        }
+        if let Some(block) = &mut inner.file {
+            block.wait();
+        }
+        inner.wait(context, &mut wake_list);
+        Poll::Pending
+    }
+
     /// Whether the transport can send files; `None` if that is not known yet.
     pub(crate) fn sends_files(&self) -> Option<bool> {
         self.lock().sends_files

@@ -267,6 +267,19 @@ impl Inner {
         }
     }
 
+    /// What the connection waits for, if the machine waits for `io`. If the transport cannot send a file, and its next bytes
+    /// have not been read, the peer has nothing to do: neither room in the socket nor a deadline counts then.
+    #[inline]
+    pub(crate) fn wait_for(&mut self, io: &Io) -> Io {
+        match &mut self.file {
+            Some(block) if !block.is_sending() && self.machine.external() > 0 => {
+                self.news |= block.end_wait();
+                Io { read: io.read, ..Io::default() }
+            }
+            _ => *io,
+        }
+    }
+
     /// Hands the transport to the application, which has taken over the connection. If it was handed over before, or no
     /// task waits for it, the transport closes.
     pub(crate) fn hand_over(&mut self, transport: impl Transport) {
