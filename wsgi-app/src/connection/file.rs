@@ -159,15 +159,24 @@ fn cached(file: &File, at: u64, most: u64) -> u64 {
     found
 }
 
-/// Whether the byte at `last` is in the system's cache. True if that cannot be known.
+/// Whether the byte at `last` is in the system's cache. False if the file system does not reveal it, as NFS and FUSE: a
+/// transport might wait for the disk, on a thread that other connections need.
 fn is_cached(file: &File, last: u64) -> bool {
     #[cfg(target_os = "linux")]
     {
+        use rustix::fs::fstatfs;
         use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+        const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
         let mut byte = [0];
         let slices = &mut [io::IoSliceMut::new(&mut byte)];
-        preadv2(file, slices, last, ReadWriteFlags::NOWAIT) != Err(Errno::AGAIN)
+        match preadv2(file, slices, last, ReadWriteFlags::NOWAIT) {
+            Err(Errno::AGAIN) => false,
+            // tmpfs does not reveal it, but has all files in memory.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => fstatfs(file).is_ok_and(|fs| fs.f_type == TMPFS_MAGIC),
+            _ => true,
+        }
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -182,5 +191,27 @@ struct Closes<'a>(&'a Handle);
 impl Drop for Closes<'_> {
     fn drop(&mut self) {
         self.0.close_file();
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_does_not_reveal_its_cache_has_none() {
+        let status = File::open("/proc/self/status").expect("Linux has it");
+        assert!(!is_cached(&status, 0));
+    }
+
+    #[test]
+    fn the_files_of_tmpfs_are_in_memory() {
+        let path = format!("/dev/shm/wsgi-app-{}", std::process::id());
+        // It may be another file system, or missing.
+        if std::fs::write(&path, "content").is_ok() {
+            let file = File::open(&path).expect("it exists");
+            std::fs::remove_file(&path).expect("it exists");
+            assert!(is_cached(&file, 0));
+        }
     }
 }
