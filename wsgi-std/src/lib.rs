@@ -622,8 +622,6 @@ impl<A> Server<A> {
 
     /// Adds a listener. Each listener of sockets has its own thread that accepts, so several listeners on one port
     /// (`SO_REUSEPORT`) share the work; the last one is served by the thread that calls [`serve`](Self::serve).
-    /// Connections that arrive on several listeners at the same moment may exceed [`Options::max_size`] by one for each
-    /// further listener.
     pub fn listener(mut self, listener: impl IntoListener) -> Self {
         self.listeners.push(listener.into());
         self

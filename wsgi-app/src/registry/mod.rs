@@ -150,6 +150,8 @@ struct Members {
     slots: Vec<Option<Arc<ConnShared>>>,
     free: Vec<usize>,
     live: usize,
+    /// The number of places for accepted connections that have not entered yet.
+    reserved: usize,
     /// The number of accept loops beside the main one.
     accepting: usize,
     /// The number of connections that have left.
@@ -188,32 +190,37 @@ impl Registry {
         Poll::Pending
     }
 
-    /// Ready with `true` when there is room for another connection, with `false` when the server stops.
+    /// Ready with `true` when there is room for another connection, with `false` when the server stops. If `reserves`,
+    /// the place is kept for the next connection that enters, so that two accept loops do not find the same one.
     pub(crate) fn poll_admission(
         &self,
         max_size: usize,
+        reserves: bool,
         now: Instant,
         context: &mut Context<'_>,
     ) -> Poll<bool> {
-        let state = self.lock();
+        let mut state = self.lock();
         if state.stage != Stage::Running {
             return Poll::Ready(false);
         }
-        let crowded = state.live >= max_size;
+        let crowded = state.is_full(max_size);
         self.crowded.store(crowded, Ordering::Relaxed);
         if !crowded {
+            state.reserved += usize::from(reserves);
             return Poll::Ready(true);
         }
         self.make_room(state, now, context);
         Poll::Pending
     }
 
-    /// Like [`poll_admission`](Self::poll_admission) after the server was stopped: connections leave by themselves.
+    /// Like [`poll_admission`](Self::poll_admission) after the server was stopped: connections leave by themselves, and the
+    /// place is reserved.
     pub(crate) fn poll_room(&self, max_size: usize, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        let crowded = state.live >= max_size;
+        let crowded = state.is_full(max_size);
         self.crowded.store(crowded, Ordering::Relaxed);
         if !crowded {
+            state.reserved += 1;
             return Poll::Ready(());
         }
         note(&mut state.acceptors, context);
@@ -327,6 +334,7 @@ fn note(waiting: &mut Vec<Waker>, context: &Context<'_>) {
 impl Members {
     fn enter(&mut self, shared: &Arc<ConnShared>) -> usize {
         self.live += 1;
+        self.reserved = self.reserved.saturating_sub(1);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -339,6 +347,11 @@ impl Members {
             Stage::Aborting => shared.direct(Directive::Abort),
         }
         slot
+    }
+
+    /// Whether there is no room for another connection.
+    fn is_full(&self, max_size: usize) -> bool {
+        self.live + self.reserved >= max_size
     }
 
     /// Whether there is no connection, and none can arrive.

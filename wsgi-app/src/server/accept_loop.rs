@@ -62,7 +62,8 @@ pub trait Adapter {
         self.poll_accept(listener, context)
     }
 
-    /// Serves a connection in its own task.
+    /// Serves a connection in its own task. It calls [`Server::admit`] once: a place among the
+    /// [`max_size`](crate::Options::max_size) connections is reserved for it.
     fn start(&self, accepted: Self::Accepted);
 
     /// Returns a future that is ready after `time`.
@@ -148,15 +149,15 @@ impl<A> Server<A> {
         Ok(())
     }
 
-    /// Waits until there is room for another connection (`true`), or until the server stops (`false`).
+    /// Waits until there is room for another connection (`true`), which is reserved, or until the server stops (`false`).
     async fn admission(&self, adapter: &impl Adapter) -> bool {
-        let mut admitted = poll_fn(|context| Poll::Ready(self.poll_admission(context))).await;
+        let mut admitted = poll_fn(|context| Poll::Ready(self.look_for_room(true, context))).await;
         loop {
             if let Poll::Ready(admitted) = admitted {
                 return admitted;
             }
             let asked = poll_fn(|context| {
-                admitted = self.poll_admission(context);
+                admitted = self.look_for_room(true, context);
                 admitted.map(drop)
             });
             // A connection that was too new to be closed may be closed later.

@@ -182,7 +182,12 @@ impl<A> Server<A> {
     /// Waits for room for a connection that was accepted: ready with `true` when there is room, with `false` when the
     /// server stops. At `max_size`, one connection is directed to make room, as the option describes.
     pub fn poll_admission(&self, context: &mut Context<'_>) -> Poll<bool> {
-        self.registry.poll_admission(self.max_size, self.context.clock.now().instant, context)
+        self.look_for_room(false, context)
+    }
+
+    /// Like [`poll_admission`](Self::poll_admission). If `reserves`, the next connection that is admitted has the place.
+    pub(crate) fn look_for_room(&self, reserves: bool, context: &mut Context<'_>) -> Poll<bool> {
+        self.registry.poll_admission(self.max_size, reserves, self.context.clock.now().instant, context)
     }
 
     /// Adds a connection to the registry.
