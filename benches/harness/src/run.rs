@@ -1,6 +1,5 @@
 //! A run: every measurement in turn, so that a change of the machine's speed meets all servers alike.
 
-use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -9,17 +8,17 @@ use bench_common::works::Work;
 use crate::Outcome;
 use crate::client::link;
 use crate::measure::cores::CORES;
-use crate::measure::{Setting, instructions, latency, memory, processor, system_calls};
+use crate::measure::{Setting, cold, instructions, latency, memory, processor, system_calls};
 use crate::options::Options;
 use crate::process::{Places, is_installed};
 use crate::results::Results;
-use crate::scenarios::{COUNTED, HELLO_CALLS, LATENCY, Load, MEMORY, SCENARIOS, SHORT_CALLS};
+use crate::scenarios::{COLD, COUNTED, HELLO_CALLS, LATENCY, Load, MEMORY, SCENARIOS, SHORT_CALLS};
 use crate::servers::{Kind, named};
 
 /// The size of `/file`.
 const FILE: u64 = 1 << 30;
 /// The scenarios that are not about processor time.
-const OTHERS: &[&str] = &["cores", "instructions", "system-calls", "latency", "memory"];
+const OTHERS: &[&str] = &["cores", "instructions", "system-calls", "cold", "latency", "memory"];
 
 /// The names of all scenarios.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
@@ -38,7 +37,7 @@ pub(crate) fn run(options: &Options, places: &Places) -> Outcome<Results> {
         warm_up: Duration::from_millis(warm_up),
         time: Duration::from_millis(time),
     };
-    File::create(places.scratch.join("file"))?.set_len(FILE)?;
+    cold::prepare(&places.scratch.join("file"), FILE)?;
     let mut results = Results::default();
     if options.includes("instructions") {
         count_instructions(options, &setting, &mut results);
@@ -56,6 +55,16 @@ pub(crate) fn run(options: &Options, places: &Places) -> Outcome<Results> {
             for kind in present(scenario.servers) {
                 let value = processor::measure(&setting, scenario, kind);
                 note(&mut results, "cpu", scenario.name, kind.name, round, value);
+            }
+        }
+        if options.includes("cold") {
+            for kind in present(COLD) {
+                let (neighbour, memory) = match cold::measure(&setting, kind) {
+                    Ok(cold) => (Ok(cold.neighbour), Ok(cold.memory)),
+                    Err(error) => (Err(error), Err(io::Error::other("no file"))),
+                };
+                note(&mut results, "cold-p99", "file", kind.name, round, neighbour);
+                note(&mut results, "cold-memory", "file", kind.name, round, memory);
             }
         }
         if options.includes("latency") {

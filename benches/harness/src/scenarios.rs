@@ -159,6 +159,9 @@ pub(crate) const LATENCY: &[&str] = MAIN;
 /// The servers whose memory is measured.
 pub(crate) const MEMORY: &[&str] = &["tokio", "std", "smol", "async-std", "hyper", "actix", "nginx"];
 
+/// The servers that send a cold file beside a neighbour.
+pub(crate) const COLD: &[&str] = &["tokio", "std", "smol", "async-std", "nginx"];
+
 /// The smallest request.
 pub(crate) fn hello() -> Vec<u8> {
     requests::HELLO.to_vec()

@@ -41,6 +41,21 @@ impl Connection {
         self.send()
     }
 
+    /// Sends what is possible and receives once; returns whether more may have arrived.
+    pub(crate) fn advance_once(&mut self, space: &mut [u8]) -> io::Result<bool> {
+        self.send()?;
+        match self.link.read(space) {
+            Ok(0) => Err(io::Error::other("the server closed the connection")),
+            Ok(length) => {
+                self.missing -= self.responses.consume(&space[..length])?.min(self.missing);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sends and receives what is possible; returns the number of answers that have ended.
     pub(crate) fn advance(&mut self, space: &mut [u8]) -> io::Result<usize> {
         self.send()?;

@@ -52,17 +52,9 @@ impl Client {
         pipeline: usize,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let batch = request.repeat(pipeline);
-        let mut all = Vec::with_capacity(connections);
-        for token in 0..connections {
-            // It blocks until the connection exists, so that a full backlog delays instead of failing.
-            let stream = std::net::TcpStream::connect(address)?;
-            stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            let mut stream = mio::net::TcpStream::from_std(stream);
-            poll.registry().register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE)?;
-            all.push(Connection::new(Link::new(stream, tls)?, batch.clone(), pipeline));
-        }
+        let all = (0..connections)
+            .map(|token| open(&poll, token, address, tls, request, pipeline))
+            .collect::<io::Result<_>>()?;
         Ok(Self { poll, events: Events::with_capacity(1024), connections: all, space: vec![0; SPACE] })
     }
 
@@ -135,6 +127,58 @@ impl Client {
         Ok(latencies)
     }
 
+    /// Like [`run_at`](Self::run_at), until a further connection has got its answer to `request`. `look` is called every
+    /// few milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// Like [`run_for`](Self::run_for).
+    pub(crate) fn run_beside(
+        &mut self,
+        rate: f64,
+        address: SocketAddr,
+        request: &[u8],
+        mut look: impl FnMut(),
+    ) -> io::Result<Vec<u64>> {
+        let mut other = open(&self.poll, self.connections.len(), address, &None, request, 1)?;
+        other.begin()?;
+        let (start, interval) = (Instant::now(), Duration::from_secs_f64(1.0 / rate));
+        let mut free: VecDeque<usize> = (0..self.connections.len()).collect();
+        let (mut due_at, mut sent, mut looked) = (vec![start; self.connections.len()], 0, start);
+        let (mut latencies, mut has_more) = (Vec::new(), false);
+        while !other.is_idle() || free.len() < self.connections.len() {
+            let now = Instant::now();
+            while !other.is_idle() && start + interval * sent <= now {
+                let Some(index) = free.pop_front() else { break };
+                due_at[index] = start + interval * sent;
+                self.connections[index].begin()?;
+                sent += 1;
+            }
+            if now > start + PATIENCE {
+                return Err(io::Error::other("the server does not answer"));
+            }
+            if now - looked > Duration::from_millis(5) {
+                looked = now;
+                look();
+            }
+            self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
+            for event in &self.events {
+                let index = event.token().0;
+                let Some(connection) = self.connections.get_mut(index) else {
+                    has_more = true;
+                    continue;
+                };
+                if connection.advance(&mut self.space)? > 0 {
+                    latencies.push(due_at[index].elapsed().as_nanos() as u64);
+                    free.push_back(index);
+                }
+            }
+            // One read, so that this client does not delay itself.
+            has_more = has_more && !other.is_idle() && other.advance_once(&mut self.space)?;
+        }
+        Ok(latencies)
+    }
+
     fn begin_all(&mut self, begin: &mut Begin) -> io::Result<usize> {
         let mut answers = 0;
         for connection in &mut self.connections {
@@ -162,6 +206,24 @@ impl Client {
         }
         Ok(answers)
     }
+}
+
+/// Opens one connection.
+fn open(
+    poll: &Poll,
+    token: usize,
+    address: SocketAddr,
+    tls: &Tls,
+    request: &[u8],
+    pipeline: usize,
+) -> io::Result<Connection> {
+    // It blocks until the connection exists, so that a full backlog delays instead of failing.
+    let stream = std::net::TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    let mut stream = mio::net::TcpStream::from_std(stream);
+    poll.registry().register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE)?;
+    Ok(Connection::new(Link::new(stream, tls)?, request.repeat(pipeline), pipeline))
 }
 
 impl Begin {

@@ -1,5 +1,6 @@
 //! The measurements. Each one starts a server for itself, so that no server inherits another one's memory.
 
+pub(crate) mod cold;
 pub(crate) mod cores;
 pub(crate) mod gate;
 pub(crate) mod instructions;

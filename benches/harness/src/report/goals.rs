@@ -70,6 +70,12 @@ const GOALS: &[Goal] = &[
     goal("1 MiB response", Ratio("cpu", "1m", "std", "hyper"), 1.0),
     goal("1 MiB response", Ratio("cpu", "1m", "smol", "hyper"), 1.0),
     goal("1 GiB file", Ratio("cpu", "file", "tokio", "nginx"), 1.1),
+    goal("neighbour of a cold 1 GiB file", Value("cold-p99", "file", "tokio"), 20.0),
+    goal("neighbour of a cold 1 GiB file", Value("cold-p99", "file", "std"), 20.0),
+    goal("neighbour of a cold 1 GiB file", Value("cold-p99", "file", "smol"), 20.0),
+    goal("cold 1 GiB file, more memory", Value("cold-memory", "file", "tokio"), 4096.0),
+    goal("cold 1 GiB file, more memory", Value("cold-memory", "file", "std"), 4096.0),
+    goal("cold 1 GiB file, more memory", Value("cold-memory", "file", "smol"), 4096.0),
     goal("short-lived connections", Ratio("cpu", "short", "tokio", "hyper"), 1.0),
     goal("short-lived connections", Ratio("cpu", "short", "std", "hyper"), 1.1),
     goal("short-lived connections", Ratio("cpu", "short", "smol", "hyper"), 1.2),
@@ -119,6 +125,7 @@ impl Figure {
             "core-ns" | "cpu" => "processor time",
             "calls" => "system calls",
             "p99" => "latency",
+            "cold-p99" => "p99 in milliseconds",
             _ => "KiB",
         };
         match self {

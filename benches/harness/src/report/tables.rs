@@ -15,6 +15,7 @@ pub(crate) fn all(results: &Results) -> String {
         cores(results),
         calls(results),
         latency(results),
+        cold(results),
         memory(results),
     ]
     .concat()
@@ -131,6 +132,19 @@ fn latency(results: &Results) -> String {
         "## Latency at a constant rate\n\n256 connections, {rate} requests per second (half of what hyper reaches), \
          from the time at which a request was due.\n\n{}",
         table("server", &["p99, µs", "to hyper"], SERVERS.iter().map(|server| row(server.name)).collect())
+    )
+}
+
+fn cold(results: &Results) -> String {
+    let row = |name: &'static str| {
+        let median = |metric| results.median(metric, "file", name).map(figure);
+        (title(name), vec![median("cold-p99"), median("cold-memory")])
+    };
+    format!(
+        "## A cold file and its neighbour\n\nOne client gets a file of 1 GiB that is not in the system's cache. Beside it, \
+         8 connections send 1,000 small requests\nper second: their 99th percentile, from the time at which a request \
+         was due, and by how much the resident memory of the\nserver grew.\n\n{}",
+        table("server", &["p99, ms", "memory, KiB"], SERVERS.iter().map(|server| row(server.name)).collect())
     )
 }
 
