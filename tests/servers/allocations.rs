@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Instant;
 
 use tokio::sync::Notify;
+use wsgi_app::adapter::raw::{Raw, RawRequest};
 use wsgi_app::adapter::{Blocking, BlockingTransport, Server, serve_blocking};
 use wsgi_app::{Address, Endpoints, ServerHandle, blocking};
 use wsgi_tokio::{Body, Environ, Options, Result, StartResponse};
@@ -33,6 +34,14 @@ fn hello_blocking(environ: blocking::Environ, start_response: blocking::StartRes
     assert_eq!(environ.path(), "/");
     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
     Ok("Hello, World!".into())
+}
+
+fn hello_raw(request: &RawRequest) -> Result<Body> {
+    assert_eq!(request.head().path(), b"/");
+    let headers = [("Content-Type", "text/plain")];
+    let sent = request.with(|mut exchange| exchange.answer("200 OK", headers, "Hello, World!"));
+    sent.expect("the exchange is open")?;
+    Ok(Body::empty())
 }
 
 /// A client that sends [`ROUNDS`] requests, one after the other, each time it is notified.
@@ -115,9 +124,14 @@ impl BlockingTransport for Memory {
 
 #[test]
 fn a_request_on_a_warm_connection_of_a_blocking_application_allocates_nothing() {
+    allocates_nothing(hello_blocking);
+    allocates_nothing(Raw::new(hello_raw));
+}
+
+fn allocates_nothing(application: impl blocking::Application) {
     let allowed = Arc::new(AtomicUsize::new(0));
     let options = Options::default().log_output(false);
-    let server = Server::new(options, &ServerHandle::new(), Blocking(hello_blocking)).expect("defaults");
+    let server = Server::new(options, &ServerHandle::new(), Blocking(application)).expect("defaults");
     let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
     let memory = Memory { allowed: Arc::clone(&allowed) };
     let mut connection = pin!(serve_blocking(server, guard, memory));

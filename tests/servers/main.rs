@@ -11,6 +11,7 @@ mod listeners;
 mod pool;
 #[cfg(target_os = "linux")]
 mod program;
+mod raw;
 mod refusals;
 mod resets;
 mod robustness;

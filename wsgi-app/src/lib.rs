@@ -387,7 +387,7 @@ pub mod adapter {
     //!
     //! `examples/own_adapter.rs` of `wsgi-smol` is a whole adapter of about a hundred lines.
 
-    pub use crate::blocking::application::Blocking;
+    pub use crate::application::blocking::Blocking;
     pub use crate::blocking::serve::{
         serve as serve_blocking, serve_after_handshake as serve_blocking_after_handshake,
     };
@@ -405,4 +405,55 @@ pub mod adapter {
     pub use crate::server::alpn::check_alpn;
     pub use crate::server::serving::Serving;
     pub use crate::server::{BoundAddr, Server};
+
+    pub mod raw {
+        //! Applications that send their response by calls of the machine, without `environ` and `start_response`.
+        //!
+        //! They are for programs that embed the server in another language. Where applications block, as on `wsgi-std`,
+        //! a [`Raw`] can be served like any application:
+        //!
+        //! ```
+        //! use wsgi_app::adapter::raw::{Raw, RawRequest};
+        //! use wsgi_app::{Body, InputError, Result};
+        //!
+        //! fn sum(request: &RawRequest) -> Result<Body> {
+        //!     let (mut space, mut sum) = ([0; 16 * 1024], 0_u64);
+        //!     while let count @ 1.. = request.read_into(&mut space)? {
+        //!         sum += space[..count].iter().map(|&byte| u64::from(byte)).sum::<u64>();
+        //!     }
+        //!     let headers = [("Content-Type", "text/plain")];
+        //!     // One lock for the whole response.
+        //!     let sent = request.with(|mut exchange| exchange.answer("200 OK", headers, format!("{sum}\n")));
+        //!     sent.ok_or(InputError::Over)??;
+        //!     Ok(Body::empty())
+        //! }
+        //!
+        //! let application = Raw::new(sum);
+        //! # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
+        //! # is_an_application(application);
+        //! ```
+        //!
+        //! A long response is sent in several calls:
+        //!
+        //! ```
+        //! use wsgi_app::adapter::raw::{Flow, RawRequest};
+        //! use wsgi_app::{Body, InputError, Result};
+        //!
+        //! fn numbers(request: &RawRequest) -> Result<Body> {
+        //!     request.with(|mut exchange| exchange.respond("200 OK", wsgi_app::NO_HEADERS)).ok_or(InputError::Over)??;
+        //!     for number in 0..1_000_000 {
+        //!         let line = format!("{number}\n");
+        //!         match request.with(|mut exchange| exchange.send(line)).ok_or(InputError::Over)?? {
+        //!             Flow::Ready => {}
+        //!             Flow::Full => request.wait_for_room(), // `flush` waits for each block
+        //!         }
+        //!     }
+        //!     Ok(Body::empty()) // ends the response
+        //! }
+        //! # wsgi_app::adapter::raw::Raw::new(numbers);
+        //! ```
+
+        pub use crate::application::raw::{Raw, RawApplication, RawRequest};
+        pub use wsgi_proto::{AnswerError, Config, Exchange, Flow, Variables};
+    }
 }

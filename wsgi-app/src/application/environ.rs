@@ -276,7 +276,7 @@ impl Environ {
     /// # }
     /// ```
     pub fn errors(&self) -> Errors {
-        Errors { handle: self.handle().clone(), line: Vec::new() }
+        Errors::new(self.handle().clone())
     }
 
     /// Keeps a value of any type for code that handles this request later, one value per type. Returns the previous
@@ -420,6 +420,10 @@ pub struct Errors {
 const ERROR_LINE: usize = 8 * 1024;
 
 impl Errors {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, line: Vec::new() }
+    }
+
     fn log_line(&mut self) {
         let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
         self.handle.server_context().error(&one_line(&String::from_utf8_lossy(line)));

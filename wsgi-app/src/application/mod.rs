@@ -1,5 +1,6 @@
 //! The traits of asynchronous applications, and their boxed form.
 
+pub(crate) mod blocking;
 pub(crate) mod body;
 pub(crate) mod environ;
 mod fields;
@@ -7,6 +8,7 @@ pub(crate) mod file;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 pub(crate) mod input;
+pub(crate) mod raw;
 pub(crate) mod start_response;
 pub(crate) mod upgrade;
 

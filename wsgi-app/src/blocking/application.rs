@@ -4,6 +4,7 @@ use std::future::{Future, ready};
 use std::sync::Arc;
 
 use crate::application::Application as AsyncApplication;
+use crate::application::blocking::Blocking;
 use crate::application::body::Body;
 use crate::application::environ::Environ as AsyncEnviron;
 use crate::application::start_response::StartResponse as AsyncStartResponse;
@@ -230,14 +231,6 @@ where
 {
     application
 }
-
-/// A blocking application as an asynchronous one, for [`Server`](crate::adapter::Server). Each call returns a future
-/// that is immediately ready.
-///
-/// Its connections need a [`BlockingTransport`](crate::adapter::BlockingTransport); see
-/// [`serve_blocking`](crate::adapter::serve_blocking).
-#[derive(Debug)]
-pub struct Blocking<A>(pub A);
 
 impl<A: Application> AsyncApplication for Blocking<A> {
     fn call(

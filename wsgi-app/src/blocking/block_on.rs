@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use wsgi_proto::Io;
 
@@ -39,6 +40,20 @@ impl Handle {
                 None => std::thread::yield_now(),
             }
         }
+    }
+
+    /// Whether the client has closed its side, as far as that is known without waiting, or the exchange is over.
+    pub(super) fn is_client_gone(&self) -> bool {
+        self.with(|mut exchange| exchange.watch_peer());
+        if let Some(transport) = self.blocking_transport() {
+            let waker = transport.waker();
+            let mut context = Context::from_waker(&waker);
+            // The transport might not know yet that there is something to read. If the wait fails, the read returns the
+            // reason.
+            let _ = transport.wait(true, false, Some(Instant::now()));
+            while self.move_bytes(&transport, &mut context).is_none() {}
+        }
+        self.look(|exchange| exchange.client_gone()).unwrap_or(true)
     }
 
     /// Advances the connection as far as possible without waiting. Returns what the machine waits for, or `None` if the

@@ -237,6 +237,15 @@ impl Input {
         self.inner.trailers()
     }
 
+    /// Whether the client has closed its side, as far as that is known without waiting; true after the exchange.
+    ///
+    /// It queries the system, so it notices a client that has disconnected even if nothing else reads. Like
+    /// [`client_gone`](Self::client_gone), it makes the server read ahead. A client that closed only its sending side can
+    /// still read the response.
+    pub fn is_client_gone(&self) -> bool {
+        self.inner.handle.is_client_gone()
+    }
+
     /// Waits until the client closes its side, the connection is lost, or the exchange is over. It blocks the thread,
     /// so call it in a second one.
     ///

@@ -26,6 +26,7 @@ mod block_on;
 mod direct;
 mod environ;
 mod input;
+mod raw;
 mod response;
 pub(crate) mod serve;
 mod stream;

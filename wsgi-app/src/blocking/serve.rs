@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::blocking::application::{Application, Blocking};
+use crate::application::blocking::Blocking;
+use crate::blocking::application::Application;
 use crate::connection::handshake;
 use crate::connection::serve_connection;
 use crate::io::blocking::{BlockingTransport, Polled, unless_it_blocks};

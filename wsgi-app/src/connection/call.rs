@@ -3,6 +3,7 @@
 //! It has its own memory, because the future can be large, and an idle connection should be small. The memory is taken
 //! from the pool of the thread, so that a request allocates nothing.
 
+use std::any::Any;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -13,8 +14,10 @@ use pin_project_lite::pin_project;
 use wsgi_proto::{Endpoints, Head};
 
 use crate::application::Application;
+use crate::application::blocking::Blocking;
 use crate::application::body::Body;
 use crate::application::environ::Environ;
+use crate::application::raw::{Raw, RawRequest, is_raw};
 use crate::application::start_response::StartResponse;
 use crate::connection::sending::Sending;
 use crate::context::pool;
@@ -31,9 +34,18 @@ pub(crate) struct Request<A> {
     call: Pin<Box<dyn Call<A>>>,
     /// `None` once it was dropped.
     pub(super) environ: Option<Environ>,
-    pub(super) body: Sending,
+    /// Instead of the environ, if the application is raw.
+    raw: Option<RawCall<A>>,
+    body: Sending,
     /// The environ is kept for hooks, which run after the exchange.
     pub(super) has_hooks: bool,
+}
+
+/// One request of a raw application.
+struct RawCall<A> {
+    /// Until the application has returned.
+    server: Option<Arc<Server<A>>>,
+    request: RawRequest,
 }
 
 impl<A: Application> Request<A> {
@@ -46,9 +58,14 @@ impl<A: Application> Request<A> {
         handle: Handle,
     ) -> Box<Self> {
         let mut request = kept.or_else(pool::take).unwrap_or_else(|| {
-            let (environ, body) = (None, Sending::default());
-            Box::new(Self { call: boxed(call), environ, body, has_hooks: false })
+            let (environ, raw, body) = (None, None, Sending::default());
+            Box::new(Self { call: boxed(call), environ, raw, body, has_hooks: false })
         });
+        if is_raw::<A>() {
+            let raw = RawRequest { head, endpoints, handle };
+            request.raw = Some(RawCall { server: Some(server), request: raw });
+            return request;
+        }
         let environ = Environ::new(request.environ.take(), head, endpoints, handle.clone());
         request.call.as_mut().begin(server, environ.clone(), StartResponse(handle));
         request.environ = Some(environ);
@@ -57,12 +74,24 @@ impl<A: Application> Request<A> {
 
     /// Polls the application. Returns the server that was passed to [`begin`](Self::begin) and the result.
     pub(super) fn poll_call(&mut self, context: &mut Context<'_>) -> Poll<(Arc<Server<A>>, Result<Body>)> {
+        if is_raw::<A>()
+            && let Some(RawCall { server, request }) = &mut self.raw
+            && let Some(server) = server.take()
+            && let Some(Blocking(Raw(application))) = (&server.application as &dyn Any).downcast_ref()
+        {
+            let result = application.call(request);
+            return Poll::Ready((server, result));
+        }
         self.call.as_mut().poll(context)
     }
 
     /// Makes the memory ready for another request, after the exchange and under the lock: runs no code of the
     /// application. Returns false if the environ has to be dropped outside the lock.
     pub(super) fn release(&mut self, inner: &mut Inner) -> bool {
+        if is_raw::<A>() {
+            self.raw = None;
+            return true;
+        }
         let Some(environ) = &mut self.environ else { return true };
         if environ.release() {
             return true;
@@ -73,6 +102,16 @@ impl<A: Application> Request<A> {
             inner.machine.flush_before_record();
         }
         self.has_hooks
+    }
+
+    /// The head and the handle of the open request.
+    pub(super) fn opened(&self) -> (&Head, &Handle) {
+        opened(self.environ.as_ref(), self.raw.as_ref())
+    }
+
+    /// The body of the open request, and the handle to send it.
+    pub(super) fn body(&mut self) -> (&mut Sending, &Handle) {
+        (&mut self.body, opened(self.environ.as_ref(), self.raw.as_ref()).1)
     }
 
     /// The environ, if it was kept for its hooks.
@@ -90,6 +129,16 @@ impl<A: Application> Request<A> {
     pub(super) fn keep(self: Box<Self>) {
         if !self.has_hooks && size_of_val(&*self.call) <= LARGEST {
             pool::put(self);
+        }
+    }
+}
+
+fn opened<'a, A>(environ: Option<&'a Environ>, raw: Option<&'a RawCall<A>>) -> (&'a Head, &'a Handle) {
+    match (raw, environ) {
+        (Some(RawCall { request, .. }), _) => (&request.head, &request.handle),
+        (None, environ) => {
+            let environ = environ.expect("it is kept until the end");
+            (environ.head(), environ.handle())
         }
     }
 }

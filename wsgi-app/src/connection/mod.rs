@@ -23,9 +23,10 @@ use wsgi_proto::{CloseReason, Event, Instant, Io, LastExchange, Lost, Now, SendE
 
 use crate::application::Application;
 use crate::application::body::{Body, Kind};
+use crate::application::raw::is_raw;
 use crate::connection::call::Request;
 use crate::connection::pump::{Pumped, apply, pump};
-use crate::connection::request::{Failure, conclude, drop_caught, settle};
+use crate::connection::request::{Failure, conclude, drop_caught, run_hooks, settle};
 use crate::connection::transfer::Transfer;
 use crate::context::catch_panic::catch;
 use crate::context::pool;
@@ -259,7 +260,7 @@ impl<A: Application, T: Transport> Connection<A, T> {
             match catch(|| request.poll_call(context)) {
                 Ok(Poll::Ready((server, result))) => {
                     self.lent = Some(server);
-                    break result.map_err(Failure::Application);
+                    break result.map_err(if is_raw::<A>() { Failure::Raw } else { Failure::Application });
                 }
                 Ok(Poll::Pending) if ready!(self.poll_wait(context)) => {}
                 Ok(Poll::Pending) => break Err(Failure::Aborted),
@@ -281,7 +282,7 @@ impl<A: Application, T: Transport> Connection<A, T> {
     fn begin_body(&mut self, body: Body) {
         // The time for `Date`.
         self.guard.shared.lock().machine.set_now(self.transfer.now);
-        self.request.as_mut().expect("a request is open").body.begin(body);
+        self.request.as_mut().expect("a request is open").body().0.begin(body);
         self.stage = Stage::Body;
     }
 
@@ -291,8 +292,7 @@ impl<A: Application, T: Transport> Connection<A, T> {
             self.wake_up(context);
         }
         let outcome = loop {
-            let Request { environ, body, .. } = &mut **self.request.as_mut().expect("a request is open");
-            let handle = environ.as_ref().expect("it is kept until the end").handle();
+            let (body, handle) = self.request.as_mut().expect("a request is open").body();
             let polled = catch(|| body.poll(handle, context)).unwrap_or_else(|panic| {
                 body.send_rest(handle);
                 Poll::Ready(Err(Failure::Panic(panic)))
@@ -354,8 +354,8 @@ impl<A: Application, T: Transport> Connection<A, T> {
         let request = self.request.as_mut().expect("a request is open");
         // Dropping the application's values may panic, too.
         let failure = catch(|| request.clear()).map_or_else(Failure::Panic, |()| failure);
-        let environ = request.environ.as_ref().expect("it is kept until the end");
-        conclude(&self.transfer.server_context, environ, failure);
+        let (head, handle) = request.opened();
+        conclude(&self.transfer.server_context, head, handle, failure);
         self.end_request();
     }
 
@@ -387,9 +387,11 @@ impl<A: Application, T: Transport> Connection<A, T> {
         let record = inner.machine.take_record();
         // The next wait is a new one.
         inner.waits_since = None;
+        let hooks = if inner.hooks.is_empty() { Vec::new() } else { mem::take(&mut inner.hooks) };
         drop(inner);
         let environ = request.as_mut().and_then(|request| request.take_hooked());
         if let Some(record) = record {
+            run_hooks(&transfer.server_context, hooks, &record);
             settle(&transfer.server_context, environ, &record);
         }
     }

@@ -1,6 +1,6 @@
 //! Ends a request: the errors and panics of its application, the post hooks and the access line.
 
-use wsgi_proto::{BodyError, Record, SendError};
+use wsgi_proto::{BodyError, Head, Record, SendError};
 
 use crate::application::environ::Environ;
 use crate::context::ServerContext;
@@ -8,10 +8,13 @@ use crate::context::catch_panic;
 use crate::context::log::one_line;
 use crate::exchange::error::{Error, InputError, chain};
 use crate::exchange::handle::Handle;
+use crate::exchange::shared::Hook;
 
 /// Why a response failed.
 pub(crate) enum Failure {
     Application(Error),
+    /// The same of a raw application: its message may have several lines.
+    Raw(Error),
     Send(SendError),
     Panic(String),
     /// The server stopped without waiting for the application.
@@ -25,29 +28,64 @@ impl From<SendError> for Failure {
 }
 
 /// Ends an exchange whose application failed, and logs the failure.
-pub(crate) fn conclude(server_context: &ServerContext, environ: &Environ, failure: Failure) {
-    let handle = environ.handle();
-    let request_line = || environ.head().request_line().escape_ascii().to_string();
+pub(crate) fn conclude(server_context: &ServerContext, head: &Head, handle: &Handle, failure: Failure) {
     let (refusal, message) = match failure {
         Failure::Aborted => (None, None),
         Failure::Send(SendError::Lost(_)) => (None, None),
-        Failure::Send(error) => (None, Some(format!("the application failed: {error}"))),
-        Failure::Panic(panic) => (None, Some(format!("the application {panic}"))),
-        Failure::Application(error) => match clients_fault(handle, &*error) {
+        Failure::Send(error) => (None, Some(Message::Line(format!("the application failed: {error}")))),
+        Failure::Panic(panic) => (None, Some(Message::Line(format!("the application {panic}")))),
+        Failure::Application(ref error) | Failure::Raw(ref error) => match clients_fault(handle, &**error) {
             Some(BodyError::Request(error)) => (Some(error), None),
             Some(BodyError::Lost(_)) => (None, None),
-            _ => (None, Some(format!("the application failed: {}", chain(&*error)))),
+            _ => (None, Some(Message::new(chain(&**error), matches!(failure, Failure::Raw(_))))),
         },
     };
     if let Some(message) = &message {
-        server_context.error(&format!("{} \"{}\"", one_line(message), request_line()));
+        message.log(server_context, &head.request_line().escape_ascii().to_string());
     }
     handle.with(|mut exchange| match (refusal, message) {
         (Some(error), _) => exchange.refuse(error),
-        (None, Some(message)) if server_context.debug => exchange.fail(&format!("{message}\n")),
+        (None, Some(message)) if server_context.debug => exchange.fail(&format!("{}\n", message.text())),
         (None, Some(_)) => exchange.fail(""),
         (None, None) => exchange.abort(),
     });
+}
+
+/// The message of a failure that is logged.
+enum Message {
+    /// One entry of the log.
+    Line(String),
+    /// Several lines, such as a traceback: one entry each.
+    Lines(String),
+}
+
+impl Message {
+    /// The message of an application's error, with its line ends if `keeps_lines`.
+    fn new(mut error: String, keeps_lines: bool) -> Self {
+        if keeps_lines {
+            error.truncate(error.trim_end().len());
+        }
+        if keeps_lines && error.contains('\n') {
+            Self::Lines(error)
+        } else {
+            Self::Line(format!("the application failed: {error}"))
+        }
+    }
+
+    fn log(&self, server_context: &ServerContext, request_line: &str) {
+        match self {
+            Self::Line(text) => server_context.error(&format!("{} \"{request_line}\"", one_line(text))),
+            Self::Lines(text) => {
+                server_context.error(&format!("the application failed \"{request_line}\""));
+                text.lines().for_each(|line| server_context.error(&one_line(line)));
+            }
+        }
+    }
+
+    fn text(&self) -> &str {
+        let (Self::Line(text) | Self::Lines(text)) = self;
+        text
+    }
 }
 
 /// The client's error, if it made the application fail.
@@ -84,6 +122,15 @@ fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> 
 pub(crate) fn drop_caught(server_context: &ServerContext, environ: Environ) {
     if let Err(panic) = catch_panic::catch(|| drop(environ)) {
         server_context.error(&format!("a value in the environ {}", one_line(&panic)));
+    }
+}
+
+/// Runs the post hooks of a raw application in order.
+pub(crate) fn run_hooks(server_context: &ServerContext, hooks: Vec<Hook>, record: &Record) {
+    for hook in hooks {
+        if let Err(panic) = catch_panic::catch(|| hook(record)) {
+            server_context.error(&format!("a post hook {}", one_line(&panic)));
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use wsgi_proto::{Exchange, Now, SendError};
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
 use crate::exchange::file::{FileBlock, Stopped};
-use crate::exchange::shared::{ConnShared, Inner, Taken, WakeList};
+use crate::exchange::shared::{ConnShared, Hook, Inner, Taken, WakeList};
 use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::MutexGuard;
@@ -36,6 +36,33 @@ impl Handle {
         drop(inner);
         runner.into_iter().for_each(Waker::wake);
         Some(result)
+    }
+
+    /// Like [`with`](Self::with). If the head of the response was not sent, the machine first gets the time, for `Date`.
+    pub(crate) fn with_at<R>(
+        &self,
+        now: impl FnOnce() -> Now,
+        call: impl FnOnce(Exchange<'_>) -> R,
+    ) -> Option<R> {
+        let mut inner = self.shared.lock();
+        if inner.exchange(self.serial).is_some_and(|exchange| !exchange.head_is_sent()) {
+            inner.machine.set_now(now());
+        }
+        let result = inner.exchange(self.serial).map(call)?;
+        let runner = inner.rouse();
+        drop(inner);
+        runner.into_iter().for_each(Waker::wake);
+        Some(result)
+    }
+
+    /// Keeps a hook that runs when the response was sent. Returns false if the exchange is over.
+    pub(crate) fn add_hook(&self, hook: Hook) -> bool {
+        let mut inner = self.shared.lock();
+        let Some(mut exchange) = inner.exchange(self.serial) else { return false };
+        // Hooks see what was really sent.
+        exchange.flush_before_record();
+        inner.hooks.push(hook);
+        true
     }
 
     /// Like [`with`](Self::with), for calls that give the connection's task nothing to do.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use wsgi_proto::{BodyEvent, Connection, Endpoints, Exchange, Instant, Io, Lost, Now};
+use wsgi_proto::{BodyEvent, Connection, Endpoints, Exchange, Instant, Io, Lost, Now, Record};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
@@ -19,6 +19,9 @@ use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock, try_lock};
 
 /// The number of waiting tasks of one application at which all of them are woken, to discard those that have given up.
 const WAITING: usize = 64;
+
+/// A post hook of a raw application.
+pub(crate) type Hook = Box<dyn FnOnce(&Record) + Send>;
 
 /// The server's instruction to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +76,8 @@ pub(crate) struct Inner {
     pub(super) peeked: Bytes,
     /// The number of consumed bytes of the body; `peeked` begins at this offset.
     pub(super) read: u64,
+    /// The post hooks of a raw application, until the record of their exchange is taken.
+    pub(crate) hooks: Vec<Hook>,
     /// The application's waiting tasks, each once.
     waiting: Vec<Waker>,
     runner: Option<Waker>,
@@ -103,6 +108,7 @@ impl ConnShared {
             corked: false,
             peeked: Bytes::new(),
             read: 0,
+            hooks: Vec::new(),
             waiting: Vec::new(),
             runner: None,
             asleep: false,
