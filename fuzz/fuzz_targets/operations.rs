@@ -315,9 +315,9 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
             }
         }
         28 => {
-            let room = exchange.direct_room();
+            let (room, left) = (exchange.direct_room(), exchange.remaining());
             exchange.recv_direct(SIZES[choices.below(8)]);
-            assert!(exchange.direct_room() <= room);
+            assert!(exchange.direct_room() <= room && exchange.remaining() <= left.or(exchange.remaining()));
         }
         0 | 1 => {
             if let Ok(BodyEvent::Data(data)) = exchange.body(now) {

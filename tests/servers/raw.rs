@@ -1,7 +1,7 @@
 //! Raw applications on `wsgi-std`: they send their response by calls of the machine.
 #![cfg(unix)]
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -180,23 +180,31 @@ fn a_full_outbox_has_room_again_after_a_wait() {
 #[test]
 fn a_body_is_read_into_the_applications_buffer() {
     let site = Site::raw(|request| {
-        let (mut space, mut length, mut sum) = (vec![0; 64 * 1024], 0, 0_u64);
+        let announced = request.remaining();
+        // Bytes that were looked at, and not consumed, remain.
+        let mut input = request.input();
+        let mut sum = u64::from(input.fill_buf()?[0]);
+        assert_eq!(request.remaining(), announced);
+        input.consume(1);
+        let (mut space, mut length) = (vec![0; 64 * 1024], 1);
         while let count @ 1.. = request.read_into(&mut space)? {
             length += count;
+            assert_eq!(request.remaining(), announced.map(|announced| announced - length as u64));
             sum += space[..count].iter().map(|&byte| u64::from(byte)).sum::<u64>();
         }
+        assert_eq!(request.remaining(), Some(0));
         let trailer = request.input().trailers().unwrap_or_default().fields().next().is_some();
-        answer(request, &format!("{length} {sum} {trailer}"))
+        answer(request, &format!("{announced:?} {length} {sum} {trailer}"))
     });
     let mut client = site.connect();
     let body: Vec<u8> = (0..1_000_003_u32).map(|number| number as u8).collect();
     let sum: u64 = body.iter().map(|&byte| u64::from(byte)).sum();
     client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len()));
     client.send(&body);
-    assert_eq!(client.answer().text(), format!("{} {sum} false", body.len()));
+    assert_eq!(client.answer().text(), format!("Some({0}) {0} {sum} false", body.len()));
     let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
     client.send(format!("{head}3\r\n\x01\x02\x03\r\n0\r\nX-A: 1\r\n\r\n"));
-    assert_eq!(client.answer().text(), "3 6 true");
+    assert_eq!(client.answer().text(), "None 3 6 true");
     site.stop();
 }
 
@@ -318,6 +326,7 @@ fn a_hook_after_the_exchange_is_refused_and_calls_are_harmless() {
     assert!(request.with(|_| ()).is_none());
     assert!(!request.add_post_hook(|_| unreachable!("it is refused")));
     assert_eq!(request.read_into(&mut [0; 8]), Err(InputError::Over));
+    assert_eq!(request.remaining(), None);
     assert!(matches!(request.take_over(), Err(SendError::Finished)));
     assert!(request.is_client_gone());
     request.flush();

@@ -192,6 +192,23 @@ impl Input {
         read.map_ok(|read| read.map_or(0, |(count, _)| count))
     }
 
+    /// The number of bytes of the body that were not read, whether they have arrived or not; 0 at the end of the body.
+    /// `None` before the end of a chunked body, whose length is unknown, and after the exchange.
+    ///
+    /// ```
+    /// # use wsgi_app::{Environ, Result};
+    /// # async fn example(environ: Environ) -> Result<()> {
+    /// let input = environ.input();
+    /// if input.remaining().is_none_or(|length| length <= 1024 * 1024) {
+    ///     let body = input.read_all(1024 * 1024).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn remaining(&self) -> Option<u64> {
+        self.handle.remaining()
+    }
+
     /// The next `size` bytes, or fewer at the end of the body: WSGI's `read(size)`.
     ///
     /// Bytes that were read are lost if the read fails, or if its future is dropped before it is ready.

@@ -96,6 +96,12 @@ impl Input {
         }))
     }
 
+    /// The number of bytes of the body that were not read, whether they have arrived or not; 0 at the end of the body.
+    /// `None` before the end of a chunked body, whose length is unknown, and after the exchange.
+    pub fn remaining(&self) -> Option<u64> {
+        self.inner.remaining()
+    }
+
     /// The next `size` bytes, or fewer at the end of the body: WSGI's `read(size)`. Bytes that were read are lost if
     /// the read fails.
     ///

@@ -29,6 +29,11 @@ impl RawRequest {
         self.input().read_into(space)
     }
 
+    /// The number of bytes of the body that were not read, if that is known. See [`Input::remaining`].
+    pub fn remaining(&self) -> Option<u64> {
+        self.handle.remaining()
+    }
+
     /// Waits until the transport has taken everything that was sent, the connection is lost, or the exchange is over.
     /// Blocks that wait to be joined do not count; [`Exchange::send_joined`](wsgi_proto::Exchange::send_joined) sends
     /// them.

@@ -117,6 +117,13 @@ impl Handle {
         Poll::Ready(Ok((inner.read, inner.peeked.clone())))
     }
 
+    /// The number of bytes of the body that no handle has consumed; `None` if that is unknown.
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        let mut inner = self.lock();
+        let left = inner.exchange(self.serial)?.remaining()?;
+        Some(left + inner.peeked.len() as u64)
+    }
+
     /// Consumes peeked bytes, up to the offset `end` in the body. Bytes that another handle consumed first are not
     /// consumed twice.
     pub(crate) fn skip_peeked(&self, end: u64) {

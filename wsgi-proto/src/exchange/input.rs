@@ -6,6 +6,7 @@ use crate::error::BodyError;
 use crate::error::RequestError;
 use crate::event::{BodyEvent, Event};
 use crate::exchange::Exchange;
+use crate::http::head::BodyLength;
 use crate::http::request_body::Step;
 use crate::http::trailers::Trailers;
 use crate::machine::memory::Memory;
@@ -166,6 +167,33 @@ impl Exchange<'_> {
         let taken = self.memory().inbox.take(count);
         self.consumed(count);
         taken
+    }
+
+    /// The number of bytes of the body that were not consumed, whether they have arrived or not; 0 at the end of the body.
+    /// `None` before the end of a chunked body, and when the exchange is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert_eq!(exchange.remaining(), Some(5));
+    /// assert!(matches!(exchange.body(Now::default())?, BodyEvent::Data(b"hel")));
+    /// exchange.consume(2);
+    /// assert_eq!(exchange.remaining(), Some(3));
+    /// # Ok::<(), BodyError>(())
+    /// ```
+    pub fn remaining(&self) -> Option<u64> {
+        let machine = &*self.0;
+        if !machine.state.exchange_is_open() {
+            return None;
+        }
+        match self.head().body_length() {
+            _ if machine.state.peer() == PeerHalf::Done => Some(0),
+            BodyLength::Known(_) => machine.memory.get().map(|memory| memory.body.declared_remaining()),
+            BodyLength::Chunked => None,
+        }
     }
 
     /// The number of bytes that the application may read from the transport itself, instead of the driver, when
