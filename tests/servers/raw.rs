@@ -3,6 +3,7 @@
 
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -308,6 +309,41 @@ fn post_hooks_see_what_was_sent_whatever_wraps_the_application() {
         }
         site.stop();
     }
+}
+
+#[test]
+fn a_value_belongs_to_one_connection_and_is_dropped_with_it() {
+    /// Counts how many values there are.
+    struct Value(usize, Arc<AtomicUsize>);
+
+    impl Drop for Value {
+        fn drop(&mut self) {
+            self.1.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    let (alive, made) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+    let count = Arc::clone(&alive);
+    let site = Site::raw(move |request| {
+        let make = || {
+            count.fetch_add(1, Ordering::SeqCst);
+            Value(made.fetch_add(1, Ordering::SeqCst), Arc::clone(&count))
+        };
+        if request.head().path() == b"/none" {
+            return answer(request, "none");
+        }
+        let value = request.connection_value(make).expect("its type is right");
+        assert!(request.connection_value(|| 1_u8).is_none(), "it has another type");
+        answer(request, &value.0.to_string())
+    });
+    let (mut one, mut two) = (site.connect(), site.connect());
+    assert_eq!([one.get("/none").text(), one.get("/").text(), two.get("/").text()], ["none", "0", "1"]);
+    assert_eq!([one.get("/").text(), two.get("/").text(), one.get("/").text()], ["0", "1", "0"]);
+    drop(one);
+    eventually("one value is dropped", || alive.load(Ordering::SeqCst) == 1);
+    assert_eq!(two.get("/").text(), "1");
+    site.stop();
+    assert_eq!(alive.load(Ordering::SeqCst), 0);
 }
 
 #[test]

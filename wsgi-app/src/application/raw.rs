@@ -1,6 +1,6 @@
 //! Applications that call the machine themselves, without `environ` and `start_response`.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::Arc;
 
@@ -117,6 +117,15 @@ impl RawRequest {
     #[expect(clippy::must_use_candidate, reason = "usually the exchange is known to be open")]
     pub fn add_post_hook(&self, hook: impl FnOnce(&Record) + Send + 'static) -> bool {
         self.handle.add_hook(Box::new(hook))
+    }
+
+    /// The value that the application keeps for the connection of this request, such as its addresses in another form. The
+    /// first call sets it to the result of `make`. `None` if it was set to a value of another type.
+    ///
+    /// If several threads call it at the same time, each may call `make`, and all get the same value. It is dropped when
+    /// the connection has ended and the last clone of each of its requests was dropped.
+    pub fn connection_value<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.handle.connection_value(make)
     }
 
     /// A writer to the server's log (`wsgi.errors`). Each line becomes one error entry.

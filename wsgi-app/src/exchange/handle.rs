@@ -1,5 +1,6 @@
 //! The access of an application's handles to their exchange.
 
+use std::any::Any;
 use std::fs::File;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -266,6 +267,11 @@ impl Handle {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.shared.lock()
+    }
+
+    /// The value of the connection, made by `make` if there is none; `None` if it has another type.
+    pub(crate) fn connection_value<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.shared.value(make)
     }
 
     pub(crate) fn blocking_transport(&self) -> Option<Arc<dyn BlockingTransport>> {

@@ -4,6 +4,7 @@
 //! moves the bytes. A call from another task changes the state and wakes it; a [blocking](crate::blocking) call moves
 //! the bytes itself.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -44,6 +45,8 @@ pub(crate) struct ConnShared {
     has_request: AtomicBool,
     /// The transport of blocking calls; it is dropped with the connection.
     blocking_transport: OnceLock<Weak<dyn BlockingTransport>>,
+    /// The value that a raw application keeps for this connection.
+    value: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// The part of a connection's state behind the lock.
@@ -118,6 +121,7 @@ impl ConnShared {
             server_context,
             has_request: AtomicBool::new(false),
             blocking_transport: OnceLock::new(),
+            value: OnceLock::new(),
         }
     }
 
@@ -138,6 +142,16 @@ impl ConnShared {
     /// The transport of blocking calls, while the connection exists.
     pub(crate) fn blocking_transport(&self) -> Option<Arc<dyn BlockingTransport>> {
         self.blocking_transport.get().and_then(Weak::upgrade)
+    }
+
+    /// The value of this connection, made by `make` if there is none; `None` if it has another type.
+    pub(super) fn value<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        let value = self.value.get().or_else(|| {
+            // Not `get_or_init`: no thread may wait for the application's `make`.
+            let _ = self.value.set(Box::new(make()));
+            self.value.get()
+        });
+        value?.downcast_ref()
     }
 
     /// The inner state, if no other thread has it locked.

@@ -145,10 +145,22 @@ impl Head {
 
     /// All fields in the order sent: name in its original case, value without white space at its ends.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
-        self.fields.iter().map(|(name, value)| {
-            // A name is a token, so it is ASCII.
-            (core::str::from_utf8(name.get(&self.bytes)).unwrap_or_default(), value.get(&self.bytes))
-        })
+        // A name is a token, so it is ASCII.
+        self.raw_fields().map(|(name, value)| (core::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// Like [`fields`](Self::fields), with names as bytes, which costs less.
+    ///
+    /// ```
+    /// # use wsgi_proto::Head;
+    /// let head = Head::parse(b"GET / HTTP/1.1\r\nHost: a\r\nX-B: 1\r\n\r\n", &Default::default())?;
+    /// let fields = head.raw_fields();
+    /// assert_eq!(fields.len(), 2);
+    /// assert!(fields.eq([(&b"Host"[..], &b"a"[..]), (b"X-B", b"1")]));
+    /// # Ok::<(), wsgi_proto::RequestError>(())
+    /// ```
+    pub fn raw_fields(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> + Clone {
+        self.fields.iter().map(|(name, value)| (name.get(&self.bytes), value.get(&self.bytes)))
     }
 
     /// The values of all fields with this `name`, ignoring case.
