@@ -248,6 +248,7 @@ impl Exchange {
                 }
                 "minimum_chunk_size" => config.minimum_chunk_size = number()?,
                 "capitalize_response_headers" => config.capitalize_response_headers = value == "true",
+                "require_host" => config.require_host = value == "true",
                 "socket_timeout" => config.socket_timeout = Some(time()?),
                 "header_timeout" => config.header_timeout = Some(time()?),
                 "linger_timeout" => config.linger_timeout = time()?,

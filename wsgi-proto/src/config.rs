@@ -34,6 +34,9 @@ pub struct Config {
     /// Whether names of response fields are written `Like-This`, including in interim responses and trailers. Names
     /// that are registered with another spelling get that one: `ETag`, `WWW-Authenticate`, `Sec-WebSocket-Accept`.
     pub capitalize_response_headers: bool,
+    /// Whether a request of HTTP/1.1 without `Host` is refused with 400, as RFC 9112, 3.2 requires. If not, it is served
+    /// like one of HTTP/1.0. A repeated or malformed `Host` is always refused.
+    pub require_host: bool,
     /// The maximum time of every single wait for the peer, reading or writing. `None`: no limit.
     pub socket_timeout: Option<Duration>,
     /// The maximum time for a whole head, from its first byte. `None`: no limit.
@@ -80,6 +83,7 @@ impl Default for Config {
             max_http_version: Version::Http11,
             minimum_chunk_size: 0,
             capitalize_response_headers: true,
+            require_host: true,
             socket_timeout: None,
             header_timeout: Some(Duration::from_secs(30)),
             min_request_rate: None,
@@ -114,6 +118,7 @@ impl Config {
         max_http_version: Version,
         minimum_chunk_size: usize,
         capitalize_response_headers: bool,
+        require_host: bool,
         socket_timeout: Option<Duration>,
         header_timeout: Option<Duration>,
         min_request_rate: Option<u64>,

@@ -60,6 +60,22 @@ fn max_http_version_has_no_100_sent() {
     });
 }
 
+#[test]
+fn require_host_off_serves_requests_without_a_host() {
+    on_each("require_host", |runtime| {
+        let change = |options: Options| options.require_host(false);
+        let [with, without] = runtime.pair(change, Program::Variable("SERVER_NAME"));
+        let mut client = with.connect();
+        for _ in 0..2 {
+            client.send("GET / HTTP/1.1\r\n\r\n");
+            assert_eq!(client.answer().text(), "127.0.0.1");
+        }
+        assert_eq!(without.ask("GET / HTTP/1.1\r\n\r\n").status, 400);
+        let two = "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n";
+        assert_eq!((with.ask(two).status, without.ask(two).status), (400, 400));
+    });
+}
+
 /// `ab`, `cd` and `ef`, each in its own chunk.
 const SEPARATE: &str = "2\r\nab\r\n2\r\ncd\r\n2\r\nef\r\n0\r\n\r\n";
 

@@ -131,6 +131,10 @@ pub struct ServerSettings {
     #[arg(long, value_name = "BOOL")]
     capitalize_response_headers: Option<bool>,
 
+    /// Whether requests of HTTP/1.1 without Host are refused.
+    #[arg(long, value_name = "BOOL")]
+    require_host: Option<bool>,
+
     /// The maximum size of the request body, or none.
     #[arg(long, value_name = "BYTES", value_parser = or_none(whole::<u64>))]
     max_body_size: Option<Bound<u64>>,
@@ -196,7 +200,7 @@ impl ServerSettings {
             ($($name:ident),*) => { $(if let Some(value) = self.$name { options = options.$name(value); })* };
         }
         set!(max_size, max_http_version, minimum_chunk_size, log_x_forwarded_for, keepalive, log_output);
-        set!(log_format, url_length_limit, capitalize_response_headers);
+        set!(log_format, url_length_limit, capitalize_response_headers, require_host);
         set!(rate_grace, linger_timeout, linger_limit, handshake_timeout, graceful_timeout, drain_backlog);
         if let Some(LogFile(file)) = self.log {
             options = options.log_to(file);
@@ -372,7 +376,7 @@ mod tests {
              --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
              --max-connection-age 60 --max-requests 1000 --linger-timeout 1.5 --linger-limit 9 --min-request-rate 240 \
              --min-response-rate 120 --rate-grace 5 --drain-backlog false --log /dev/null --access-log /dev/null \
-             --limit fields=60",
+             --require-host false --limit fields=60",
         )
         .unwrap();
         assert_eq!(
@@ -388,6 +392,7 @@ mod tests {
             .minimum_chunk_size(7)
             .log_x_forwarded_for(false)
             .capitalize_response_headers(false)
+            .require_host(false)
             .keepalive(Duration::from_millis(2500))
             .socket_timeout(Duration::from_millis(500))
             .header_timeout(Duration::from_secs(30))

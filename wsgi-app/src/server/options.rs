@@ -285,6 +285,14 @@ impl Options {
         self
     }
 
+    /// Whether requests of HTTP/1.1 without `Host` are refused with 400, as HTTP requires. A repeated or malformed `Host` is
+    /// always refused. Default: true; eventlet serves requests without it.
+    #[must_use]
+    pub fn require_host(mut self, on: bool) -> Self {
+        self.config.require_host = on;
+        self
+    }
+
     /// Limits every single wait for the client, reading or writing. Default: `None`, no limit. Allowed: more than zero.
     ///
     /// A value below about 10 s also cuts clients that read slowly but steadily: the system reports progress in steps,

@@ -25,7 +25,7 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// The error with which a server refuses the same bytes; [`RequestError::Incomplete`] if the end is missing or
+    /// The error with which a server refuses the same bytes, by default; [`RequestError::Incomplete`] if the end is missing or
     /// bytes follow it.
     pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, RequestError> {
         let section = Scan::default().advance(bytes, limits)?.ok_or(RequestError::Incomplete)?;
@@ -33,16 +33,18 @@ impl Head {
             return Err(RequestError::Incomplete);
         }
         let mut head = Self::default();
-        head.read(&bytes[section.start..section.end], &section, limits)?;
+        head.read(&bytes[section.start..section.end], &section, limits, true)?;
         Ok(head)
     }
 
-    /// Replaces this head with the one in `bytes`, which are the whole `section` that the scan found.
+    /// Replaces this head with the one in `bytes`, which are the whole `section` that the scan found. A head of HTTP/1.1
+    /// may have no `Host` if `require_host` is false.
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
         section: &Section,
         limits: &Limits,
+        require_host: bool,
     ) -> Result<(), RequestError> {
         self.clear();
         self.bytes.extend_from_slice(bytes);
@@ -50,15 +52,15 @@ impl Head {
         self.info.is_head = section.line.method(bytes) == b"HEAD";
         match section.fields {
             count @ ..=FEW_FIELDS => {
-                self.read_fields(bytes, &mut [EMPTY_HEADER; FEW_FIELDS][..count], limits)
+                self.read_fields(bytes, &mut [EMPTY_HEADER; FEW_FIELDS][..count], limits, require_host)
             }
             count @ ..=SOME_FIELDS => {
-                self.read_fields(bytes, &mut [EMPTY_HEADER; SOME_FIELDS][..count], limits)
+                self.read_fields(bytes, &mut [EMPTY_HEADER; SOME_FIELDS][..count], limits, require_host)
             }
             count @ ..=USUAL_FIELDS => {
-                self.read_fields(bytes, &mut [EMPTY_HEADER; USUAL_FIELDS][..count], limits)
+                self.read_fields(bytes, &mut [EMPTY_HEADER; USUAL_FIELDS][..count], limits, require_host)
             }
-            count => self.read_fields(bytes, &mut vec![EMPTY_HEADER; count], limits),
+            count => self.read_fields(bytes, &mut vec![EMPTY_HEADER; count], limits, require_host),
         }
     }
 
@@ -67,6 +69,7 @@ impl Head {
         bytes: &'b [u8],
         memory: &mut [Header<'b>],
         limits: &Limits,
+        require_host: bool,
     ) -> Result<(), RequestError> {
         let section = bytes.get(self.line.length() + "\r\n".len()..).unwrap_or_default();
         let headers = match httparse::parse_headers(section, memory) {
@@ -82,7 +85,11 @@ impl Head {
                 fields.read(&mut self.info, name, value, index as u32)?;
             }
         }
-        fields.finish(&mut self.info, self.line.version(), limits)
+        if require_host {
+            fields.finish(&mut self.info, self.line.version(), limits)
+        } else {
+            fields.finish_body(&mut self.info, self.line.version(), limits)
+        }
     }
 }
 
@@ -140,7 +147,7 @@ impl FieldReader {
         Ok(())
     }
 
-    /// Decides how the body ends (RFC 9112, 6.3).
+    /// Checks that there is a `Host`, and decides how the body ends.
     pub(crate) fn finish(
         self,
         info: &mut HeadInfo,
@@ -151,6 +158,12 @@ impl FieldReader {
         if version == Version::Http11 && self.hosts != 1 {
             return Err(RequestError::Host);
         }
+        self.finish_body(info, version, limits)
+    }
+
+    /// Decides how the body ends (RFC 9112, 6.3).
+    #[inline(always)]
+    fn finish_body(self, info: &mut HeadInfo, version: Version, limits: &Limits) -> Result<(), RequestError> {
         if self.codings.present {
             if self.content_length.is_some() {
                 return Err(RequestError::LengthAndCoding);

@@ -148,7 +148,7 @@ impl Machine {
         let Some(section) = found? else { return Ok(false) };
         let bytes = &inbox.bytes()[section.start..section.end];
         let head = next_head(head).ok_or(RequestError::RequestLine)?;
-        head.read(bytes, &section, limits)?;
+        head.read(bytes, &section, limits, self.config.require_host)?;
         let (length, expects) = (head.body_length(), head.expects_continue());
         inbox.consume(section.end);
         *scan = Scan::default();
