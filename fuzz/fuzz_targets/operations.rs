@@ -332,6 +332,7 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
         6 | 7 => drop(exchange.respond(status, fields)),
         8 => drop(exchange.replace(status, fields)),
         9 => exchange.announce_length(LENGTHS[choices.below(8)]),
+        10 if choices.once_in(4) => exchange.leave_length_open(),
         10 => exchange.set_minimum_chunk_size(SIZES[choices.below(8)]),
         11 | 12 => drop(exchange.send(&vec![b'x'; choices.below(40)][..])),
         13 => drop(exchange.send(vec![b'y'; choices.below(9000)])),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wsgi_proto::{
-    AnswerError, BodyEvent, CloseReason, Config, Event, Io, LastExchange, Lost, NO_HEADERS, Reason,
+    AnswerError, BodyEvent, CloseReason, Config, Event, Exchange, Io, LastExchange, Lost, NO_HEADERS, Reason,
     RequestError, ResponseHead, SendError, StartError, Version,
 };
 use wsgi_tests::machine::Machine;
@@ -217,6 +217,56 @@ fn a_response_is_given_in_one_call() {
     let started = machine.exchange().answer("200 OK", NO_HEADERS, "x");
     assert_eq!(started, Err(AnswerError::Start(StartError::AlreadyStarted)));
     machine.exchange().finish().unwrap();
+}
+
+#[test]
+fn joined_blocks_are_not_the_length_of_a_body_whose_length_is_left_open() {
+    type Calls<'a> = &'a dyn Fn(&mut Exchange<'_>);
+    let send: Calls<'_> = &|exchange| {
+        let _ = exchange.send("one ").unwrap();
+        let _ = exchange.send("two").unwrap();
+    };
+    let open: Calls<'_> = &|exchange| exchange.leave_length_open();
+    let start: Calls<'_> = &|exchange| exchange.respond("200 OK", NO_HEADERS).unwrap();
+    let announce: Calls<'_> = &|exchange| exchange.announce_length(7);
+    let replace: Calls<'_> = &|exchange| exchange.replace("200 OK", NO_HEADERS).unwrap();
+    let with_length: Calls<'_> = &|exchange| exchange.respond("200 OK", [("Content-Length", "7")]).unwrap();
+    let whole: Calls<'_> = &|exchange| exchange.send_whole("one two").unwrap();
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n7\r\none two\r\n0\r\n\r\n";
+    let known = "Content-Length: 7\r\n";
+    for (calls, wanted) in [
+        (&[start, open, send][..], chunked),
+        (&[open, start, send], chunked),
+        (&[start, send, open], chunked),
+        (&[start, open], "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (&[start, send], known),
+        (&[start, open, announce, send], known),
+        (&[with_length, open, send], known),
+        (&[start, open, whole], known),
+        (&[start, open, send, replace, send], known),
+    ] {
+        let mut machine = Machine::new(Config::default().minimum_chunk_size(100));
+        machine.open(GET);
+        let mut exchange = machine.exchange();
+        calls.iter().for_each(|call| call(&mut exchange));
+        let _ = exchange.finish();
+        let sent = machine.take_sent();
+        assert!(sent.contains(wanted), "{sent}");
+        // The next exchange begins without it.
+        machine.record();
+        machine.open(GET);
+        let mut exchange = machine.exchange();
+        [start, send].into_iter().for_each(|call| call(&mut exchange));
+        exchange.finish().unwrap();
+        assert!(machine.take_sent().contains(known));
+    }
+    let mut machine = Machine::new(Config::default().minimum_chunk_size(100));
+    machine.open("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let mut exchange = machine.exchange();
+    [start, open, send].into_iter().for_each(|call| call(&mut exchange));
+    exchange.finish().unwrap();
+    let sent = machine.take_sent();
+    assert!(sent.contains("Connection: close\r\n") && sent.ends_with("\r\n\r\none two"), "{sent}");
 }
 
 #[test]

@@ -627,6 +627,7 @@ fn an_answer_that_fails_after_its_head_ends_the_exchange() {
         (vec![("Content-Length", "6")], false, SendError::TooShort(1), "abcde"),
         (vec![], true, SendError::Lost(Lost::Reset), ""),
     ] {
+        exchange.leave_length_open();
         let mut machine = opened(GET);
         if lost {
             machine.connection.lost(Lost::Reset);

@@ -332,6 +332,7 @@ impl Exchange<'_> {
     fn discard_response(&mut self) {
         let reply = &mut self.memory().reply;
         reply.total = None;
+        reply.length_is_open = false;
         reply.joined.clear();
         reply.trailers.clear();
         reply.forget();
@@ -382,6 +383,34 @@ impl Exchange<'_> {
         // Blocks that wait to be joined are part of the body.
         let reply = &mut self.memory().reply;
         reply.total = Some(total.saturating_add(reply.joined.len() as u64));
+    }
+
+    /// Leaves the length of the body open, even if [`finish`](Self::finish) follows before the head was sent. Otherwise the
+    /// blocks that waited to be joined then become the whole body, with their length as `Content-Length`.
+    ///
+    /// So a response of unknown length is framed in one way, whatever
+    /// [the minimum chunk size](Self::set_minimum_chunk_size) and the number of its blocks: with chunks, or for HTTP/1.0 by
+    /// the end of the connection. No effect on a length that the application sets itself, by a field,
+    /// [`announce_length`](Self::announce_length) or [`send_whole`](Self::send_whole). [`replace`](Self::replace) discards
+    /// it, and after the head was sent it has no effect.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// exchange.set_minimum_chunk_size(4096);
+    /// exchange.respond("200 OK", NO_HEADERS)?;
+    /// exchange.leave_length_open();
+    /// let _ = exchange.send("one\n")?;
+    /// let _ = exchange.send("two\n")?;
+    /// exchange.finish()?;
+    /// assert!(flush(&mut connection).ends_with("\r\n\r\n8\r\none\ntwo\n\r\n0\r\n\r\n"));
+    /// # Ok::<(), AnswerError>(())
+    /// ```
+    pub fn leave_length_open(&mut self) {
+        self.memory().reply.length_is_open = true;
     }
 
     /// Sets how many bytes blocks are joined up to before they are sent, for this response. 0 sends each block as it
@@ -657,7 +686,9 @@ impl Exchange<'_> {
         if self.0.state.ours() == OurHalf::Open {
             let reply = &mut self.memory().reply;
             let waiting = reply.joined.len() as u64;
-            reply.total.get_or_insert(waiting);
+            if !reply.length_is_open {
+                reply.total.get_or_insert(waiting);
+            }
             if let Err(error) = self.0.seal(true) {
                 self.abort();
                 return Err(error);

@@ -15,6 +15,8 @@ pub(crate) struct Reply {
     pub(crate) framing: Framing,
     /// The length of the whole body, if the application specified it by other means than a field.
     pub(crate) total: Option<u64>,
+    /// The length of blocks that were joined is not that of the body.
+    pub(crate) length_is_open: bool,
     /// `Content-Length` as sent; for the error message.
     pub(crate) length: u64,
     /// Blocks that are joined up to the minimum chunk size.
@@ -30,6 +32,7 @@ impl Default for Reply {
             head: ResponseHead { text: Vec::new(), info: ResponseInfo::default(), version: Version::Http11 },
             framing: Framing::Undecided,
             total: None,
+            length_is_open: false,
             length: 0,
             joined: Vec::new(),
             minimum_chunk_size: 0,
@@ -44,6 +47,7 @@ impl Reply {
         self.forget();
         self.framing = Framing::Undecided;
         self.total = None;
+        self.length_is_open = false;
         self.length = 0;
         self.joined.clear();
         self.trailers.clear();
