@@ -345,6 +345,10 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
             assert!(!ended || exchange.finish() == Err(SendError::Finished));
         }
         18 => drop(exchange.finish_with(fields)),
+        19 if choices.once_in(4) => {
+            let ended = exchange.take_over_unanswered().is_ok();
+            assert!(!ended || exchange.take_over_unanswered() == Err(SendError::Finished));
+        }
         19 => {
             let ended = exchange.take_over().is_ok();
             assert!(!ended || exchange.take_over() == Err(SendError::Finished));

@@ -75,6 +75,28 @@ fn the_stream_begins_with_what_was_sent_early_and_goes_both_ways() {
 }
 
 #[test]
+fn an_application_may_send_its_own_response_on_the_stream() {
+    let site = Site::new(application_fn(|environ, start| async move {
+        start.start("200 OK", PLAIN)?;
+        let mut stream = in_time("the stream", environ.input().take_over_unanswered()).await?;
+        assert_eq!(start.start("200 OK", PLAIN).expect_err("it is taken"), StartError::Over);
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n").await?;
+        echo(stream).await?;
+        Ok("no one sends this".into())
+    }));
+    for unread in ["", "early"] {
+        let mut client = site.connect();
+        client.send(format!("{UPGRADE}{unread}"));
+        converse(&mut client, unread);
+    }
+    for record in site.journal().accesses(2) {
+        assert_eq!((record.status, record.response_length, record.cut, record.lost), (0, 0, false, None));
+    }
+    assert_eq!(site.journal().texts(Kind::Error), [""; 0]);
+    eventually("the connections are closed", || site.handle().connections() == 0);
+}
+
+#[test]
 fn another_task_may_take_over_and_outlive_the_application() {
     let site = Site::new(application_fn(|environ, start| async move {
         start.start(SWITCHING, SWITCHES)?;

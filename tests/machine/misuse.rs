@@ -343,6 +343,36 @@ fn only_a_started_101_with_its_request_read_is_taken_over() {
 }
 
 #[test]
+fn only_a_request_that_was_read_and_has_no_response_is_taken_over_unanswered() {
+    let mut machine = opened(POST);
+    assert_eq!(machine.exchange().take_over_unanswered(), Err(SendError::BodyUnread));
+
+    let mut machine = opened(GET);
+    machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
+    let _ = machine.exchange().send("").unwrap();
+    assert_eq!(machine.exchange().take_over_unanswered(), Err(SendError::NotSwitching));
+    machine.exchange().finish().unwrap();
+
+    // The answer to an earlier request is sent first; a response that was started is not.
+    let mut machine = opened(&(GET.to_owned() + GET + "rest"));
+    machine.answer("first");
+    machine.record();
+    machine.poll();
+    machine.connection.take_request().unwrap();
+    machine.exchange().respond("200 OK", NO_HEADERS).unwrap();
+    machine.exchange().inform("103 Early Hints", NO_HEADERS).unwrap();
+    assert_eq!(machine.exchange().take_over_unanswered().unwrap(), b"rest");
+    assert!(machine.connection.exchange().is_none());
+    assert!(matches!(machine.poll(), Event::Io(Io { read: false, write: true, .. })));
+    assert!(machine.take_sent().ends_with("\r\n\r\nfirstHTTP/1.1 103 Early Hints\r\n\r\n"));
+    assert_eq!(machine.poll(), Event::TakenOver);
+    let record = machine.connection.take_record().unwrap();
+    assert_eq!((record.status, record.response_length, record.cut, record.lost), (0, 0, false, None));
+    assert!(record.head.is_some() && record.response_head.is_empty());
+    assert!(machine.connection.take_record().is_none());
+}
+
+#[test]
 fn calls_of_a_lost_exchange_fail_and_end_it() {
     let mut machine = sending(POST, None);
     machine.connection.lost(Lost::Reset);
@@ -355,6 +385,7 @@ fn calls_of_a_lost_exchange_fail_and_end_it() {
     machine.exchange().inform("103 E", NO_HEADERS).unwrap();
     machine.exchange().consume(1);
     assert_eq!(machine.exchange().take_over(), Err(gone));
+    assert_eq!(machine.exchange().take_over_unanswered(), Err(gone));
     assert_eq!(machine.io(), Io::default(), "only the application is left to wait for");
     assert_eq!(machine.exchange().finish(), Err(gone));
     assert!(machine.connection.exchange().is_none());
@@ -584,6 +615,8 @@ fn every_call_after_the_end_of_a_response_returns_an_error() {
         assert_eq!(exchange.send_now("x"), Err(SendError::Finished));
         assert_eq!(exchange.send_joined(), Err(SendError::Finished));
         assert_eq!(exchange.take_over(), Err(SendError::Finished));
+        assert_eq!(exchange.take_over_unanswered(), Err(SendError::Finished));
+        assert_eq!(exchange.remaining(), None);
         assert_eq!(exchange.respond("200 OK", NO_HEADERS), Err(StartError::Over));
         assert_eq!(exchange.replace("200 OK", NO_HEADERS), Err(StartError::Over));
         assert_eq!(exchange.respond_with(head), Err(StartError::Over));
@@ -594,6 +627,7 @@ fn every_call_after_the_end_of_a_response_returns_an_error() {
         assert_eq!(exchange.body(now).unwrap_err(), BodyError::Finished);
         exchange.consume(usize::MAX);
         exchange.announce_length(7);
+        exchange.leave_length_open();
         exchange.set_minimum_chunk_size(7);
         exchange.watch_peer();
         exchange.abort();
@@ -627,7 +661,6 @@ fn an_answer_that_fails_after_its_head_ends_the_exchange() {
         (vec![("Content-Length", "6")], false, SendError::TooShort(1), "abcde"),
         (vec![], true, SendError::Lost(Lost::Reset), ""),
     ] {
-        exchange.leave_length_open();
         let mut machine = opened(GET);
         if lost {
             machine.connection.lost(Lost::Reset);

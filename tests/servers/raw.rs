@@ -1,8 +1,8 @@
 //! Raw applications on `wsgi-std`: they send their response by calls of the machine.
 #![cfg(unix)]
 
-use std::io::{BufRead as _, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::io::{BufRead as _, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -409,5 +409,65 @@ fn a_raw_application_takes_over_the_connection() {
     assert_eq!(client.bytes(5), b"hello");
     assert!(client.ends());
     assert_eq!(site.journal.accesses(1)[0].status, 101);
+    site.stop();
+}
+
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n";
+
+#[test]
+fn a_raw_application_sends_its_own_response_on_the_stream() {
+    let site = Site::raw(|request| {
+        let mut stream = request.take_over_unanswered()?;
+        assert!(request.with(|_| ()).is_none());
+        stream.write_all(SWITCHED.as_bytes())?;
+        let mut space = [0; 3];
+        stream.read_exact(&mut space)?;
+        for timeout in [Duration::ZERO, Duration::from_millis(10)] {
+            stream.set_read_timeout(Some(timeout));
+            assert_eq!(stream.read(&mut space).unwrap_err().kind(), ErrorKind::TimedOut);
+        }
+        stream.write_all(b"timed out")?;
+        stream.set_read_timeout(None);
+        stream.read_exact(&mut space[..2])?;
+        stream.write_all(&space[..2])?;
+        Err("it is not answered".into())
+    });
+    let mut client = site.connect();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\nhel");
+    assert_eq!(client.bytes(SWITCHED.len()), SWITCHED.as_bytes());
+    assert_eq!(client.bytes(9), b"timed out");
+    client.send("lo");
+    assert_eq!(client.bytes(2), b"lo");
+    assert!(client.ends());
+    let record = &site.journal.accesses(1)[0];
+    assert_eq!((record.status, record.response_length, record.cut), (0, 0, false));
+    site.journal.error("it is not answered");
+    site.stop();
+}
+
+#[test]
+fn a_duplicate_of_the_descriptor_outlives_the_stream() {
+    let site = Site::raw(|request| {
+        let stream = request.take_over_unanswered()?;
+        let descriptor = stream.descriptor().expect("it is plain TCP").try_clone_to_owned()?;
+        let unread = stream.take_unread();
+        assert!(stream.take_unread().is_empty());
+        drop(stream);
+        thread::spawn(move || {
+            let mut socket = TcpStream::from(descriptor);
+            socket.set_nonblocking(false).expect("a socket");
+            socket.write_all(&unread).expect("there is room");
+            std::io::copy(&mut socket.try_clone().expect("there are descriptors"), &mut socket)
+        });
+        Ok(Body::empty())
+    });
+    let mut client = site.connect();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\nhel");
+    assert_eq!(client.bytes(3), b"hel");
+    eventually("the server has forgotten it", || site.handle.connections() == 0);
+    client.send("lo");
+    assert_eq!(client.bytes(2), b"lo");
+    client.half_close();
+    assert!(client.ends());
     site.stop();
 }

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::num::NonZeroUsize;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -107,6 +107,10 @@ impl BlockingTransport for Connection {
         if rustix::net::connect_unspec(&self.socket).is_err() {
             let _ = self.socket.shutdown(Shutdown::Both);
         }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
     }
 
     fn leave(&self) {

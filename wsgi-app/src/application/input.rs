@@ -472,7 +472,19 @@ impl Input {
     /// read; [`SendError::Finished`] after the exchange or a second time; [`SendError::Lost`] if the connection is
     /// lost. After the first three the exchange continues.
     pub async fn take_over(&self) -> Result<Stream, SendError> {
-        upgrade::take_over(&self.handle).await
+        upgrade::take_over(&self.handle, |exchange| exchange.take_over()).await
+    }
+
+    /// Like [`take_over`](Self::take_over), but without a response: the application sends its own, such as a 101, on the
+    /// raw stream. A response that was started and not sent is discarded.
+    ///
+    /// The server does not see that response, so its access line has the status 0 and no bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotSwitching`] if a response was sent, by [`Write`](crate::Write); the others as for `take_over`.
+    pub async fn take_over_unanswered(&self) -> Result<Stream, SendError> {
+        upgrade::take_over(&self.handle, |exchange| exchange.take_over_unanswered()).await
     }
 }
 

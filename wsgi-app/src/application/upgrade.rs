@@ -1,4 +1,4 @@
-//! Connections that an application has taken over after a 101.
+//! Connections that an application has taken over.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use wsgi_proto::SendError;
 
-use crate::exchange::handle::Handle;
+use crate::exchange::handle::{EndHttp, Handle};
 use crate::io::transport::Transport;
 
 /// The raw stream of a connection that was taken over from HTTP, made by [`Input::take_over`](crate::Input::take_over).
@@ -54,8 +54,8 @@ pub struct Stream {
     transport: Box<dyn Transport>,
 }
 
-pub(crate) async fn take_over(handle: &Handle) -> Result<Stream, SendError> {
-    let unread = handle.begin_take_over()?;
+pub(crate) async fn take_over(handle: &Handle, end: EndHttp) -> Result<Stream, SendError> {
+    let unread = handle.begin_take_over(end)?;
     let _fetching = Fetching(handle);
     let transport = poll_fn(|context| handle.poll_stream(context)).await;
     let transport = transport.ok_or(SendError::Lost(wsgi_proto::Lost::Transport))?;

@@ -294,7 +294,35 @@ impl Input {
     /// was not read; [`SendError::Finished`] after the exchange or a second time; [`SendError::Lost`] if the connection
     /// is lost. After the first three the exchange continues.
     pub fn take_over(&self) -> Result<Stream, SendError> {
-        stream::take_over(&self.inner.handle)
+        stream::take_over(&self.inner.handle, |exchange| exchange.take_over())
+    }
+
+    /// Like [`take_over`](Self::take_over), but without a response: the application sends its own, such as a 101, on the
+    /// raw stream. A response that was started and not sent is discarded.
+    ///
+    /// ```
+    /// # use wsgi_app::{Body, Result, blocking::{Environ, StartResponse}};
+    /// use std::io::Write as _;
+    ///
+    /// fn answers_itself(environ: Environ, _: StartResponse) -> Result<Body> {
+    ///     let mut stream = environ.input().take_over_unanswered()?;
+    ///     stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")?;
+    ///     std::io::copy(&mut &stream, &mut &stream)?;
+    ///     stream.shutdown()?;
+    ///     Ok(Body::empty()) // ignored
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
+    /// # is_an_application(answers_itself);
+    /// ```
+    ///
+    /// The server does not see that response, so its access line has the status 0 and no bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotSwitching`] if a response was sent, by [`Write`](crate::blocking::Write); the others as for
+    /// `take_over`.
+    pub fn take_over_unanswered(&self) -> Result<Stream, SendError> {
+        stream::take_over(&self.inner.handle, |exchange| exchange.take_over_unanswered())
     }
 }
 

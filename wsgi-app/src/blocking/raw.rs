@@ -66,7 +66,17 @@ impl RawRequest {
     ///
     /// See [`Input::take_over`].
     pub fn take_over(&self) -> Result<Stream, SendError> {
-        stream::take_over(&self.handle)
+        stream::take_over(&self.handle, |exchange| exchange.take_over())
+    }
+
+    /// Ends HTTP on this connection without a response: the application sends its own on the raw stream. See
+    /// [`Input::take_over_unanswered`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Input::take_over_unanswered`].
+    pub fn take_over_unanswered(&self) -> Result<Stream, SendError> {
+        stream::take_over(&self.handle, |exchange| exchange.take_over_unanswered())
     }
 }
 

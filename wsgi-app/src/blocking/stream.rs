@@ -1,14 +1,17 @@
-//! Connections that a blocking application has taken over after a 101.
+//! Connections that a blocking application has taken over.
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use wsgi_proto::{Lost, SendError};
 
 use crate::application::upgrade;
-use crate::exchange::handle::Handle;
+use crate::exchange::handle::{EndHttp, Handle};
 use crate::io::blocking::BlockingTransport;
 use crate::sync::{Mutex, lock};
 
@@ -48,16 +51,29 @@ use crate::sync::{Mutex, lock};
 /// the server: it counts for nothing, and a stop does not wait for it.
 pub struct Stream {
     unread: Mutex<Bytes>,
+    timeouts: Mutex<Timeouts>,
     /// Held during a write: over TLS, a write that would block has to be repeated with the same bytes.
     writing: Mutex<()>,
     transport: Arc<dyn BlockingTransport>,
 }
 
-pub(super) fn take_over(handle: &Handle) -> Result<Stream, SendError> {
+/// How long a call may wait.
+#[derive(Clone, Copy, Default)]
+struct Timeouts {
+    read: Option<Duration>,
+    write: Option<Duration>,
+}
+
+pub(super) fn take_over(handle: &Handle, end: EndHttp) -> Result<Stream, SendError> {
     let transport = handle.blocking_transport().ok_or(SendError::Lost(Lost::Transport))?;
-    let unread = handle.block_on(upgrade::take_over(handle))?.into_unread();
+    let unread = handle.block_on(upgrade::take_over(handle, end))?.into_unread();
     transport.leave();
-    Ok(Stream { unread: Mutex::new(unread), writing: Mutex::default(), transport })
+    Ok(Stream {
+        unread: Mutex::new(unread),
+        timeouts: Mutex::default(),
+        writing: Mutex::default(),
+        transport,
+    })
 }
 
 impl Stream {
@@ -70,14 +86,50 @@ impl Stream {
         self.wait_until(false, || self.transport.shutdown())
     }
 
+    /// Limits the time of each read. `None`: no limit, the default. Zero: a read does not wait.
+    ///
+    /// A read that takes longer fails with [`TimedOut`](io::ErrorKind::TimedOut), and can be repeated.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) {
+        lock(&self.timeouts).read = timeout;
+    }
+
+    /// Limits the time of each write, and of [`shutdown`](Self::shutdown), like
+    /// [`set_read_timeout`](Self::set_read_timeout). Over TLS, a write that timed out has to be repeated with the same
+    /// bytes.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) {
+        lock(&self.timeouts).write = timeout;
+    }
+
+    /// Takes the bytes that the client sent early, with which the stream begins, for programs that continue with the
+    /// [`descriptor`](Self::descriptor). Empty if they were read.
+    pub fn take_unread(&self) -> Bytes {
+        std::mem::take(&mut *lock(&self.unread))
+    }
+
+    /// The socket, for programs that make a socket object of another kind from a duplicate of it; `None` over TLS, whose
+    /// bytes differ. It does not block (`O_NONBLOCK`), and closes with this stream.
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.transport.descriptor()
+    }
+
     fn wait_until<R>(&self, read: bool, mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+        let mut deadline = None;
         loop {
             match call() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.transport.wait(read, !read, None)?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
+            // The clock is read only if the call has to wait.
+            let until = *deadline.get_or_insert_with(|| {
+                let timeouts = *lock(&self.timeouts);
+                let timeout = if read { timeouts.read } else { timeouts.write };
+                timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+            });
+            if until.is_some_and(|until| until <= Instant::now()) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.transport.wait(read, !read, until)?;
         }
     }
 }

@@ -16,6 +16,9 @@ use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::MutexGuard;
 
+/// [`Exchange::take_over`] or [`Exchange::take_over_unanswered`].
+pub(crate) type EndHttp = fn(&mut Exchange<'_>) -> Result<Vec<u8>, SendError>;
+
 /// One exchange, as its handles see it. A handle that outlives its exchange is harmless: every call reports that the
 /// exchange is over.
 #[derive(Clone, Debug)]
@@ -152,11 +155,11 @@ impl Handle {
     }
 
     /// Ends HTTP on this connection and, in the same step, marks its transport as awaited: the connection's task may
-    /// hand it over at any moment from now on. Returns the bytes that were received but not read.
-    pub(crate) fn begin_take_over(&self) -> Result<Vec<u8>, SendError> {
+    /// hand it over at any moment from now on. Returns the bytes that were received but not read. `end` ends HTTP.
+    pub(crate) fn begin_take_over(&self, end: EndHttp) -> Result<Vec<u8>, SendError> {
         let mut inner = self.shared.lock();
         let Some(mut exchange) = inner.exchange(self.serial) else { return Err(SendError::Finished) };
-        let unread = exchange.take_over()?;
+        let unread = end(&mut exchange)?;
         inner.fetching = true;
         let runner = inner.rouse();
         drop(inner);

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -62,6 +64,12 @@ pub trait BlockingTransport: Send + Sync + 'static {
 
     /// Closes both halves immediately, even for threads that are waiting.
     fn cut(&self);
+
+    /// The socket, if its bytes are those of the application: not under TLS.
+    #[cfg(unix)]
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Ends HTTP on this transport: from now on only the application reads, writes and waits.
     fn leave(&self);

@@ -825,11 +825,52 @@ impl Exchange<'_> {
             return Err(SendError::NotSwitching);
         }
         self.0.seal(true)?;
+        Ok(self.end_http())
+    }
+
+    /// Like [`take_over`](Self::take_over), but without a response: the application sends its own, such as a 101, on the
+    /// raw stream. A response that was started and not sent is discarded.
+    ///
+    /// The exchange is over. Its record has the status 0 and no bytes, since the machine does not see the response.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotSwitching`] if the head of a response was sent. [`SendError::BodyUnread`] if the request body was
+    /// not read to its end. [`SendError::Finished`], [`SendError::Lost`]. After an error nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_driver!()]
+    /// let mut connection = open(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\n\r\nhello");
+    /// let mut exchange = connection.exchange().expect("a request is open");
+    /// assert_eq!(exchange.take_over_unanswered()?, b"hello");
+    /// assert_eq!(connection.poll(Now::default()), Event::TakenOver);
+    /// assert_eq!(flush(&mut connection), "");
+    /// # Ok::<(), SendError>(())
+    /// ```
+    pub fn take_over_unanswered(&mut self) -> Result<Vec<u8>, SendError> {
+        match self.0.may_send() {
+            Ok(()) | Err(SendError::NotStarted) => {}
+            Err(error) => return Err(error),
+        }
+        if self.0.state.peer() != PeerHalf::Done {
+            return Err(SendError::BodyUnread);
+        }
+        if self.0.state.ours() != OurHalf::Open {
+            return Err(SendError::NotSwitching);
+        }
+        self.discard_response();
+        Ok(self.end_http())
+    }
+
+    /// Hands over what was received after the request.
+    fn end_http(&mut self) -> Vec<u8> {
         let inbox = &mut self.memory().inbox;
         let unread = inbox.bytes().to_vec();
         inbox.consume(unread.len());
         self.0.state.on_ours(OurEvent::TakenOver);
-        Ok(unread)
+        unread
     }
 
     /// The [`Io`] that the exchange waits for: room in the outbox, and body bytes if [`body`](Self::body) waits for

@@ -104,7 +104,7 @@ impl OurHalf {
             (Self::Open, OurEvent::HeadSent) => Self::Sending,
             (Self::Sending, OurEvent::Finished) | (Self::Idle | Self::Open, OurEvent::Answered) => Self::Done,
             (Self::Open | Self::Sending, OurEvent::Cut) => Self::Cut,
-            (Self::Sending, OurEvent::TakenOver) => Self::TakenOver,
+            (Self::Open | Self::Sending, OurEvent::TakenOver) => Self::TakenOver,
             (Self::Done, OurEvent::NextExchange) => Self::Idle,
             _ => return None,
         })

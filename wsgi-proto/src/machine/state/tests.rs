@@ -118,7 +118,7 @@ fn row<S: Copy, E: Copy, N: core::fmt::Debug>(
 fn the_tables_have_these_ways_and_no_others() {
     // Columns: the events in the order of the constants above.
     assert_eq!(row(&PEER, &PEER_EVENTS, PeerHalf::after), "H---F- -BD-F- ---DF- ----FI ------");
-    assert_eq!(row(&OURS, &OUR_EVENTS, OurHalf::after), "O--D--- -S-DC-- --D-CT- ------I ------- -------");
+    assert_eq!(row(&OURS, &OUR_EVENTS, OurHalf::after), "O--D--- -S-DCT- --D-CT- ------I ------- -------");
     assert_eq!(row(&RECORDS, &RECORD_EVENTS, RecordState::after), "AT AT AT --");
     assert_eq!(
         row(&ENDINGS, &ENDING_EVENTS, Ending::after),
