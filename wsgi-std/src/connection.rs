@@ -126,9 +126,14 @@ impl BlockingTransport for Connection {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, read);
         flags.set(PollFlags::OUT, write);
-        wait::wait([PollFd::new(&self.socket, flags)], deadline)?;
+        let wait = || wait::wait([PollFd::new(&self.socket, flags)], deadline);
+        self.task.engine.host.wait(wait).transpose()?;
         self.task.drained.store(false, Ordering::Release);
         Ok(())
+    }
+
+    fn block(&self, wait: &mut dyn FnMut()) {
+        self.task.engine.host.wait(wait);
     }
 
     fn waker(&self) -> Waker {

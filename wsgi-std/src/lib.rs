@@ -514,6 +514,7 @@
 mod accept;
 mod connection;
 mod engine;
+pub mod host;
 mod incoming;
 mod listener;
 mod sync;
@@ -554,6 +555,7 @@ pub use wsgi_app::{
 
 use crate::accept::{AcceptTimer, block_on};
 use crate::engine::Engine;
+use crate::host::{Host, Hosted};
 use crate::listener::Accepted;
 
 /// Parts for other engines that serve blocking applications: TLS over a transport, and handing a task over between
@@ -605,6 +607,7 @@ pub struct Server<A> {
     handle: ServerHandle,
     threads: Option<usize>,
     ignores_max_size: bool,
+    host: Hosted,
 }
 
 impl<A> Server<A> {
@@ -617,6 +620,7 @@ impl<A> Server<A> {
             handle: ServerHandle::new(),
             threads: None,
             ignores_max_size: false,
+            host: Hosted::default(),
         }
     }
 
@@ -692,6 +696,13 @@ impl<A> Server<A> {
         self
     }
 
+    /// Sets the code that runs around the life of each thread that runs the application, and around its waits. For
+    /// programs that embed the server in the runtime of another language; see [`host`].
+    pub fn host(mut self, host: impl Host) -> Self {
+        self.host = Hosted(Some(Arc::new(host)));
+        self
+    }
+
     /// A handle that stops and observes the server from any thread, before and while it runs.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
@@ -710,7 +721,7 @@ impl<A> Server<A> {
     where
         A: Application,
     {
-        let Self { mut listeners, application, options, handle, threads, ignores_max_size } = self;
+        let Self { mut listeners, application, options, handle, threads, ignores_max_size, host } = self;
         if threads == Some(0) {
             let option = if ignores_max_size { "custom_pool" } else { "pool" };
             return Err(OptionError::new(option, 0, "1 or more").into());
@@ -723,7 +734,7 @@ impl<A> Server<A> {
         listeners.iter_mut().try_for_each(|listener| listener.prepare(server.limits_slow_readers()))?;
         // By default one more thread, for the poller.
         let threads = threads.unwrap_or_else(|| server.max_size().saturating_add(1));
-        let engine = Engine::start(threads)?;
+        let engine = Engine::start(threads, host)?;
         // The last listener of sockets belongs to this thread, and so do those that have their own thread already.
         let last = listeners.iter().rposition(Listener::is_socket);
         let (mut own, mut others) = (Vec::new(), Vec::new());

@@ -114,6 +114,7 @@ impl World {
                 }
                 Next::Run(task) if self.run(task) => Completed::RanAndReady(task),
                 Next::Run(_) => Completed::Ran,
+                Next::Wait => Completed::Waited(self.scheduler.wait()),
                 Next::Exit => return,
             };
         }

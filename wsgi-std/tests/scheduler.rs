@@ -64,11 +64,15 @@ impl Stage {
     }
 
     /// The same thread, if it should have to wait for a notification.
-    fn runs_eventually(&self, completed: Completed<(), usize>) -> Receiver<usize> {
+    fn runs_eventually(&self, mut completed: Completed<(), usize>) -> Receiver<usize> {
         let ((tell, heard), scheduler) = (channel(), Arc::clone(&self.scheduler));
         thread::spawn(move || {
-            if let Next::Run(task) = scheduler.next(completed) {
-                let _ = tell.send(task);
+            loop {
+                match scheduler.next(completed) {
+                    Next::Wait => completed = Completed::Waited(scheduler.wait()),
+                    Next::Run(task) => return tell.send(task).expect("the test runs"),
+                    _ => return,
+                }
             }
         });
         heard

@@ -13,7 +13,7 @@ use wsgi_proto::{Lost, SendError};
 use crate::application::upgrade;
 use crate::exchange::handle::{EndHttp, Handle};
 use crate::io::blocking::BlockingTransport;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 
 /// The raw stream of a connection that was taken over from HTTP, made by
 /// [`Input::take_over`](crate::blocking::Input::take_over).
@@ -113,6 +113,15 @@ impl Stream {
         self.transport.descriptor()
     }
 
+    /// Waits until no other thread writes.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        let mut turn = try_lock(&self.writing);
+        if turn.is_none() {
+            self.transport.block(&mut || turn = Some(lock(&self.writing)));
+        }
+        turn.unwrap_or_else(|| lock(&self.writing))
+    }
+
     fn wait_until<R>(&self, read: bool, mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
         let mut deadline = None;
         loop {
@@ -152,7 +161,7 @@ impl Write for &Stream {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let _turn = lock(&self.writing);
+        let _turn = self.turn();
         self.wait_until(false, || self.transport.write(&[IoSlice::new(bytes)]))
     }
 

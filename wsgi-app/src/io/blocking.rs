@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use crate::io::transport::Transport;
 
-/// One accepted connection whose bytes any thread may move. No method blocks, except [`wait`](Self::wait).
+/// One accepted connection whose bytes any thread may move. No method blocks, except [`wait`](Self::wait) and
+/// [`block`](Self::block).
 pub trait BlockingTransport: Send + Sync + 'static {
     /// Whether a read would probably return something; true if that is unknown.
     fn is_readable(&self) -> bool {
@@ -84,6 +85,12 @@ pub trait BlockingTransport: Send + Sync + 'static {
     ///
     /// Errors of the system.
     fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<()>;
+
+    /// Runs `wait`, which may block this thread for reasons other than the transport, such as another thread that writes to
+    /// it. By default it only calls `wait`.
+    fn block(&self, wait: &mut dyn FnMut()) {
+        wait();
+    }
 
     /// A waker that ends a [`wait`](Self::wait) of the calling thread.
     fn waker(&self) -> Waker;

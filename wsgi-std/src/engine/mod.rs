@@ -20,9 +20,10 @@ use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
 use socket2::Socket;
 
-use crate::engine::scheduler::{Completed, Next, Scheduler};
+use crate::engine::scheduler::{Completed, Next, Scheduler, Waited};
 use crate::engine::task_state::TaskState;
 use crate::engine::timer_queue::{Deadline, TimerQueue};
+use crate::host::Hosted;
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
 /// The token of the notifier, which ends a wait of the polling thread.
@@ -33,6 +34,8 @@ pub(crate) struct Engine {
     pub(crate) registry: Registry,
     notifier: mio::Waker,
     tasks: Mutex<Tasks>,
+    /// It is called without any lock, except that of the future of the task that calls it, for which no thread waits.
+    pub(crate) host: Hosted,
 }
 
 /// The poller and its events, which the polling thread owns.
@@ -66,14 +69,14 @@ pub(crate) struct Task {
 
 impl Engine {
     /// Starts an engine of at most `threads` threads; the first one runs already.
-    pub(crate) fn start(threads: usize) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(threads: usize, host: Hosted) -> io::Result<Arc<Self>> {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let notifier = mio::Waker::new(&registry, NOTIFIER)?;
         let scheduler = Scheduler::new(Poller { poll, events: Events::with_capacity(256) }, threads);
-        let engine = Arc::new(Self { scheduler, registry, notifier, tasks: Mutex::default() });
-        engine.begin(Self::work)?;
-        let watching = engine.begin(|engine| engine.scheduler.watch(|| engine.begin(Self::work).is_ok()));
+        let engine = Arc::new(Self { scheduler, registry, notifier, tasks: Mutex::default(), host });
+        engine.begin(Self::live)?;
+        let watching = engine.begin(|engine| engine.scheduler.watch(|| engine.begin(Self::live).is_ok()));
         if watching.is_err() && engine.scheduler.stop() {
             engine.notify();
         }
@@ -132,6 +135,13 @@ impl Engine {
         Ok(())
     }
 
+    /// The life of a thread that runs tasks.
+    fn live(self: &Arc<Self>) {
+        if !self.host.thread(|| self.work()) {
+            self.scheduler.leave();
+        }
+    }
+
     fn work(self: &Arc<Self>) {
         let mut completed = Completed::Nothing;
         loop {
@@ -142,7 +152,12 @@ impl Engine {
                 }
                 Next::Run(task) => {
                     let ready = task.run();
+                    self.host.yield_now();
                     if ready { Completed::RanAndReady(task) } else { Completed::Ran }
+                }
+                Next::Wait => {
+                    let waited = self.host.wait(|| self.scheduler.wait());
+                    Completed::Waited(waited.unwrap_or(Waited::NotAtAll))
                 }
                 Next::Exit => return,
             };
@@ -150,19 +165,21 @@ impl Engine {
     }
 
     /// Polls, and `waits` until something is ready. Returns the tasks that have to run.
-    fn poll(&self, Poller { poll, events }: &mut Poller, waits: bool) -> Vec<Arc<Task>> {
-        let time = if waits {
+    fn poll(&self, poller: &mut Poller, waits: bool) -> Vec<Arc<Task>> {
+        // A host need not be called if there are events already.
+        let looks = !waits || self.host.is_some();
+        if looks {
+            poller.poll(Some(Duration::ZERO));
+        }
+        if waits && (!looks || poller.events.is_empty()) {
             let mut tasks = lock(&self.tasks);
             let until = tasks.timers.next();
             tasks.polls_until = Some(until);
             drop(tasks);
-            until.map(|until| until.saturating_duration_since(Instant::now()))
-        } else {
-            Some(Duration::ZERO)
-        };
-        if poll.poll(events, time).is_err() {
-            events.clear();
+            self.host
+                .wait(|| poller.poll(until.map(|until| until.saturating_duration_since(Instant::now()))));
         }
+        let events = &poller.events;
         let mut tasks = lock(&self.tasks);
         tasks.polls_until = None;
         let Tasks { all, timers, .. } = &mut *tasks;
@@ -179,6 +196,14 @@ impl Engine {
     /// Ends the wait of the polling thread.
     fn notify(&self) {
         let _ = self.notifier.wake();
+    }
+}
+
+impl Poller {
+    fn poll(&mut self, time: Option<Duration>) {
+        if self.poll.poll(&mut self.events, time).is_err() {
+            self.events.clear();
+        }
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) enum Next<P, T> {
     },
     /// Run a task.
     Run(T),
+    /// [Wait](Scheduler::wait) for work.
+    Wait,
     /// End.
     Exit,
 }
@@ -62,6 +64,19 @@ pub(crate) enum Completed<P, T> {
     Ran,
     /// It ran a task that is still ready.
     RanAndReady(T),
+    /// It has waited for work.
+    Waited(Waited),
+}
+
+/// How a [wait](Scheduler::wait) for work has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Waited {
+    /// It has not begun: there is work.
+    NotAtAll,
+    /// It was ended, usually because there is work.
+    UntilNotified,
+    /// For so long that the thread ends, unless there is work.
+    TooLong,
 }
 
 /// Hands out the work of an engine to its threads.
@@ -149,11 +164,15 @@ impl<P, T> Scheduler<P, T> {
         }
     }
 
-    /// Returns what the calling thread has to do next; waits until there is something.
+    /// Returns what the calling thread has to do next. It does not wait.
     pub(crate) fn next(&self, completed: Completed<P, T>) -> Next<P, T> {
+        let tired = matches!(completed, Completed::Waited(Waited::TooLong));
         let mut state = self.lock();
         match completed {
-            Completed::Nothing => state.arrived(),
+            Completed::Nothing | Completed::Waited(Waited::UntilNotified | Waited::TooLong) => {
+                state.arrived()
+            }
+            Completed::Waited(Waited::NotAtAll) => {}
             Completed::Polled(poller, ready) => {
                 state.poller = Some(poller);
                 state.waits = false;
@@ -170,8 +189,7 @@ impl<P, T> Scheduler<P, T> {
                 state.ready_again.push_back(task);
             }
         }
-        let mut tired = false;
-        while !state.stopping {
+        if !state.stopping {
             if let Some(task) = state.ready.pop_front() {
                 return self.run(state, task);
             }
@@ -184,17 +202,38 @@ impl<P, T> Scheduler<P, T> {
             if let Some(task) = state.ready_again.pop_front() {
                 return self.run(state, task);
             }
-            if tired {
-                break;
+            if !tired {
+                return Next::Wait;
             }
-            state.spare += 1;
-            (state, tired) = wait_at_most(&self.spare, state, IDLE);
-            state.spare -= 1;
-            state.arrived();
         }
         state.threads -= 1;
         self.left.notify_all();
         Next::Exit
+    }
+
+    /// Waits for work, after [`Next::Wait`]. Returns what the thread has to report with [`Completed::Waited`].
+    pub(crate) fn wait(&self) -> Waited {
+        let mut state = self.lock();
+        if state.stopping
+            || state.poller.is_some()
+            || !state.ready.is_empty()
+            || !state.ready_again.is_empty()
+        {
+            // It has appeared since then, and was not announced to this thread.
+            return Waited::NotAtAll;
+        }
+        state.spare += 1;
+        let (mut state, too_long) = wait_at_most(&self.spare, state, IDLE);
+        state.spare -= 1;
+        if too_long { Waited::TooLong } else { Waited::UntilNotified }
+    }
+
+    /// Takes note of a thread that was started, but will never call [`next`](Self::next).
+    pub(crate) fn leave(&self) {
+        let mut state = self.lock();
+        state.arrived();
+        state.threads -= 1;
+        self.left.notify_all();
     }
 
     /// Lets the calling thread run `task`.

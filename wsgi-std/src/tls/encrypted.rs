@@ -150,6 +150,10 @@ impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
         self.transport.wait(read, write, deadline)
     }
 
+    fn block(&self, wait: &mut dyn FnMut()) {
+        self.transport.block(wait);
+    }
+
     fn waker(&self) -> Waker {
         self.transport.waker()
     }
