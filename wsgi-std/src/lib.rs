@@ -605,9 +605,10 @@ pub struct Server<A> {
     application: A,
     options: Options,
     handle: ServerHandle,
-    threads: Option<usize>,
+    /// The maximum number of threads, instead of one per connection.
+    pool: Option<usize>,
     ignores_max_size: bool,
-    host: Hosted,
+    threads: engine::Threads,
 }
 
 impl<A> Server<A> {
@@ -618,9 +619,9 @@ impl<A> Server<A> {
             application,
             options: Options::default(),
             handle: ServerHandle::new(),
-            threads: None,
+            pool: None,
             ignores_max_size: false,
-            host: Hosted::default(),
+            threads: engine::Threads::default(),
         }
     }
 
@@ -686,20 +687,38 @@ impl<A> Server<A> {
     /// number of slow clients to expect, or keep the default. Idle connections, unfinished heads and bodies returned by
     /// the application need no thread.
     pub fn pool(mut self, threads: usize) -> Self {
-        (self.threads, self.ignores_max_size) = (Some(threads), false);
+        (self.pool, self.ignores_max_size) = (Some(threads), false);
         self
     }
 
     /// Like [`pool`](Self::pool), but `max_size` is ignored, as in eventlet.
     pub fn custom_pool(mut self, threads: usize) -> Self {
-        (self.threads, self.ignores_max_size) = (Some(threads), true);
+        (self.pool, self.ignores_max_size) = (Some(threads), true);
         self
     }
 
     /// Sets the code that runs around the life of each thread that runs the application, and around its waits. For
     /// programs that embed the server in the runtime of another language; see [`host`].
     pub fn host(mut self, host: impl Host) -> Self {
-        self.host = Hosted(Some(Arc::new(host)));
+        self.threads.host = Hosted(Some(Arc::new(host)));
+        self
+    }
+
+    /// Sets the size of the stack of each thread that runs the application, in bytes. Default: that of std, which is 2 MiB
+    /// unless the environment variable `RUST_MIN_STACK` sets another one.
+    ///
+    /// If the system cannot provide it, [`serve`](Self::serve) returns an error.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.threads.stack_size = Some(bytes);
+        self
+    }
+
+    /// Keeps threads that have run the application, even when they have no work, until the server stops. By default a
+    /// thread ends after 2 s without work. Use it if starting a thread is expensive, or if the application keeps something
+    /// valuable, such as a connection to a database, in thread-local variables. Threads are still started only when there
+    /// is work for them.
+    pub fn keep_threads(mut self, on: bool) -> Self {
+        self.threads.kept = on;
         self
     }
 
@@ -721,20 +740,20 @@ impl<A> Server<A> {
     where
         A: Application,
     {
-        let Self { mut listeners, application, options, handle, threads, ignores_max_size, host } = self;
-        if threads == Some(0) {
+        let Self { mut listeners, application, options, handle, pool, ignores_max_size, mut threads } = self;
+        if pool == Some(0) {
             let option = if ignores_max_size { "custom_pool" } else { "pool" };
             return Err(OptionError::new(option, 0, "1 or more").into());
         }
         listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
-        let limit = descriptor_limit(threads);
+        let limit = descriptor_limit(pool);
         let runtime =
             Runtime::default().descriptor_limit(limit).ignore_max_size(ignores_max_size).block_in_place();
         let server = app::Server::with_runtime(options, &handle, Blocking(application), runtime)?;
         listeners.iter_mut().try_for_each(|listener| listener.prepare(server.limits_slow_readers()))?;
         // By default one more thread, for the poller.
-        let threads = threads.unwrap_or_else(|| server.max_size().saturating_add(1));
-        let engine = Engine::start(threads, host)?;
+        threads.most = pool.unwrap_or_else(|| server.max_size().saturating_add(1));
+        let engine = Engine::start(threads)?;
         // The last listener of sockets belongs to this thread, and so do those that have their own thread already.
         let last = listeners.iter().rposition(Listener::is_socket);
         let (mut own, mut others) = (Vec::new(), Vec::new());

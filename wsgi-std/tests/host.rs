@@ -99,8 +99,12 @@ struct Running {
 
 impl Running {
     fn new(threads: usize, host: impl Host, application: impl Application) -> Self {
+        Self::with(application, |server| server.pool(threads).host(host))
+    }
+
+    fn with<A: Application>(application: A, change: impl FnOnce(Server<A>) -> Server<A>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Server::new(listener, application).pool(threads).host(host).log_output(false);
+        let server = change(Server::new(listener, application)).log_output(false);
         let handle = server.handle();
         let serving = thread::spawn(move || {
             let ended = server.serve();
@@ -404,4 +408,29 @@ fn a_host_that_runs_no_thread_does_not_hold_up_the_stop() {
 
     let running = Running::new(2, Refusing, |_: Environ, start: StartResponse| fine(&start, "fine"));
     assert_eq!(running.stop().finished, 0);
+}
+
+/// Uses about 4 KiB of stack for each level.
+fn recurse(depth: usize) -> usize {
+    let bytes = std::hint::black_box([1_u8; 4096]);
+    if depth == 0 { 0 } else { recurse(depth - 1) + usize::from(bytes[depth % 4096]) }
+}
+
+#[test]
+fn applications_have_a_stack_of_the_size_that_was_set() {
+    // Twice as much as the default has.
+    let running = Running::with(
+        |_: Environ, start: StartResponse| fine(&start, recurse(1024).to_string()),
+        |server| server.stack_size(16 << 20),
+    );
+    assert!(response(running.send("GET / HTTP/1.0\r\n\r\n")).ends_with("\r\n\r\n1024"));
+    running.stop();
+}
+
+#[test]
+fn a_stack_that_the_system_does_not_have_is_an_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let application = |_: Environ, start: StartResponse| fine(&start, "fine");
+    let server = Server::new(listener, application).stack_size(usize::MAX >> 4).log_output(false);
+    assert!(server.serve().is_err());
 }

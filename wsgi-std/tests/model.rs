@@ -69,7 +69,7 @@ struct World {
 impl World {
     fn new(most: usize, tasks: usize, grows: bool, act: fn(&World, usize)) -> Arc<Self> {
         Arc::new(Self {
-            scheduler: Scheduler::new(Poller, most),
+            scheduler: Scheduler::new(Poller, most, false),
             states: (0..tasks).map(|_| TaskState::new()).collect(),
             kernel: Mutex::default(),
             heard: Condvar::new(),

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use scheduler::{Completed, Next, Scheduler};
-use sync::{TICKS, Ticks};
+use sync::{TICKS, TIRED, Ticks};
 
 /// How long anything may take that has to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,9 +31,13 @@ struct Stage {
 }
 
 impl Stage {
-    /// The first thread has arrived and polls.
     fn new(most: usize) -> Self {
-        let scheduler = Arc::new(Scheduler::new((), most));
+        Self::with(Scheduler::new((), most, false))
+    }
+
+    /// The first thread has arrived and polls.
+    fn with(scheduler: Scheduler<(), usize>) -> Self {
+        let scheduler = Arc::new(scheduler);
         let begun = Arc::new(AtomicUsize::new(0));
         let ((begin, begins), (end, ends)) = (channel(), channel());
         let (watched, count) = (Arc::clone(&scheduler), Arc::clone(&begun));
@@ -76,6 +80,13 @@ impl Stage {
             }
         });
         heard
+    }
+
+    /// Waits until `count` threads wait for work.
+    fn wait_for_spare(&self, count: usize) {
+        while !format!("{:?}", self.scheduler).contains(&format!("spare: {count},")) {
+            thread::yield_now();
+        }
     }
 
     /// Waits for the watcher's first tick.
@@ -214,9 +225,7 @@ fn a_thread_that_leaves_work_behind_wakes_the_next_one_once_work_has_waited() {
     assert!(matches!(stage.next(Completed::Nothing), Next::Poll { waits: true, .. }));
     // The first thread has nothing to do.
     let spare = stage.runs_eventually(Completed::Ran);
-    while !format!("{:?}", stage.scheduler).contains("spare: 1,") {
-        thread::yield_now();
-    }
+    stage.wait_for_spare(1);
     // No tick ends, and yet it gets the second task.
     assert_eq!(stage.runs(Completed::Polled((), vec![1, 2])), 1);
     assert_eq!(spare.recv_timeout(PATIENCE), Ok(2));
@@ -231,4 +240,25 @@ fn tasks_that_are_always_ready_have_their_next_turn_after_a_poll() {
     assert_eq!(stage.runs(Completed::RanAndReady(1)), 0);
     assert!(matches!(stage.next(Completed::RanAndReady(0)), Next::Poll { waits: false, .. }));
     assert_eq!(stage.runs(Completed::Polled((), vec![])), 1);
+}
+
+#[test]
+fn a_thread_that_had_no_work_for_long_ends_unless_threads_are_kept() {
+    for keeps in [false, true] {
+        let stage = Stage::with(Scheduler::new((), 2, keeps));
+        let ((tell, ended), scheduler) = (channel(), Arc::clone(&stage.scheduler));
+        let thread = thread::spawn(move || {
+            TIRED.set(true);
+            assert!(matches!(scheduler.next(Completed::Nothing), Next::Wait));
+            let next = scheduler.next(Completed::Waited(scheduler.wait()));
+            tell.send(matches!(next, Next::Exit)).expect("the test runs");
+        });
+        if keeps {
+            stage.wait_for_spare(1);
+            assert!(ended.try_recv().is_err());
+            let _ = stage.scheduler.stop();
+        }
+        assert_eq!(ended.recv_timeout(PATIENCE), Ok(true));
+        thread.join().expect("no panic");
+    }
 }

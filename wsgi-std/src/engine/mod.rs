@@ -36,6 +36,20 @@ pub(crate) struct Engine {
     tasks: Mutex<Tasks>,
     /// It is called without any lock, except that of the future of the task that calls it, for which no thread waits.
     pub(crate) host: Hosted,
+    stack_size: Option<usize>,
+}
+
+/// The threads of an engine.
+#[derive(Debug, Default)]
+pub(crate) struct Threads {
+    /// How many run tasks at most. One of them runs from the beginning.
+    pub(crate) most: usize,
+    /// Whether they stay when they have no work.
+    pub(crate) kept: bool,
+    /// The size of the stack of each, if it is not the default of std.
+    pub(crate) stack_size: Option<usize>,
+    /// The code around them.
+    pub(crate) host: Hosted,
 }
 
 /// The poller and its events, which the polling thread owns.
@@ -68,24 +82,40 @@ pub(crate) struct Task {
 }
 
 impl Engine {
-    /// Starts an engine of at most `threads` threads; the first one runs already.
-    pub(crate) fn start(threads: usize, host: Hosted) -> io::Result<Arc<Self>> {
+    /// Starts an engine.
+    pub(crate) fn start(threads: Threads) -> io::Result<Arc<Self>> {
+        let Threads { most, kept, stack_size, host } = threads;
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let notifier = mio::Waker::new(&registry, NOTIFIER)?;
-        let scheduler = Scheduler::new(Poller { poll, events: Events::with_capacity(256) }, threads);
-        let engine = Arc::new(Self { scheduler, registry, notifier, tasks: Mutex::default(), host });
-        engine.begin(Self::live)?;
-        let watching = engine.begin(|engine| engine.scheduler.watch(|| engine.begin(Self::live).is_ok()));
+        let scheduler = Scheduler::new(Poller { poll, events: Events::with_capacity(256) }, most, kept);
+        let engine =
+            Arc::new(Self { scheduler, registry, notifier, tasks: Mutex::default(), host, stack_size });
+        engine.begin()?;
+        let watching = Self::spawn(None, {
+            let engine = Arc::clone(&engine);
+            move || engine.scheduler.watch(|| engine.begin().is_ok())
+        });
         if watching.is_err() && engine.scheduler.stop() {
             engine.notify();
         }
         watching.map(|()| engine)
     }
 
-    fn begin(self: &Arc<Self>, work: impl FnOnce(&Arc<Self>) + Send + 'static) -> io::Result<()> {
+    /// Starts a thread that runs tasks.
+    fn begin(self: &Arc<Self>) -> io::Result<()> {
         let engine = Arc::clone(self);
-        thread::Builder::new().name("wsgi-std".into()).spawn(move || work(&engine)).map(|_| ())
+        Self::spawn(self.stack_size, move || {
+            if !engine.host.thread(|| engine.work()) {
+                engine.scheduler.leave();
+            }
+        })
+    }
+
+    fn spawn(stack_size: Option<usize>, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let thread = thread::Builder::new().name("wsgi-std".into());
+        let thread = stack_size.into_iter().fold(thread, thread::Builder::stack_size);
+        thread.spawn(run).map(drop)
     }
 
     /// Stops all threads, and waits for those that are not running an application.
@@ -133,13 +163,6 @@ impl Engine {
             task.wake();
         }
         Ok(())
-    }
-
-    /// The life of a thread that runs tasks.
-    fn live(self: &Arc<Self>) {
-        if !self.host.thread(|| self.work()) {
-            self.scheduler.leave();
-        }
     }
 
     fn work(self: &Arc<Self>) {

@@ -92,6 +92,8 @@ pub(crate) struct Scheduler<P, T> {
     spare: Condvar,
     /// [`wait_until_left`](Self::wait_until_left) waits here.
     left: Condvar,
+    /// Threads without work do not end.
+    keeps_threads: bool,
 }
 
 #[derive(Debug)]
@@ -135,8 +137,9 @@ struct Seen {
 }
 
 impl<P, T> Scheduler<P, T> {
-    /// Creates a scheduler for at most `most` threads. The caller starts the first one, and the watcher.
-    pub(crate) fn new(poller: P, most: usize) -> Self {
+    /// Creates a scheduler for at most `most` threads, which end when they have had no work for a while, unless
+    /// `keeps_threads`. The caller starts the first one, and the watcher.
+    pub(crate) fn new(poller: P, most: usize, keeps_threads: bool) -> Self {
         let state = State {
             poller: Some(poller),
             ready: VecDeque::new(),
@@ -161,6 +164,7 @@ impl<P, T> Scheduler<P, T> {
             watcher: Condvar::new(),
             spare: Condvar::new(),
             left: Condvar::new(),
+            keeps_threads,
         }
     }
 
@@ -223,7 +227,10 @@ impl<P, T> Scheduler<P, T> {
             return Waited::NotAtAll;
         }
         state.spare += 1;
-        let (mut state, too_long) = wait_at_most(&self.spare, state, IDLE);
+        let (mut state, too_long) = match self.keeps_threads {
+            true => (wait(&self.spare, state), false),
+            false => wait_at_most(&self.spare, state, IDLE),
+        };
         state.spare -= 1;
         if too_long { Waited::TooLong } else { Waited::UntilNotified }
     }

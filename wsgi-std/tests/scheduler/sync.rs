@@ -1,6 +1,6 @@
 //! The locks that the scheduler expects, with ticks that the test ends.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
@@ -9,6 +9,8 @@ use std::time::Duration;
 thread_local! {
     /// In the watcher's thread: its ticks.
     pub(crate) static TICKS: RefCell<Option<Ticks>> = const { RefCell::new(None) };
+    /// In another thread: whether its waits that have an end are over immediately.
+    pub(crate) static TIRED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The ticks of one watcher.
@@ -28,7 +30,7 @@ pub(crate) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> Mute
     condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends when the test ends it, or by a notification. A thread without work waits indefinitely.
+/// Ends when the test ends it, or by a notification. A thread without work waits indefinitely, unless it is [`TIRED`].
 pub(crate) fn wait_at_most<'a, T>(
     condition: &Condvar,
     mut guard: MutexGuard<'a, T>,
@@ -44,6 +46,7 @@ pub(crate) fn wait_at_most<'a, T>(
             }
             (guard, true)
         }
+        None if TIRED.get() => (guard, true),
         None => (condition.wait(guard).unwrap_or_else(PoisonError::into_inner), false),
     })
 }
