@@ -64,11 +64,22 @@ struct World {
     act: fn(&World, usize),
     /// Whether more threads can be started.
     grows: bool,
+    /// Whether the tasks count as slow.
+    slow: bool,
 }
 
 impl World {
     fn new(most: usize, tasks: usize, grows: bool, act: fn(&World, usize)) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(most, tasks, grows, act))
+    }
+
+    /// The same, with slow tasks.
+    fn slow(most: usize, tasks: usize, act: fn(&World, usize)) -> Arc<Self> {
+        Arc::new(Self { slow: true, ..Self::with(most, tasks, true, act) })
+    }
+
+    fn with(most: usize, tasks: usize, grows: bool, act: fn(&World, usize)) -> Self {
+        Self {
             scheduler: Scheduler::new(Poller, most, false),
             states: (0..tasks).map(|_| TaskState::new()).collect(),
             kernel: Mutex::default(),
@@ -81,7 +92,8 @@ impl World {
             read: AtomicUsize::new(0),
             act,
             grows,
-        })
+            slow: false,
+        }
     }
 
     /// Lets a task wait for its first call, instead of being added.
@@ -112,8 +124,10 @@ impl World {
                     let ready = self.poll(waits);
                     Completed::Polled(poller, ready)
                 }
-                Next::Run(task) if self.run(task) => Completed::RanAndReady(task),
-                Next::Run(_) => Completed::Ran,
+                Next::Run { task, .. } => {
+                    let ready = self.run(task).then_some(task);
+                    Completed::Ran { ready, slow: Some(self.slow) }
+                }
                 Next::Wait => Completed::Waited(self.scheduler.wait()),
                 Next::Exit => return,
             };
@@ -240,6 +254,44 @@ fn a_spare_thread_joins_in_again() {
         world.call(0);
         world.call(1);
         world.wait_for_runs(0, 2);
+        world.stop();
+    });
+}
+
+/// Each task waits for the one after it: all runs are needed at the same time, again and again.
+fn wait_for_the_next_each_time(world: &World, task: usize) {
+    if task + 1 < world.states.len() {
+        let before = world.runs.lock().unwrap()[task];
+        world.wait_for_runs(task + 1, before + 1);
+    }
+}
+
+#[test]
+fn after_slow_runs_spare_threads_join_in_again() {
+    check(1, || {
+        let world = World::slow(2, 2, wait_for_the_next_each_time);
+        world.start();
+        world.add(0);
+        world.add(1);
+        world.wait_for_runs(0, 1);
+        world.event(0);
+        world.event(1);
+        world.wait_for_runs(0, 2);
+        world.stop();
+    });
+}
+
+#[test]
+fn after_slow_runs_all_waiting_tasks_get_threads() {
+    check(1, || {
+        let world = World::slow(3, 3, wait_for_the_next_each_time);
+        world.park(1);
+        world.park(2);
+        world.start();
+        world.add(0);
+        world.event(1);
+        world.event(2);
+        world.wait_for_runs(0, 1);
         world.stop();
     });
 }

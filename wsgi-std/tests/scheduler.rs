@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use scheduler::{Completed, Next, Scheduler};
 use sync::{TICKS, TIRED, Ticks};
@@ -62,7 +62,7 @@ impl Stage {
     #[track_caller]
     fn runs(&self, completed: Completed<(), usize>) -> usize {
         match self.next(completed) {
-            Next::Run(task) => task,
+            Next::Run { task, .. } => task,
             next => panic!("{next:?}"),
         }
     }
@@ -74,7 +74,7 @@ impl Stage {
             loop {
                 match scheduler.next(completed) {
                     Next::Wait => completed = Completed::Waited(scheduler.wait()),
-                    Next::Run(task) => return tell.send(task).expect("the test runs"),
+                    Next::Run { task, .. } => return tell.send(task).expect("the test runs"),
                     _ => return,
                 }
             }
@@ -82,9 +82,12 @@ impl Stage {
         heard
     }
 
-    /// Waits until `count` threads wait for work.
-    fn wait_for_spare(&self, count: usize) {
-        while !format!("{:?}", self.scheduler).contains(&format!("spare: {count},")) {
+    /// Waits until the state of the scheduler has these values.
+    #[track_caller]
+    fn wait_until(&self, values: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !format!("{:?}", self.scheduler).contains(values) {
+            assert!(Instant::now() < until, "not {values}: {:?}", self.scheduler);
             thread::yield_now();
         }
     }
@@ -108,6 +111,20 @@ impl Stage {
     }
 }
 
+/// A task was run, and waits now.
+fn ran() -> Completed<(), usize> {
+    Completed::Ran { ready: None, slow: None }
+}
+
+fn ran_and_ready(task: usize) -> Completed<(), usize> {
+    Completed::Ran { ready: Some(task), slow: None }
+}
+
+/// The same, for a run that was timed.
+fn ran_timed(slow: bool) -> Completed<(), usize> {
+    Completed::Ran { ready: None, slow: Some(slow) }
+}
+
 impl Drop for Stage {
     fn drop(&mut self) {
         // The one thread that may wait in a poll is this one.
@@ -126,7 +143,7 @@ fn tasks_that_are_taken_do_not_hide_those_that_wait() {
         if since >= Duration::from_millis(2) {
             // Something is taken every 2 ms.
             since = Duration::ZERO;
-            stage.runs(Completed::Ran);
+            stage.runs(ran());
         }
         let (begun, _) = stage.end_tick();
         assert!((1..=threads).contains(&begun), "{begun} threads more than {threads}");
@@ -145,7 +162,7 @@ fn short_tasks_wake_a_thread_when_they_have_waited_for_long() {
     stage.runs(Completed::Polled((), (0..300).collect()));
     stage.ticks();
     for (tick, begun) in [0, 0, 0, 0, 1].into_iter().enumerate() {
-        (0..4).for_each(|_| _ = stage.runs(Completed::Ran));
+        (0..4).for_each(|_| _ = stage.runs(ran()));
         assert_eq!(stage.end_tick(), (begun, true), "after tick {tick}");
     }
 }
@@ -158,7 +175,7 @@ fn short_tasks_of_a_few_clients_wake_no_thread() {
     stage.ticks();
     for _ in 0..20 {
         for _ in 0..6 {
-            if let Next::Poll { .. } = stage.next(Completed::Ran) {
+            if let Next::Poll { .. } = stage.next(ran()) {
                 stage.runs(Completed::Polled((), (0..9).collect()));
             }
         }
@@ -172,7 +189,7 @@ fn quick_tasks_wake_no_thread_however_many_wait() {
     stage.runs(Completed::Polled((), (0..1000).collect()));
     stage.ticks();
     for _ in 0..10 {
-        (0..50).for_each(|_| _ = stage.runs(Completed::Ran));
+        (0..50).for_each(|_| _ = stage.runs(ran()));
         assert_eq!(stage.end_tick(), (0, true));
     }
 }
@@ -184,8 +201,8 @@ fn tasks_that_wait_for_less_than_a_tick_wake_no_thread() {
     stage.ticks();
     for task in 1..10 {
         assert!(!stage.scheduler.add(task), "no thread polls");
-        assert_eq!(stage.runs(Completed::Ran), task);
-        assert!(matches!(stage.next(Completed::Ran), Next::Poll { waits: true, .. }));
+        assert_eq!(stage.runs(ran()), task);
+        assert!(matches!(stage.next(ran()), Next::Poll { waits: true, .. }));
         stage.runs(Completed::Polled((), vec![0]));
         assert_eq!(stage.end_tick(), (0, true));
     }
@@ -224,8 +241,8 @@ fn a_thread_that_leaves_work_behind_wakes_the_next_one_once_work_has_waited() {
     assert_eq!(stage.end_tick(), (1, true));
     assert!(matches!(stage.next(Completed::Nothing), Next::Poll { waits: true, .. }));
     // The first thread has nothing to do.
-    let spare = stage.runs_eventually(Completed::Ran);
-    stage.wait_for_spare(1);
+    let spare = stage.runs_eventually(ran());
+    stage.wait_until("spare: 1,");
     // No tick ends, and yet it gets the second task.
     assert_eq!(stage.runs(Completed::Polled((), vec![1, 2])), 1);
     assert_eq!(spare.recv_timeout(PATIENCE), Ok(2));
@@ -235,10 +252,10 @@ fn a_thread_that_leaves_work_behind_wakes_the_next_one_once_work_has_waited() {
 fn tasks_that_are_always_ready_have_their_next_turn_after_a_poll() {
     let stage = Stage::new(1);
     assert_eq!(stage.runs(Completed::Polled((), vec![0])), 0);
-    assert!(matches!(stage.next(Completed::RanAndReady(0)), Next::Poll { waits: false, .. }));
+    assert!(matches!(stage.next(ran_and_ready(0)), Next::Poll { waits: false, .. }));
     assert_eq!(stage.runs(Completed::Polled((), vec![1])), 1);
-    assert_eq!(stage.runs(Completed::RanAndReady(1)), 0);
-    assert!(matches!(stage.next(Completed::RanAndReady(0)), Next::Poll { waits: false, .. }));
+    assert_eq!(stage.runs(ran_and_ready(1)), 0);
+    assert!(matches!(stage.next(ran_and_ready(0)), Next::Poll { waits: false, .. }));
     assert_eq!(stage.runs(Completed::Polled((), vec![])), 1);
 }
 
@@ -254,11 +271,77 @@ fn a_thread_that_had_no_work_for_long_ends_unless_threads_are_kept() {
             tell.send(matches!(next, Next::Exit)).expect("the test runs");
         });
         if keeps {
-            stage.wait_for_spare(1);
+            stage.wait_until("spare: 1,");
             assert!(ended.try_recv().is_err());
             let _ = stage.scheduler.stop();
         }
         assert_eq!(ended.recv_timeout(PATIENCE), Ok(true));
         thread.join().expect("no panic");
     }
+}
+
+/// A stage with `count` threads that wait for work, and do nothing when they are woken.
+fn stage_with_spare(count: usize) -> Stage {
+    let stage = Stage::new(1000);
+    for number in 1..=count {
+        let scheduler = Arc::clone(&stage.scheduler);
+        assert!(matches!(stage.next(Completed::Nothing), Next::Wait));
+        thread::spawn(move || scheduler.wait());
+        stage.wait_until(&format!("spare: {number}, notified: 0, coming: 0,"));
+    }
+    stage
+}
+
+#[test]
+fn after_a_slow_run_as_many_threads_are_woken_as_work_waits() {
+    let stage = stage_with_spare(5);
+    stage.runs(Completed::Polled((), vec![0]));
+    assert!(matches!(stage.next(ran_timed(true)), Next::Poll { waits: true, .. }));
+    // No tick ends. They are for a task and for the poller.
+    assert_eq!(stage.runs(Completed::Polled((), vec![1, 2])), 1);
+    stage.wait_until("spare: 3, notified: 0, coming: 2,");
+    // The others are not needed before there is more work than threads that are coming.
+    assert_eq!(stage.runs(ran_timed(true)), 2);
+    stage.wait_until("spare: 3, notified: 0, coming: 2,");
+    assert!(matches!(stage.next(ran_timed(true)), Next::Poll { waits: true, .. }));
+    assert_eq!(stage.runs(Completed::Polled((), (3..100).collect())), 3);
+    stage.wait_until("spare: 0, notified: 0, coming: 5,");
+}
+
+#[test]
+fn after_a_run_that_was_not_slow_no_thread_is_woken() {
+    let stage = stage_with_spare(3);
+    stage.runs(Completed::Polled((), vec![0, 1]));
+    // For the poller, while this thread runs the second task.
+    assert_eq!(stage.runs(ran_timed(true)), 1);
+    stage.wait_until("spare: 2, notified: 0, coming: 1,");
+    assert!(matches!(stage.next(ran_timed(false)), Next::Poll { waits: true, .. }));
+    assert_eq!(stage.runs(Completed::Polled((), (2..100).collect())), 2);
+    assert_eq!(stage.runs(ran()), 3);
+    stage.wait_until("spare: 2, notified: 0, coming: 1,");
+}
+
+#[test]
+fn when_work_has_waited_as_many_threads_are_woken() {
+    let stage = stage_with_spare(3);
+    stage.runs(Completed::Polled((), (0..100).collect()));
+    stage.ticks();
+    assert_eq!(stage.end_tick(), (0, true));
+    stage.wait_until("spare: 0, notified: 0, coming: 3,");
+}
+
+#[test]
+fn runs_are_timed_only_if_that_may_wake_a_thread() {
+    let timed = |stage: &Stage, completed| match stage.next(completed) {
+        Next::Run { timed, .. } => timed,
+        next => panic!("{next:?}"),
+    };
+    let stage = Stage::new(1000);
+    let first = timed(&stage, Completed::Polled((), (0..100).collect()));
+    assert!(!first && (1..100).all(|_| !timed(&stage, ran())), "there is no other thread");
+    let stage = stage_with_spare(1);
+    timed(&stage, Completed::Polled((), (0..17).collect()));
+    assert_eq!((1..17).filter(|_| timed(&stage, ran())).count(), 2, "one of eight");
+    assert!(matches!(stage.next(ran_timed(true)), Next::Poll { waits: true, .. }));
+    assert!(timed(&stage, Completed::Polled((), (0..3).collect())), "after a slow run");
 }

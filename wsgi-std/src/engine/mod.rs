@@ -20,7 +20,7 @@ use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
 use socket2::Socket;
 
-use crate::engine::scheduler::{Completed, Next, Scheduler, Waited};
+use crate::engine::scheduler::{Completed, Next, SLOW, Scheduler, Waited};
 use crate::engine::task_state::TaskState;
 use crate::engine::timer_queue::{Deadline, TimerQueue};
 use crate::host::Hosted;
@@ -173,10 +173,12 @@ impl Engine {
                     let ready = self.poll(&mut poller, waits);
                     Completed::Polled(poller, ready)
                 }
-                Next::Run(task) => {
-                    let ready = task.run();
+                Next::Run { task, timed } => {
+                    let began = timed.then(Instant::now);
+                    let is_ready = task.run();
+                    let slow = began.map(|began| began.elapsed() > SLOW);
                     self.host.yield_now();
-                    if ready { Completed::RanAndReady(task) } else { Completed::Ran }
+                    Completed::Ran { ready: is_ready.then_some(task), slow }
                 }
                 Next::Wait => {
                     let waited = self.host.wait(|| self.scheduler.wait());

@@ -7,9 +7,9 @@
 //! While threads run tasks and the scheduler holds the poller, the watcher checks every tick whether work has waited
 //! for the whole tick: a task that was ready before, or the poller, since events that no thread has polled wait, too.
 //! Then more threads join in, however many other tasks were taken meanwhile, and from now on each thread that takes
-//! a task while other work waits wakes the next one. Waking a thread has a price: work that waits only for short runs
-//! ([`LONG`]) gets no thread before it has waited for a [`WINDOW`], and none at all if the runs are very short
-//! ([`QUICK`]).
+//! a task while other work waits wakes as many others as there is work for. It does the same if the run before was
+//! [`SLOW`]. Waking a thread has a price: work that waits only for short runs ([`LONG`]) gets no new thread before it
+//! has waited for a [`WINDOW`], and none at all if the runs are very short ([`QUICK`]).
 //!
 //! This module knows nothing of sockets, and its locks and its clock can be replaced, so that all interleavings can be
 //! tested: `tests/model.rs`.
@@ -32,6 +32,12 @@ const WINDOW: Duration = Duration::from_millis(10);
 /// The average time of a run below which more threads do not help: waking a thread would cost about as much.
 const QUICK: Duration = Duration::from_micros(100);
 
+/// The time of a run from which on threads without work are woken for the work that waits, without waiting for a tick.
+pub(crate) const SLOW: Duration = Duration::from_micros(300);
+
+/// While runs are not slow, one of this number is timed. The clock is read for nothing in the others.
+const SAMPLE: u64 = 8;
+
 /// How long a thread without work waits before it ends.
 const IDLE: Duration = Duration::from_secs(2);
 
@@ -46,7 +52,12 @@ pub(crate) enum Next<P, T> {
         waits: bool,
     },
     /// Run a task.
-    Run(T),
+    Run {
+        /// The task, whose run is reported by [`Completed::Ran`].
+        task: T,
+        /// Whether to report if the run was [`SLOW`].
+        timed: bool,
+    },
     /// [Wait](Scheduler::wait) for work.
     Wait,
     /// End.
@@ -60,10 +71,13 @@ pub(crate) enum Completed<P, T> {
     Nothing,
     /// It has polled; these tasks are ready.
     Polled(P, Vec<T>),
-    /// It ran a task, which now waits or has ended.
-    Ran,
-    /// It ran a task that is still ready.
-    RanAndReady(T),
+    /// It ran a task.
+    Ran {
+        /// The task, if it is still ready. Otherwise it waits or has ended.
+        ready: Option<T>,
+        /// Whether the run was [`SLOW`], if it was timed.
+        slow: Option<bool>,
+    },
     /// It has waited for work.
     Waited(Waited),
 }
@@ -113,14 +127,18 @@ struct State<P, T> {
     /// The watcher checks every tick.
     ticks: bool,
     tick: Duration,
-    /// Work has waited for a tick: a thread that runs a task while other work waits wakes another one.
+    /// Work has waited for a tick: a thread that runs a task while other work waits wakes others.
     hands_over: bool,
+    /// The last run that was timed was slow: the same.
+    slow: bool,
     /// How many threads there are without the watcher, and the limit.
     threads: usize,
     most: usize,
     /// How many of them run a task, and how many have nothing to do.
     running: usize,
     spare: usize,
+    /// How many of the spare ones were notified.
+    notified: usize,
     /// How many threads were notified or started, and have not called `next` yet.
     coming: usize,
     watched: bool,
@@ -151,10 +169,12 @@ impl<P, T> Scheduler<P, T> {
             ticks: false,
             tick: TICK,
             hands_over: false,
+            slow: false,
             threads: 1,
             most,
             running: 0,
             spare: 0,
+            notified: 0,
             coming: 1,
             watched: true,
             stopping: false,
@@ -187,10 +207,10 @@ impl<P, T> Scheduler<P, T> {
                     ready.append(ready_again);
                 }
             }
-            Completed::Ran => state.running -= 1,
-            Completed::RanAndReady(task) => {
+            Completed::Ran { ready, slow } => {
                 state.running -= 1;
-                state.ready_again.push_back(task);
+                state.ready_again.extend(ready);
+                state.slow = slow.unwrap_or(state.slow);
             }
         }
         if !state.stopping {
@@ -232,6 +252,7 @@ impl<P, T> Scheduler<P, T> {
             false => wait_at_most(&self.spare, state, IDLE),
         };
         state.spare -= 1;
+        state.notified = state.notified.saturating_sub(1);
         if too_long { Waited::TooLong } else { Waited::UntilNotified }
     }
 
@@ -248,26 +269,28 @@ impl<P, T> Scheduler<P, T> {
     fn run(&self, mut state: MutexGuard<'_, State<P, T>>, task: T) -> Next<P, T> {
         state.runs += 1;
         state.running += 1;
-        if state.poller.is_some() && (state.hands_over || !state.ticks) {
+        // Without a thread that could be woken, the time is of no use.
+        let timed = state.spare > 0 && (state.slow || state.runs % SAMPLE == 0);
+        if state.poller.is_some() && (state.hands_over || state.slow || !state.ticks) {
             self.leave_work(state);
         }
-        Next::Run(task)
+        Next::Run { task, timed }
     }
 
     /// Takes care of the work that waits while a thread runs a task.
     #[cold]
     fn leave_work(&self, mut state: MutexGuard<'_, State<P, T>>) {
         let watch = !mem::replace(&mut state.ticks, true);
-        let hand_over = state.hands_over && state.coming < state.spare.min(1 + state.ready.len());
-        state.coming += usize::from(hand_over);
+        let hands_over = state.hands_over || state.slow;
+        // The tasks, and the poller.
+        let wanted = if hands_over { 1 + state.ready.len() } else { 0 };
+        let woken = state.calls_spare(wanted);
         // The woken threads need the lock.
         drop(state);
         if watch {
             self.watcher.notify_one();
         }
-        if hand_over {
-            self.spare.notify_one();
-        }
+        (0..woken).for_each(|_| self.spare.notify_one());
     }
 
     /// The watcher's loop, until the scheduler stops. `begin` starts another thread, if it can.
@@ -314,9 +337,8 @@ impl<P, T> Scheduler<P, T> {
             return state;
         }
         if state.spare > 0 {
-            // It wakes the next one.
-            state.coming = 1;
-            self.spare.notify_one();
+            let woken = state.calls_spare(waiting);
+            (0..woken).for_each(|_| self.spare.notify_one());
             return state;
         }
         // At most twice as many as before, so that a burst of short tasks does not start a thread for each.
@@ -370,6 +392,14 @@ impl<P, T> State<P, T> {
     /// A thread that was notified or started is here. A thread that is here for another reason may count instead.
     fn arrived(&mut self) {
         self.coming = self.coming.saturating_sub(1);
+    }
+
+    /// Returns how many threads without work have to be notified, so that `wanted` are coming.
+    fn calls_spare(&mut self, wanted: usize) -> usize {
+        let woken = wanted.saturating_sub(self.coming).min(self.spare - self.notified);
+        self.notified += woken;
+        self.coming += woken;
+        woken
     }
 
     fn seen(&self) -> Seen {
