@@ -461,6 +461,17 @@ impl Exchange<'_> {
     /// ```
     pub fn send<'p>(&mut self, piece: impl Into<Piece<'p>>) -> Result<Flow, SendError> {
         let piece = piece.into();
+        // Most blocks follow another one.
+        let limit = self.0.outbox_limit();
+        if !(self.0.state.sends_body() && self.0.queued() < limit) && self.keeps_first(&piece)? {
+            return Ok(Flow::Ready);
+        }
+        self.0.accept(piece)?;
+        if self.0.queued() < limit { Ok(Flow::Ready) } else { Ok(Flow::Full) }
+    }
+
+    /// Prepares for the first block, or returns why `piece` cannot be sent. Returns whether it has to wait and was taken.
+    fn keeps_first(&mut self, piece: &Piece<'_>) -> Result<bool, SendError> {
         self.0.may_send()?;
         if !piece.is_empty() && self.0.is_full() {
             return Err(SendError::Full);
@@ -470,13 +481,12 @@ impl Exchange<'_> {
             if !piece.is_empty() && reply.joined.len() + piece.len() < reply.minimum_chunk_size {
                 // The head waits together with the block, so an error can still replace it.
                 reply.joined.extend_from_slice(piece.as_slice());
-                return Ok(Flow::Ready);
+                return Ok(true);
             }
             let ended = reply.total.is_some();
             self.0.seal(ended)?;
         }
-        self.0.accept(piece)?;
-        Ok(self.0.flow())
+        Ok(false)
     }
 
     /// Sends `body` as all that is left of the body, and ends the response:

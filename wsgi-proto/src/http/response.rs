@@ -116,6 +116,12 @@ impl Reply {
         }
     }
 
+    /// Whether a block of `length` bytes is joined with others.
+    #[inline]
+    pub(crate) fn joins(&self, length: usize) -> bool {
+        !self.joined.is_empty() || length < self.minimum_chunk_size
+    }
+
     pub(crate) fn head_bytes(&self) -> &[u8] {
         &self.head.text
     }

@@ -15,14 +15,23 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
-    /// Adds a chunk of `length` body bytes at the position `from`, after `body` bytes of the same body.
+    /// Adds a chunk of `length` body bytes after `body` bytes of the same body. Of the connection's output before it,
+    /// `transmitted` bytes were transmitted and `queued` bytes were not.
     #[inline]
-    pub(crate) fn add(&mut self, length: u64, from: u64, body: u64, transmitted: u64) {
-        if body == 0 || transmitted == from {
+    pub(crate) fn add(&mut self, length: u64, body: u64, queued: u64, transmitted: u64) {
+        if body == 0 || queued == 0 || self.lengths.len() == self.lengths.capacity() {
+            self.prepare(body, queued, transmitted);
+        }
+        self.lengths.push(length);
+    }
+
+    #[inline(never)]
+    fn prepare(&mut self, body: u64, queued: u64, transmitted: u64) {
+        if body == 0 || queued == 0 {
             // The first chunk of a response, or everything before it was transmitted.
             self.lengths.clear();
-            (self.from, self.body, self.done) = (from, body, 0);
-        } else if self.lengths.len() == self.lengths.capacity() {
+            (self.from, self.body, self.done) = (transmitted.saturating_add(queued), body, 0);
+        } else {
             // Before the list grows, it forgets the chunks that were transmitted, unless they are few.
             self.advance(transmitted);
             if 2 * self.done >= self.lengths.len() {
@@ -30,7 +39,6 @@ impl Chunks {
                 self.done = 0;
             }
         }
-        self.lengths.push(length);
     }
 
     /// The number of body bytes in the first `transmitted` bytes of the connection's output.
@@ -93,7 +101,7 @@ mod tests {
             let mut chunks = Chunks::default();
             let (mut from, mut body) = (100_usize, 0);
             for (length, end) in lengths.into_iter().zip(&ends) {
-                chunks.add(length as u64, from as u64, body, from.saturating_sub(lag) as u64);
+                chunks.add(length as u64, body, lag.min(from) as u64, from.saturating_sub(lag) as u64);
                 (from, body) = (*end, body + length as u64);
                 let chunks = Chunks { lengths: chunks.lengths.clone(), ..chunks };
                 for transmitted in

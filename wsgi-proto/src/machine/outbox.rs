@@ -349,8 +349,6 @@ impl Outbox {
     #[inline]
     fn copy_chunk(&mut self, data: &[u8]) {
         let before = self.copied.len();
-        // Space for all of it, so that the memory grows once.
-        self.copied.reserve(data.len() + 20);
         push_size(&mut self.copied, data.len() as u64);
         self.copied.extend_from_slice(data);
         self.copied.extend_from_slice(b"\r\n");
@@ -488,17 +486,17 @@ fn push_size(out: &mut Vec<u8>, size: u64) {
         return push_large_size(out, size);
     }
     // At most eight bytes: a word, built from its end, whose copy is cheaper than that of a few bytes.
-    let (mut word, mut left, mut end) = (u64::from(u16::from_le_bytes(*b"\r\n")), size, out.len() + 2);
-    loop {
-        word = word << 8 | u64::from(HEXADECIMAL[left as usize & 15]);
+    let digit = |left: u64| u64::from(HEXADECIMAL[left as usize & 15]);
+    let end = u64::from(u16::from_le_bytes(*b"\r\n"));
+    let (mut word, mut length, mut left) = (end << 8 | digit(size), 3, size >> 4);
+    while left > 0 {
+        word = word << 8 | digit(left);
+        length += 1;
         left >>= 4;
-        end += 1;
-        if left == 0 {
-            break;
-        }
     }
+    let length = out.len() + length;
     out.extend_from_slice(&word.to_le_bytes());
-    out.truncate(end);
+    out.truncate(length);
 }
 
 #[cold]
@@ -517,7 +515,8 @@ mod tests {
 
     #[test]
     fn a_chunk_size_is_hexadecimal() {
-        for size in [0, 9, 10, 255, 4096, 0xff_ffff, 0x100_0000, 0x123_4567_89ab, u64::MAX] {
+        for size in [0, 9, 10, 15, 16, 255, 256, 4095, 4096, 0xff_ffff, 0x100_0000, 0x123_4567_89ab, u64::MAX]
+        {
             let mut out = vec![b'a'];
             push_size(&mut out, size);
             assert_eq!(out, alloc::format!("a{size:x}\r\n").as_bytes());

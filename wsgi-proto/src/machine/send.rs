@@ -32,7 +32,7 @@ impl Machine {
         match reply.framing {
             _ if taken == 0 => {}
             Framing::Chunked => {
-                chunks.add(taken, outbox.total(), account.body_length, outbox.total_transmitted());
+                chunks.add(taken, account.body_length, outbox.len(), outbox.total_transmitted());
                 outbox.push_external_chunk(taken);
             }
             _ => outbox.push_external(taken),
@@ -58,11 +58,17 @@ impl Machine {
     /// Accepts a block of a response whose head was sent.
     #[inline]
     pub(crate) fn accept(&mut self, mut piece: Piece<'_>) -> Result<(), SendError> {
+        if piece.is_empty() {
+            return Ok(());
+        }
         let memory = self.memory.get_or_make();
         let reply = &mut memory.reply;
+        if reply.framing == Framing::Chunked && !reply.joins(piece.len()) {
+            send_chunk(memory, piece);
+            return Ok(());
+        }
         let mut surplus = false;
         match &mut reply.framing {
-            _ if piece.is_empty() => return Ok(()),
             Framing::Bodyless => return Ok(()),
             Framing::Length(left) => {
                 surplus = piece.len() as u64 > *left;
@@ -73,10 +79,10 @@ impl Machine {
             }
             _ => {}
         }
-        if reply.joined.is_empty() && piece.len() >= reply.minimum_chunk_size {
-            frame(memory, piece);
-        } else {
+        if reply.joins(piece.len()) {
             join(memory, piece.as_slice());
+        } else {
+            send_plain(memory, piece);
         }
         if surplus { Err(SendError::TooLong(memory.reply.length)) } else { Ok(()) }
     }
@@ -243,7 +249,19 @@ impl Machine {
 
     /// Whether the outbox has to be flushed before it accepts more.
     pub(crate) fn is_full(&self) -> bool {
-        self.memory.get().is_some_and(|memory| memory.outbox.len() >= self.config.limits.outbox.max(1) as u64)
+        self.queued() >= self.outbox_limit()
+    }
+
+    /// The number of bytes that wait to be transmitted.
+    #[inline]
+    pub(crate) fn queued(&self) -> u64 {
+        self.memory.get().map_or(0, |memory| memory.outbox.len())
+    }
+
+    /// The number of such bytes from which the outbox is full.
+    #[inline]
+    pub(crate) fn outbox_limit(&self) -> u64 {
+        self.config.limits.outbox.max(1) as u64
     }
 
     /// Answers a faulty request, instead of the application.
@@ -310,15 +328,24 @@ fn join(memory: &mut Memory, block: &[u8]) {
 }
 
 /// Counts, frames and queues a block, which is not empty.
-#[inline]
 fn frame(memory: &mut Memory, piece: Piece<'_>) {
-    let Memory { outbox, reply, account, chunks, .. } = memory;
-    let length = piece.len() as u64;
-    if reply.framing == Framing::Chunked {
-        chunks.add(length, outbox.total(), account.body_length, outbox.total_transmitted());
-        outbox.push_chunk(piece);
+    if memory.reply.framing == Framing::Chunked {
+        send_chunk(memory, piece)
     } else {
-        outbox.push(piece);
+        send_plain(memory, piece)
     }
+}
+
+#[inline]
+fn send_plain(Memory { outbox, account, .. }: &mut Memory, piece: Piece<'_>) {
+    account.body_length = account.body_length.saturating_add(piece.len() as u64);
+    outbox.push(piece);
+}
+
+#[inline(always)]
+fn send_chunk(Memory { outbox, account, chunks, .. }: &mut Memory, piece: Piece<'_>) {
+    let length = piece.len() as u64;
+    chunks.add(length, account.body_length, outbox.len(), outbox.total_transmitted());
     account.body_length = account.body_length.saturating_add(length);
+    outbox.push_chunk(piece);
 }

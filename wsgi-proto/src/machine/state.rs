@@ -514,6 +514,11 @@ impl State {
         matches!(self.ours, OurHalf::Open | OurHalf::Sending)
     }
 
+    /// Whether the head of a response was sent, and its body can follow.
+    pub(crate) const fn sends_body(&self) -> bool {
+        matches!(self.ours, OurHalf::Sending) && !matches!(self.transport, Transport::Lost(_))
+    }
+
     /// Whether a complete head is ready for the application.
     pub(crate) const fn request_is_ready(&self) -> bool {
         matches!((self.ours, self.peer), (OurHalf::Idle, PeerHalf::Body | PeerHalf::Done))
