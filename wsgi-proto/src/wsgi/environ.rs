@@ -214,11 +214,16 @@ impl<'a> Variables<'a> {
             false => None,
         };
         let mut made = Made { port: itoa::Buffer::new(), address: [0; V4_LENGTH], text: String::new() };
-        for &(name, fixed) in &FIXED {
-            if let Some(source) = self.find_fixed(name, fixed, field) {
-                visit(name, self.render_in(source, text, &mut made));
-            }
+        // Written out, so that the compiler decides each case of `Fixed`.
+        macro_rules! visit_fixed {
+            ($($at:literal)*) => {$(
+                let (name, fixed) = const { FIXED[$at] };
+                if let Some(source) = self.find_fixed(name, fixed, field) {
+                    visit(name, self.render_in(source, text, &mut made));
+                }
+            )*};
         }
+        visit_fixed!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
         if let Some(host) = self.head.host() {
             visit("HTTP_HOST", self.render_in(Source::Bytes(host), text, &mut made));
         }

@@ -86,20 +86,30 @@ pub(crate) const V4_LENGTH: usize = "255.255.255.255.".len();
 pub(crate) fn v4_text(address: Ipv4Addr, text: &mut [u8; V4_LENGTH]) -> &str {
     let mut length = 0;
     for octet in address.octets() {
-        if octet >= 100 {
-            text[length] = b'0' + octet / 100;
-            length += 1;
+        if let Some(place) = text[length..].first_chunk_mut() {
+            *place = OCTETS[usize::from(octet)];
         }
-        if octet >= 10 {
-            text[length] = b'0' + octet / 10 % 10;
-            length += 1;
-        }
-        text[length] = b'0' + octet % 10;
-        text[length + 1] = b'.';
-        length += 2;
+        length += 2 + usize::from(octet >= 10) + usize::from(octet >= 100);
     }
     core::str::from_utf8(&text[..length - 1]).unwrap_or_default()
 }
+
+/// The decimal digits of each octet, and a dot or more.
+static OCTETS: [[u8; 4]; 256] = {
+    let mut octets = [[b'.'; 4]; 256];
+    let mut octet = 0_u8;
+    loop {
+        octets[octet as usize] = match [octet / 100 + b'0', octet / 10 % 10 + b'0', octet % 10 + b'0'] {
+            [b'0', b'0', ones] => [ones, b'.', b'.', b'.'],
+            [b'0', tens, ones] => [tens, ones, b'.', b'.'],
+            [hundreds, tens, ones] => [hundreds, tens, ones, b'.'],
+        };
+        if octet == u8::MAX {
+            break octets;
+        }
+        octet += 1;
+    }
+};
 
 /// The text of `part`, if it is a part of `whole`.
 pub(crate) fn part_of<'a>(whole: &'a str, part: &[u8]) -> Option<&'a str> {
