@@ -84,6 +84,11 @@ pub(crate) const V4_LENGTH: usize = "255.255.255.255.".len();
 
 /// The text of `address`, several times faster than its `Display`.
 pub(crate) fn v4_text(address: Ipv4Addr, text: &mut [u8; V4_LENGTH]) -> &str {
+    core::str::from_utf8(v4_ascii(address, text)).unwrap_or_default()
+}
+
+/// The same as bytes.
+pub(crate) fn v4_ascii(address: Ipv4Addr, text: &mut [u8; V4_LENGTH]) -> &[u8] {
     let mut length = 0;
     for octet in address.octets() {
         if let Some(place) = text[length..].first_chunk_mut() {
@@ -91,7 +96,7 @@ pub(crate) fn v4_text(address: Ipv4Addr, text: &mut [u8; V4_LENGTH]) -> &str {
         }
         length += 2 + usize::from(octet >= 10) + usize::from(octet >= 100);
     }
-    core::str::from_utf8(&text[..length - 1]).unwrap_or_default()
+    &text[..length - 1]
 }
 
 /// The decimal digits of each octet, and a dot or more.

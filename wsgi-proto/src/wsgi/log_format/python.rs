@@ -14,6 +14,7 @@ pub(super) fn integer(number: u64, spec: Spec, out: &mut Line) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(number);
     match spec.conversion {
+        Conversion::Text if spec.is_plain() => out.push(digits.as_bytes()),
         Conversion::Text => pad(cut(digits, spec.precision), spec, out),
         Conversion::Integer => {
             let zeros = spec.precision.unwrap_or(0).saturating_sub(digits.len());
@@ -27,8 +28,7 @@ pub(super) fn integer(number: u64, spec: Spec, out: &mut Line) {
 pub(super) fn seconds(time: Duration, spec: Spec, out: &mut Line) {
     match spec.conversion {
         Conversion::Text => {
-            // Rounded only once. Otherwise the shortest decimal would not be short.
-            let text = shortest(time.as_nanos() as f64 / 1e9);
+            let text = shortest(time);
             pad(cut(&text, spec.precision), spec, out)
         }
         Conversion::Integer => integer(time.as_secs(), spec, out),
@@ -41,13 +41,13 @@ fn decimal(seconds: u64, nanos: u32, spec: Spec, out: &mut Line) {
     let precision = spec.precision.unwrap_or(6);
     // There are only zeros after the ninth place.
     let places = precision.min(9);
-    let unit = 10_u32.pow(9 - places as u32);
+    let (unit, whole) = (POWERS[9 - places], POWERS[places]);
     let (mut seconds, mut fraction, rest) = (seconds, nanos / unit, nanos % unit);
     let odd = if places == 0 { seconds % 2 == 1 } else { fraction % 2 == 1 };
     if rest * 2 > unit || (rest * 2 == unit && odd) {
         fraction += 1;
     }
-    if fraction == 10_u32.pow(places as u32) {
+    if fraction == whole {
         // The buffer holds the 20 digits of the largest integer, so the sum saturates.
         (seconds, fraction) = (seconds.saturating_add(1), 0);
     }
@@ -61,15 +61,28 @@ fn decimal(seconds: u64, nanos: u32, spec: Spec, out: &mut Line) {
         buffer[end] = b'.';
         end += 1;
     }
-    for digit in buffer[end..end + places].iter_mut().rev() {
-        *digit = b'0' + (fraction % 10) as u8;
-        fraction /= 10;
-    }
+    // A leading one keeps the zeros of the fraction.
+    let mut digits = itoa::Buffer::new();
+    buffer[end..end + places].copy_from_slice(&digits.format(whole + fraction).as_bytes()[1..]);
     pad_number(0, &buffer[..end + places], precision - places, spec, out);
 }
 
-/// The shortest decimal for this number, like Python's `str`.
-fn shortest(number: f64) -> String {
+/// The powers of ten.
+const POWERS: [u32; 10] = {
+    let mut powers = [1; 10];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = 10 * powers[at - 1];
+        at += 1;
+    }
+    powers
+};
+
+/// The shortest decimal for this number of seconds, like Python's `str`.
+#[cold]
+fn shortest(time: Duration) -> String {
+    // Rounded only once. Otherwise the shortest decimal would not be short.
+    let number = time.as_nanos() as f64 / 1e9;
     if number != 0.0 && !(1e-4..1e16).contains(&number) {
         let text = alloc::format!("{number:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -93,6 +106,9 @@ pub(super) fn pad(text: &str, spec: Spec, out: &mut Line) {
 
 /// Writes a number, with zeros on both sides of its digits, in a column of `width` characters.
 fn pad_number(zeros_before: usize, digits: &[u8], zeros_after: usize, spec: Spec, out: &mut Line) {
+    if spec.width == 0 && zeros_before + zeros_after == 0 && !spec.plus && !spec.space {
+        return out.push(digits);
+    }
     let sign = match spec {
         Spec { plus: true, .. } => "+",
         Spec { space: true, .. } => " ",

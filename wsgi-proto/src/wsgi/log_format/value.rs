@@ -3,6 +3,7 @@
 //! Knows the source of each field, and which fields contain text from the client. Does not know templates.
 
 use core::fmt::Write;
+use core::net::SocketAddr;
 
 use crate::endpoints::Address;
 use crate::http::{date, word};
@@ -10,7 +11,7 @@ use crate::wsgi::log_format::line::Line;
 use crate::wsgi::log_format::python::{cut, integer, pad, seconds};
 use crate::wsgi::log_format::spec::{Field, Spec};
 use crate::wsgi::record::Record;
-use crate::wsgi::text::write_ip;
+use crate::wsgi::text::{V4_LENGTH, v4_ascii, write_ip};
 
 /// The maximum length of one value that a client or an application chose, in bytes after escaping. A client could
 /// otherwise make each line as long as four times its longest head.
@@ -70,6 +71,9 @@ impl Values<'_> {
                     self.forwarded_for(out);
                 }
                 match record.endpoints.remote {
+                    Address::Ip(SocketAddr::V4(address)) => {
+                        out.push(v4_ascii(*address.ip(), &mut [0; V4_LENGTH]));
+                    }
                     // A line takes everything.
                     Address::Ip(address) => _ = write_ip(address.ip(), out),
                     Address::Local => out.push(b"unix"),
@@ -161,20 +165,26 @@ fn escape(mut bytes: &[u8], out: &mut Line) {
 
 /// The number of bytes before the first that is escaped.
 fn plain(bytes: &[u8]) -> usize {
-    let words = bytes.chunks_exact(word::SIZE);
-    let tail = words.remainder();
-    for (number, bytes) in words.enumerate() {
-        let word = word::of(bytes);
+    let Some(last) = bytes.len().checked_sub(word::SIZE) else {
+        return bytes.iter().position(|&byte| !is_plain(byte)).unwrap_or(bytes.len());
+    };
+    let mut at = 0;
+    loop {
+        // The last word overlaps the one before, whose bytes are plain.
+        at = at.min(last);
+        let word = word::of(&bytes[at..at + word::SIZE]);
         let escaped = word::below(word, b' ')
             | word::from_delete(word)
             | word::equal(word, b'"')
             | word::equal(word, b'\\');
         if escaped != 0 {
-            return number * word::SIZE + word::first(escaped);
+            return at + word::first(escaped);
         }
+        if at == last {
+            return bytes.len();
+        }
+        at += word::SIZE;
     }
-    let rest = tail.iter().position(|&byte| !is_plain(byte)).unwrap_or(tail.len());
-    bytes.len() - tail.len() + rest
 }
 
 fn is_plain(byte: u8) -> bool {
@@ -403,15 +413,15 @@ mod tests {
     #[test]
     fn the_first_special_byte_is_found_at_every_place() {
         for byte in 0..=255 {
-            for at in 0..20 {
-                let mut bytes = [b'a'; 20];
-                bytes[at] = byte;
-                assert_eq!(
-                    super::plain(&bytes),
-                    if super::is_plain(byte) { 20 } else { at },
-                    "{byte} at {at}"
-                );
+            for length in [1, 7, 8, 9, 15, 16, 20] {
+                for at in 0..length {
+                    let mut bytes = [b'a'; 20];
+                    bytes[at] = byte;
+                    let expected = if super::is_plain(byte) { length } else { at };
+                    assert_eq!(super::plain(&bytes[..length]), expected, "{byte} at {at} of {length}");
+                }
             }
         }
+        assert_eq!(super::plain(b""), 0);
     }
 }
