@@ -605,6 +605,7 @@ pub use time::{Instant, Now};
 pub use version::Version;
 pub use wsgi::environ::Variables;
 pub use wsgi::log_format::LogFormat;
+pub use wsgi::log_format::line::LogLine;
 pub use wsgi::log_format::spec::LogFormatError;
 pub use wsgi::record::Record;
 pub use wsgi::text::{decode_path, latin1};

@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use wsgi_proto::{Address, CloseReason, Config, Endpoints, LogFormat, Lost, Record};
+use wsgi_proto::{Address, CloseReason, Config, Endpoints, LogFormat, LogLine, Lost, Record};
 
 use crate::context::blocking::Blocking;
 use crate::context::clock::Clocks;
@@ -23,7 +23,7 @@ use crate::context::log::{LogEntry, ServerLog};
 
 thread_local! {
     /// Memory for the next access line, which is bounded: no field of a line is long.
-    static LINE: Cell<String> = const { Cell::new(String::new()) };
+    static LINE: Cell<LogLine> = const { Cell::new(LogLine::new()) };
 }
 
 /// The part of a server that does not depend on the application.
@@ -45,11 +45,10 @@ impl ServerContext {
 
     pub(crate) fn access(&self, record: &Record) {
         let Some(log) = &self.log else { return };
-        let mut line = LINE.take();
-        line.clear();
-        self.format.append(record, self.config.log_x_forwarded_for, &mut line);
-        log.log(&LogEntry::Access { record, line: &line });
-        LINE.set(line);
+        let mut memory = LINE.take();
+        let line = self.format.line(record, self.config.log_x_forwarded_for, &mut memory);
+        log.log(&LogEntry::Access { record, line });
+        LINE.set(memory);
     }
 
     pub(crate) fn info(&self, text: &str) {

@@ -148,10 +148,11 @@ pub(crate) fn log_date_time(local: i64) -> [u8; 20] {
     text
 }
 
-/// Formats a time as Apache's logs do: `06/Nov/1994:08:49:37 +0100`. `zone_offset` is in seconds; it is part of `local`.
-pub(crate) fn common_log_time(local: i64, zone_offset: i32) -> [u8; 26] {
+/// Formats a time as Apache's logs do: `06/Nov/1994:08:49:37 +0100`. `date_time` is a local time for the access log, and
+/// `zone_offset`, in seconds, is part of it.
+pub(crate) fn common_log_time(date_time: &[u8; 20], zone_offset: i32) -> [u8; 26] {
     let mut text = *b"dd/Mmm/yyyy:hh:mm:ss +hhmm";
-    text[..20].copy_from_slice(&log_date_time(local));
+    text[..20].copy_from_slice(date_time);
     text[11] = b':';
     // Offsets are below 26 hours.
     let minutes = (zone_offset.unsigned_abs() / 60).min(99 * 60 + 59);
@@ -204,6 +205,36 @@ impl DateCache {
 }
 
 impl Default for DateCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The date and time of the last log line, for the same reason.
+///
+/// Invariant: `text` contains `log_date_time(local)`.
+#[derive(Clone, Debug)]
+pub(crate) struct LogTimeCache {
+    local: i64,
+    text: [u8; 20],
+}
+
+impl LogTimeCache {
+    /// Creates a cache that holds the start of 1970.
+    pub(crate) const fn new() -> Self {
+        Self { local: 0, text: *b"01/Jan/1970 00:00:00" }
+    }
+
+    /// Returns [`log_date_time`] of `local`.
+    pub(crate) fn date_time(&mut self, local: i64) -> &[u8; 20] {
+        if self.local != local {
+            *self = Self { local, text: log_date_time(local) };
+        }
+        &self.text
+    }
+}
+
+impl Default for LogTimeCache {
     fn default() -> Self {
         Self::new()
     }
@@ -295,9 +326,10 @@ mod tests {
 
     #[test]
     fn a_cached_date_is_the_date() {
-        let mut cache = DateCache::new();
+        let (mut cache, mut log) = (DateCache::new(), LogTimeCache::default());
         for unix in [0, 0, 784_111_777, 784_111_777, 784_111_778, 0, i64::MAX] {
             assert_eq!(cache.line(unix)[6..35], imf_fixdate(unix));
+            assert_eq!(*log.date_time(unix), log_date_time(unix));
         }
     }
 }

@@ -1,8 +1,31 @@
-//! A log line in the making.
+//! A log line in the making, and memory for lines.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+
+use crate::http::date::LogTimeCache;
+
+/// Memory for the lines of a log, one after the other: see [`LogFormat::line`](crate::LogFormat::line).
+#[derive(Clone, Default)]
+pub struct LogLine {
+    pub(super) text: String,
+    pub(super) time: LogTimeCache,
+}
+
+impl LogLine {
+    /// Creates memory that holds nothing.
+    pub const fn new() -> Self {
+        Self { text: String::new(), time: LogTimeCache::new() }
+    }
+}
+
+/// Shows only the length: the text may contain a client's bytes.
+impl fmt::Debug for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogLine").field("len", &self.text.len()).finish_non_exhaustive()
+    }
+}
 
 /// Text under construction. Bytes are appended without a check each, and the whole is checked once.
 ///

@@ -6,7 +6,8 @@ use core::fmt::Write;
 use core::net::SocketAddr;
 
 use crate::endpoints::Address;
-use crate::http::{date, word};
+use crate::http::date::{self, LogTimeCache};
+use crate::http::word;
 use crate::wsgi::log_format::line::Line;
 use crate::wsgi::log_format::python::{cut, integer, pad, seconds};
 use crate::wsgi::log_format::spec::{Field, Spec};
@@ -25,10 +26,10 @@ pub(super) struct Values<'a> {
 }
 
 impl Values<'_> {
-    pub(super) fn write(self, field: Field, spec: Spec, out: &mut Line) {
+    pub(super) fn write(self, field: Field, spec: Spec, time: &mut LogTimeCache, out: &mut Line) {
         match field {
             Field::ClientIp | Field::PeerIp | Field::DateTime | Field::CommonLogTime | Field::RequestLine => {
-                formatted(spec, out, |out| self.text(field, out));
+                formatted(spec, out, |out| self.text(field, time, out));
             }
             Field::ClientPort => match self.record.endpoints.remote {
                 Address::Ip(address) => integer(address.port().into(), spec, out),
@@ -51,7 +52,7 @@ impl Values<'_> {
         header_field(self.record.response_field(name), spec, out);
     }
 
-    fn text(self, field: Field, out: &mut Line) {
+    fn text(self, field: Field, time: &mut LogTimeCache, out: &mut Line) {
         let record = self.record;
         match field {
             Field::RequestLine => match &record.head {
@@ -60,11 +61,11 @@ impl Values<'_> {
             },
             Field::DateTime => {
                 let local = record.unix.saturating_add(record.zone_offset.into());
-                out.push(&date::log_date_time(local));
+                out.push(time.date_time(local));
             }
             Field::CommonLogTime => {
                 let local = record.unix.saturating_add(record.zone_offset.into());
-                out.push(&date::common_log_time(local, record.zone_offset));
+                out.push(&date::common_log_time(time.date_time(local), record.zone_offset));
             }
             _ => {
                 if field == Field::ClientIp {
@@ -207,6 +208,7 @@ mod tests {
     use crate::config::Limits;
 
     use crate::wsgi::log_format::LogFormat;
+    use crate::wsgi::log_format::line::LogLine;
 
     use crate::endpoints::Endpoints;
 
@@ -408,6 +410,19 @@ mod tests {
         let mut out = String::from("é: ");
         LogFormat::parse("%(status_code)d").unwrap().append(&with_fields(""), true, &mut out);
         assert_eq!(out, "é: 200");
+    }
+
+    #[test]
+    fn lines_in_the_same_memory_are_those_that_are_appended() {
+        let (format, mut memory) = (LogFormat::default(), LogLine::default());
+        for unix in [0, 784_111_777, 784_111_777, 784_111_778, 0] {
+            for (status, zone_offset) in [(200, 0), (404, 3600)] {
+                let record = Record { unix, zone_offset, status, ..with_fields("") };
+                let mut expected = String::new();
+                format.append(&record, true, &mut expected);
+                assert_eq!(format.line(&record, true, &mut memory), expected);
+            }
+        }
     }
 
     #[test]
