@@ -74,6 +74,8 @@ fn count(checkout: &Path, folder: &Path) -> Result<Figures, String> {
     if !output.status.success() {
         return Err(format!("the harness failed: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
+    // The figures that these programs do not know.
+    print!("{}", String::from_utf8_lossy(&output.stderr));
     Figures::parse(&String::from_utf8_lossy(&output.stdout))
 }
 
