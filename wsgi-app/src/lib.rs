@@ -265,6 +265,8 @@ mod connection;
 mod context;
 mod exchange;
 mod io;
+#[cfg(all(test, not(loom)))]
+mod locks;
 #[cfg(all(test, loom))]
 mod model;
 mod registry;

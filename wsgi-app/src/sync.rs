@@ -13,11 +13,15 @@ use std::time::Duration;
 
 /// Locks `mutex`, poisoned or not.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    #[cfg(all(test, not(loom)))]
+    count::note::<T>();
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Locks `mutex` if it is free.
 pub(crate) fn try_lock<T: ?Sized>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    #[cfg(all(test, not(loom)))]
+    count::note::<T>();
     match mutex.try_lock() {
         Ok(guard) => Some(guard),
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -58,4 +62,26 @@ pub(crate) fn wait_while<'m, T>(
 /// The value of a mutex that is not shared.
 pub(crate) fn get_mut<T: ?Sized>(mutex: &mut Mutex<T>) -> &mut T {
     mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts the locks of the current thread, for `locks.rs`.
+#[cfg(all(test, not(loom)))]
+pub(crate) mod count {
+    use std::any::type_name;
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    thread_local! {
+        static TAKEN: RefCell<BTreeMap<&'static str, usize>> = const { RefCell::new(BTreeMap::new()) };
+    }
+
+    /// Counts one lock of a mutex that protects a `T`.
+    pub(super) fn note<T: ?Sized>() {
+        TAKEN.with_borrow_mut(|taken| *taken.entry(type_name::<T>()).or_default() += 1);
+    }
+
+    /// The locks since the last call, by the types that they protect.
+    pub(crate) fn take() -> BTreeMap<&'static str, usize> {
+        TAKEN.take()
+    }
 }
