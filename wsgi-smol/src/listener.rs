@@ -360,6 +360,44 @@ fn opening<S: Duplex>((stream, endpoints): (S, Endpoints)) -> (Opening, Endpoint
     (Box::new(|prelude, tls| Box::pin(open(stream, prelude, tls))), endpoints)
 }
 
+/// After a try that found no connection, this many of the next ones are not tried for before the reactor reports them.
+const SKIPS: u32 = 16;
+
+/// The next connection. Where they arrive one at a time, most tries without waiting would find none.
+async fn next(listener: &Async<TcpListener>, skips: &mut u32) -> io::Result<(Async<TcpStream>, SocketAddr)> {
+    loop {
+        match skips.checked_sub(1) {
+            Some(left) => *skips = left,
+            None => match accept(listener.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => *skips = SKIPS,
+                accepted => return accepted,
+            },
+        }
+        listener.readable().await?;
+        match accept(listener.get_ref()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            accepted => return accepted,
+        }
+    }
+}
+
+/// Accepts a connection, which does not block.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn accept(listener: &TcpListener) -> io::Result<(Async<TcpStream>, SocketAddr)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+    let (socket, remote) = acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let remote = remote.and_then(|remote| remote.try_into().ok());
+    let remote = remote.ok_or_else(|| io::Error::other("the connection has no address"))?;
+    Ok((Async::new_nonblocking(socket.into())?, remote))
+}
+
+/// The same where it takes one more system call.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn accept(listener: &TcpListener) -> io::Result<(Async<TcpStream>, SocketAddr)> {
+    let (stream, remote) = listener.accept()?;
+    Ok((Async::new(stream)?, remote))
+}
+
 impl From<Arc<Async<TcpListener>>> for Listener {
     fn from(listener: Arc<Async<TcpListener>>) -> Self {
         let bound_addr = BoundAddr::tcp(listener.get_ref().local_addr());
@@ -367,15 +405,13 @@ impl From<Arc<Async<TcpListener>>> for Listener {
         let socket = Some((Arc::downgrade(&listener), Arc::clone(&options)));
         let queue = queue(&listener, {
             let options = Arc::clone(&options);
-            move |listener: &TcpListener| {
-                let (stream, remote) = listener.accept()?;
-                Ok(opening(options.accepted((Async::new(stream)?, remote))))
-            }
+            move |listener: &TcpListener| Ok(opening(options.accepted(accept(listener)?)))
         });
-        let connections = stream::unfold((listener, options), |(listener, options)| async {
-            let accepted = listener.accept().await.map(|accepted| options.accepted(accepted));
-            Some((accepted, (listener, options)))
-        });
+        let connections =
+            stream::unfold((listener, options, 0), |(listener, options, mut skips)| async move {
+                let accepted = next(&listener, &mut skips).await.map(|accepted| options.accepted(accepted));
+                Some((accepted, (listener, options, skips)))
+            });
         Self { bound_addr, queue, socket, ..Self::accepting(connections) }
     }
 }
@@ -464,5 +500,28 @@ impl Accepted {
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener").field("bound_addr", &self.bound_addr).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_connections_are_accepted_whether_they_arrive_together_or_one_at_a_time() {
+        let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a free port");
+        let address = listener.get_ref().local_addr().expect("it is bound");
+        let mut listener = Listener::from(listener);
+        for burst in [1, 1, 3, 2 * SKIPS, 1, SKIPS + 1, 1] {
+            let clients: Vec<_> =
+                (0..burst).map(|_| TcpStream::connect(address).expect("there is a queue")).collect();
+            for client in &clients {
+                let (_, endpoints) = smol::block_on(listener.connections.next())
+                    .expect("it does not end")
+                    .expect("the connection is sound");
+                let client = client.local_addr().expect("it is connected");
+                assert_eq!(endpoints, Endpoints::new(client.into(), address.into()));
+            }
+        }
     }
 }
