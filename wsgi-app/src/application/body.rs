@@ -144,8 +144,9 @@ impl Body {
 
     /// A body of the bytes of a regular file in `range`, for instance `..` for all of them. Its length is known.
     ///
-    /// The file is never read into memory as a whole. On Linux, over TCP and unix sockets without TLS, the system sends it
-    /// without a copy (`sendfile`). Otherwise it is read in blocks, where a read does not hold up other connections. The
+    /// The file is never read into memory as a whole. On Linux, over TCP and unix sockets without TLS, the system sends
+    /// what it has in its cache without a copy (`sendfile`). Everything else is read in blocks, where a read does not hold
+    /// up other connections: also what is not in the cache, or on a file system that does not reveal it, such as NFS. The
     /// range is sent from where it is in the file, whatever its cursor. A file that several responses use can be in an
     /// [`Arc`].
     ///
