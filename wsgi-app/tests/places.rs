@@ -78,7 +78,7 @@ fn two_accept_loops_do_not_exceed_max_size_together() {
     assert!(!poll(&mut first));
     let numbers = || entered.borrow().iter().map(|(number, _)| *number).collect::<Vec<_>>();
     assert_eq!((handle.connections(), numbers()), (3, vec![11, 12, 1]));
-    // Each connection that leaves makes one place, which one of them takes.
+    // Each connection that ends makes one place, which one of them takes.
     for expected in [[12, 1, 13], [1, 13, 2]] {
         entered.borrow_mut().remove(0);
         assert!(!poll(&mut second.borrow_mut().as_mut()));
