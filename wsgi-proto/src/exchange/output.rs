@@ -15,6 +15,7 @@ use crate::http::response_lines;
 use crate::machine::memory::Memory;
 use crate::machine::outbox::Piece;
 use crate::machine::progress::Expectation;
+use crate::machine::send::send_chunk;
 use crate::machine::state::{OurEvent, OurHalf, PeerHalf};
 use crate::time::Now;
 
@@ -461,17 +462,18 @@ impl Exchange<'_> {
     /// ```
     pub fn send<'p>(&mut self, piece: impl Into<Piece<'p>>) -> Result<Flow, SendError> {
         let piece = piece.into();
-        // Most blocks follow another one.
+        // Most blocks of a long response.
         let limit = self.0.outbox_limit();
-        if !(self.0.state.sends_body() && self.0.queued() < limit) && self.keeps_first(&piece)? {
-            return Ok(Flow::Ready);
+        if let Some(memory) = self.0.memory_for_chunk(piece.len(), limit) {
+            send_chunk(memory, piece);
+            return Ok(if memory.outbox.len() < limit { Flow::Ready } else { Flow::Full });
         }
-        self.0.accept(piece)?;
-        if self.0.queued() < limit { Ok(Flow::Ready) } else { Ok(Flow::Full) }
+        self.send_any(piece)
     }
 
-    /// Prepares for the first block, or returns why `piece` cannot be sent. Returns whether it has to wait and was taken.
-    fn keeps_first(&mut self, piece: &Piece<'_>) -> Result<bool, SendError> {
+    /// Sends any block.
+    #[inline]
+    fn send_any(&mut self, piece: Piece<'_>) -> Result<Flow, SendError> {
         self.0.may_send()?;
         if !piece.is_empty() && self.0.is_full() {
             return Err(SendError::Full);
@@ -481,12 +483,13 @@ impl Exchange<'_> {
             if !piece.is_empty() && reply.joined.len() + piece.len() < reply.minimum_chunk_size {
                 // The head waits together with the block, so an error can still replace it.
                 reply.joined.extend_from_slice(piece.as_slice());
-                return Ok(true);
+                return Ok(Flow::Ready);
             }
             let ended = reply.total.is_some();
             self.0.seal(ended)?;
         }
-        Ok(false)
+        self.0.accept(piece)?;
+        Ok(self.0.flow())
     }
 
     /// Sends `body` as all that is left of the body, and ends the response:

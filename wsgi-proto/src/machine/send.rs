@@ -63,10 +63,6 @@ impl Machine {
         }
         let memory = self.memory.get_or_make();
         let reply = &mut memory.reply;
-        if reply.framing == Framing::Chunked && !reply.joins(piece.len()) {
-            send_chunk(memory, piece);
-            return Ok(());
-        }
         let mut surplus = false;
         match &mut reply.framing {
             Framing::Bodyless => return Ok(()),
@@ -81,10 +77,24 @@ impl Machine {
         }
         if reply.joins(piece.len()) {
             join(memory, piece.as_slice());
+        } else if reply.framing == Framing::Chunked {
+            frame(memory, piece);
         } else {
             send_plain(memory, piece);
         }
         if surplus { Err(SendError::TooLong(memory.reply.length)) } else { Ok(()) }
+    }
+
+    /// The memory, if a block of `length` bytes can become a chunk without anything else: the head of a chunked response
+    /// was sent, there is room, and the block is not joined with others.
+    #[inline(always)]
+    pub(crate) fn memory_for_chunk(&mut self, length: usize, limit: u64) -> Option<&mut Memory> {
+        if !self.state.sends_body() {
+            return None;
+        }
+        let memory = self.memory.get_mut()?;
+        let is_chunk = memory.reply.framing == Framing::Chunked && !memory.reply.joins(length) && length > 0;
+        (is_chunk && memory.outbox.len() < limit).then_some(memory)
     }
 
     pub(crate) fn flow(&self) -> Flow {
@@ -249,16 +259,10 @@ impl Machine {
 
     /// Whether the outbox has to be flushed before it accepts more.
     pub(crate) fn is_full(&self) -> bool {
-        self.queued() >= self.outbox_limit()
+        self.memory.get().is_some_and(|memory| memory.outbox.len() >= self.outbox_limit())
     }
 
-    /// The number of bytes that wait to be transmitted.
-    #[inline]
-    pub(crate) fn queued(&self) -> u64 {
-        self.memory.get().map_or(0, |memory| memory.outbox.len())
-    }
-
-    /// The number of such bytes from which the outbox is full.
+    /// The number of bytes that wait to be transmitted from which the outbox is full.
     #[inline]
     pub(crate) fn outbox_limit(&self) -> u64 {
         self.config.limits.outbox.max(1) as u64
@@ -328,6 +332,7 @@ fn join(memory: &mut Memory, block: &[u8]) {
 }
 
 /// Counts, frames and queues a block, which is not empty.
+#[inline(never)]
 fn frame(memory: &mut Memory, piece: Piece<'_>) {
     if memory.reply.framing == Framing::Chunked {
         send_chunk(memory, piece)
@@ -336,14 +341,16 @@ fn frame(memory: &mut Memory, piece: Piece<'_>) {
     }
 }
 
+/// Counts and queues a block as it is.
 #[inline]
 fn send_plain(Memory { outbox, account, .. }: &mut Memory, piece: Piece<'_>) {
     account.body_length = account.body_length.saturating_add(piece.len() as u64);
     outbox.push(piece);
 }
 
+/// Counts and queues a block as a chunk.
 #[inline(always)]
-fn send_chunk(Memory { outbox, account, chunks, .. }: &mut Memory, piece: Piece<'_>) {
+pub(crate) fn send_chunk(Memory { outbox, account, chunks, .. }: &mut Memory, piece: Piece<'_>) {
     let length = piece.len() as u64;
     chunks.add(length, account.body_length, outbox.len(), outbox.total_transmitted());
     account.body_length = account.body_length.saturating_add(length);
