@@ -10,10 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use wsgi_app::adapter::raw::{AnswerError, Flow, Raw, RawRequest};
-use wsgi_std::{Application, Body, Environ, InputError, Options, Report, Result};
+use wsgi_std::{Application, Body, Environ, InputError, Listener, Options, Report, Result};
 use wsgi_std::{Record, SendError, Server, ServerHandle, StartResponse};
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Journal, Kind, eventually};
+use wsgi_tests::secure::{Stream, trust};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -29,6 +30,10 @@ impl Site {
     fn with(options: Options, application: impl Application) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
+        Self::on(listener.into(), address, options, application)
+    }
+
+    fn on(listener: Listener, address: SocketAddr, options: Options, application: impl Application) -> Self {
         let (options, journal) = Journal::keep(options);
         let server = Server::new(listener, application).options(options).pool(1);
         let handle = server.handle();
@@ -117,7 +122,7 @@ fn what_is_returned_is_the_rest_of_the_body() {
         head.ok_or(InputError::Over)??;
         match request.head().path() {
             b"/file" => Ok(Body::file(std::fs::File::open("Cargo.toml")?, ..)?),
-            _ => Ok(Body::iterator(["a", "b"].map(|block| Ok(block.into())).into_iter())),
+            _ => Ok(Body::iterator(["a", "b"].map(|block| Ok(block.into())))),
         }
     });
     let mut client = site.connect();
@@ -470,4 +475,27 @@ fn a_duplicate_of_the_descriptor_outlives_the_stream() {
     client.half_close();
     assert!(client.ends());
     site.stop();
+}
+
+#[test]
+fn over_tls_a_stream_has_timeouts_and_no_descriptor() {
+    let application = Raw::new(|request: &RawRequest| -> Result<Body> {
+        let mut stream = request.take_over_unanswered()?;
+        assert!(stream.descriptor().is_none(), "the bytes of the socket are encrypted");
+        stream.set_read_timeout(Some(Duration::from_millis(10)));
+        assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::TimedOut);
+        stream.write_all(b"timed out")?;
+        stream.shutdown()?;
+        Ok(Body::empty())
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let listener = Listener::from(listener).tls(Arc::clone(&trust().server));
+    let site = Site::on(listener, address, Options::default(), application);
+    let mut client = Caller::<Stream>::secure(address);
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(client.bytes(9), b"timed out");
+    assert!(client.ends());
+    drop(client);
+    assert_eq!(site.stop().texts(Kind::Error), [""; 0]);
 }

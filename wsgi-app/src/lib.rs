@@ -423,9 +423,9 @@ pub mod adapter {
         //!     while let count @ 1.. = request.read_into(&mut space)? {
         //!         sum += space[..count].iter().map(|&byte| u64::from(byte)).sum::<u64>();
         //!     }
-        //!     let headers = [("Content-Type", "text/plain")];
+        //!     let (headers, body) = ([("Content-Type", "text/plain")], format!("{sum}\n"));
         //!     // One lock for the whole response.
-        //!     let sent = request.with(|mut exchange| exchange.answer("200 OK", headers, format!("{sum}\n")));
+        //!     let sent = request.with(|mut exchange| exchange.answer("200 OK", headers, body.as_bytes()));
         //!     sent.ok_or(InputError::Over)??;
         //!     Ok(Body::empty())
         //! }
@@ -439,13 +439,15 @@ pub mod adapter {
         //!
         //! ```
         //! use wsgi_app::adapter::raw::{Flow, RawRequest};
-        //! use wsgi_app::{Body, InputError, Result};
+        //! use wsgi_app::{Body, InputError, NO_HEADERS, Result};
         //!
         //! fn numbers(request: &RawRequest) -> Result<Body> {
-        //!     request.with(|mut exchange| exchange.respond("200 OK", wsgi_app::NO_HEADERS)).ok_or(InputError::Over)??;
+        //!     let begun = request.with(|mut exchange| exchange.respond("200 OK", NO_HEADERS));
+        //!     begun.ok_or(InputError::Over)??;
         //!     for number in 0..1_000_000 {
         //!         let line = format!("{number}\n");
-        //!         match request.with(|mut exchange| exchange.send(line)).ok_or(InputError::Over)?? {
+        //!         let sent = request.with(|mut exchange| exchange.send(line.as_bytes()));
+        //!         match sent.ok_or(InputError::Over)?? {
         //!             Flow::Ready => {}
         //!             Flow::Full => request.wait_for_room(), // `flush` waits for each block
         //!         }

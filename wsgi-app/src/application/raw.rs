@@ -102,7 +102,9 @@ impl RawRequest {
     /// Runs `call` on the open exchange; `None` if the exchange is over.
     ///
     /// The connection is locked during the call: it must not wait, and must not call a method of this request. What it
-    /// sends is written when the application returns or waits, or by [`flush`](Self::flush).
+    /// sends is written when the application returns or waits, or by [`flush`](Self::flush). If the outbox is full, by
+    /// earlier blocks or by the responses to pipelined requests, the exchange returns
+    /// [`SendError::Full`](wsgi_proto::SendError::Full): call [`wait_for_room`](Self::wait_for_room), then send again.
     pub fn with<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
         self.handle.with_at(|| self.handle.now(), call)
     }
@@ -114,7 +116,6 @@ impl RawRequest {
     /// connection. If a hook panics, that is logged, and the later hooks still run.
     ///
     /// Add hooks before the end of the exchange. Later it has no effect, and returns false.
-    #[expect(clippy::must_use_candidate, reason = "usually the exchange is known to be open")]
     pub fn add_post_hook(&self, hook: impl FnOnce(&Record) + Send + 'static) -> bool {
         self.handle.add_hook(Box::new(hook))
     }

@@ -16,7 +16,8 @@ use crate::io::blocking::BlockingTransport;
 use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 
 /// The raw stream of a connection that was taken over from HTTP, made by
-/// [`Input::take_over`](crate::blocking::Input::take_over).
+/// [`Input::take_over`](crate::blocking::Input::take_over) and
+/// [`take_over_unanswered`](crate::blocking::Input::take_over_unanswered).
 ///
 /// ```
 /// use wsgi_app::blocking::{Environ, StartResponse};
@@ -41,7 +42,7 @@ use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 /// Like the sockets of std, `&Stream` implements [`Read`] and [`Write`] too: one thread may read while another writes.
 ///
 /// The stream begins with the bytes that the client has already sent. Options of the server, such as `socket_timeout`,
-/// no longer apply: a read can wait indefinitely. Over TLS, the stream is that of the decrypted bytes.
+/// no longer apply: a read can wait indefinitely, unless [`set_read_timeout`](Self::set_read_timeout) bounds it. Over TLS, the stream is that of the decrypted bytes.
 ///
 /// Dropping the stream closes the connection. Call [`shutdown`](Self::shutdown) before that: over TLS only that sends
 /// `close_notify`.

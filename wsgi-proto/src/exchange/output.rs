@@ -386,7 +386,7 @@ impl Exchange<'_> {
         reply.total = Some(total.saturating_add(reply.joined.len() as u64));
     }
 
-    /// Leaves the length of the body open, even if [`finish`](Self::finish) follows before the head was sent. Otherwise the
+    /// Keeps the length of the body open, even if [`finish`](Self::finish) follows before the head was sent. Otherwise the
     /// blocks that waited to be joined then become the whole body, with their length as `Content-Length`.
     ///
     /// So a response of unknown length is framed in one way, whatever
