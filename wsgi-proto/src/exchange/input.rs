@@ -242,7 +242,7 @@ impl Exchange<'_> {
     pub fn recv_direct(&mut self, n: usize) {
         let count = self.direct_room().min(n);
         if count > 0 {
-            self.0.received_bytes(count);
+            self.0.received_directly(count);
             self.consumed(count);
         }
     }

@@ -901,7 +901,7 @@ impl Exchange<'_> {
             if let Some(lost) = self.0.state.lost() {
                 return Err(lost);
             }
-            if let Some(Event::Io(io)) = self.0.wait(self.0.wants_body()) {
+            if let Some(Event::Io(io)) = self.0.wait(self.0.memory.wants_body()) {
                 return Ok(io);
             }
         }

@@ -58,18 +58,20 @@ impl Decoding {
 
 impl Default for BodyReader {
     fn default() -> Self {
-        Self::new(BodyLength::Known(0))
+        Self { state: Decoding::Ended, announced: 0, extensions: 0 }
     }
 }
 
 impl BodyReader {
-    pub(crate) fn new(length: BodyLength) -> Self {
-        let state = match length {
-            BodyLength::Known(0) => Decoding::Ended,
-            BodyLength::Known(length) => Decoding::Length(length),
-            BodyLength::Chunked => Decoding::CHUNK_SIZE,
-        };
-        Self { state, announced: 0, extensions: 0 }
+    /// Begins a body.
+    #[inline]
+    pub(crate) fn begin(&mut self, length: BodyLength) {
+        match length {
+            BodyLength::Known(0) => self.state = Decoding::Ended,
+            BodyLength::Known(length) => self.state = Decoding::Length(length),
+            BodyLength::Chunked => self.state = Decoding::CHUNK_SIZE,
+        }
+        (self.announced, self.extensions) = (0, 0);
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -265,7 +267,8 @@ mod tests {
 
     /// The body, the bytes after it, and the number of trailers. The input is read in pieces of `piece` bytes.
     fn decode(input: &[u8], piece: usize, limits: &Limits) -> Result<(String, String, usize), RequestError> {
-        let (mut inbox, mut reader) = (Inbox::default(), BodyReader::new(BodyLength::Chunked));
+        let (mut inbox, mut reader) = (Inbox::default(), BodyReader::default());
+        reader.begin(BodyLength::Chunked);
         inbox.ensure_buffer(64);
         let (mut body, mut pieces) = (String::new(), input.chunks(piece));
         loop {

@@ -91,12 +91,15 @@ impl Reply {
         self.head.set_version(version);
     }
 
-    /// Frees memory that most responses do not need.
+    /// The memory that [`forget_extras`](Self::forget_extras) frees; zero if there is none.
     #[inline]
+    pub(crate) fn extras(&self) -> usize {
+        self.joined.capacity() | self.trailers.capacity()
+    }
+
+    /// Frees memory that most responses do not need.
     pub(crate) fn forget_extras(&mut self) {
-        if self.joined.capacity() | self.trailers.capacity() > 0 {
-            (self.joined, self.trailers) = (Vec::new(), Vec::new());
-        }
+        (self.joined, self.trailers) = (Vec::new(), Vec::new());
     }
 
     pub(crate) fn capacity(&self) -> usize {

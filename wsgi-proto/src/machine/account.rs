@@ -39,12 +39,15 @@ impl Account {
         self.transmitted = None;
     }
 
-    /// Frees memory that most exchanges do not need.
+    /// The memory that [`forget_extras`](Self::forget_extras) frees; zero if there is none.
     #[inline]
-    pub(crate) fn forget(&mut self) {
-        if self.request_line.capacity() | self.own_head.capacity() > 0 {
-            (self.request_line, self.own_head) = (Vec::new(), Vec::new());
-        }
+    pub(crate) fn extras(&self) -> usize {
+        self.request_line.capacity() | self.own_head.capacity()
+    }
+
+    /// Frees memory that most exchanges do not need.
+    pub(crate) fn forget_extras(&mut self) {
+        (self.request_line, self.own_head) = (Vec::new(), Vec::new());
     }
 }
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::error::{CloseReason, LastExchange, Lost, RequestError};
 use crate::event::{Event, Io, Reason};
 use crate::machine::Machine;
-use crate::machine::rates::{Meter, Rates};
+use crate::machine::rates::Meter;
 use crate::machine::state::{PeerEvent, PeerHalf, Phase};
 use crate::time::Instant;
 
@@ -106,7 +106,7 @@ impl Machine {
         let sends = read
             && !write
             && self.state.peer() == PeerHalf::Body
-            && (self.wants_body() || self.state.drains());
+            && (self.memory.wants_body() || self.state.drains());
         let rates = self.memory.get_mut()?.rates.get_or_insert_default();
         let (config, now) = (&*self.config, self.now.instant);
         let look = |meter: &mut Meter, waits, rate: Option<u64>, reason| {
@@ -118,15 +118,8 @@ impl Machine {
         request.or(response)
     }
 
-    /// The meters of the transfer rates, if they are in use.
-    #[inline]
-    pub(crate) fn rates(&mut self) -> Option<&mut Rates> {
-        self.memory.get_mut()?.rates.as_deref_mut()
-    }
-
     fn timeout(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
         let (config, now) = (&*self.config, self.now.instant);
-        let wants_body = self.wants_body();
         let timers = &mut self.timers;
         let mut earliest: Option<(Instant, Reason)> = None;
         let mut until = |since: &mut Option<Instant>, bound: Option<Duration>, reason| {
@@ -170,7 +163,7 @@ impl Machine {
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
             }
             // Without a reader that waits for them, bytes are not late. For example, the peer may only be watched.
-            (_, PeerHalf::Body) if !wants_body && !self.state.drains() => {}
+            (_, PeerHalf::Body) if !self.memory.wants_body() && !self.state.drains() => {}
             (_, PeerHalf::Body) => {
                 until(&mut timers.read, config.socket_timeout, Reason::Read);
                 if self.state.drains() {

@@ -96,6 +96,15 @@ impl Memory {
         self.chunks.trim();
     }
 
+    /// Accounts for bytes that arrived. The application may be waiting for them.
+    #[inline]
+    pub(crate) fn received(&mut self, count: usize) {
+        self.progress.wants_body = false;
+        if let Some(rates) = &mut self.rates {
+            rates.request.add(count);
+        }
+    }
+
     /// Prepares for another connection. Bytes that were received and not consumed are dropped.
     #[inline]
     fn forget(&mut self) {
@@ -103,18 +112,26 @@ impl Memory {
         self.inbox.clear();
         // The application may still hold pieces of the last one.
         self.inbox.ensure_buffer(RECEIVE);
-        self.outbox.forget();
         if !self.scan.is_new() {
             self.scan = Scan::default();
         }
         // A head that the application kept cannot be reused for the next request.
         self.head.take_if(|head| Arc::strong_count(head) > 1);
-        self.reply.forget_extras();
-        self.account.forget();
-        self.progress.forget();
         if let Some(rates) = &mut self.rates {
             rates.reset();
         }
+        if self.outbox.extras() | self.reply.extras() | self.account.extras() | self.progress.extras() > 0 {
+            self.forget_extras();
+        }
+    }
+
+    /// Frees memory that most exchanges do not need.
+    #[cold]
+    fn forget_extras(&mut self) {
+        self.outbox.forget_extras();
+        self.reply.forget_extras();
+        self.account.forget_extras();
+        self.progress.forget_extras();
     }
 }
 
@@ -213,6 +230,12 @@ impl Lent {
     #[inline]
     pub(crate) fn has_unread(&self) -> bool {
         self.get().is_some_and(|memory| !memory.inbox.is_empty())
+    }
+
+    /// Whether the application waits for body bytes that have not arrived.
+    #[inline]
+    pub(crate) fn wants_body(&self) -> bool {
+        self.get().is_some_and(|memory| memory.progress.wants_body)
     }
 
     /// The total number of bytes transmitted or queued.

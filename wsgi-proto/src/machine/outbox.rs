@@ -405,6 +405,7 @@ impl Outbox {
     }
 
     /// Removes the first `left` bytes.
+    #[inline(never)]
     fn remove(&mut self, mut left: u64) {
         while left > 0 {
             match self.large.front_mut() {
@@ -457,12 +458,15 @@ impl Outbox {
         self.transmitted = transmitted;
     }
 
-    /// Frees memory that most connections do not need. The outbox is empty.
+    /// The memory that [`forget_extras`](Self::forget_extras) frees; zero if there is none.
     #[inline]
-    pub(crate) fn forget(&mut self) {
-        if self.large.capacity() > 0 {
-            self.large = VecDeque::new();
-        }
+    pub(crate) fn extras(&self) -> usize {
+        self.large.capacity()
+    }
+
+    /// Frees memory that most responses do not need. The outbox is empty.
+    pub(crate) fn forget_extras(&mut self) {
+        self.large = VecDeque::new();
     }
 
     pub(crate) fn capacity(&self) -> usize {

@@ -46,13 +46,15 @@ impl Progress {
         self.drained = 0;
     }
 
-    /// Frees memory that most exchanges do not need.
+    /// The memory that [`forget_extras`](Self::forget_extras) frees; zero if there is none.
     #[inline]
-    pub(crate) fn forget(&mut self) {
-        self.trailers = None;
-        if self.continue_fields.capacity() > 0 {
-            self.continue_fields = Vec::new();
-        }
+    pub(crate) fn extras(&self) -> usize {
+        self.continue_fields.capacity() | usize::from(self.trailers.is_some())
+    }
+
+    /// Frees memory that most exchanges do not need.
+    pub(crate) fn forget_extras(&mut self) {
+        (self.continue_fields, self.trailers) = (Vec::new(), None);
     }
 }
 

@@ -5,15 +5,24 @@ use alloc::sync::Arc;
 
 use crate::config::Limits;
 use crate::error::{CloseReason, RequestError};
-use crate::event::Event;
 use crate::http::head::{BodyLength, Head};
-use crate::http::request_body::{BodyReader, Step};
+use crate::http::request_body::Step;
 use crate::http::scan::Scan;
 use crate::machine::Machine;
 use crate::machine::memory::Memory;
 use crate::machine::progress::Expectation;
 use crate::machine::state::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
 use crate::version::Version;
+
+/// The result of a search for a request.
+pub(crate) enum Awaited {
+    /// It is complete.
+    Request,
+    /// It has not arrived.
+    Wait { read: bool },
+    /// None will follow, or it was refused.
+    Ended,
+}
 
 impl Machine {
     pub(crate) fn recv_space(&mut self) -> Option<&mut [u8]> {
@@ -55,30 +64,30 @@ impl Machine {
         }
         if let Some(memory) = self.memory.get_mut() {
             memory.inbox.commit(n);
+            memory.received(n);
         }
-        self.received_bytes(n);
+        self.timers.read = None;
+        self.received();
     }
 
-    /// Accounts for bytes that arrived.
-    pub(crate) fn received_bytes(&mut self, n: usize) {
-        if let Some(rates) = self.rates() {
-            rates.request.add(n);
-        }
-        self.received();
+    /// Accounts for `n` bytes that arrived without the inbox.
+    pub(crate) fn received_directly(&mut self, n: usize) {
+        self.memory.get_or_make().received(n);
         self.timers.read = None;
+        self.received();
     }
 
     pub(crate) fn recv_eof(&mut self) {
         self.state.on_eof();
+        if let Some(memory) = self.memory.get_mut() {
+            memory.received(0);
+        }
         self.received();
     }
 
     /// Notifies a reader that waits for input.
     fn received(&mut self) {
         self.state.settle_last_read();
-        if let Some(memory) = self.memory.get_mut() {
-            memory.progress.wants_body = false;
-        }
         self.notice = true;
     }
 
@@ -98,32 +107,25 @@ impl Machine {
     }
 
     /// Looks for a complete head in the inbox.
-    pub(crate) fn await_request(&mut self) -> Option<Event> {
+    #[inline]
+    pub(crate) fn await_request(&mut self) -> Awaited {
         // A peer that sends requests but does not read the responses has to wait.
         if self.is_full() {
-            return self.wait(false);
+            return Awaited::Wait { read: false };
         }
         match self.read_head() {
-            Ok(true) => Some(Event::Request),
-            Ok(false) if self.state.peer() == PeerHalf::Idle => {
-                if self.state.has_ended_input() {
-                    self.close(CloseReason::PeerClosed);
-                    None
-                } else {
+            Ok(true) => return Awaited::Request,
+            Ok(false) if !self.state.has_ended_input() => {
+                if self.state.peer() == PeerHalf::Idle {
                     self.free_own_buffers();
-                    self.wait(true)
                 }
+                return Awaited::Wait { read: true };
             }
-            Ok(false) if self.state.has_ended_input() => {
-                self.refuse(RequestError::Incomplete);
-                None
-            }
-            Ok(false) => self.wait(true),
-            Err(error) => {
-                self.refuse(error);
-                None
-            }
+            Ok(false) if self.state.peer() == PeerHalf::Idle => self.close(CloseReason::PeerClosed),
+            Ok(false) => self.refuse(RequestError::Incomplete),
+            Err(error) => self.refuse(error),
         }
+        Awaited::Ended
     }
 
     fn read_head(&mut self) -> Result<bool, RequestError> {
@@ -147,7 +149,7 @@ impl Machine {
         }
         let Some(section) = found? else { return Ok(false) };
         let bytes = &inbox.bytes()[section.start..section.end];
-        let head = next_head(head).ok_or(RequestError::RequestLine)?;
+        let head = next_head(head);
         head.read(bytes, &section, limits, self.config.require_host)?;
         let (length, expects) = (head.body_length(), head.expects_continue());
         inbox.consume(section.end);
@@ -162,7 +164,7 @@ impl Machine {
         if !scan.is_new() {
             return false;
         }
-        let Some(head) = next_head(head) else { return false };
+        let head = next_head(head);
         let (buffer, length) = (inbox.buffer(), inbox.len());
         let Some(end) = head.read_whole(buffer, length, &self.config.limits) else { return false };
         let (length, expects) = (head.body_length(), head.expects_continue());
@@ -180,7 +182,7 @@ impl Machine {
         self.timers.restart();
         self.notice = false;
         let Memory { body, reply, account, progress, .. } = self.memory.get_or_make();
-        *body = BodyReader::new(length);
+        body.begin(length);
         reply.reset(self.config.minimum_chunk_size.min(self.config.limits.outbox));
         account.begin(self.now.instant, true);
         progress.begin();
@@ -189,8 +191,8 @@ impl Machine {
         }
     }
 
-    /// Reads and drops the rest of a request body, within the limits.
-    pub(crate) fn drain(&mut self) -> Option<Event> {
+    /// Reads and drops the rest of a request body, within the limits. Returns `None` at its end, or whether to read more.
+    pub(crate) fn drain(&mut self) -> Option<bool> {
         loop {
             let in_vain = self.drains_in_vain();
             let Memory { inbox, body, progress, .. } = self.memory.get_or_make();
@@ -206,7 +208,7 @@ impl Machine {
                 }
                 // A chunk size that has just arrived may exceed the drain limit.
                 Ok(Step::More) if !self.state.has_ended_input() && !self.drains_in_vain() => {
-                    return self.wait(true);
+                    return Some(true);
                 }
                 Ok(Step::End(_)) => {
                     self.state.on_peer(PeerEvent::BodyEnded);
@@ -229,7 +231,8 @@ impl Machine {
             || body.remaining().saturating_add(progress.drained) > self.config.limits.drain
     }
 
-    pub(crate) fn linger(&mut self) -> Option<Event> {
+    /// Drops what has arrived. Returns `None` if the linger is over, or whether to read more.
+    pub(crate) fn linger(&mut self) -> Option<bool> {
         if let Some(Memory { inbox, .. }) = self.memory.get_mut() {
             inbox.consume(inbox.len());
         }
@@ -237,16 +240,16 @@ impl Machine {
             self.state.end_linger();
             return None;
         }
-        self.wait(true)
+        Some(true)
     }
 }
 
 /// The memory for the next head: the previous head, unless the application kept it.
-fn next_head(previous: &mut Option<Arc<Head>>) -> Option<&mut Head> {
-    if previous.as_mut().is_none_or(|head| Arc::get_mut(head).is_none()) {
-        *previous = Some(Arc::default());
-    }
-    previous.as_mut().and_then(Arc::get_mut)
+#[inline(always)]
+fn next_head(previous: &mut Option<Arc<Head>>) -> &mut Head {
+    previous.take_if(|head| Arc::strong_count(head) > 1);
+    // Nothing is cloned, since no other reference exists.
+    Arc::make_mut(previous.get_or_insert_default())
 }
 
 /// The maximum number of bytes in the inbox while a head arrives. The 64 bytes are for the spaces and the version in

@@ -231,14 +231,16 @@ impl Machine {
         }
         self.state.settle_last_write();
         self.timers.write = None;
-        let was_full = self.is_full();
-        if let Some(Memory { outbox, rates, .. }) = self.memory.get_mut() {
-            outbox.transmitted(n);
-            if let Some(rates) = rates {
-                rates.response.add(n);
-            }
+        let Some(Memory { outbox, rates, .. }) = self.memory.get_mut() else { return };
+        let before = outbox.len();
+        outbox.transmitted(n);
+        self.notice |= outbox.is_empty() || {
+            let limit = self.config.limits.outbox.max(1) as u64;
+            before >= limit && outbox.len() < limit
+        };
+        if let Some(rates) = rates {
+            rates.response.add(n);
         }
-        self.notice |= self.memory.is_flushed() || was_full && !self.is_full();
     }
 
     /// Handles the loss of the connection. Nothing more can be sent.

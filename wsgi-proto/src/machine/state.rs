@@ -426,13 +426,15 @@ impl State {
 
     /// Returns the next turn. `flushed`: the outbox is empty.
     pub(crate) const fn turn(&self, flushed: bool) -> Turn {
+        if self.is_between_exchanges() {
+            return match self.peer {
+                PeerHalf::Body | PeerHalf::Done => Turn::Request,
+                PeerHalf::Idle | PeerHalf::Head | PeerHalf::Failed => Turn::AwaitRequest,
+            };
+        }
         match self.ours {
             OurHalf::Open | OurHalf::Sending => Turn::Exchange,
-            OurHalf::Idle => match (self.phase, self.peer) {
-                (Phase::Open, PeerHalf::Body | PeerHalf::Done) => Turn::Request,
-                (Phase::Open, _) => Turn::AwaitRequest,
-                _ => self.ending_turn(flushed),
-            },
+            OurHalf::Idle => self.ending_turn(flushed),
             OurHalf::TakenOver if matches!(self.phase, Phase::Open) => {
                 if flushed {
                     Turn::TakenOver
@@ -449,6 +451,14 @@ impl State {
                 RecordState::Taken => self.ending_turn(flushed),
             },
         }
+    }
+
+    /// Whether exchanges may take place, and the application has none.
+    #[inline]
+    pub(crate) const fn is_between_exchanges(&self) -> bool {
+        const { assert!(OurHalf::Idle as u8 == 0 && Phase::Open as u8 == 0) }
+        // Two comparisons would become a table of jumps, together with the match that follows.
+        self.ours as u8 | self.phase as u8 == 0
     }
 
     /// Returns the next turn after the last exchange.

@@ -9,6 +9,7 @@ use crate::http::response::Reply;
 use crate::machine::Machine;
 use crate::machine::account::Account;
 use crate::machine::memory::Memory;
+use crate::machine::receive::Awaited;
 use crate::machine::state::{AfterRecord, OurHalf, Turn};
 use crate::time::Now;
 use crate::version::Version;
@@ -18,39 +19,40 @@ impl Machine {
     pub(crate) fn poll(&mut self, now: Now) -> Event {
         self.now = now;
         loop {
-            if let Some(event) = self.step() {
+            // A wait returns whether to read. Without one, the state has changed.
+            let wait = match self.state.turn(self.memory.is_flushed()) {
+                Turn::AwaitRequest => match self.await_request() {
+                    Awaited::Request => return Event::Request,
+                    Awaited::Wait { read } => Some(read),
+                    Awaited::Ended => None,
+                },
+                Turn::Request => return Event::Request,
+                Turn::Exchange => {
+                    let wants = self.memory.wants_body() || self.watches_peer();
+                    Some(wants && self.state.lost().is_none())
+                }
+                Turn::Drain => self.drain(),
+                Turn::Record => return Event::Done,
+                Turn::PassRecord => {
+                    self.pass_record();
+                    None
+                }
+                Turn::Flush => Some(false),
+                Turn::TakenOver => return Event::TakenOver,
+                Turn::CloseWrite => return Event::ShutdownWrite,
+                Turn::Abort => match self.abort() {
+                    Some(event) => return event,
+                    None => None,
+                },
+                Turn::Linger => self.linger(),
+                Turn::Closed => return Event::Closed(self.state.reason()),
+            };
+            if let Some(read) = wait
+                && let Some(event) = self.wait(read)
+            {
                 return event;
             }
         }
-    }
-
-    /// Runs one step. `None`: the state changed, so step again.
-    fn step(&mut self) -> Option<Event> {
-        match self.state.turn(self.memory.is_flushed()) {
-            Turn::AwaitRequest => self.await_request(),
-            Turn::Request => Some(Event::Request),
-            Turn::Exchange => {
-                let wants = self.wants_body() || self.watches_peer();
-                self.wait(wants && self.state.lost().is_none())
-            }
-            Turn::Drain => self.drain(),
-            Turn::Record => Some(Event::Done),
-            Turn::PassRecord => {
-                self.pass_record();
-                None
-            }
-            Turn::Flush => self.wait(false),
-            Turn::TakenOver => Some(Event::TakenOver),
-            Turn::CloseWrite => Some(Event::ShutdownWrite),
-            Turn::Abort => self.abort(),
-            Turn::Linger => self.linger(),
-            Turn::Closed => Some(Event::Closed(self.state.reason())),
-        }
-    }
-
-    /// Whether the application waits for body bytes that have not arrived.
-    pub(crate) fn wants_body(&self) -> bool {
-        self.memory.get().is_some_and(|memory| memory.progress.wants_body)
     }
 
     /// Whether to read only to detect that the peer closes.
