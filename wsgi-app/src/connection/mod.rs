@@ -200,11 +200,15 @@ impl<A: Application, T: Transport> Connection<A, T> {
                 } else {
                     inner.waits_since = None;
                 }
-                inner.machine.take_buffers().into_iter().for_each(pool::put_buffers);
+                if let Some(buffers) = inner.machine.take_buffers() {
+                    pool::put_buffers(buffers);
+                }
                 inner.sleep(context);
                 drop(inner);
                 *resting = io == Io { read: true, ..Io::default() };
-                request.take_if(|request| !request.has_hooks).into_iter().for_each(Request::keep);
+                if let Some(request) = request.take_if(|request| !request.has_hooks) {
+                    request.keep();
+                }
                 return Poll::Pending;
             }
             Pumped::TurnOver => return transfer.give_way(&mut inner, context),

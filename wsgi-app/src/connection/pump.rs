@@ -55,7 +55,15 @@ pub(crate) fn pump<T: Transport>(
 }
 
 /// Applies the server's directive to the machine. A busy connection ignores [`Directive::MakeRoom`].
+#[inline]
 pub(crate) fn apply(inner: &mut Inner) {
+    if inner.directive != Directive::Serve {
+        apply_directive(inner);
+    }
+}
+
+#[cold]
+fn apply_directive(inner: &mut Inner) {
     match inner.directive {
         Directive::Serve => {}
         // The connection is busy.

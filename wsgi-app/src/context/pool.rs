@@ -21,7 +21,7 @@ thread_local! {
 #[inline]
 pub(crate) fn take_buffers() -> Buffers {
     // A thread that is about to end has no pool.
-    BUFFERS.try_with(|pool| pool.take(|_| true)).ok().flatten().unwrap_or_default()
+    BUFFERS.try_with(|pool| pool.take_as(Ok)).ok().flatten().unwrap_or_default()
 }
 
 /// Keeps a set of buffers for the next connection that this thread serves.
@@ -33,8 +33,7 @@ pub(crate) fn put_buffers(buffers: Buffers) {
 /// Returns a value of this type that this thread kept.
 #[inline]
 pub(crate) fn take<T: 'static>() -> Option<Box<T>> {
-    let kept = OTHERS.try_with(|pool| pool.take(|value| value.is::<T>())).ok().flatten()?;
-    kept.downcast().ok()
+    OTHERS.try_with(|pool| pool.take_as(|value| value.downcast())).ok().flatten()
 }
 
 /// Keeps a value for a later [`take`] on this thread. No effect if it keeps enough of them.
@@ -57,19 +56,28 @@ impl<T> Pool<T> {
         Self { last: Cell::new(None), others: RefCell::new(Vec::new()) }
     }
 
-    fn take(&self, fits: impl Fn(&T) -> bool) -> Option<T> {
-        match self.last.take() {
-            Some(last) if fits(&last) => Some(last),
-            last => self.take_other(last, fits),
+    /// Takes a value that `convert` accepts; it returns the others.
+    fn take_as<R>(&self, convert: impl Fn(T) -> Result<R, T>) -> Option<R> {
+        match self.last.take().map(&convert) {
+            Some(Ok(last)) => Some(last),
+            Some(Err(last)) => {
+                self.last.set(Some(last));
+                self.take_other(convert)
+            }
+            None => self.take_other(convert),
         }
     }
 
     #[cold]
-    fn take_other(&self, last: Option<T>, fits: impl Fn(&T) -> bool) -> Option<T> {
-        self.last.set(last);
+    fn take_other<R>(&self, convert: impl Fn(T) -> Result<R, T>) -> Option<R> {
         let mut others = self.others.borrow_mut();
-        let at = others.iter().rposition(fits)?;
-        Some(others.swap_remove(at))
+        for at in (0..others.len()).rev() {
+            match convert(others.swap_remove(at)) {
+                Ok(value) => return Some(value),
+                Err(other) => others.push(other),
+            }
+        }
+        None
     }
 
     fn put(&self, value: T) {

@@ -72,11 +72,12 @@ impl Memory {
         })
     }
 
-    /// Whether more memory is in use than usual.
+    /// Whether more memory may be in use than [`trim`](Self::trim) leaves.
     pub(crate) fn is_large(&self) -> bool {
         let head = self.head.as_ref().map_or(0, |head| head.bytes.capacity());
-        let largest = self.outbox.capacity().max(self.reply.capacity()).max(head);
-        !(RECEIVE..=LARGE).contains(&self.inbox.capacity()) || largest > RECEIVE
+        // Not less than the largest of them.
+        let together = self.outbox.capacity() | self.reply.capacity() | head;
+        !(RECEIVE..=LARGE).contains(&self.inbox.capacity()) || together > RECEIVE
     }
 
     /// Frees the memory of an unusually large exchange.
