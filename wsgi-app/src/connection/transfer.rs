@@ -290,9 +290,14 @@ impl<T: Transport> Transfer<T> {
                 inner.machine.recv_commit(count);
                 self.turn.count(count);
             }
-            Err(error) => inner.machine.lost(loss(&error)),
+            Err(error) => lose(inner, &error),
         }
     }
+}
+
+#[cold]
+fn lose(inner: &mut Inner, error: &io::Error) {
+    inner.machine.lost(loss(error));
 }
 
 /// Sends what the transport keeps back of a file.

@@ -150,16 +150,26 @@ impl Inbox {
     pub(crate) fn clear(&mut self) {
         (self.start, self.end, self.given, self.filled) = (0, 0, 0, false);
         if !self.shared.is_empty() {
-            self.buffer = mem::take(&mut self.shared).try_into_mut().unwrap_or_default();
+            self.reclaim_or_drop();
         }
+    }
+
+    #[cold]
+    fn reclaim_or_drop(&mut self) {
+        self.buffer = mem::take(&mut self.shared).try_into_mut().unwrap_or_default();
     }
 
     /// Makes a buffer of `size` bytes if there is none.
     #[inline]
     pub(crate) fn ensure_buffer(&mut self, size: usize) {
         if self.buffer.is_empty() && self.shared.is_empty() {
-            self.buffer = BytesMut::zeroed(size);
+            self.make_buffer(size);
         }
+    }
+
+    #[cold]
+    fn make_buffer(&mut self, size: usize) {
+        self.buffer = BytesMut::zeroed(size);
     }
 
     /// The size of the block.

@@ -49,6 +49,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Memory with a receive buffer. The other buffers grow when they are used.
+    #[cold]
     pub(crate) fn new() -> Box<Self> {
         let mut memory = Self::without_buffers();
         memory.inbox.ensure_buffer(RECEIVE);

@@ -68,6 +68,7 @@ impl Meter {
 
 impl Rates {
     /// Forgets everything, for the next connection.
+    #[cold]
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }

@@ -149,7 +149,7 @@ impl Machine {
         }
         let Some(section) = found? else { return Ok(false) };
         let bytes = &inbox.bytes()[section.start..section.end];
-        let head = next_head(head);
+        let head = next_head(head).ok_or(RequestError::RequestLine)?;
         head.read(bytes, &section, limits, self.config.require_host)?;
         let (length, expects) = (head.body_length(), head.expects_continue());
         inbox.consume(section.end);
@@ -164,7 +164,7 @@ impl Machine {
         if !scan.is_new() {
             return false;
         }
-        let head = next_head(head);
+        let Some(head) = next_head(head) else { return false };
         let (buffer, length) = (inbox.buffer(), inbox.len());
         let Some(end) = head.read_whole(buffer, length, &self.config.limits) else { return false };
         let (length, expects) = (head.body_length(), head.expects_continue());
@@ -246,10 +246,9 @@ impl Machine {
 
 /// The memory for the next head: the previous head, unless the application kept it.
 #[inline(always)]
-fn next_head(previous: &mut Option<Arc<Head>>) -> &mut Head {
-    previous.take_if(|head| Arc::strong_count(head) > 1);
-    // Nothing is cloned, since no other reference exists.
-    Arc::make_mut(previous.get_or_insert_default())
+fn next_head(previous: &mut Option<Arc<Head>>) -> Option<&mut Head> {
+    previous.take_if(|head| Arc::strong_count(head) + Arc::weak_count(head) > 1);
+    Arc::get_mut(previous.get_or_insert_default())
 }
 
 /// The maximum number of bytes in the inbox while a head arrives. The 64 bytes are for the spaces and the version in
