@@ -290,7 +290,7 @@ impl futures_core::Stream for Parked {
 
 /// A host that checks in each of its methods whether other threads can use the engine.
 struct Probing {
-    /// Asks for a check, and receives its end.
+    /// Where checks are requested, and how many are left.
     probe: Mutex<(Sender<Sender<()>>, usize)>,
 }
 

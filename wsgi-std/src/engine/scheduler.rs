@@ -270,7 +270,7 @@ impl<P, T> Scheduler<P, T> {
         state.runs += 1;
         state.running += 1;
         // Without a thread that could be woken, the time is of no use.
-        let timed = state.spare > 0 && (state.slow || state.runs % SAMPLE == 0);
+        let timed = state.spare > 0 && (state.slow || state.runs.is_multiple_of(SAMPLE));
         if state.poller.is_some() && (state.hands_over || state.slow || !state.ticks) {
             self.leave_work(state);
         }
