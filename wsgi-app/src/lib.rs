@@ -399,7 +399,7 @@ pub mod adapter {
     pub use crate::connection::proxy_header::{ProxyHeader, ProxyHeaderError, parse_proxy_header};
     pub use crate::connection::serve_connection;
     pub use crate::context::runtime::{Clock, Runtime};
-    pub use crate::io::blocking::BlockingTransport;
+    pub use crate::io::blocking::{BlockingTransport, Flush};
     pub use crate::io::transport::Transport;
     pub use crate::registry::{AcceptGuard, ConnectionGuard};
     pub use crate::server::accept_error::{AcceptFailure, accept_failure};

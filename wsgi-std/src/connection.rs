@@ -15,7 +15,7 @@ use mio::unix::SourceFd;
 use rustix::event::{PollFd, PollFlags};
 use socket2::Socket;
 use wsgi_app::adapter::Server;
-use wsgi_app::adapter::{Blocking, BlockingTransport};
+use wsgi_app::adapter::{Blocking, BlockingTransport, Flush};
 use wsgi_app::blocking::Application;
 
 use crate::engine::{Engine, Task};
@@ -120,6 +120,10 @@ impl BlockingTransport for Connection {
 
     fn remind(&self, deadline: Instant) {
         self.task.remind(deadline);
+    }
+
+    fn flush_soon(&self, flush: Flush) -> bool {
+        self.task.engine.flush_soon(flush)
     }
 
     fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<()> {

@@ -99,7 +99,8 @@ impl Body {
     /// Each block is sent before the next one is requested (PEP 3333), because an iterator cannot announce that its
     /// next block takes long. `minimum_chunk_size` joins small blocks. `next` runs in the connection's own task, so it
     /// must not wait: use a [`stream`](Self::stream) for that. In a [`blocking`](crate::blocking) application it may
-    /// wait.
+    /// wait. There, another thread sends blocks that have waited for one to two milliseconds, so that blocks that follow
+    /// each other closely are sent together.
     ///
     /// An error from the iterator is an error of the application: the client gets 500 if no head was sent, else the
     /// response is cut.

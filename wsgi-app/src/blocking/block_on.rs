@@ -3,17 +3,10 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use wsgi_proto::Io;
-
-use crate::connection::pump::{Pumped, pump};
-use crate::connection::transfer::Transfer;
 use crate::exchange::handle::Handle;
-use crate::exchange::shared::WakeList;
-use crate::io::blocking::{BlockingTransport, Polled};
 
 impl Handle {
     /// Runs one asynchronous call to completion on this thread, which moves the connection's bytes while it waits.
@@ -54,30 +47,5 @@ impl Handle {
             while self.move_bytes(&transport, &mut context).is_none() {}
         }
         self.look(|exchange| exchange.client_gone()).unwrap_or(true)
-    }
-
-    /// Advances the connection as far as possible without waiting. Returns what the machine waits for, or `None` if the
-    /// call has to be polled again first.
-    fn move_bytes(&self, transport: &Arc<dyn BlockingTransport>, context: &mut Context<'_>) -> Option<Io> {
-        let mut transfer = Transfer::new(Polled(Arc::clone(transport)), Arc::clone(self.server_context()));
-        transfer.begin_turn();
-        let mut wake_list = WakeList::default();
-        let mut inner = self.lock();
-        let pumped = pump(&mut inner, &mut transfer, false, context);
-        if inner.take_notice() {
-            inner.wake_application(context, &mut wake_list);
-            inner.touch(&mut wake_list);
-            return None;
-        }
-        match pumped {
-            Pumped::Waits(io) => Some(io),
-            Pumped::Event(_) => {
-                // The exchange is over. The event is for the connection's own task, which the transport might not wake.
-                inner.touch(&mut wake_list);
-                Some(Io::default())
-            }
-            // Turns are for tasks that share a thread; this call has its own.
-            Pumped::TurnOver => None,
-        }
     }
 }

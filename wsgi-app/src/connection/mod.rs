@@ -1,5 +1,6 @@
 //! Runs one connection: the machine decides, the transport moves bytes, and the application runs in between.
 
+mod any_thread;
 mod call;
 mod file;
 pub(crate) mod handshake;

@@ -48,7 +48,7 @@ enum Wait {
     Nothing,
     /// The outbox is no longer full.
     Room,
-    /// Everything was transmitted.
+    /// Everything was transmitted, or is transmitted soon by another thread.
     Flush,
 }
 
@@ -89,6 +89,7 @@ impl Sending {
             match self.waits_for {
                 Wait::Nothing => {}
                 Wait::Room => ready!(handle.poll_until(context, |exchange| !exchange.is_full())),
+                Wait::Flush if handle.flush_soon() => {}
                 Wait::Flush => ready!(handle.poll_until(context, |exchange| exchange.is_flushed())),
             }
             self.waits_for = Wait::Nothing;
@@ -133,7 +134,7 @@ impl Sending {
         }
         match &mut self.source {
             Kind::Empty | Kind::Bytes(_) | Kind::Blocks(_) | Kind::File(_) => {}
-            // Each block is sent before the next one is requested (PEP 3333).
+            // Each block is on its way before the next one is requested (PEP 3333).
             Kind::Iterator(blocks) => match blocks.find(is_not_empty) {
                 Some(Ok(block)) => {
                     self.batch.push_back(block);

@@ -81,6 +81,8 @@ pub(crate) struct Inner {
     pub(super) read: u64,
     /// The post hooks of a raw application, until the record of their exchange is taken.
     pub(crate) hooks: Vec<Hook>,
+    /// Another thread is about to write what waits to be sent.
+    pub(crate) flushes_soon: bool,
     /// The application's waiting tasks, each once.
     waiting: Vec<Waker>,
     runner: Option<Waker>,
@@ -112,6 +114,7 @@ impl ConnShared {
             peeked: Bytes::new(),
             read: 0,
             hooks: Vec::new(),
+            flushes_soon: false,
             waiting: Vec::new(),
             runner: None,
             asleep: false,
@@ -354,7 +357,7 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Inner {
-    pub(super) fn exchange(&mut self, serial: u64) -> Option<Exchange<'_>> {
+    pub(crate) fn exchange(&mut self, serial: u64) -> Option<Exchange<'_>> {
         if self.serial == serial { self.machine.exchange() } else { None }
     }
 

@@ -10,6 +10,9 @@ use std::time::Instant;
 
 use crate::io::transport::Transport;
 
+/// Writes the bytes of a connection that wait to be sent. Returns true if none are left.
+pub type Flush = Box<dyn Fn() -> bool + Send>;
+
 /// One accepted connection whose bytes any thread may move. No method blocks, except [`wait`](Self::wait) and
 /// [`block`](Self::block).
 pub trait BlockingTransport: Send + Sync + 'static {
@@ -77,6 +80,14 @@ pub trait BlockingTransport: Send + Sync + 'static {
 
     /// Schedules a check of the connection at `deadline`, in case no thread is serving it then.
     fn remind(&self, deadline: Instant);
+
+    /// Has another thread call `flush` in about a millisecond, and repeatedly until it returns true. It writes bytes that
+    /// wait to be sent, and does not block. Returns false if the transport has no such thread, as by default; then the caller
+    /// writes the bytes immediately.
+    fn flush_soon(&self, flush: Flush) -> bool {
+        drop(flush);
+        false
+    }
 
     /// Blocks this thread until the socket is readable (if `read`) or writable (if `write`), until `deadline`, or until
     /// this thread's [`waker`](Self::waker) is woken, even if that happened before the wait began.

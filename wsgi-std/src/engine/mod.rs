@@ -1,5 +1,6 @@
 //! The engine: its threads, the one poller, and the tasks. A task is one connection, whether a thread serves it or not.
 
+mod flusher;
 mod scheduler;
 pub(crate) mod task_state;
 mod timer_queue;
@@ -19,7 +20,9 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
 use slab::Slab;
 use socket2::Socket;
+use wsgi_app::adapter::Flush;
 
+use crate::engine::flusher::Flusher;
 use crate::engine::scheduler::{Completed, Next, SLOW, Scheduler, Waited};
 use crate::engine::task_state::TaskState;
 use crate::engine::timer_queue::{Deadline, TimerQueue};
@@ -34,6 +37,7 @@ pub(crate) struct Engine {
     pub(crate) registry: Registry,
     notifier: mio::Waker,
     tasks: Mutex<Tasks>,
+    flusher: Flusher,
     /// It is called without any lock, except that of the future of the task that calls it, for which no thread waits.
     pub(crate) host: Hosted,
     stack_size: Option<usize>,
@@ -89,8 +93,8 @@ impl Engine {
         let registry = poll.registry().try_clone()?;
         let notifier = mio::Waker::new(&registry, NOTIFIER)?;
         let scheduler = Scheduler::new(Poller { poll, events: Events::with_capacity(256) }, most, kept);
-        let engine =
-            Arc::new(Self { scheduler, registry, notifier, tasks: Mutex::default(), host, stack_size });
+        let (tasks, flusher) = (Mutex::default(), Flusher::default());
+        let engine = Arc::new(Self { scheduler, registry, notifier, tasks, flusher, host, stack_size });
         engine.begin()?;
         let watching = Self::spawn(None, {
             let engine = Arc::clone(&engine);
@@ -124,6 +128,13 @@ impl Engine {
             self.notify();
         }
         self.scheduler.wait_until_left();
+        self.flusher.stop();
+    }
+
+    /// Has `flush` called in one to two milliseconds, and repeatedly until it returns true. Returns false if no thread can
+    /// do that.
+    pub(crate) fn flush_soon(&self, flush: Flush) -> bool {
+        self.flusher.add(flush)
     }
 
     /// Starts a task for a socket, and watches the socket from now on. `future` makes the task's future.

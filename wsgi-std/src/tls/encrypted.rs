@@ -7,7 +7,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use rustls::{ServerConfig, ServerConnection};
-use wsgi_app::adapter::{Blocking, BlockingTransport, serve_blocking_after_handshake};
+use wsgi_app::adapter::{Blocking, BlockingTransport, Flush, serve_blocking_after_handshake};
 use wsgi_app::adapter::{ConnectionGuard, ProxyPrelude, Server};
 use wsgi_app::blocking::Application;
 
@@ -140,6 +140,10 @@ impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
 
     fn remind(&self, deadline: Instant) {
         self.transport.remind(deadline);
+    }
+
+    fn flush_soon(&self, flush: Flush) -> bool {
+        self.transport.flush_soon(flush)
     }
 
     fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<()> {
