@@ -26,24 +26,29 @@ pub(crate) fn run(_: &Options) -> Outcome {
         .map_err(|error| format!("cannot read {}: {error}", table::DOCUMENT))?;
     let (tables, mut problems) = table::parse(&document);
     let mut count = 0;
-    for (package, _) in PUBLISHED {
+    for package in layered() {
         let files = sources(package)?;
         count += files.len();
-        match tables.iter().find(|table| table.package == *package) {
+        match tables.iter().find(|table| table.package == package) {
             Some(table) => problems.extend(check::check(&files, table)),
             None => problems.push(table::missing(package)),
         }
     }
-    let is_published = |name: &str| PUBLISHED.iter().any(|(package, _)| *package == name);
-    problems.extend(tables.iter().filter(|table| !is_published(table.package)).map(table::Table::stray));
+    let is_layered = |name: &str| layered().any(|package| package == name);
+    problems.extend(tables.iter().filter(|table| !is_layered(table.package)).map(table::Table::stray));
     if problems.is_empty() {
-        return Ok(format!("{} crates, {count} files", PUBLISHED.len()));
+        return Ok(format!("{} crates, {count} files", layered().count()));
     }
     problems.iter().for_each(|problem| eprintln!("{problem}"));
     Err(match problems.len() {
         1 => String::from("1 problem"),
         several => format!("{several} problems"),
     })
+}
+
+/// The crates that have layers: the published ones, and the package for Python.
+fn layered() -> impl Iterator<Item = &'static str> {
+    PUBLISHED.iter().map(|(package, _)| *package).chain(["wsgi-python"])
 }
 
 /// Reads the source files of a package.

@@ -29,7 +29,7 @@ pub(super) struct Layer<'a> {
 impl Table<'_> {
     /// Reports a table that belongs to no published crate.
     pub(super) fn stray(&self) -> String {
-        format!("{DOCUMENT}:{}: `layers={}` does not name a published crate", self.line, self.package)
+        format!("{DOCUMENT}:{}: `layers={}` does not name a crate with layers", self.line, self.package)
     }
 }
 

@@ -408,5 +408,5 @@ fn a_wrong_document_is_refused() {
         table::missing("demo-app"),
         "ARCHITECTURE.md has no layers for demo-app (expected a block that begins with ```text layers=demo-app)"
     );
-    assert_eq!(tables[0].stray(), "ARCHITECTURE.md:1: `layers=a` does not name a published crate");
+    assert_eq!(tables[0].stray(), "ARCHITECTURE.md:1: `layers=a` does not name a crate with layers");
 }

@@ -1,0 +1,232 @@
+//! The iterable that the application returns, as a body.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyInt, PyIterator, PyList, PyString, PyTuple};
+use wsgi_std::{Body, Bytes, SendError};
+
+use crate::failure::{self, Failure};
+use crate::file::FileWrapper;
+use crate::hooks;
+use crate::response::{Exchange, bytes, shared};
+use crate::settings::kind;
+use crate::threads::attached;
+
+const NOT_BYTES: &str = "the items of the application's iterable must be bytes";
+
+/// Sends the result of an application as far as it is in memory. Returns the rest.
+pub(crate) fn from_result<'py>(
+    result: Bound<'py, PyAny>,
+    exchange: &Bound<'py, Exchange>,
+    variables: &Bound<'py, PyDict>,
+) -> Result<Body, Failure> {
+    if exchange.get().is_taken() {
+        drop(Closing::new(&result, exchange));
+        hooks::add(exchange, variables, false);
+        return Ok(Body::empty());
+    }
+    if let Ok(list) = result.cast_exact::<PyList>() {
+        hooks::add(exchange, variables, false);
+        return whole(list.iter(), exchange);
+    }
+    if let Ok(tuple) = result.cast_exact::<PyTuple>() {
+        hooks::add(exchange, variables, false);
+        return whole(tuple.iter(), exchange);
+    }
+    // Its `close` is called from here on, whatever happens.
+    let closing = Closing::new(&result, exchange);
+    if let Ok(wrapper) = result.cast::<FileWrapper>()
+        && let Some(body) = wrapper.get().body(exchange)?
+    {
+        exchange.get().request().add_post_hook(move |_| drop(closing));
+        hooks::add(exchange, variables, false);
+        return Ok(body);
+    }
+    Ok(iterated(&result, closing, exchange, variables)?)
+}
+
+fn iterated<'py>(
+    result: &Bound<'py, PyAny>,
+    closing: Closing,
+    exchange: &Bound<'py, Exchange>,
+    variables: &Bound<'py, PyDict>,
+) -> PyResult<Body> {
+    let py = result.py();
+    if (result.is_instance_of::<PyString>() || result.is_instance_of::<PyBytes>()) && result.len()? > 0 {
+        // Their items are characters and numbers.
+        let kind = kind(result);
+        return Err(PyTypeError::new_err(format!(
+            "the application must return an iterable of bytes, not {kind}"
+        )));
+    }
+    let iterator = result.try_iter()?;
+    let this = exchange.get();
+    if let Some(size) = variables.get_item(intern!(py, "eventlet.minimum_write_chunk_size"))? {
+        let size = py.get_type::<PyInt>().call1((size,))?.extract()?;
+        this.request().with(|mut exchange| exchange.set_minimum_chunk_size(size));
+    }
+    // It may call `start_response` in its first step.
+    let first = next(&iterator)?;
+    let Some(first) = first else {
+        hooks::add(exchange, variables, false);
+        return Ok(Body::empty());
+    };
+    if this.length() == Some(first.len() as u64) && this.is_started() {
+        // That is all: the server need not ask for more (PEP 3333).
+        hooks::add(exchange, variables, false);
+        drop(closing);
+        return Ok(first.into());
+    }
+    hooks::add(exchange, variables, true);
+    // Even if blocks are joined, the length is that of a stream.
+    this.request().with(|mut exchange| exchange.leave_length_open());
+    let first = Some(first);
+    Ok(Body::iterator(Blocks { iterator: Some(iterator.unbind()), closing, first, over: false }))
+}
+
+/// Sends blocks as one if they are small, otherwise returns them as a body.
+fn whole<'py>(
+    mut blocks: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+    exchange: &Bound<'py, Exchange>,
+) -> Result<Body, Failure> {
+    let request = exchange.get().request();
+    if blocks.len() == 1
+        && let Some(block) = blocks.next()
+    {
+        let block = checked(block)?;
+        let bytes = block.as_bytes();
+        if bytes.len() > SMALL {
+            return Ok(shared(block).into());
+        }
+        return match request.with(|mut exchange| exchange.send_whole(bytes)) {
+            Some(Err(SendError::Full)) => Ok(shared(block).into()),
+            Some(Err(error)) => Err(Failure::Send(error)),
+            // Without an exchange, other threads have ended it.
+            Some(Ok(())) | None => Ok(Body::empty()),
+        };
+    }
+    let (mut checked_blocks, mut joined) = (Vec::with_capacity(blocks.len()), Vec::new());
+    for block in blocks {
+        let block = checked(block)?;
+        let bytes = block.as_bytes();
+        if joined.len() <= SMALL {
+            // The first one that is too much is joined, too, so that the length shows it.
+            joined.extend_from_slice(&bytes[..bytes.len().min(SMALL + 1)]);
+        }
+        checked_blocks.push(block);
+    }
+    let sent = request.with(|mut exchange| {
+        // Blocks of a response that was begun by `write` may be chunks.
+        if joined.len() > SMALL || exchange.head_is_sent() {
+            return Err(SendError::Full);
+        }
+        exchange.send_whole(&*joined)
+    });
+    match sent {
+        Some(Err(SendError::Full)) => Ok(Body::blocks(checked_blocks.into_iter().map(shared))),
+        Some(Err(error)) => Err(Failure::Send(error)),
+        Some(Ok(())) | None => Ok(Body::empty()),
+    }
+}
+
+fn checked(block: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
+    block
+        .cast_into()
+        .map_err(|error| PyTypeError::new_err(format!("{NOT_BYTES}, not {}", kind(&error.into_inner()))))
+}
+
+/// Larger bodies are not copied, in bytes.
+const SMALL: usize = 16 * 1024;
+
+/// The next block that is not empty.
+fn next(iterator: &Bound<'_, PyIterator>) -> PyResult<Option<Bytes>> {
+    for block in iterator.clone() {
+        let block = bytes(&block?, NOT_BYTES)?;
+        // PEP 3333 allows empty blocks; they would end a chunked body.
+        if !block.is_empty() {
+            return Ok(Some(block));
+        }
+    }
+    Ok(None)
+}
+
+/// The blocks of an iterable.
+struct Blocks {
+    iterator: Option<Py<PyIterator>>,
+    closing: Closing,
+    first: Option<Bytes>,
+    over: bool,
+}
+
+impl Iterator for Blocks {
+    type Item = wsgi_std::Result<Bytes>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        if self.over {
+            return None;
+        }
+        attached(|py| {
+            let iterator = self.iterator.as_ref()?.bind(py);
+            let block = next(iterator);
+            match block {
+                Ok(Some(block)) => Some(Ok(block)),
+                Ok(None) => {
+                    self.over = true;
+                    None
+                }
+                Err(error) => {
+                    self.over = true;
+                    let exchange = self.closing.exchange.get();
+                    Some(Err(failure::of_body(py, exchange, &error)))
+                }
+            }
+        })
+    }
+}
+
+/// Drops the iterable at once, so that `close` and finalizers run in their order.
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        attached(|py| {
+            self.closing.close(py);
+            self.iterator.take().into_iter().for_each(|iterator| iterator.drop_ref(py));
+        });
+    }
+}
+
+/// Calls `close` of an iterable once, when it is dropped at the latest.
+struct Closing {
+    result: Option<Py<PyAny>>,
+    exchange: Py<Exchange>,
+}
+
+impl Closing {
+    fn new(result: &Bound<'_, PyAny>, exchange: &Bound<'_, Exchange>) -> Self {
+        Self { result: Some(result.clone().unbind()), exchange: exchange.clone().unbind() }
+    }
+
+    fn close(&mut self, py: Python<'_>) {
+        let Some(result) = self.result.take() else { return };
+        let result = result.into_bound(py);
+        let closed = match result.getattr_opt(intern!(py, "close")) {
+            Ok(Some(close)) => close.call0().map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            failure::log(py, self.exchange.get().request(), &error);
+        }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if self.result.is_some() {
+            attached(|py| self.close(py));
+        }
+    }
+}

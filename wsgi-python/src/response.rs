@@ -1,0 +1,341 @@
+//! `start_response`, `write`, early hints and trailers.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use wsgi_app::adapter::raw::RawRequest;
+use wsgi_std::{Bytes, InputError, SendError, StartError};
+
+use crate::errors;
+use crate::raw_headers::RawHeaders;
+use crate::settings::kind;
+
+/// No `Content-Length` was set.
+const NO_LENGTH: u64 = u64::MAX;
+
+/// One request and its response: what the callables in an environ share.
+#[pyclass(frozen, module = "wsgi_python")]
+pub(crate) struct Exchange {
+    request: RawRequest,
+    started: AtomicBool,
+    /// The `Content-Length` that the application set.
+    length: AtomicU64,
+    /// The connection speaks another protocol.
+    taken: AtomicBool,
+    /// The post hooks will run.
+    hooked: AtomicBool,
+    /// The first error that the client caused. Its exception is not kept: its traceback may refer to this object.
+    fault: OnceLock<Fault>,
+}
+
+/// An error that the client caused.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Input(InputError),
+    Lost(SendError),
+}
+
+impl Exchange {
+    pub(crate) fn new(request: RawRequest) -> Self {
+        Self {
+            request,
+            started: AtomicBool::new(false),
+            length: AtomicU64::new(NO_LENGTH),
+            taken: AtomicBool::new(false),
+            hooked: AtomicBool::new(false),
+            fault: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn request(&self) -> &RawRequest {
+        &self.request
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    /// Whether the response is complete or the connection was taken over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.request.with(|_| ()).is_none()
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_taken(&self) {
+        self.taken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this is the first call: the post hooks run once.
+    pub(crate) fn claim_hooks(&self) -> bool {
+        !self.hooked.swap(true, Ordering::Relaxed)
+    }
+
+    /// The `Content-Length` that the application set.
+    pub(crate) fn length(&self) -> Option<u64> {
+        Some(self.length.load(Ordering::Relaxed)).filter(|length| *length != NO_LENGTH)
+    }
+
+    /// The exception of an error of `wsgi.input`.
+    pub(crate) fn raise_input(&self, py: Python<'_>, error: InputError) -> PyErr {
+        let _ = self.fault.set(Fault::Input(error));
+        errors::exception(py, error)
+    }
+
+    /// The exception of an error of a call that sends.
+    fn raise_send(&self, py: Python<'_>, error: SendError) -> PyErr {
+        match error {
+            SendError::Lost(_) => {
+                let _ = self.fault.set(Fault::Lost(error));
+                errors::disconnected(py, &error.to_string())
+            }
+            SendError::NotStarted => PyAssertionError::new_err(error.to_string()),
+            _ => PyValueError::new_err(error.to_string()),
+        }
+    }
+
+    /// The error of the client that made the application raise `error`.
+    pub(crate) fn clients_fault(&self, py: Python<'_>, error: &PyErr) -> Option<wsgi_std::Error> {
+        let fault = *self.fault.get().filter(|_| errors::is_fault(py, error))?;
+        Some(match fault {
+            Fault::Input(error) => error.into(),
+            Fault::Lost(error) => error.into(),
+        })
+    }
+
+    fn start(&self, status: &str, fields: &Fields<'_>, exc_info: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let started = self.request.with(|mut exchange| match exc_info {
+            None => exchange.respond(status, fields.pairs()),
+            Some(_) => exchange.replace(status, fields.pairs()),
+        });
+        match (started.unwrap_or(Err(StartError::Over)), exc_info) {
+            (Ok(()), _) => {
+                self.length.store(fields.length().unwrap_or(NO_LENGTH), Ordering::Relaxed);
+                self.started.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            // PEP 3333: the exception of the application, which ends it.
+            (Err(StartError::HeadSent), Some(exc_info)) => Err(original(exc_info)),
+            (Err(error), _) => Err(refused(error)),
+        }
+    }
+}
+
+#[pymethods]
+impl Exchange {
+    /// Starts the response (PEP 3333) and returns `write`.
+    #[pyo3(signature = (status, headers, exc_info=None, /))]
+    fn start_response<'py>(
+        slf: &Bound<'py, Self>,
+        status: &Bound<'py, PyAny>,
+        headers: &Bound<'py, PyAny>,
+        exc_info: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let this = slf.get();
+        if !this.is_taken() {
+            let status = text(status, "a status")?;
+            let fields = Fields::read(headers)?;
+            this.start(&status, &fields, exc_info.filter(|exc_info| !exc_info.is_none()))?;
+        }
+        slf.getattr(intern!(slf.py(), "write"))
+    }
+
+    /// Sends one block of the body, and waits until the system has taken it.
+    fn write(&self, py: Python<'_>, block: &Bound<'_, PyAny>) -> PyResult<()> {
+        let block = bytes(block, "write needs bytes")?;
+        if self.is_taken() {
+            return Ok(());
+        }
+        if !self.is_started() {
+            return Err(PyAssertionError::new_err("write before start_response"));
+        }
+        loop {
+            // Other threads may have filled the outbox.
+            let sent = self.request.with(|mut exchange| match exchange.is_full() {
+                true => None,
+                false => Some(exchange.send_now(block.clone())),
+            });
+            match sent.unwrap_or(Some(Err(SendError::Finished))) {
+                Some(Ok(_)) => break,
+                Some(Err(error)) => return Err(self.raise_send(py, error)),
+                None => self.request.wait_for_room(),
+            }
+        }
+        self.request.flush();
+        Ok(())
+    }
+
+    /// Sends `103 Early Hints` with these header fields, and waits until the system has taken it. No effect for clients of
+    /// HTTP/1.0, and after the response has begun.
+    fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let fields = Fields::read(headers)?;
+        let informed = self.request.with(|mut exchange| exchange.inform("103 Early Hints", fields.pairs()));
+        informed.unwrap_or(Err(StartError::Over)).map_err(refused)?;
+        self.request.flush();
+        Ok(())
+    }
+
+    /// Sets the trailer fields of a chunked response. They replace those set before.
+    fn set_trailers(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let fields = Fields::read(headers)?;
+        let set = self.request.with(|mut exchange| exchange.set_trailers(fields.pairs()));
+        set.unwrap_or(Err(SendError::Finished)).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// The header fields as sent, in their order and case.
+    #[getter]
+    fn headers_raw(&self) -> RawHeaders {
+        RawHeaders::new(Arc::clone(self.request.head()))
+    }
+
+    /// Whether the client has disconnected, as far as that is known without waiting; also after the response.
+    fn client_gone(&self) -> bool {
+        self.request.is_client_gone()
+    }
+
+    /// A call of an exchange is `client_gone()`, so that the environ needs no further object for it.
+    fn __call__(&self) -> bool {
+        self.client_gone()
+    }
+
+    /// The variables of the request as the core of the server has them, all of them strings.
+    fn variables<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let variables = PyDict::new(py);
+        for (name, value) in self.request.variables().iter() {
+            variables.set_item(name, value)?;
+        }
+        Ok(variables)
+    }
+}
+
+/// The exception in `exc_info`.
+fn original(exc_info: &Bound<'_, PyAny>) -> PyErr {
+    match exc_info.get_item(1) {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
+}
+
+pub(crate) fn refused(error: StartError) -> PyErr {
+    match error {
+        StartError::AlreadyStarted => {
+            PyAssertionError::new_err("start_response was called before, and this time without exc_info")
+        }
+        error => PyValueError::new_err(error.to_string()),
+    }
+}
+
+/// Header fields as the application passed them.
+pub(crate) struct Fields<'py>(Vec<(Text<'py>, Text<'py>)>);
+
+impl<'py> Fields<'py> {
+    pub(crate) fn read(headers: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(list) = headers.cast::<PyList>() {
+            return list.iter().map(|pair| field(&pair)).collect::<PyResult<_>>().map(Self);
+        }
+        if headers.is_instance_of::<PyString>() || headers.is_none() {
+            return Err(PyTypeError::new_err(format!(
+                "headers must be a list of pairs, not {}",
+                kind(headers)
+            )));
+        }
+        headers.try_iter()?.map(|pair| field(&pair?)).collect::<PyResult<_>>().map(Self)
+    }
+
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (name.bytes(), value.bytes()))
+    }
+
+    /// The value of `Content-Length`.
+    fn length(&self) -> Option<u64> {
+        let (_, value) = self.pairs().find(|(name, _)| name.eq_ignore_ascii_case(b"content-length"))?;
+        std::str::from_utf8(value).ok()?.trim().parse().ok()
+    }
+}
+
+fn field<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(Text<'py>, Text<'py>)> {
+    let not_a_pair = || {
+        let repr = pair.repr().map_or_else(|_| kind(pair), |repr| repr.to_string_lossy().into_owned());
+        PyTypeError::new_err(format!("a header must be a pair of a name and a value, not {repr}"))
+    };
+    let tuple = match pair.cast::<PyTuple>() {
+        Ok(tuple) => tuple.clone(),
+        Err(_) if pair.is_instance_of::<PyList>() => pair.cast::<PyList>().map_err(PyErr::from)?.to_tuple(),
+        Err(_) => return Err(not_a_pair()),
+    };
+    if tuple.len() != 2 {
+        return Err(not_a_pair());
+    }
+    let name = Text::read(tuple.get_item(0)?, "the name of a header")?;
+    let value = tuple.get_item(1)?;
+    // eventlet: numbers are allowed.
+    let value = if value.is_instance_of::<PyInt>() { value.str()?.into_any() } else { value };
+    Ok((name, Text::read(value, "the value of a header")?))
+}
+
+/// A string of an application as latin-1.
+enum Text<'py> {
+    Ascii(PyBackedStr),
+    Latin1(Bound<'py, PyBytes>),
+}
+
+impl<'py> Text<'py> {
+    fn read(value: Bound<'py, PyAny>, what: &str) -> PyResult<Self> {
+        let text = value.cast_into::<PyString>().map_err(|error| {
+            PyTypeError::new_err(format!("{what} must be str, not {}", kind(&error.into_inner())))
+        })?;
+        if let Ok(ascii) = PyBackedStr::try_from(text.clone())
+            && ascii.is_ascii()
+        {
+            return Ok(Self::Ascii(ascii));
+        }
+        let encoded = text.call_method1(intern!(text.py(), "encode"), ("latin-1",));
+        let encoded = encoded.map_err(|_| {
+            let repr = text.repr().map_or_else(|_| String::new(), |repr| repr.to_string_lossy().into_owned());
+            PyValueError::new_err(format!("{what} is not latin-1: {repr}"))
+        })?;
+        Ok(Self::Latin1(encoded.cast_into::<PyBytes>()?))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Ascii(text) => text.as_bytes(),
+            Self::Latin1(bytes) => bytes.as_bytes(),
+        }
+    }
+}
+
+fn text<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<Cow<'a, str>> {
+    let text = value
+        .cast::<PyString>()
+        .map_err(|_| PyTypeError::new_err(format!("{what} must be str, not {}", kind(value))))?;
+    Ok(text.to_string_lossy())
+}
+
+/// The content of a `bytes` object; `what` is the message for other types.
+pub(crate) fn bytes(block: &Bound<'_, PyAny>, what: &str) -> PyResult<Bytes> {
+    match block.cast::<PyBytes>() {
+        Ok(block) => Ok(shared(block.clone())),
+        Err(_) => Err(PyTypeError::new_err(format!("{what}, not {}", kind(block)))),
+    }
+}
+
+/// The content of a `bytes` object, without a copy if it is large.
+pub(crate) fn shared(block: Bound<'_, PyBytes>) -> Bytes {
+    if block.as_bytes().len() < SHARED {
+        return Bytes::copy_from_slice(block.as_bytes());
+    }
+    // Its drop, on any thread and under any lock, does not wait for the interpreter.
+    Bytes::from_owner(PyBackedBytes::from(block))
+}
+
+/// Smaller blocks are cheaper to copy than to share, in bytes.
+const SHARED: usize = 8 * 1024;
