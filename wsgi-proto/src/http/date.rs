@@ -162,6 +162,20 @@ pub(crate) fn common_log_time(date_time: &[u8; 20], zone_offset: i32) -> [u8; 26
     text
 }
 
+/// Formats a time as in RFC 3339: `1994-11-06T08:49:37+01:00`. `zone_offset` is in seconds; it is part of `local`.
+pub(crate) fn iso_time(local: i64, zone_offset: i32) -> [u8; 25] {
+    let civil = Civil::from_unix(local);
+    let zone = common_log_time(&log_date_time(local), zone_offset);
+    let mut text = *b"yyyy-mm-ddThh:mm:ss+hh:mm";
+    text[..4].copy_from_slice(&four_digits(civil.year));
+    text[5..7].copy_from_slice(&two_digits(civil.month));
+    text[8..10].copy_from_slice(&two_digits(civil.day));
+    text[11..19].copy_from_slice(&clock(civil));
+    text[19..22].copy_from_slice(&zone[21..24]);
+    text[23..].copy_from_slice(&zone[24..]);
+    text
+}
+
 fn clock(civil: Civil) -> [u8; 8] {
     let [h, hh] = two_digits(civil.hour);
     let [m, mm] = two_digits(civil.minute);

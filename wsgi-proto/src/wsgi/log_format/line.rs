@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use memchr::memchr;
+
 use crate::http::date::LogTimeCache;
 
 /// Memory for the lines of a log, one after the other: see [`LogFormat::line`](crate::LogFormat::line).
@@ -48,6 +50,23 @@ impl Line {
 
     pub(super) fn push_str(&mut self, text: &str) {
         self.0.extend_from_slice(text.as_bytes());
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Replaces the escapes `\x0a` from `start` on by those of JSON, `\u000a`. All other escapes are the same.
+    pub(super) fn escape_as_json(&mut self, start: usize) {
+        let mut at = start;
+        while let Some(found) = memchr(b'\\', &self.0[at..]) {
+            let letter = at + found + 1;
+            if self.0.get(letter) == Some(&b'x') {
+                self.0.splice(letter..=letter, *b"u00");
+            }
+            // The escaped character may be a backslash, too.
+            at = (letter + 1).min(self.0.len());
+        }
     }
 
     /// Appends ASCII text.

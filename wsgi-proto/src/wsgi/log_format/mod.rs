@@ -30,6 +30,7 @@ use crate::wsgi::record::Record;
 /// | `peer_ip` | `s` | address of the peer, or `unix` |
 /// | `date_time` | `s` | local time at the end of the exchange: `06/Nov/1994 08:49:37` |
 /// | `common_log_time` | `s` | the same with the zone, as Apache writes it: `06/Nov/1994:08:49:37 +0000` |
+/// | `iso_time` | `s` | the same as in RFC 3339: `1994-11-06T08:49:37+00:00` |
 /// | `request_line` | `s` | the request line; at most 32 bytes of it if it is malformed or incomplete |
 /// | `status_code` | `s d f` | of the final response; 0 if none was sent |
 /// | `body_length` | `s d f` | body bytes sent, without head and framing |
@@ -47,6 +48,9 @@ use crate::wsgi::record::Record;
 /// cannot end the line or the quotes around them in the template. A precision does not cut an escape. Bytes above 0x9f
 /// are treated as latin-1. Of each text, at most 1024 bytes are written after escaping; `...` follows if it was longer.
 ///
+/// A template that begins with `{` is one of JSON objects, such as [`LogFormat::JSON`]: control characters are escaped as
+/// JSON requires, `\u000a`. Put values into quotes, except numbers, that is `%(status_code)d` and the like.
+///
 /// ```
 /// use wsgi_proto::LogFormat;
 ///
@@ -63,12 +67,31 @@ use crate::wsgi::record::Record;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFormat {
     parts: Vec<Part>,
+    /// Whether lines are JSON objects.
+    json: bool,
 }
 
 impl LogFormat {
     /// The template of [`LogFormat::default`] (eventlet).
     pub const DEFAULT_TEMPLATE: &str = "%(client_ip)s - - [%(date_time)s] \"%(request_line)s\" %(status_code)s \
                                         %(body_length)s %(wall_seconds).6f";
+
+    /// The template of Apache's common log format: [`COMBINED`](Self::COMBINED) without the two header fields.
+    pub const COMMON: &str = "%(peer_ip)s - - [%(common_log_time)s] \"%(request_line)s\" %(status_code)d \
+                              %(body_length)d";
+
+    /// One JSON object per line:
+    ///
+    /// ```text
+    /// {"time": "1994-11-06T08:49:37+00:00", "peer": "192.0.2.1", "client": "192.0.2.1", "request": "GET /list HTTP/1.1",
+    ///  "status": 200, "bytes": 11, "seconds": 0.000082, "referer": "-", "agent": "Mozilla/5.0"}
+    /// ```
+    ///
+    /// `client` is `%(client_ip)s`, so it begins with `X-Forwarded-For` if that is enabled.
+    pub const JSON: &str = "{\"time\": \"%(iso_time)s\", \"peer\": \"%(peer_ip)s\", \"client\": \"%(client_ip)s\", \
+                            \"request\": \"%(request_line)s\", \"status\": %(status_code)d, \"bytes\": %(body_length)d, \
+                            \"seconds\": %(wall_seconds).6f, \"referer\": \"%({Referer}i)s\", \
+                            \"agent\": \"%({User-Agent}i)s\"}";
 
     /// The template of Apache's combined log format:
     ///
@@ -104,7 +127,7 @@ impl LogFormat {
         if !text.is_empty() {
             parts.push(Part::Text(text));
         }
-        Ok(Self { parts })
+        Ok(Self { parts, json: template.starts_with('{') })
     }
 
     /// Appends the line of one exchange to `out`, without a line end.
@@ -138,6 +161,7 @@ impl LogFormat {
     fn write(&self, record: &Record, log_x_forwarded_for: bool, time: &mut LogTimeCache, out: &mut String) {
         let values = Values { record, log_x_forwarded_for };
         let mut line = Line::after(core::mem::take(out));
+        let start = line.len();
         for part in &self.parts {
             match part {
                 Part::Text(text) => line.push_str(text),
@@ -145,6 +169,9 @@ impl LogFormat {
                 Part::RequestField(name, spec) => values.write_request_field(name, *spec, &mut line),
                 Part::ResponseField(name, spec) => values.write_response_field(name, *spec, &mut line),
             }
+        }
+        if self.json {
+            line.escape_as_json(start);
         }
         *out = line.into_string();
     }

@@ -29,10 +29,11 @@ pub(super) enum Field {
     BodyLength,
     ResponseLength,
     WallSeconds,
+    IsoTime,
 }
 
 impl Field {
-    pub(super) const ALL: [(&str, Self); 10] = [
+    pub(super) const ALL: [(&str, Self); 11] = [
         ("client_ip", Self::ClientIp),
         ("client_port", Self::ClientPort),
         ("peer_ip", Self::PeerIp),
@@ -43,12 +44,18 @@ impl Field {
         ("body_length", Self::BodyLength),
         ("response_length", Self::ResponseLength),
         ("wall_seconds", Self::WallSeconds),
+        ("iso_time", Self::IsoTime),
     ];
 
     pub(super) fn is_text(self) -> bool {
         matches!(
             self,
-            Self::ClientIp | Self::PeerIp | Self::DateTime | Self::CommonLogTime | Self::RequestLine
+            Self::ClientIp
+                | Self::PeerIp
+                | Self::DateTime
+                | Self::CommonLogTime
+                | Self::IsoTime
+                | Self::RequestLine
         )
     }
 }

@@ -28,7 +28,12 @@ pub(super) struct Values<'a> {
 impl Values<'_> {
     pub(super) fn write(self, field: Field, spec: Spec, time: &mut LogTimeCache, out: &mut Line) {
         match field {
-            Field::ClientIp | Field::PeerIp | Field::DateTime | Field::CommonLogTime | Field::RequestLine => {
+            Field::ClientIp
+            | Field::PeerIp
+            | Field::DateTime
+            | Field::CommonLogTime
+            | Field::IsoTime
+            | Field::RequestLine => {
                 formatted(spec, out, |out| self.text(field, time, out));
             }
             Field::ClientPort => match self.record.endpoints.remote {
@@ -66,6 +71,10 @@ impl Values<'_> {
             Field::CommonLogTime => {
                 let local = record.unix.saturating_add(record.zone_offset.into());
                 out.push(&date::common_log_time(time.date_time(local), record.zone_offset));
+            }
+            Field::IsoTime => {
+                let local = record.unix.saturating_add(record.zone_offset.into());
+                out.push(&date::iso_time(local, record.zone_offset));
             }
             _ => {
                 if field == Field::ClientIp {
@@ -272,6 +281,7 @@ mod tests {
             ("body_length", "11"),
             ("response_length", "113"),
             ("wall_seconds", "8.2e-05"),
+            ("iso_time", "1994-11-06T08:49:37+00:00"),
         ] {
             assert_eq!(line(&format!("%({name})s"), &record), expected);
         }
@@ -335,6 +345,43 @@ mod tests {
         ] {
             assert_eq!(line("%(common_log_time)s", &Record { zone_offset, ..with_fields("") }), expected);
         }
+    }
+
+    #[test]
+    fn iso_times_have_the_zone() {
+        for (zone_offset, expected) in [
+            (3600, "1994-11-06T09:49:37+01:00"),
+            (-9 * 3600 - 1800, "1994-11-05T23:19:37-09:30"),
+            (12 * 3600 + 2700, "1994-11-06T21:34:37+12:45"),
+        ] {
+            assert_eq!(line("%(iso_time)s", &Record { zone_offset, ..with_fields("") }), expected);
+        }
+    }
+
+    #[test]
+    fn a_template_of_an_object_gives_json() {
+        let sent = with_fields("Referer: a\t\"b\"\\x\u{e9}\r\nUser-Agent: c\\\\x01\r\n");
+        assert_eq!(
+            line(LogFormat::JSON, &sent),
+            "{\"time\": \"1994-11-06T08:49:37+00:00\", \"peer\": \"127.0.0.1\", \"client\": \"127.0.0.1\", \
+             \"request\": \"GET / HTTP/1.1\", \"status\": 200, \"bytes\": 11, \"seconds\": 0.000082, \
+             \"referer\": \"a\\u0009\\\"b\\\"\\\\xÃ©\", \"agent\": \"c\\\\\\\\x01\"}"
+        );
+        let refused = line("{\"r\": \"%(request_line)s\"}", &partial(b"\x16\x03\\x\"\r\n"));
+        assert_eq!(refused, "{\"r\": \"\\u0016\\u0003\\\\x\\\"\\u000d\\u000a\"}");
+        // Other templates keep the escapes of a log line.
+        assert!(line(LogFormat::COMBINED, &sent).contains("a\\x09"));
+        let line = line("{\"port\": %(client_port)d, \"age\": \"%({Age}o)s\"}", &sent);
+        assert_eq!(line, "{\"port\": 1234, \"age\": \"-\"}");
+    }
+
+    #[test]
+    fn the_common_format_is_that_of_apache() {
+        let record = with_fields("X-Forwarded-For: 1.2.3.4\r\n");
+        assert_eq!(
+            line(LogFormat::COMMON, &record),
+            "127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET / HTTP/1.1\" 200 11"
+        );
     }
 
     #[test]
