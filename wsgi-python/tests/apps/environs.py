@@ -1,0 +1,61 @@
+"""Applications that show their environ."""
+
+import json
+import sys
+import time
+
+
+def answer(start_response, value):
+    body = json.dumps(value).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def strings(environ, start_response):
+    return answer(start_response, {name: value for name, value in environ.items() if isinstance(value, str)})
+
+
+def types(environ, start_response):
+    simple = (str, int, bool, tuple)
+    found = {name: str(value) if isinstance(value, simple) else type(value).__name__ for name, value in environ.items()}
+    return answer(start_response, {**found, "environ": type(environ).__name__})
+
+
+def marks(environ, start_response):
+    found = {"site.name": environ.get("site.name"), "mark": environ.get("mark")}
+    environ["mark"] = "left behind"
+    environ["wsgi.version"] = environ["REQUEST_METHOD"] = None
+    environ["eventlet.posthooks"].append((print, ("hook",), {"file": sys.stderr}))
+    return answer(start_response, {**found, "count": len(environ["eventlet.posthooks"])})
+
+
+def raw(environ, start_response):
+    assert environ["headers_raw"] == environ["wsgi_python.exchange"].headers_raw
+    return answer(start_response, [list(pair) for pair in environ["headers_raw"]])
+
+
+def hooks(environ, start_response):
+    def hook(environ, a, b):
+        assert environ["REQUEST_METHOD"] == "GET"
+        print(f"hook a={a} b={b}", file=sys.stderr)
+
+    environ["eventlet.posthooks"].append((hook, (1,), {"b": 2}))
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hooks"]
+
+
+def peer(environ, start_response):
+    sock = environ["eventlet.input"].get_socket()
+    start_response("200 OK", [])
+    return [str(sock.getpeername()[1]).encode()]
+
+
+def gone(environ, start_response):
+    is_gone = environ["wsgi_python.client_gone"]
+    assert not is_gone()
+    print("waiting for the client to disconnect", file=sys.stderr)
+    while not is_gone():
+        time.sleep(0.01)
+    print("the client has disconnected", file=sys.stderr)
+    start_response("200 OK", [])
+    return [b"nobody reads this"]

@@ -1,0 +1,145 @@
+"""Correct applications in every style that PEP 3333 allows. `app` has the checker of the standard library around it."""
+
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+import wsgiref.validate
+
+TEXT = [("Content-Type", "text/plain")]
+
+
+def hello(environ, start_response):
+    start_response("200 OK", [*TEXT, ("Content-Length", "6")])
+    return [b"hello\n"]
+
+
+def blocks(environ, start_response):
+    start_response("200 OK", TEXT)
+    return [b"one\n", b"", b"two\n"]
+
+
+def generator(environ, start_response):
+    start_response("200 OK", TEXT)
+    yield b"one\n"
+    yield b""
+    yield b"two\n"
+
+
+def late_start(environ, start_response):
+    yield_first = iter([b"one\n", b"two\n"])
+    start_response("200 OK", TEXT)
+    return yield_first
+
+
+def write(environ, start_response):
+    send = start_response("200 OK", TEXT)
+    send(b"one\n")
+    send(b"two\n")
+    return [b"three\n"]
+
+
+def replaced(environ, start_response):
+    start_response("200 OK", [*TEXT, ("X-Old", "1")])
+    try:
+        raise RuntimeError("replaced")
+    except RuntimeError:
+        start_response("503 Service Unavailable", TEXT, sys.exc_info())
+    return [b"replaced\n"]
+
+
+def nothing(environ, start_response):
+    start_response("204 No Content", [])
+    return []
+
+
+def echo(environ, start_response):
+    stream = environ["wsgi.input"]
+    body = b"".join(iter(lambda: stream.read(7), b""))
+    start_response("200 OK", [*TEXT, ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def lines(environ, start_response):
+    stream = environ["wsgi.input"]
+    found = [stream.readline(), *stream.readlines(), *stream]
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps([line.decode("latin-1") for line in found]).encode()]
+
+
+def errors(environ, start_response):
+    environ["wsgi.errors"].write("written to wsgi.errors\n")
+    environ["wsgi.errors"].writelines(["and ", "lines\n"])
+    environ["wsgi.errors"].flush()
+    return hello(environ, start_response)
+
+
+def file(environ, start_response):
+    content = tempfile.TemporaryFile()
+    content.write(b"0123456789" * 20000)
+    content.seek(5)
+    start_response("200 OK", TEXT)
+    return environ["wsgi.file_wrapper"](content, 4096)
+
+
+def memory_file(environ, start_response):
+    start_response("200 OK", TEXT)
+    return environ["wsgi.file_wrapper"](io.BytesIO(b"in memory\n"))
+
+
+def variables(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    shown = {name: value if isinstance(value, (str, int, bool, tuple)) else None for name, value in environ.items()}
+    return [json.dumps(shown).encode()]
+
+
+def closing(environ, start_response):
+    start_response("200 OK", TEXT)
+    return Closing()
+
+
+class Closing:
+    """An iterable whose `close` has to be called exactly once."""
+
+    closed = 0
+
+    def __iter__(self):
+        yield b"closed "
+        yield str(Closing.closed).encode()
+
+    def close(self):
+        Closing.closed += 1
+
+
+def sleep(environ, start_response):
+    time.sleep(float(environ["QUERY_STRING"] or 0.1))
+    return hello(environ, start_response)
+
+
+def process(environ, start_response):
+    start_response("200 OK", TEXT)
+    return [str(os.getpid()).encode()]
+
+
+PAGES = {
+    "/": hello, "/blocks": blocks, "/generator": generator, "/late-start": late_start, "/write": write,
+    "/replaced": replaced, "/nothing": nothing, "/echo": echo, "/lines": lines, "/errors": errors, "/file": file,
+    "/memory-file": memory_file, "/variables": variables, "/closing": closing, "/sleep": sleep, "/process": process,
+}
+
+
+def plain(environ, start_response):
+    return PAGES.get(environ["PATH_INFO"], hello)(environ, start_response)
+
+
+app = wsgiref.validate.validator(plain)
+
+
+def create(name="factory"):
+    def made(environ, start_response):
+        start_response("200 OK", TEXT)
+        return [name.encode()]
+
+    return made

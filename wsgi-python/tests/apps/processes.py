@@ -1,0 +1,77 @@
+"""Applications that start processes and threads."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+TEXT = [("Content-Type", "text/plain")]
+LOCAL = threading.local()
+
+
+def answer(start_response, text):
+    start_response("200 OK", TEXT)
+    return [str(text).encode()]
+
+
+def run(environ, start_response):
+    result = subprocess.run([sys.executable, "-c", "print(6 * 7)"], capture_output=True, text=True, check=True)
+    return answer(start_response, result.stdout.strip())
+
+
+def shell(environ, start_response):
+    return answer(start_response, os.popen("echo $((6 * 7))").read().strip())
+
+
+def fork(environ, start_response):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, b"from the child")
+        os._exit(0)
+    os.close(writer)
+    text = os.read(reader, 100).decode()
+    os.close(reader)
+    return answer(start_response, f"{text} {os.waitpid(child, 0)[1]}")
+
+
+def fork_that_returns(environ, start_response):
+    """The child falls out of the application, as a forgotten `_exit` lets it."""
+    child = os.fork()
+    if child == 0:
+        return answer(start_response, "from the child")
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return answer(start_response, f"from the parent {status}")
+
+
+def descriptors(environ, start_response):
+    """The descriptors that a child process inherits."""
+    code = "import os; print(sorted(os.listdir('/proc/self/fd')))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, close_fds=False)
+    return answer(start_response, found.stdout)
+
+
+def multiprocess(environ, start_response):
+    import multiprocessing
+
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return answer(start_response, pool.apply(abs, (-42,)))
+
+
+def local(environ, start_response):
+    LOCAL.count = getattr(LOCAL, "count", 0) + 1
+    return answer(start_response, LOCAL.count)
+
+
+def names(environ, start_response):
+    time.sleep(0.05)
+    return answer(start_response, threading.current_thread() is threading.current_thread())
+
+
+PAGES = {"/run": run, "/shell": shell, "/fork": fork, "/fork-that-returns": fork_that_returns, "/local": local,
+         "/descriptors": descriptors, "/multiprocess": multiprocess, "/names": names}
+
+
+def app(environ, start_response):
+    return PAGES[environ["PATH_INFO"]](environ, start_response)

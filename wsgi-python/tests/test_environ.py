@@ -1,0 +1,85 @@
+"""The environ: the variables of the core for generated heads, and the objects of PEP 3333 and eventlet."""
+
+import json
+import os
+import socket
+
+import pytest
+
+# These differ per connection or are not strings; `test_the_objects_of_wsgi` checks them.
+OWN = {"REMOTE_PORT", "SERVER_PORT", "wsgi.version", "wsgi.input_terminated", "wsgi.multithread", "wsgi.multiprocess",
+       "wsgi.run_once"}
+
+
+def test_the_environ_has_the_variables_of_the_core(serve):
+    heads = os.environ.get("WSGI_PYTHON_TEST_HEADS")
+    assert heads, "`cargo test -p wsgi-python` generates the heads"
+    server = serve("environs:strings", "--limit", "fields=100", "--access-log", "none")
+    count = 0
+    with server.connect() as client, open(heads, encoding="ascii") as lines:
+        ports = {"REMOTE_PORT": str(client.sock.getsockname()[1]), "SERVER_PORT": str(server.address[1])}
+        for line in lines:
+            case = json.loads(line)
+            client.send((case["head"] + case["body"]).encode("latin-1"))
+            found = json.loads(client.read().body)
+            expected = case["variables"]
+            assert {name: found.get(name) for name in ports} == ports
+            strip = lambda variables: {name: value for name, value in variables.items() if name not in OWN}
+            assert strip(found) == strip(expected), case["head"]
+            count += 1
+    assert count == 10_000
+
+
+@pytest.fixture
+def types(serve):
+    return json.loads(serve("environs:types").get("/?a=b").body)
+
+
+def test_the_objects_of_wsgi(types):
+    assert types["environ"] == "dict"
+    assert types["wsgi.version"] == "(1, 0)"
+    assert types["wsgi.multithread"] == "True" and types["wsgi.multiprocess"] == "False"
+    assert types["wsgi.run_once"] == "False" and types["wsgi.input_terminated"] == "True"
+    assert {"wsgi.input", "wsgi.errors", "wsgi.file_wrapper", "eventlet.input", "eventlet.posthooks", "wsgi.early_hints",
+            "wsgi_python.exchange", "wsgi_python.client_gone"} <= set(types)
+
+
+def test_one_thread_is_not_multithread(serve):
+    server = serve("environs:types", "--threads", "1")
+    assert json.loads(server.get("/").body)["wsgi.multithread"] == "False"
+
+
+def test_an_environ_belongs_to_one_request(serve):
+    server = serve("environs:marks", "--environ", "site.name=a=b", "--threads", "1")
+    with server.connect() as client:
+        for _ in range(3):
+            assert json.loads(client.get("/").body) == {"site.name": "a=b", "mark": None, "count": 1}
+
+
+def test_raw_headers_keep_order_case_and_duplicates(serve):
+    """Under the name of eventlet only on request: `wsgiref.validate` allows only strings under names without a dot."""
+    server = serve("environs:raw", "--headers-raw")
+    with server.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: h\r\nx-B: 1\r\nX_C: \xe9\r\nX-b:  2 \r\n\r\n")
+        assert json.loads(client.read().body) == [["Host", "h"], ["x-B", "1"], ["X_C", "\xe9"], ["X-b", "2"]]
+
+
+def test_hooks_run_after_the_response(serve):
+    server = serve("environs:hooks")
+    assert server.get("/").body == b"hooks"
+    server.wait_for_log("hook a=1 b=2")
+
+
+def test_the_socket_of_the_input_is_the_connection(serve):
+    server = serve("environs:peer")
+    with server.connect() as client:
+        assert client.get("/").text == str(client.sock.getsockname()[1])
+
+
+def test_the_client_can_be_seen_to_disconnect(serve):
+    server = serve("environs:gone")
+    client = socket.create_connection(server.address)
+    client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    server.wait_for_log("waiting for the client to disconnect")
+    client.close()
+    server.wait_for_log("the client has disconnected")

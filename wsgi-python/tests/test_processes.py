@@ -1,0 +1,53 @@
+"""Processes and threads that an application starts."""
+
+import concurrent.futures
+
+import pytest
+
+
+@pytest.fixture
+def server(serve):
+    return serve("processes:app", "--threads", "4")
+
+
+def test_programs_run_inside_an_application(server):
+    with server.connect() as client:
+        for path in ("/run", "/shell", "/multiprocess"):
+            assert client.get(path).text == "42", path
+
+
+def test_programs_run_side_by_side(server):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert {response.text for response in pool.map(server.get, ["/run", "/shell"] * 8)} == {"42"}
+
+
+def test_an_application_may_fork(server):
+    with server.connect() as client:
+        for _ in range(5):
+            assert client.get("/fork").text == "from the child 0"
+
+
+def test_a_child_that_returns_to_the_server_ends_and_sends_nothing(server):
+    with server.connect() as client:
+        for _ in range(3):
+            response = client.get("/fork-that-returns")
+            assert response.text.startswith("from the parent ") and not response.text.endswith(" 0")
+    assert "must not return to the server" in server.log
+    assert server.get("/run").text == "42"
+
+
+def test_child_processes_inherit_no_sockets(server):
+    with server.connect() as client:
+        # The fourth is that of the folder that is being listed.
+        assert client.get("/descriptors").text.strip() == "['0', '1', '2', '3']"
+
+
+def test_thread_locals_survive_between_requests(serve):
+    server = serve("processes:app", "--threads", "1")
+    with server.connect() as client:
+        assert [client.get("/local").text for _ in range(3)] == ["1", "2", "3"]
+
+
+def test_the_current_thread_is_the_same_object_within_a_request(server):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert {response.text for response in pool.map(server.get, ["/names"] * 8)} == {"True"}

@@ -1,0 +1,144 @@
+"""Stops: Ctrl-C and SIGTERM, idle and under load. What has begun is finished, and nothing hangs."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from conftest import APPS, PATIENCE, Client, environment
+
+
+class Load:
+    """Clients that send requests until the server ends, and count what was lost."""
+
+    def __init__(self, server, path="/", clients=8):
+        self.server, self.path = server, path
+        self.finished = 0
+        self.lost = []
+        self.refused = 0
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self):
+        while True:
+            try:
+                client = self.server.connect()
+            except OSError:
+                self.refused += 1
+                return
+            with client:
+                if not self._talk(client):
+                    return
+
+    def _talk(self, client: Client) -> bool:
+        """Uses one connection to its end; false if the server has ended."""
+        while True:
+            try:
+                response = client.get(self.path)
+            except (EOFError, OSError):
+                # The connection was idle when the server closed it, or the request never began: the client repeats it.
+                return True
+            if not response.complete:
+                self.lost.append(response)
+            self.finished += 1
+            if response.headers.get("connection") == "close":
+                return True
+
+    def join(self):
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("threads", ["1", "8"])
+def test_a_signal_ends_an_idle_server(serve, number, threads):
+    server = serve("pages:app", "--threads", threads)
+    assert server.get("/").status == 200
+    assert server.stop(number) == 0
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("path", ["/", "/generator", "/sleep?0.01"])
+def test_a_stop_under_load_loses_nothing_that_has_begun(serve, number, path):
+    for _ in range(3):
+        server = serve("pages:plain", "--access-log", "none", "--threads", "4")
+        load = Load(server, path)
+        time.sleep(0.2)
+        assert server.stop(number) == 0
+        load.join()
+        assert load.finished > 0 and load.lost == []
+        assert "Traceback" not in server.log
+
+
+def test_a_stop_waits_for_a_request_and_then_cuts_it(serve):
+    server = serve("pages:plain", "--graceful-timeout", "0.5")
+    with server.connect() as short, server.connect() as long:
+        short.send("GET /sleep?0.2 HTTP/1.1\r\nHost: h\r\n\r\n")
+        long.send("GET /sleep?3 HTTP/1.1\r\nHost: h\r\n\r\n")
+        time.sleep(0.05)
+        server.process.send_signal(signal.SIGTERM)
+        assert short.read().body == b"hello\n"
+        assert long.rest() == b""
+    assert server.wait() == 0
+
+
+def test_a_second_signal_ends_the_wait(serve):
+    server = serve("pages:plain", "--graceful-timeout", "60")
+    with server.connect() as client:
+        client.send("GET /sleep?60 HTTP/1.1\r\nHost: h\r\n\r\n")
+        time.sleep(0.2)
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        assert server.process.poll() is None
+        before = time.monotonic()
+        server.process.send_signal(signal.SIGINT)
+        assert server.wait() == 1
+        assert time.monotonic() - before < 10
+
+
+ENDS_ITSELF = """
+import os, socket, sys, threading, time
+import wsgi_python, pages
+sock = socket.create_server(("127.0.0.1", 0))
+print(sock.getsockname()[1], flush=True)
+threading.Thread(target=wsgi_python.server, args=(sock, pages.plain), kwargs={"log_output": False},
+                 daemon=DAEMON).start()
+time.sleep(0.3)
+END
+"""
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(0)", "import signal; os.kill(os.getpid(), signal.SIGINT); time.sleep(9)"])
+@pytest.mark.parametrize("daemon", [True, False])
+def test_the_interpreter_ends_under_load(folder, end, daemon):
+    """The main thread returns while a server runs on another thread: the server stops first."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDS_ITSELF.replace("DAEMON", str(daemon)).replace("END", end)], cwd=APPS, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env=environment(),
+    )
+    port = int(process.stdout.readline())
+
+    class Started:
+        @staticmethod
+        def connect():
+            import socket
+
+            return Client(socket.create_connection(("127.0.0.1", port)))
+
+    load = Load(Started, "/generator", clients=4)
+    try:
+        _, errors = process.communicate(timeout=PATIENCE * 2)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        pytest.fail(f"it does not end: {process.communicate()[1].decode()}")
+    load.join()
+    interrupted = "SIGINT" in end
+    assert process.returncode == (-signal.SIGINT if interrupted else 0), errors.decode()
+    assert load.finished > 0 and load.lost == []
+    assert b"Fatal" not in errors and (interrupted or b"Traceback" not in errors), errors.decode()
