@@ -18,6 +18,7 @@ mod minimal_versions;
 mod no_std;
 mod platforms;
 mod proxies;
+mod python;
 mod tls_provider;
 
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ pub(crate) const PUBLISHED: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that are never published.
-pub(crate) const PRIVATE: &[&str] = &["wsgi-tests", "xtask"];
+pub(crate) const PRIVATE: &[&str] = &["wsgi-python", "wsgi-tests", "xtask"];
 
 /// Options of the command line.
 pub(crate) struct Options {
@@ -100,8 +101,13 @@ const CI: &[Step] = &[
         run: checks::model,
     },
     Step {
+        name: "python",
+        about: "the wheel of wsgi-python in fresh environments, and one request of Flask from each",
+        run: python::run,
+    },
+    Step {
         name: "conform",
-        about: "the conformance cases against echo, whole and byte by byte",
+        about: "the conformance cases against echo and wsgi-python, whole and byte by byte",
         run: conform::run,
     },
     Step {
