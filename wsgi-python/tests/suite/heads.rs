@@ -62,7 +62,7 @@ const PATHS: &[&str] = &[
 const QUERIES: &[&str] = &["", "", "?", "?a=b", "?a=b&c=%20d", "??", "?a/b?c", "?%E9=%"];
 
 /// One JSON object per line: `head` and `body` to send, and the `variables`.
-pub fn lines(count: usize) -> String {
+pub(crate) fn lines(count: usize) -> String {
     let mut choices = Choices(12);
     let (mut text, mut found) = (String::new(), 0);
     while found < count {
