@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use wsgi_proto::{Config, Connection, Lost, NO_HEADERS, Record, RequestError};
+use wsgi_proto::{Config, Connection, Lost, NO_HEADERS, Reason, Record, RequestError};
 use wsgi_tests::machine::Machine;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -135,6 +135,25 @@ fn a_connection_continues_with_other_buffers_as_with_its_own() {
     // Its earlier responses may still be in flight.
     machine.connection.shutdown();
     assert!(machine.io().deadline.is_some_and(|(at, _)| at > machine.now().instant));
+}
+
+#[test]
+fn a_reset_waits_for_earlier_responses_although_the_buffers_were_returned_since() {
+    let mut machine = Machine::new(config());
+    machine.open(GET);
+    machine.answer("a");
+    machine.record();
+    machine.flush();
+    machine.io();
+    assert!(machine.take_buffers());
+    machine.open("GET / HTTP/1.0\r\n\r\n");
+    let mut exchange = machine.exchange();
+    exchange.respond("200 OK", NO_HEADERS).unwrap();
+    let _ = exchange.send_now("a block").unwrap();
+    exchange.abort();
+    machine.record();
+    machine.flush();
+    assert!(matches!(machine.io().deadline, Some((_, Reason::Abort))), "the first one may be in flight");
 }
 
 #[test]
