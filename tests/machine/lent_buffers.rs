@@ -12,8 +12,10 @@ fn config() -> Config {
     Config::default().record_response_head(true)
 }
 
+type Use = fn(&mut Machine);
+
 /// Ways to use buffers, after which the machine returns them.
-const USES: &[(&str, fn(&mut Machine))] = &[
+const USES: &[(&str, Use)] = &[
     ("an answer", |machine| {
         machine.open(GET);
         machine.answer("a body");
@@ -25,12 +27,12 @@ const USES: &[(&str, fn(&mut Machine))] = &[
         machine.open(GET);
         let mut exchange = machine.exchange();
         exchange.set_minimum_chunk_size(100);
-        exchange.respond("200 OK", [("X-Secret", "yes")]).unwrap();
+        exchange.respond("200 OK", [("X-Secret", "yes")]).expect("it is allowed");
         for _ in 0..30 {
-            let _ = exchange.send("a block").unwrap();
+            let _ = exchange.send("a block").expect("it is allowed");
         }
-        let _ = exchange.send(vec![b'x'; 10_000]).unwrap();
-        exchange.finish_with([("X-Sum", "1")]).unwrap();
+        let _ = exchange.send(vec![b'x'; 10_000]).expect("it is allowed");
+        exchange.finish_with([("X-Sum", "1")]).expect("it is allowed");
         machine.flush();
         machine.record();
         machine.io();
@@ -40,11 +42,11 @@ const USES: &[(&str, fn(&mut Machine))] = &[
         machine.open("POST / HTTP/1.1\r\nHost: h\r\n".to_owned() + body);
         let now = machine.now();
         let mut exchange = machine.exchange();
-        exchange.continue_headers([("X-Secret", "yes")]).unwrap();
+        exchange.continue_headers([("X-Secret", "yes")]).expect("it is allowed");
         exchange.watch_peer();
-        let _ = exchange.body(now).unwrap();
+        let _ = exchange.body(now).expect("it is allowed");
         exchange.consume(1);
-        let _ = exchange.body(now).unwrap();
+        let _ = exchange.body(now).expect("it is allowed");
         machine.answer("");
         machine.flush();
         machine.record();
@@ -57,8 +59,8 @@ const USES: &[(&str, fn(&mut Machine))] = &[
     ("an answer cut off by a loss", |machine| {
         machine.open(GET.to_owned() + GET);
         let mut exchange = machine.exchange();
-        exchange.respond("200 OK", NO_HEADERS).unwrap();
-        let _ = exchange.send_now("a block").unwrap();
+        exchange.respond("200 OK", NO_HEADERS).expect("it is allowed");
+        let _ = exchange.send_now("a block").expect("it is allowed");
         machine.transmit(20);
         machine.connection.lost(Lost::Reset);
         machine.exchange().abort();
@@ -72,8 +74,8 @@ const USES: &[(&str, fn(&mut Machine))] = &[
     ("a stream that was taken over", |machine| {
         machine.open(UPGRADE);
         let mut exchange = machine.exchange();
-        exchange.respond("101 Switching Protocols", [("Upgrade", "x")]).unwrap();
-        exchange.take_over().unwrap();
+        exchange.respond("101 Switching Protocols", [("Upgrade", "x")]).expect("it is allowed");
+        exchange.take_over().expect("it is allowed");
         machine.flush();
         machine.poll();
     }),
@@ -148,8 +150,8 @@ fn a_reset_waits_for_earlier_responses_although_the_buffers_were_returned_since(
     assert!(machine.take_buffers());
     machine.open("GET / HTTP/1.0\r\n\r\n");
     let mut exchange = machine.exchange();
-    exchange.respond("200 OK", NO_HEADERS).unwrap();
-    let _ = exchange.send_now("a block").unwrap();
+    exchange.respond("200 OK", NO_HEADERS).expect("it is allowed");
+    let _ = exchange.send_now("a block").expect("it is allowed");
     exchange.abort();
     machine.record();
     machine.flush();
@@ -174,8 +176,8 @@ fn the_record_is_whole_although_the_buffers_were_returned_before() {
         let mut machine = Machine::new(config());
         machine.open(UPGRADE);
         let mut exchange = machine.exchange();
-        exchange.respond("101 Switching Protocols", [("Upgrade", "x")]).unwrap();
-        exchange.take_over().unwrap();
+        exchange.respond("101 Switching Protocols", [("Upgrade", "x")]).expect("it is allowed");
+        exchange.take_over().expect("it is allowed");
         machine.flush();
         machine.poll();
         if returns {
