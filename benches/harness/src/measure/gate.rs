@@ -16,8 +16,10 @@ use crate::servers::{Kind, named};
 /// The runs of a server, of which the least counts. The machine alone counts the same each time.
 const RUNS: usize = 3;
 
-/// The figures of servers: the server, and the name of its request.
-const SERVERS: &[(&str, &str, fn() -> Vec<u8>)] = &[
+type Request = fn() -> Vec<u8>;
+
+/// The figures of servers: the server, the name of its request, and the request.
+const SERVERS: &[(&str, &str, Request)] = &[
     ("tokio", "hello", hello),
     ("tokio", "browser", browser),
     ("tokio", "kept", kept),
