@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use wsgi_app::adapter::raw::{Raw, RawRequest};
 use wsgi_app::adapter::{Blocking, BlockingTransport, Flush, Server, serve_blocking};
-use wsgi_app::blocking::{Environ, StartResponse, application_fn};
+use wsgi_app::blocking::{Application, Environ, StartResponse, application_fn};
 use wsgi_app::{Address, Body, Bytes, Endpoints, Error, Options, Result, ServerHandle};
 
 /// A transport whose other thread is the test.
@@ -95,11 +96,17 @@ impl BlockingTransport for Pipe {
 
 /// Serves one response with the blocks of `next`, which is called until it returns none.
 fn serve(pipe: &Pipe, next: impl Fn(usize) -> Option<Bytes> + Clone + Send + Sync + 'static) {
-    let application = application_fn(move |_: Environ, start: StartResponse| -> Result<Body> {
-        start.start("200 OK", [("Content-Type", "text/plain")])?;
-        let next = next.clone();
-        Ok(Body::iterator((0..).map_while(move |number| next(number).map(Ok::<_, Error>))))
-    });
+    serve_application(
+        pipe,
+        application_fn(move |_: Environ, start: StartResponse| -> Result<Body> {
+            start.start("200 OK", [("Content-Type", "text/plain")])?;
+            let next = next.clone();
+            Ok(Body::iterator((0..).map_while(move |number| next(number).map(Ok::<_, Error>))))
+        }),
+    );
+}
+
+fn serve_application(pipe: &Pipe, application: impl Application) {
     let options = Options::default().log_output(false);
     let server =
         Server::new(options, &ServerHandle::new(), Blocking(application)).expect("the defaults are allowed");
@@ -178,4 +185,28 @@ fn many_bytes_are_written_immediately() {
         (number < 200).then(|| vec![b'x'; 1000].into())
     });
     assert!(pipe.lock().writes.len() < 20);
+}
+
+#[test]
+fn a_raw_application_may_leave_blocks_to_be_written_soon() {
+    for flushes_soon in [true, false] {
+        let pipe = Pipe::default();
+        pipe.lock().flushes_soon = flushes_soon;
+        let other = pipe.clone();
+        let application = Raw::new(move |request: &RawRequest| -> Result<Body> {
+            request.with(|mut exchange| exchange.respond("200 OK", [("Content-Length", "9")]).map(drop));
+            for block in ["one", "two"] {
+                request.with(|mut exchange| exchange.send_now(block));
+                request.flush_soon();
+            }
+            assert_eq!(other.lock().writes.concat().ends_with(b"onetwo"), !flushes_soon, "they wait");
+            other.tick();
+            assert!(other.lock().writes.concat().ends_with(b"onetwo"));
+            request.with(|mut exchange| exchange.send_now("six"));
+            Ok(Body::empty())
+        });
+        serve_application(&pipe, application);
+        assert!(pipe.lock().writes.concat().ends_with(b"onetwosix"));
+        assert_eq!(pipe.lock().writes.len(), if flushes_soon { 2 } else { 3 });
+    }
 }

@@ -41,6 +41,17 @@ impl RawRequest {
         self.handle.flush();
     }
 
+    /// Leaves what was sent in the outbox, so that it is written together with what follows. If nothing follows within one
+    /// to two milliseconds, another thread of the server writes it, whatever the application does. With 16 KiB or more, or
+    /// over a transport without such a thread, this is [`flush`](Self::flush).
+    ///
+    /// Call it after each block of a response: PEP 3333 allows a block to wait if its transmission is guaranteed.
+    pub fn flush_soon(&self) {
+        if !self.handle.flush_soon() {
+            self.flush();
+        }
+    }
+
     /// Waits until the outbox is no longer full, after [`Flow::Full`](wsgi_proto::Flow::Full), or until the connection
     /// is lost or the exchange is over. The next [`send`](wsgi_proto::Exchange::send) shows which.
     pub fn wait_for_room(&self) {
