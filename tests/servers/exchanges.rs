@@ -45,6 +45,7 @@ fn options(exchange: &Exchange) -> Result<Options, String> {
         .max_http_version(config.max_http_version)
         .minimum_chunk_size(config.minimum_chunk_size)
         .capitalize_response_headers(config.capitalize_response_headers)
+        .require_host(config.require_host)
         .socket_timeout(config.socket_timeout)
         .header_timeout(config.header_timeout)
         .linger_timeout(config.linger_timeout)
