@@ -99,7 +99,8 @@ struct Running {
 
 impl Running {
     fn new(threads: usize, host: impl Host, application: impl Application) -> Self {
-        Self::with(application, |server| server.pool(threads).host(host))
+        // A thread that ended would release the lock.
+        Self::with(application, |server| server.pool(threads).keep_threads(true).host(host))
     }
 
     fn with<A: Application>(application: A, change: impl FnOnce(Server<A>) -> Server<A>) -> Self {
@@ -191,6 +192,10 @@ fn applications_run_with_the_lock_and_all_waits_are_without_it() {
     reading.write_all(b"dy").unwrap();
     assert!(response(reading).ends_with("\r\n\r\nbody"));
     assert!(response(writing).len() > 64 << 18);
+    // Threads that wait for work do not have the lock, or no other one could serve these.
+    for _ in 0..20 {
+        assert!(response(running.send("GET / HTTP/1.0\r\n\r\n")).ends_with("\r\n\r\nfine"));
+    }
     assert!(yields.load(Ordering::SeqCst) >= 4, "at least once for each request");
     assert_eq!(running.stop().cut, 0);
 }
