@@ -1,6 +1,7 @@
 """Stops: Ctrl-C and SIGTERM, idle and under load. What has begun is finished, and nothing hangs."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -127,8 +128,6 @@ def test_the_interpreter_ends_under_load(folder, end, daemon):
     class Started:
         @staticmethod
         def connect():
-            import socket
-
             return Client(socket.create_connection(("127.0.0.1", port)))
 
     load = Load(Started, "/generator", clients=4)
@@ -142,3 +141,60 @@ def test_the_interpreter_ends_under_load(folder, end, daemon):
     assert process.returncode == (-signal.SIGINT if interrupted else 0), errors.decode()
     assert load.finished > 0 and load.lost == []
     assert b"Fatal" not in errors and (interrupted or b"Traceback" not in errors), errors.decode()
+
+
+IS_SIGNALLED = """
+import os, signal, socket, sys, threading
+import wsgi_python, pages
+number = signal.NUMBER
+sock = socket.create_server(("127.0.0.1", 0))
+
+class Early:
+    # `server` reads it just before it serves.
+    def keys(self):
+        os.kill(os.getpid(), number)
+        return []
+
+class Started:
+    def send(self, handle):
+        os.kill(os.getpid(), number)
+
+wsgi_python.server(sock, pages.plain, log_output=False, ARGUMENT)
+print("returned")
+"""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("argument", ["environ=Early()", "server_event=Started()"])
+def test_server_returns_after_a_signal_that_comes_with_its_start(number, argument):
+    program = IS_SIGNALLED.replace("NUMBER", number).replace("ARGUMENT", argument)
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=APPS, capture_output=True, timeout=PATIENCE, env=environment(), check=False,
+    )
+    assert (process.returncode, process.stdout) == (0, b"returned\n"), process.stderr.decode()
+
+
+def test_a_second_signal_ends_the_wait_of_server():
+    program = (
+        "import os, socket, wsgi_python, pages\n"
+        "sock = socket.create_server(('127.0.0.1', 0))\n"
+        "print(sock.getsockname()[1], flush=True)\n"
+        "try:\n"
+        "    wsgi_python.server(sock, pages.plain, log_output=False, graceful_timeout=60)\n"
+        "except SystemExit as end:\n"
+        # The end of the interpreter would wait for the request.
+        "    os._exit(end.code)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=APPS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    with Client(socket.create_connection(("127.0.0.1", int(process.stdout.readline())), PATIENCE)) as client:
+        client.send("GET /sleep?5 HTTP/1.1\r\nHost: h\r\n\r\n")
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert process.poll() is None
+        before = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=PATIENCE * 2)
+        assert process.returncode == 128 + signal.SIGTERM, errors.decode()
+        assert time.monotonic() - before < 4

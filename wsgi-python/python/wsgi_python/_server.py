@@ -134,11 +134,12 @@ def server(
     def started(handle):
         nonlocal began
         began = True
+        signals.started(handle)
         if server_event is not None:
             server_event.send(handle)
 
     try:
-        with stopped_by_signals():
+        with stopped_by_signals() as signals:
             _native.serve(
                 [descriptor],
                 site,

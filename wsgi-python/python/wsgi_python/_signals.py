@@ -5,18 +5,25 @@ import threading
 
 
 class stopped_by_signals:
-    """While it is entered on the main thread, SIGTERM and SIGINT raise `SystemExit` and `KeyboardInterrupt`, which begin a
-    graceful stop of a server that waits in `_native.serve`. A handler that the program has installed is kept.
+    """While it is entered on the main thread, the first SIGTERM or SIGINT begins a graceful stop of the server whose handle
+    `started` gets, and the next one raises `SystemExit` or `KeyboardInterrupt`. A handler that the program has installed is
+    kept.
+
+    The first one raises nothing, since an exception could strike anywhere before the server waits, and be lost.
     """
 
     _defaults = {
         signal.SIGTERM: (signal.SIG_DFL,),
         # Shells start background jobs with SIGINT ignored: then it stays ignored.
-        signal.SIGINT: (signal.SIG_DFL,),
+        signal.SIGINT: (signal.SIG_DFL, signal.default_int_handler),
     }
 
-    def __enter__(self):
+    def __init__(self):
+        self._handle = None
+        self._count = 0
         self._replaced = []
+
+    def __enter__(self):
         if threading.current_thread() is threading.main_thread():
             for number, defaults in self._defaults.items():
                 handler = signal.getsignal(number)
@@ -29,6 +36,15 @@ class stopped_by_signals:
         for number, handler in self._replaced:
             signal.signal(number, handler)
 
-    @staticmethod
-    def _stop(number, _frame):
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+    def started(self, handle):
+        """The server runs, and a signal that has already arrived stops it."""
+        self._handle = handle
+        if self._count:
+            handle.stop()
+
+    def _stop(self, number, _frame):
+        self._count += 1
+        if self._count > 1:
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        if self._handle is not None:
+            self._handle.stop()
