@@ -20,6 +20,10 @@ import pytest
 APPS = Path(__file__).parent / "apps"
 PATIENCE = 20.0
 
+# A program that a shell has started in the background ignores Ctrl-C, and so would the servers of the tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 class Response:
     """One response as it was received."""
