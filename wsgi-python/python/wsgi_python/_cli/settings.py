@@ -80,7 +80,7 @@ def _option(name: str, group: str, metavar: str | None, parse: Parser, default: 
 SETTINGS: tuple[Setting, ...] = (
     Setting("threads", APPLICATION, "N", values.positive, DEFAULT_THREADS,
             "How many requests the application works on at a time. With 1, it is never called by two threads at once, "
-            "and wsgi.multithread is false. Clients that wait, idle or slow, occupy no thread."),
+            "and wsgi.multithread is false. Idle clients occupy none; one that uploads slowly occupies one."),
     Setting("chdir", APPLICATION, "FOLDER", values.words, None,
             "Changes to this folder first. Other relative paths are relative to it.", shown="the current one"),
     Setting("app_dir", APPLICATION, "FOLDER", values.words, None,
