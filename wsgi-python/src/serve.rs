@@ -79,7 +79,8 @@ pub(crate) fn serve(
         running.end();
         return Err(error.into());
     }
-    let wakeup = Wakeup::set(py, &running.waker)?;
+    // A handler that the program has installed may raise in here.
+    let wakeup = Wakeup::set(py, &running.waker).inspect_err(|_| running.handle.shutdown())?;
     let noted = started.map(|started| started.call1((Handle(running.handle.clone()),))).transpose();
     if noted.is_err() {
         running.handle.shutdown();

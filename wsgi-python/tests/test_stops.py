@@ -198,3 +198,37 @@ def test_a_second_signal_ends_the_wait_of_server():
         _, errors = process.communicate(timeout=PATIENCE * 2)
         assert process.returncode == 128 + signal.SIGTERM, errors.decode()
         assert time.monotonic() - before < 4
+
+
+RAISES_EARLY = """
+import signal, socket, time
+import wsgi_python, pages
+sock = socket.create_server(("127.0.0.1", 0))
+address = sock.getsockname()
+
+# As if the handler of the program had raised while the server started.
+def raises(*_, **__):
+    raise RuntimeError("of the handler")
+
+signal.set_wakeup_fd = raises
+try:
+    wsgi_python.server(sock, pages.plain, log_output=False)
+except RuntimeError as error:
+    assert str(error) == "of the handler"
+sock.close()
+end = time.monotonic() + 10
+while time.monotonic() < end:
+    try:
+        socket.create_connection(address).close()
+    except ConnectionRefusedError:
+        print("stopped")
+        break
+    time.sleep(0.01)
+"""
+
+
+def test_no_server_is_left_behind_by_an_exception_at_its_start():
+    process = subprocess.run(
+        [sys.executable, "-c", RAISES_EARLY], cwd=APPS, capture_output=True, timeout=PATIENCE * 2, env=environment(), check=False,
+    )
+    assert (process.returncode, process.stdout) == (0, b"stopped\n"), process.stderr.decode()

@@ -103,8 +103,9 @@ impl RawRequest {
     ///
     /// The connection is locked during the call: it must not wait, and must not call a method of this request. What it
     /// sends is written when the application returns or waits, or by [`flush`](Self::flush) or
-    /// [`flush_soon`](Self::flush_soon). If the outbox is full, by earlier blocks or by the responses to pipelined requests, the exchange returns
-    /// [`SendError::Full`](wsgi_proto::SendError::Full): call [`wait_for_room`](Self::wait_for_room), then send again.
+    /// [`flush_soon`](Self::flush_soon). If the outbox is full, by earlier blocks or by the responses to pipelined requests,
+    /// the exchange returns [`SendError::Full`](wsgi_proto::SendError::Full): call [`wait_for_room`](Self::wait_for_room),
+    /// then send again.
     pub fn with<R>(&self, call: impl FnOnce(Exchange<'_>) -> R) -> Option<R> {
         self.handle.with_at(|| self.handle.now(), call)
     }
