@@ -19,6 +19,25 @@
 //! The interface is that of WSGI (PEP 3333), under the names of `eventlet.wsgi`: an application gets [`Environ`] and
 //! [`StartResponse`], and returns a [`Body`].
 //!
+//! Or it is a function from a request to a response, which [`site`] makes an application of:
+//!
+//! ```
+//! use wsgi_app::{Environ, IntoResponse, site};
+//!
+//! async fn hello_world(environ: Environ) -> impl IntoResponse {
+//!     match environ.path_utf8().as_deref() {
+//!         Some("/") => (200, "Hello, World!\r\n"),
+//!         _ => (404, "Not Found\r\n"),
+//!     }
+//! }
+//!
+//! let application = site(hello_world);
+//! # fn is_an_application(_: impl wsgi_app::Application) {}
+//! # is_an_application(application);
+//! ```
+//!
+//! [`test::call`] calls either without a socket.
+//!
 //! # Which crate to use
 //!
 //! | you write | depend on |
@@ -270,8 +289,10 @@ mod locks;
 #[cfg(all(test, loom))]
 mod model;
 mod registry;
+mod response;
 mod server;
 mod sync;
+pub mod test;
 
 pub use application::body::Body;
 pub use application::environ::{Environ, Errors};
@@ -282,6 +303,11 @@ pub use application::{Application, BoxApplication, ResponseFuture, application_f
 pub use context::log::{Log, LogEntry};
 pub use exchange::error::{Error, InputError, Result};
 pub use registry::{Report, ServerHandle};
+pub use response::Response;
+pub use response::headers::Headers;
+pub use response::into_response::{Html, IntoResponse, Redirect};
+pub use response::site::{Site, site};
+pub use response::status::Status;
 pub use server::options::{OptionError, Options};
 #[cfg(feature = "proxy-protocol")]
 pub use server::proxy_sources::ProxySources;

@@ -536,12 +536,15 @@ pub use rustls;
 
 // The application, its requests and responses.
 pub use wsgi_app::blocking::{
-    Application, BoxApplication, Environ, Input, Lines, Outcome, StartResponse, Stream, Write, application_fn,
+    Application, BoxApplication, Environ, Input, Lines, Outcome, Site, StartResponse, Stream, Write,
+    application_fn, site,
 };
 pub use wsgi_app::{
     Address, Body, BodyLength, Bytes, Endpoints, Errors, Field, FieldBytes, Head, NO_HEADERS, ResponseHead,
     Scheme, Trailers, Version, format_date_time,
 };
+// Responses as values, and calls of applications without a socket.
+pub use wsgi_app::{Headers, Html, IntoResponse, Redirect, Response, Status, test};
 // Their errors.
 pub use wsgi_app::{
     BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,

@@ -804,6 +804,8 @@ pub use wsgi_app::{
     FieldBytes, Head, Input, Lines, NO_HEADERS, ResponseFuture, ResponseHead, Scheme, StartResponse, Stream,
     Trailers, Version, Write, Writing, application_fn, format_date_time,
 };
+// Responses as values, and calls of applications without a socket.
+pub use wsgi_app::{Headers, Html, IntoResponse, Redirect, Response, Site, Status, site, test};
 // Their errors.
 pub use wsgi_app::{
     BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,

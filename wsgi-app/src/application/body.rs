@@ -89,6 +89,46 @@ impl Body {
         Self(Kind::Empty)
     }
 
+    /// The bytes of a body that is in memory as one block; `None` for others.
+    ///
+    /// ```
+    /// use wsgi_app::Body;
+    ///
+    /// assert_eq!(Body::from("Hello").as_bytes(), Some(&b"Hello"[..]));
+    /// assert_eq!(Body::empty().as_bytes(), Some(&b""[..]));
+    /// assert_eq!(Body::reader(std::io::empty()).as_bytes(), None);
+    /// ```
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Empty => Some(&[]),
+            Kind::Bytes(bytes) => Some(bytes),
+            Kind::Blocks(blocks) => match &blocks[..] {
+                [] => Some(&[]),
+                [bytes] => Some(bytes),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The length in bytes, if it is known: the server announces it then.
+    ///
+    /// ```
+    /// use wsgi_app::Body;
+    ///
+    /// assert_eq!(Body::blocks(["one", "two"]).length(), Some(6));
+    /// assert_eq!(Body::reader(std::io::empty()).length(), None);
+    /// ```
+    pub fn length(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Empty => Some(0),
+            Kind::Bytes(bytes) => Some(bytes.len() as u64),
+            Kind::Blocks(blocks) => Some(blocks.iter().map(|block| block.len() as u64).sum()),
+            Kind::File(range) => Some(range.end - range.start),
+            Kind::Iterator(_) | Kind::Stream(_) => None,
+        }
+    }
+
     /// A body of several blocks in memory. Its length is known.
     pub fn blocks<B: Into<Bytes>>(blocks: impl IntoIterator<Item = B>) -> Self {
         Self(Kind::Blocks(blocks.into_iter().map(Into::into).collect()))

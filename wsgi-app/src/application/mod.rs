@@ -9,6 +9,7 @@ pub(crate) mod file;
 mod futures_io;
 pub(crate) mod input;
 pub(crate) mod raw;
+mod readings;
 pub(crate) mod start_response;
 pub(crate) mod upgrade;
 

@@ -2,10 +2,11 @@
 
 use std::ops::Deref;
 
-use wsgi_proto::Record;
+use wsgi_proto::{Record, SendError};
 
 use crate::application::environ::Environ as AsyncEnviron;
 use crate::blocking::input::Input;
+use crate::blocking::stream::Stream;
 
 /// One request, with a blocking [`input`](Self::input): WSGI's `environ`. All other methods are those of
 /// [`wsgi_app::Environ`](crate::Environ).
@@ -32,6 +33,15 @@ impl Environ {
     /// The request body (`wsgi.input`). All handles read the same body: each byte is returned once.
     pub fn input(&self) -> Input {
         Input::new(self.0.input())
+    }
+
+    /// Ends HTTP on this connection, as [`Input::take_over`](super::Input::take_over) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Input::take_over`](super::Input::take_over).
+    pub fn take_over(&self) -> Result<Stream, SendError> {
+        self.input().take_over()
     }
 
     /// Calls `hook` once, after the response was sent completely or the client disconnected (`eventlet.posthooks`).

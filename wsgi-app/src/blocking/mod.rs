@@ -29,10 +29,12 @@ mod input;
 mod raw;
 mod response;
 pub(crate) mod serve;
+mod site;
 mod stream;
 
 pub use application::{Application, BoxApplication, Outcome, application_fn};
 pub use environ::Environ;
 pub use input::{Input, Lines};
 pub use response::{StartResponse, Write};
+pub use site::{Site, site};
 pub use stream::Stream;

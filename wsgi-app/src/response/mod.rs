@@ -1,0 +1,185 @@
+//! Responses as values, and applications that return them.
+
+pub(crate) mod headers;
+pub(crate) mod into_response;
+pub(crate) mod site;
+pub(crate) mod status;
+
+use std::fmt;
+
+use wsgi_proto::FieldBytes;
+
+use crate::application::body::Body;
+use crate::application::start_response::StartResponse;
+use crate::exchange::error::{Error, Result};
+use crate::response::headers::Headers;
+use crate::response::status::Status;
+
+/// A response as a value: a status, header fields and a body.
+///
+/// A function that returns one, or anything that [becomes one](crate::IntoResponse), is served by [`site`](crate::site).
+///
+/// ```
+/// use wsgi_app::{Environ, Response};
+///
+/// async fn page(environ: Environ) -> Response {
+///     match environ.method().as_ref() {
+///         "GET" | "HEAD" => Response::html("<h1>Hello</h1>"),
+///         _ => Response::new(405).with_header("Allow", "GET, HEAD"),
+///     }
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(wsgi_app::site(page));
+/// ```
+///
+/// Nothing is checked before the response is sent. A status or a field that HTTP does not allow becomes a 500 then, and an
+/// error in the log that names it.
+#[derive(Default)]
+pub struct Response {
+    status: Status,
+    headers: Headers,
+    body: Body,
+    error: Option<Error>,
+}
+
+impl Response {
+    /// A response without header fields and with an empty body.
+    pub fn new(status: impl Into<Status>) -> Self {
+        Self { status: status.into(), ..Self::default() }
+    }
+
+    /// 200, with `Content-Type: text/plain; charset=utf-8`.
+    pub fn text(text: impl Into<Body>) -> Self {
+        Self::new(200).with_header("Content-Type", "text/plain; charset=utf-8").with_body(text)
+    }
+
+    /// 200, with `Content-Type: text/html; charset=utf-8`.
+    pub fn html(text: impl Into<Body>) -> Self {
+        Self::new(200).with_header("Content-Type", "text/html; charset=utf-8").with_body(text)
+    }
+
+    /// 303: the client continues with a GET of `location`, as after a form was sent.
+    pub fn redirect(location: impl FieldBytes) -> Self {
+        Self::new(303).with_header("Location", location)
+    }
+
+    /// The response to an error of the application: the server logs it, and sends what it sends for an application
+    /// that returned it. Until then the status is the one that it will send, and the body is empty.
+    ///
+    /// ```
+    /// use wsgi_app::Response;
+    ///
+    /// let response = Response::from_error(std::io::Error::other("no disk").into());
+    /// assert_eq!(response.status().code(), 500);
+    /// assert_eq!(response.error().unwrap().to_string(), "no disk");
+    /// ```
+    pub fn from_error(error: Error) -> Self {
+        Self { status: Status::of_error(&*error), error: Some(error), ..Self::default() }
+    }
+
+    /// The status.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Replaces the status.
+    pub fn set_status(&mut self, status: impl Into<Status>) {
+        self.status = status.into();
+    }
+
+    /// The same response with another status.
+    #[must_use]
+    pub fn with_status(mut self, status: impl Into<Status>) -> Self {
+        self.set_status(status);
+        self
+    }
+
+    /// The header fields. The server adds others when it sends them, see [`StartResponse::start`].
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The header fields, to change them.
+    pub fn headers_mut(&mut self) -> &mut Headers {
+        &mut self.headers
+    }
+
+    /// The same response with a header field, in place of those with the same name.
+    #[must_use]
+    pub fn with_header(mut self, name: impl FieldBytes, value: impl FieldBytes) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The body.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Replaces the body, and returns the one before. The header fields stay as they are.
+    pub fn set_body(&mut self, body: impl Into<Body>) -> Body {
+        std::mem::replace(&mut self.body, body.into())
+    }
+
+    /// The same response with another body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.set_body(body);
+        self
+    }
+
+    /// The error that the server will log, see [`from_error`](Self::from_error).
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    pub(crate) fn with_error(mut self, error: Error) -> Self {
+        self.error = Some(error);
+        self
+    }
+
+    /// Takes the error out of the response, which is then sent as it is: with its status, its header fields and its body.
+    /// The error is not logged.
+    pub fn take_error(&mut self) -> Option<Error> {
+        self.error.take()
+    }
+
+    /// Starts this response, and returns its body for the application to return: for an application that gets
+    /// `start_response`.
+    ///
+    /// ```
+    /// use wsgi_app::{Body, Environ, Response, Result, StartResponse};
+    ///
+    /// async fn site(_environ: Environ, start_response: StartResponse) -> Result<Body> {
+    ///     Response::text("Hello\n").start(&start_response)
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::Application) {}
+    /// # is_an_application(site);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The [error](Self::error) of the response if it has one; nothing is started then. Otherwise those of
+    /// [`StartResponse::start`].
+    pub fn start(self, start_response: &StartResponse) -> Result<Body> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        start_response.start(&self.status, self.headers.iter())?;
+        Ok(self.body)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut response = f.debug_struct("Response");
+        response
+            .field("status", &self.status.as_str())
+            .field("headers", &self.headers)
+            .field("body", &self.body);
+        if let Some(error) = &self.error {
+            response.field("error", error);
+        }
+        response.finish()
+    }
+}

@@ -1,0 +1,108 @@
+//! The request of a call.
+
+use bytes::Bytes;
+use wsgi_proto::{Address, Endpoints, FieldBytes};
+
+use crate::response::headers::Headers;
+use crate::server::options::Options;
+
+/// A request for [`call`](super::call).
+///
+/// ```
+/// use wsgi_app::Options;
+/// use wsgi_app::test::Request;
+///
+/// let request = Request::new("PUT", "/a?b=c")
+///     .header("Content-Type", "text/plain")
+///     .body("Hello")
+///     .options(Options::default().debug(false));
+/// # let _ = request;
+/// ```
+///
+/// It has a `Host` field, and a `Content-Length` if it has a body; fields that are set replace them.
+#[derive(Debug)]
+pub struct Request {
+    method: String,
+    target: String,
+    headers: Headers,
+    body: Option<Bytes>,
+    options: Options,
+    endpoints: Endpoints,
+}
+
+impl Request {
+    /// A request without a body. `target` is a path with a query, percent-encoded, such as `/a?b=c`.
+    pub fn new(method: impl Into<String>, target: impl Into<String>) -> Self {
+        let options = Options::default().log_output(false);
+        let endpoints = Endpoints::new(Address::Local, Address::Local);
+        let headers = [("Host", "localhost")].into_iter().collect();
+        Self { method: method.into(), target: target.into(), headers, body: None, options, endpoints }
+    }
+
+    /// A GET.
+    pub fn get(target: impl Into<String>) -> Self {
+        Self::new("GET", target)
+    }
+
+    /// A POST with a body.
+    pub fn post(target: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self::new("POST", target).body(body)
+    }
+
+    /// Sets a header field. It replaces those with the same name.
+    #[must_use]
+    pub fn header(mut self, name: impl FieldBytes, value: impl FieldBytes) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets the body. With a field `Transfer-Encoding: chunked` it is sent as one chunk, otherwise with its length.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// The options of the server. By default they are [`Options::default`], without a log.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The addresses and the scheme of the connection. By default it is local: `REMOTE_ADDR` is `unix`.
+    #[must_use]
+    pub fn endpoints(mut self, endpoints: Endpoints) -> Self {
+        self.endpoints = endpoints;
+        self
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+
+    pub(super) fn into_server(self) -> (Options, Endpoints) {
+        (self.options, self.endpoints)
+    }
+
+    /// The bytes that a client sends.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
+        let mut field = |name: &[u8], value: &[u8]| bytes.extend([name, b": ", value, b"\r\n"].concat());
+        self.headers.iter().for_each(|(name, value)| field(name, value));
+        let chunked = self.headers.contains("Transfer-Encoding");
+        let body = self.body.clone().unwrap_or_default();
+        if self.body.is_some() && !chunked && !self.headers.contains("Content-Length") {
+            field(b"Content-Length", body.len().to_string().as_bytes());
+        }
+        bytes.extend(b"\r\n");
+        match chunked {
+            true if body.is_empty() => bytes.extend(b"0\r\n\r\n"),
+            true => {
+                bytes.extend([format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat())
+            }
+            false => bytes.extend(body),
+        }
+        bytes
+    }
+}

@@ -1,0 +1,215 @@
+//! Responses as values, and calls of applications without a socket.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use wsgi_app::test::{Request, call, call_blocking};
+use wsgi_app::{
+    Application, Body, Bytes, Environ, Error, Html, IntoResponse, Options, Redirect, Response, Result,
+    StartResponse, Status, application_fn, blocking, site,
+};
+
+/// Runs a future that needs no runtime.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let (mut future, mut context) = (pin!(future), Context::from_waker(Waker::noop()));
+    for _ in 0..1000 {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+    panic!("the future waits for something")
+}
+
+fn get(application: impl Application) -> Response {
+    run(call(application, Request::get("/")))
+}
+
+fn shown(response: &Response) -> String {
+    let content_type = response.headers().get("Content-Type").unwrap_or_default();
+    let body = response.body().as_bytes().expect("in memory").escape_ascii();
+    format!("{}|{content_type}|{body}", response.status())
+}
+
+#[test]
+fn values_become_responses() {
+    fn of<T: IntoResponse>(value: T) -> String {
+        shown(&value.into_response())
+    }
+    let text = "text/plain; charset=utf-8";
+    assert_eq!(of("a"), format!("200 OK|{text}|a"));
+    assert_eq!(of(String::from("a")), format!("200 OK|{text}|a"));
+    assert_eq!(of(Bytes::from("a")), "200 OK|application/octet-stream|a");
+    assert_eq!(of(vec![b'a']), "200 OK|application/octet-stream|a");
+    assert_eq!(of(Html("a")), "200 OK|text/html; charset=utf-8|a");
+    assert_eq!(of(Body::from("a")), "200 OK||a");
+    assert_eq!(of(()), "200 OK||");
+    assert_eq!(of(Status::from(204)), "204 No Content||");
+    assert_eq!(of((404, "a")), format!("404 Not Found|{text}|a"));
+    assert_eq!(of(("404 Gone Fishing", "a")), format!("404 Gone Fishing|{text}|a"));
+    assert_eq!(of((Status::from(404), Html("a"))), "404 Not Found|text/html; charset=utf-8|a");
+    assert_eq!(of((201, [("content-type", "x/y")], "a")), "201 Created|x/y|a");
+    assert_eq!(of(Ok::<_, Error>("a")), format!("200 OK|{text}|a"));
+    assert_eq!(of(Err::<(), _>((503, "a"))), format!("503 Service Unavailable|{text}|a"));
+    assert_eq!(of(Err::<(), Error>("a".into())), "500 Internal Server Error||");
+    let moved = Redirect::temporary("/b").into_response();
+    assert_eq!((moved.status().code(), moved.headers().get("location").as_deref()), (307, Some("/b")));
+    let cookies = (200, [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")], "").into_response();
+    assert_eq!(cookies.headers().get_all("Set-Cookie").collect::<Vec<_>>(), ["a=1", "b=2"]);
+}
+
+#[test]
+fn a_site_sends_the_response_of_its_function() {
+    let page = |environ: Environ| async move {
+        (404, [("X-Path", environ.path().into_owned())], format!("no {}\n", environ.path()))
+    };
+    let response = run(call(site(page), Request::get("/a%20b")));
+    assert_eq!(shown(&response), "404 Not Found|text/plain; charset=utf-8|no /a b\\n");
+    assert_eq!(response.headers().get("X-Path").as_deref(), Some("/a b"));
+    assert_eq!(response.headers().get("Content-Length").as_deref(), Some("8"));
+    let response = run(call(site(page), Request::new("HEAD", "/a%20b")));
+    assert_eq!(shown(&response), "404 Not Found|text/plain; charset=utf-8|");
+    assert_eq!(response.headers().get("Content-Length").as_deref(), Some("8"));
+}
+
+#[test]
+fn an_error_is_the_servers_to_answer() {
+    let fails = |_: Environ| async { Err::<(), _>(Error::from("no disk")) };
+    let response = get(site(fails));
+    assert_eq!(response.status().code(), 500);
+    assert_eq!(
+        response.body().as_bytes().unwrap().escape_ascii().to_string(),
+        "the application failed: no disk\\n"
+    );
+    let quiet = Request::get("/").options(Options::default().log_output(false).debug(false));
+    assert_eq!(run(call(site(fails), quiet)).body().as_bytes(), Some(&b""[..]));
+
+    // Of the client: 413. The function sees it as a response, and may choose another.
+    let read = |environ: Environ| async move {
+        let body = environ.input().read_all(3).await?;
+        Ok::<_, Error>(body)
+    };
+    assert_eq!(run(call(site(read), Request::post("/", "four"))).status().code(), 413);
+    let own = move |environ: Environ| async move {
+        let mut response = read(environ).await.into_response();
+        assert_eq!(response.status().code(), 413);
+        assert_eq!(
+            response.take_error().unwrap().to_string(),
+            "cannot read the request body: request body too large (limit: 3 bytes)"
+        );
+        response.with_body("at most 3, please")
+    };
+    let response = run(call(site(own), Request::post("/", "four")));
+    assert_eq!(shown(&response), "413 Content Too Large||at most 3, please");
+}
+
+#[test]
+fn what_http_does_not_allow_is_named() {
+    for (response, named) in [
+        (Response::new("very good"), "very good"),
+        (Response::new(1000), "1000"),
+        (Response::new(200).with_header("X Y", "1"), "X Y"),
+        (Response::new(200).with_header("X", "1\r\nY: 2"), "1\\r\\nY: 2"),
+    ] {
+        let response = Arc::new(std::sync::Mutex::new(Some(response)));
+        let answered = get(site(move |_: Environ| {
+            let response = response.lock().unwrap().take().unwrap();
+            async { response }
+        }));
+        assert_eq!(answered.status().code(), 500);
+        let body = answered.body().as_bytes().unwrap().escape_ascii().to_string().replace("\\\\", "\\");
+        assert!(body.contains(named), "{body}");
+    }
+}
+
+#[test]
+fn a_call_is_a_whole_exchange() {
+    // Chunks, hooks, shared applications, a response begun by `write`.
+    let hooks = Arc::new(AtomicUsize::new(0));
+    let counted = hooks.clone();
+    let application = Arc::new(application_fn(move |environ: Environ, start_response: StartResponse| {
+        let hooks = counted.clone();
+        async move {
+            environ.add_post_hook(move |_, record| {
+                assert!(record.lost.is_none());
+                hooks.fetch_add(1, Ordering::Relaxed);
+            });
+            start_response.inform("103 Early Hints", [("Link", "</a>")])?;
+            let write = start_response.start("200 OK", [("Trailer", "X-Sum")])?;
+            write.write(environ.input().read_to_end().await?).await?;
+            write.set_trailers([("X-Sum", "1")])?;
+            Ok(Body::iterator([Ok("b".into()), Ok("c".into())]))
+        }
+    }));
+    for request in [Request::post("/", "a"), Request::post("/", "a").header("Transfer-Encoding", "chunked")] {
+        let response = run(call(Arc::clone(&application), request));
+        assert_eq!(shown(&response), "200 OK||abc");
+        assert!(response.error().is_none());
+    }
+    assert_eq!(hooks.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_cut_response_shows() {
+    let response = get(application_fn(|_, start_response| async move {
+        start_response.start("200 OK", [("Content-Length", "5")])?.write("abc").await?;
+        Err("no more".into())
+    }));
+    assert_eq!(response.error().unwrap().to_string(), "the response was cut");
+    assert_eq!(shown(&response), "200 OK||abc");
+}
+
+#[test]
+fn a_request_that_http_does_not_allow_gets_400() {
+    assert_eq!(run(call(site(|_: Environ| async {}), Request::get("/a b"))).status().code(), 400);
+    let refused = Request::post("/", "a").header("Content-Length", "b");
+    assert_eq!(run(call(site(|_: Environ| async {}), refused)).status().code(), 400);
+}
+
+#[test]
+fn a_client_that_waits_is_not_gone() {
+    let response = get(site(|environ: Environ| async move {
+        let input = environ.input();
+        let mut gone = pin!(input.client_gone());
+        let gone = gone.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        gone.to_string()
+    }));
+    assert_eq!(response.body().as_bytes(), Some(&b"false"[..]));
+}
+
+#[test]
+fn readings() {
+    let read = |environ: Environ| async move {
+        let accepted: Vec<_> = environ.headers("accept").collect();
+        let pairs: Vec<_> = environ.query_pairs().collect();
+        let path = environ.path_utf8().map(|path| path.into_owned());
+        format!("{path:?} {pairs:?} {accepted:?} {:?}", environ.content_length())
+    };
+    let request = Request::post("/caf%C3%A9?a=b+c&d", "four").header("Accept", "x/y");
+    let response = run(call(site(read), request));
+    let body = String::from_utf8(response.body().as_bytes().unwrap().to_vec()).unwrap();
+    assert_eq!(body, r#"Some("/café") [("a", "b c"), ("d", "")] ["x/y"] Some(4)"#);
+    let response = run(call(site(read), Request::get("/%ff")));
+    assert_eq!(response.body().as_bytes(), Some(&br#"None [] [] None"#[..]));
+}
+
+#[test]
+fn blocking_applications_are_called_the_same_way() {
+    let read = blocking::site(|environ: blocking::Environ| -> Result<String> {
+        Ok(format!("{}|", String::from_utf8(environ.input().read_to_end()?.into())?))
+    });
+    assert_eq!(shown(&call_blocking(read, Request::post("/", "a"))), "200 OK|text/plain; charset=utf-8|a|");
+    let write = blocking::application_fn(|_, start_response| {
+        start_response.start("200 OK", wsgi_app::NO_HEADERS)?.write("a")?;
+        Ok(Body::iterator((0..3).map(|number| Ok(number.to_string().into()))))
+    });
+    assert_eq!(shown(&call_blocking(write, Request::get("/"))), "200 OK||a012");
+    // The client sends less than it announced.
+    let short = blocking::site(|environ: blocking::Environ| {
+        environ.input().read_to_end().map(|body| body.len().to_string())
+    });
+    let response = call_blocking(short, Request::post("/", "a").header("Content-Length", "2"));
+    assert_eq!(response.status().code(), 400);
+}
