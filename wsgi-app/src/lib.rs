@@ -265,6 +265,9 @@
 //! | feature | default | adds |
 //! | --- | --- | --- |
 //! | `futures-io` | off | the I/O traits of smol and async-std for [`Input`] and [`Stream`] |
+//! | `tokio-io` | off | the I/O traits of tokio for [`Input`] and [`Stream`]; `wsgi-tokio` switches it on |
+//! | `http` | off | the types of `http` and `http-body`: [`Environ::to_http`](struct.Environ.html#method.to_http), [`Input`] as a body, `http::Response` as a [`Response`] |
+//! | `tower` | off | [`tower()`](fn.tower.html): an application of a `tower::Service` |
 //! | `proxy-protocol` | off | [`ProxySources`](struct.ProxySources.html), and the PROXY protocol of the adapters |
 //!
 //! # Adapters
@@ -283,6 +286,8 @@ pub mod blocking;
 mod connection;
 mod context;
 mod exchange;
+#[cfg(feature = "http")]
+mod http_types;
 mod io;
 #[cfg(all(test, not(loom)))]
 mod locks;
@@ -293,6 +298,8 @@ mod response;
 mod server;
 mod sync;
 pub mod test;
+#[cfg(feature = "tower")]
+mod tower;
 
 pub use application::body::Body;
 pub use application::environ::{Environ, Errors};
@@ -302,6 +309,8 @@ pub use application::upgrade::Stream;
 pub use application::{Application, BoxApplication, ResponseFuture, application_fn};
 pub use context::log::{Log, LogEntry};
 pub use exchange::error::{Error, InputError, Result};
+#[cfg(feature = "tower")]
+pub use http_types::upgrade::Upgrade;
 pub use registry::{Report, ServerHandle};
 pub use response::Response;
 pub use response::headers::Headers;
@@ -311,6 +320,8 @@ pub use response::status::Status;
 pub use server::options::{OptionError, Options};
 #[cfg(feature = "proxy-protocol")]
 pub use server::proxy_sources::ProxySources;
+#[cfg(feature = "tower")]
+pub use tower::{Tower, tower};
 
 pub use bytes::Bytes;
 pub use wsgi_proto::{

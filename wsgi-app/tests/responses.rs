@@ -146,9 +146,24 @@ fn a_call_is_a_whole_exchange() {
     for request in [Request::post("/", "a"), Request::post("/", "a").header("Transfer-Encoding", "chunked")] {
         let response = run(call(Arc::clone(&application), request));
         assert_eq!(shown(&response), "200 OK||abc");
+        assert_eq!(format!("{:?}", response.trailers()), r#"{"X-Sum": "1"}"#);
         assert!(response.error().is_none());
     }
     assert_eq!(hooks.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_response_may_have_trailers() {
+    let response = get(site(|_: Environ| async {
+        let mut response =
+            Body::iterator([Ok(Bytes::from("a"))]).into_response().with_header("Trailer", "X-Sum");
+        response.trailers_mut().append("X-Sum", "1");
+        response
+    }));
+    assert_eq!(
+        (shown(&response), response.trailers().get("x-sum").as_deref()),
+        ("200 OK||a".into(), Some("1"))
+    );
 }
 
 #[test]

@@ -72,15 +72,23 @@ use crate::exchange::shared::Taken;
 /// The first four are not logged as errors. If the head was already sent, the response is cut. An application
 /// can also catch the error and send its own response; the connection then closes after it.
 ///
-/// With the feature `futures-io`, `Input` implements `futures_io::AsyncRead`.
+/// With the feature `futures-io`, `Input` implements `AsyncRead` of that crate, with `tokio-io` that of tokio, and with `http`
+/// it is an `http_body::Body`.
 #[derive(Clone, Debug)]
 pub struct Input {
     pub(crate) handle: Handle,
+    /// The last frame of the body was returned.
+    #[cfg(feature = "http")]
+    pub(crate) ended: bool,
 }
 
 impl Input {
     pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle }
+        Self {
+            handle,
+            #[cfg(feature = "http")]
+            ended: false,
+        }
     }
 
     /// Bytes that have arrived: between 1 and `limit`, as soon as there are any; empty at the end of the body or if
@@ -454,8 +462,13 @@ impl Input {
     /// From this call on the server reads ahead. If an unread body or pipelined requests fill the receive buffer
     /// (`limits.inbox`), a disconnect is not noticed until they are read.
     pub async fn client_gone(&self) {
+        poll_fn(|context| self.poll_client_gone(context)).await;
+    }
+
+    /// Polls [`client_gone`](Self::client_gone) without the future.
+    pub fn poll_client_gone(&self, context: &mut Context<'_>) -> Poll<()> {
         self.handle.with(|mut exchange| exchange.watch_peer());
-        poll_fn(|context| self.handle.poll_until(context, |exchange| exchange.client_gone())).await;
+        self.handle.poll_until(context, |exchange| exchange.client_gone())
     }
 
     /// Ends HTTP on this connection after `101 Switching Protocols` was started, sends the 101, and returns the raw

@@ -11,6 +11,8 @@ pub(crate) mod input;
 pub(crate) mod raw;
 mod readings;
 pub(crate) mod start_response;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
 pub(crate) mod upgrade;
 
 use std::fmt;

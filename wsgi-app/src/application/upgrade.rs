@@ -48,7 +48,8 @@ use crate::io::transport::Transport;
 /// `graceful_timeout`, then drops the application. A stream that another task keeps after that is no longer known to
 /// the server: it counts for nothing, and a stop does not wait for it.
 ///
-/// With the feature `futures-io`, `Stream` implements `futures_io::AsyncRead` and `futures_io::AsyncWrite`.
+/// With the feature `futures-io`, `Stream` implements `AsyncRead` and `AsyncWrite` of that crate, with `tokio-io` those of
+/// tokio.
 pub struct Stream {
     unread: Bytes,
     transport: Box<dyn Transport>,

@@ -39,6 +39,7 @@ pub struct Response {
     status: Status,
     headers: Headers,
     body: Body,
+    trailers: Headers,
     error: Option<Error>,
 }
 
@@ -128,6 +129,18 @@ impl Response {
         self
     }
 
+    /// The trailer fields, which are sent after a body whose length is not known.
+    ///
+    /// [`Write::set_trailers`](crate::Write::set_trailers) sets those that are only known at the end of the body.
+    pub fn trailers(&self) -> &Headers {
+        &self.trailers
+    }
+
+    /// The trailer fields, to change them.
+    pub fn trailers_mut(&mut self) -> &mut Headers {
+        &mut self.trailers
+    }
+
     /// The error that the server will log, see [`from_error`](Self::from_error).
     pub fn error(&self) -> Option<&Error> {
         self.error.as_ref()
@@ -165,7 +178,10 @@ impl Response {
         if let Some(error) = self.error {
             return Err(error);
         }
-        start_response.start(&self.status, self.headers.iter())?;
+        let write = start_response.start(&self.status, self.headers.iter())?;
+        if !self.trailers.is_empty() {
+            write.set_trailers(self.trailers.iter())?;
+        }
         Ok(self.body)
     }
 }
@@ -177,6 +193,9 @@ impl fmt::Debug for Response {
             .field("status", &self.status.as_str())
             .field("headers", &self.headers)
             .field("body", &self.body);
+        if !self.trailers.is_empty() {
+            response.field("trailers", &self.trailers);
+        }
         if let Some(error) = &self.error {
             response.field("error", error);
         }

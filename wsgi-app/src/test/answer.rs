@@ -31,18 +31,19 @@ impl Answer {
                 continue;
             }
             let body = if head_only || matches!(code, 101 | 204 | 304) {
-                Body::Whole(Vec::new())
+                Body::Whole(Vec::new(), Headers::default())
             } else {
                 body(&headers, rest, closed)
             };
-            let respond = |body: Vec<u8>| {
+            let respond = |body: Vec<u8>, trailers| {
                 let mut response = response.with_body(body);
                 *response.headers_mut() = headers;
+                *response.trailers_mut() = trailers;
                 response
             };
             return match body {
-                Body::Whole(body) => Self::Whole(respond(body)),
-                Body::Part(body) if closed => Self::Cut(respond(body)),
+                Body::Whole(body, trailers) => Self::Whole(respond(body, trailers)),
+                Body::Part(body) if closed => Self::Cut(respond(body, Headers::default())),
                 Body::Part(_) => Self::Begun,
             };
         }
@@ -59,18 +60,28 @@ impl Answer {
 }
 
 enum Body {
-    Whole(Vec<u8>),
+    /// With its trailers.
+    Whole(Vec<u8>, Headers),
     Part(Vec<u8>),
 }
 
 fn head(head: &[u8]) -> (String, Headers) {
-    let text = latin1(head);
-    let mut lines = text.split("\r\n");
+    let (status, fields) = match head.windows(2).position(|window| window == b"\r\n") {
+        Some(end) => (&head[..end], &head[end + 2..]),
+        None => (head, &b""[..]),
+    };
     let status =
-        lines.next().and_then(|line| line.split_once(' ')).map_or("", |(_, status)| status).to_owned();
-    let pairs = lines.filter_map(|line| line.split_once(": "));
-    let bytes = |text: &str| text.chars().filter_map(|char| u8::try_from(char).ok()).collect::<Vec<u8>>();
-    (status, pairs.map(|(name, value)| (bytes(name), bytes(value))).collect())
+        latin1(status).split_once(' ').map_or_else(String::new, |(_, status)| status.trim_end().to_owned());
+    (status, fields_of(fields))
+}
+
+fn fields_of(lines: &[u8]) -> Headers {
+    let lines = lines.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let pairs = lines.filter_map(|line| {
+        let colon = line.windows(2).position(|window| window == b": ")?;
+        Some((&line[..colon], &line[colon + 2..]))
+    });
+    pairs.collect()
 }
 
 fn body(headers: &Headers, rest: &[u8], closed: bool) -> Body {
@@ -78,8 +89,8 @@ fn body(headers: &Headers, rest: &[u8], closed: bool) -> Body {
         return chunks(rest);
     }
     match headers.get("Content-Length").and_then(|length| length.parse().ok()) {
-        Some(length) if rest.len() >= length => Body::Whole(rest[..length].to_vec()),
-        None if closed => Body::Whole(rest.to_vec()),
+        Some(length) if rest.len() >= length => Body::Whole(rest[..length].to_vec(), Headers::default()),
+        None if closed => Body::Whole(rest.to_vec(), Headers::default()),
         _ => Body::Part(rest.to_vec()),
     }
 }
@@ -95,8 +106,11 @@ fn chunks(mut rest: &[u8]) -> Body {
         rest = &rest[end + 2..];
         if size == 0 {
             // Trailers, and an empty line.
-            let over = rest.starts_with(b"\r\n") || rest.windows(4).any(|window| window == b"\r\n\r\n");
-            return if over { Body::Whole(body) } else { Body::Part(body) };
+            if rest.starts_with(b"\r\n") {
+                return Body::Whole(body, Headers::default());
+            }
+            let end = rest.windows(4).position(|window| window == b"\r\n\r\n");
+            return end.map_or(Body::Part(body.clone()), |end| Body::Whole(body, fields_of(&rest[..end])));
         }
         body.extend_from_slice(&rest[..size.min(rest.len())]);
         let Some(after) = rest.get(size + 2..) else { return Body::Part(body) };

@@ -55,8 +55,7 @@ pub use crate::test::request::Request;
 /// # assert!(test.as_mut().poll(&mut context).is_ready());
 /// ```
 ///
-/// The body of the response is in memory, decoded if it was chunked. Interim responses (1xx) and trailers are left out.
-/// The call ends after the response and the post hooks, so it does not end if the response has no end. To call an
+/// The body of the response is in memory, decoded if it was chunked. Interim responses (1xx) are left out. The call ends after the response and the post hooks, so it does not end if the response has no end. To call an
 /// application several times, put it into an [`Arc`](std::sync::Arc).
 ///
 /// A response that is cut, because the application failed in its middle, has an [error](Response::error) that says so.

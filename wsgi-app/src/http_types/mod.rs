@@ -1,0 +1,6 @@
+//! The types of the crates `http` and `http-body`, for applications that use them.
+
+mod input;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod upgrade;

@@ -1,0 +1,108 @@
+//! An `http::Response` as a response of this crate, and the parts of both.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_core::Stream;
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::{StatusCode, response};
+use http_body::Body as HttpBody;
+
+use crate::application::body::Body;
+use crate::exchange::error::{Error, Result};
+use crate::response::Response;
+use crate::response::headers::Headers;
+use crate::response::into_response::IntoResponse;
+use crate::response::status::Status;
+
+/// Feature `http`. A code that is not registered has no reason.
+impl From<StatusCode> for Status {
+    fn from(status: StatusCode) -> Self {
+        status.as_u16().into()
+    }
+}
+
+/// Feature `http`.
+impl IntoResponse for StatusCode {
+    fn into_response(self) -> Response {
+        Response::new(self)
+    }
+}
+
+/// Feature `http`. Without `Transfer-Encoding`, which only the server sets.
+impl From<&HeaderMap> for Headers {
+    fn from(map: &HeaderMap) -> Self {
+        let fields = map.iter().filter(|(name, _)| *name != TRANSFER_ENCODING);
+        fields.map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+    }
+}
+
+/// Feature `http`. Trailers of the body are not sent; an application of [`tower`](crate::tower()) sends them.
+impl<B> IntoResponse for http::Response<B>
+where
+    B: HttpBody<Error: Into<Error>> + Send + 'static,
+{
+    fn into_response(self) -> Response {
+        let (parts, body) = self.into_parts();
+        let mut response = head(&parts, &body);
+        if !body.is_end_stream() {
+            response
+                .set_body(Body::stream(Frames { body: Box::pin(body), trailers: |_: &HeaderMap| Ok(()) }));
+        }
+        response
+    }
+}
+
+/// A response with an empty body, and the `Content-Length` of `body` if that is known.
+pub(crate) fn head<B: HttpBody>(parts: &response::Parts, body: &B) -> Response {
+    let mut response = Response::new(parts.status);
+    *response.headers_mut() = (&parts.headers).into();
+    // RFC 9110, 8.6: not in a 1xx or 204; that of a 304 is up to the application.
+    let announced = parts.headers.contains_key(CONTENT_LENGTH) || parts.status.as_u16() < 200;
+    if let Some(length) = body.size_hint().exact()
+        && !announced
+        && !body.is_end_stream()
+        && !matches!(parts.status.as_u16(), 204 | 205 | 304)
+    {
+        response.headers_mut().append("Content-Length", length.to_string());
+    }
+    response
+}
+
+/// The frames of a body as blocks; `trailers` gets its trailers.
+pub(crate) struct Frames<B, F> {
+    pub(crate) body: Pin<Box<B>>,
+    pub(crate) trailers: F,
+}
+
+impl<B, F> Stream for Frames<B, F>
+where
+    B: HttpBody<Error: Into<Error>>,
+    F: FnMut(&HeaderMap) -> Result<()> + Unpin,
+{
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        loop {
+            let frame = match ready!(self.body.as_mut().poll_frame(context)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Some(Ok(frame)) => frame,
+            };
+            match frame.into_data() {
+                Ok(mut data) => match data.remaining() {
+                    0 => {}
+                    length => return Poll::Ready(Some(Ok(data.copy_to_bytes(length)))),
+                },
+                Err(frame) => {
+                    if let Some(trailers) = frame.trailers_ref()
+                        && let Err(error) = (self.trailers)(trailers)
+                    {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Applications of `tower::Service`.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::header::HeaderMap;
+use http::{Request, StatusCode};
+use http_body::Body as HttpBody;
+use tower_service::Service;
+use wsgi_proto::{Lost, SendError};
+
+use crate::application::Application;
+use crate::application::body::Body;
+use crate::application::environ::Environ;
+use crate::application::input::Input;
+use crate::application::start_response::{StartResponse, Write};
+use crate::exchange::error::{Error, Result};
+use crate::http_types::response::{Frames, head};
+use crate::http_types::upgrade::Upgrade;
+use crate::response::Response;
+use crate::sync::{Mutex, lock};
+
+/// Feature `tower`. An application of a [`Service`] with the types of the crate `http`, such as a `Router` of axum.
+///
+/// ```
+/// use std::convert::Infallible;
+/// use std::future::{Ready, ready};
+/// use std::task::{Context, Poll};
+/// use http::{Request, Response};
+/// use wsgi_app::{Input, tower};
+///
+/// #[derive(Clone)]
+/// struct Hello;
+///
+/// impl tower_service::Service<Request<Input>> for Hello {
+///     type Response = Response<String>;
+///     type Error = Infallible;
+///     type Future = Ready<Result<Self::Response, Infallible>>;
+///
+///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+///         Poll::Ready(Ok(()))
+///     }
+///
+///     fn call(&mut self, request: Request<Input>) -> Self::Future {
+///         ready(Ok(Response::new(format!("Hello from {}\n", request.uri().path()))))
+///     }
+/// }
+///
+/// let application = tower(Hello);
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(application);
+/// ```
+///
+/// Each request is served by a clone of the service. The request has the [`Input`] as its body, with trailers, and among its
+/// extensions:
+///
+/// | extension | for |
+/// | --- | --- |
+/// | [`Environ`] | the addresses and the scheme, post hooks, the log |
+/// | [`StartResponse`] | interim responses: [`inform`](StartResponse::inform) |
+/// | [`Upgrade`], with a field `Upgrade` | the raw stream after 101 |
+///
+/// Trailers of the response are sent if it is chunked. An error of the service or of its body is an error of the
+/// application: 500, or a response that is cut. A request that the types of `http` cannot represent gets 400.
+///
+/// A client that disconnects cancels the service: its future, or the body of its response, is dropped. That is also so if the
+/// client has only closed its sending side; see [`cancel_on_disconnect`](Tower::cancel_on_disconnect).
+pub fn tower<S>(service: S) -> Tower<S> {
+    Tower { service: Mutex::new(service), cancels: true }
+}
+
+/// The application that [`tower()`] makes.
+pub struct Tower<S> {
+    service: Mutex<S>,
+    cancels: bool,
+}
+
+impl<S> Tower<S> {
+    /// Whether a client that disconnects cancels the service (the default). Without it a service runs to its end, as
+    /// other applications do, and a client that closed only its sending side gets its response.
+    #[must_use]
+    pub fn cancel_on_disconnect(mut self, cancels: bool) -> Self {
+        self.cancels = cancels;
+        self
+    }
+}
+
+impl<S, B> Application for Tower<S>
+where
+    S: Service<Request<Input>, Response = http::Response<B>, Error: Into<Error>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: HttpBody<Error: Into<Error>> + Send + 'static,
+{
+    async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
+        let Ok(mut request) = environ.to_http() else {
+            return Response::new(StatusCode::BAD_REQUEST).start(&start_response);
+        };
+        request.extensions_mut().insert(start_response.clone());
+        let mut upgrade = Unanswered(None);
+        if request.headers().contains_key(http::header::UPGRADE) {
+            let extension = Upgrade::new();
+            upgrade.0 = Some(extension.clone());
+            request.extensions_mut().insert(extension);
+        }
+        let leaving = self.cancels.then(|| environ.input());
+
+        let mut service = lock(&self.service).clone();
+        let served = async move {
+            // The clone that was ready is the one that is called.
+            poll_fn(|context| service.poll_ready(context)).await?;
+            service.call(request).await
+        };
+        let response = unless_gone(served, leaving.as_ref()).await?.map_err(Into::into)?;
+
+        let (parts, body) = response.into_parts();
+        let head = head(&parts, &body);
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            drop(body);
+            let nothing = head.start(&start_response)?;
+            let stream = environ.take_over().await;
+            if let Some(upgrade) = upgrade.0.take() {
+                upgrade.complete(stream);
+            }
+            return Ok(nothing);
+        }
+        let nothing = head.start(&start_response)?;
+        if body.is_end_stream() {
+            return Ok(nothing);
+        }
+        let write = Write(start_response.0);
+        let set = move |trailers: &HeaderMap| {
+            let fields = trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+            write.set_trailers(fields).map_err(Error::from)
+        };
+        let frames = Frames { body: Box::pin(body), trailers: set };
+        Ok(Body::stream(Watched { frames, leaving }))
+    }
+}
+
+/// Runs `future` unless the client disconnects first.
+async fn unless_gone<T>(future: impl Future<Output = T>, input: Option<&Input>) -> Result<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Ok(value)),
+        Poll::Pending => poll_gone(input, context).map(|()| Err(SendError::Lost(Lost::Aborted).into())),
+    })
+    .await
+}
+
+fn poll_gone(input: Option<&Input>, context: &mut Context<'_>) -> Poll<()> {
+    input.map_or(Poll::Pending, |input| input.poll_client_gone(context))
+}
+
+/// The blocks of a response, which end with an error when the client disconnects.
+struct Watched<T> {
+    frames: T,
+    leaving: Option<Input>,
+}
+
+impl<T: Stream<Item = Result<Bytes>> + Unpin> Stream for Watched<T> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        match Pin::new(&mut self.frames).poll_next(context) {
+            Poll::Pending => poll_gone(self.leaving.as_ref(), context)
+                .map(|()| Some(Err(SendError::Lost(Lost::Aborted).into()))),
+            ready => ready,
+        }
+    }
+}
+
+/// An upgrade that gets an error if the service does not answer with 101.
+struct Unanswered(Option<Upgrade>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(upgrade) = self.0.take() {
+            upgrade.complete(Err(SendError::NotSwitching));
+        }
+    }
+}
+
+impl<S> fmt::Debug for Tower<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tower").finish_non_exhaustive()
+    }
+}

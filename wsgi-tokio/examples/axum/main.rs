@@ -1,0 +1,36 @@
+//! A `Router` of axum on this server, with its limits, its deadlines and a stop that ends:
+//! `cargo run -p wsgi-tokio --features tower --example axum`.
+//!
+//! ```text
+//! curl http://127.0.0.1:8090/users/7
+//! curl 'http://127.0.0.1:8090/search?q=tea&page=2'
+//! curl -H 'Content-Type: application/json' -d '{"name": "Ada"}' http://127.0.0.1:8090/users
+//! curl http://127.0.0.1:8090/events
+//! ```
+//!
+//! Ctrl-C stops it: it finishes the requests that have begun, and cuts what is left after 5 seconds.
+
+mod site;
+mod web_socket;
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use wsgi_tokio::{Options, Server, tower};
+
+#[tokio::main]
+async fn main() -> wsgi_tokio::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:8090").await?;
+    let options = Options::public().graceful_timeout(Duration::from_secs(5));
+    let server = Server::new(listener, tower(site::router())).options(options);
+
+    let handle = server.handle();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.shutdown();
+        }
+    });
+    let report = server.serve().await?;
+    println!("{report:?}");
+    Ok(())
+}

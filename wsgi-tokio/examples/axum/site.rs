@@ -1,0 +1,87 @@
+//! The pages.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event, Sse};
+use axum::response::{Html, IntoResponse};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use futures_util::{SinkExt, Stream, StreamExt, stream};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use tower_http::cors::CorsLayer;
+use tower_http::timeout::TimeoutLayer;
+use wsgi_tokio::Environ;
+
+use super::web_socket::{WebSocket, WebSocketUpgrade};
+
+#[derive(Default)]
+struct Database {
+    users: AtomicU64,
+}
+
+#[derive(Deserialize)]
+struct Search {
+    q: String,
+    #[serde(default)]
+    page: u32,
+}
+
+#[derive(Deserialize, Serialize)]
+struct User {
+    #[serde(default)]
+    id: u64,
+    name: String,
+}
+
+pub(crate) fn router() -> Router {
+    Router::new()
+        .route("/", get(async || Html("<h1>Hello</h1>")))
+        .route("/users", post(create))
+        .route("/users/{id}", get(async |Path(id): Path<u64>| Json(User { id, name: format!("user {id}") })))
+        .route(
+            "/search",
+            get(async |Query(search): Query<Search>| format!("{} on page {}\n", search.q, search.page)),
+        )
+        .route("/upload", post(async |body: axum::body::Bytes| format!("{} bytes\n", body.len())))
+        .route("/client", get(client))
+        .route("/slow", get(async || tokio::time::sleep(Duration::from_secs(3600)).await))
+        .route("/events", get(events))
+        .route("/echo", get(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo)))
+        .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(10)))
+        .layer(CorsLayer::permissive())
+        .with_state(Arc::default())
+}
+
+async fn create(State(database): State<Arc<Database>>, Json(user): Json<User>) -> impl IntoResponse {
+    let id = database.users.fetch_add(1, Ordering::Relaxed) + 1;
+    (StatusCode::CREATED, Json(User { id, ..user }))
+}
+
+/// The address of the client, which axum calls `ConnectInfo`.
+async fn client(Extension(environ): Extension<Environ>) -> String {
+    format!("{:?}\n", environ.endpoints().remote)
+}
+
+/// Server-sent events. A client that leaves ends them.
+async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let numbers = stream::unfold(0, async |number: u32| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        (number < 10).then(|| (Ok(Event::default().data(number.to_string())), number + 1))
+    });
+    Sse::new(numbers)
+}
+
+async fn echo(mut socket: WebSocket) {
+    while let Some(Ok(message)) = socket.next().await {
+        let text_or_binary = message.is_text() || message.is_binary();
+        if text_or_binary && socket.send(message).await.is_err() {
+            break;
+        }
+    }
+}

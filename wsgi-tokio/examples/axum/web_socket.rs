@@ -1,0 +1,52 @@
+//! An extractor of WebSocket upgrades. axum's own needs a private type of hyper, and answers 426 on other servers.
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use wsgi_tokio::{Stream, Upgrade};
+
+pub(crate) type WebSocket = WebSocketStream<Stream>;
+
+pub(crate) struct WebSocketUpgrade {
+    upgrade: Upgrade,
+    accept: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for WebSocketUpgrade {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let is = |name, value| {
+            parts.headers.get(name).is_some_and(|v: &HeaderValue| v.as_bytes().eq_ignore_ascii_case(value))
+        };
+        let key = parts.headers.get("sec-websocket-key").filter(|_| is("upgrade", b"websocket"));
+        let (Some(key), Some(upgrade)) = (key, parts.extensions.get::<Upgrade>()) else {
+            return Err((StatusCode::UPGRADE_REQUIRED, [("Upgrade", "websocket")]).into_response());
+        };
+        if !is("sec-websocket-version", b"13") {
+            return Err((StatusCode::BAD_REQUEST, [("Sec-WebSocket-Version", "13")]).into_response());
+        }
+        Ok(Self { upgrade: upgrade.clone(), accept: derive_accept_key(key.as_bytes()) })
+    }
+}
+
+impl WebSocketUpgrade {
+    /// Answers with 101, and calls `handler` with the socket then.
+    pub(crate) fn on_upgrade<T: Future<Output = ()> + Send>(
+        self,
+        handler: impl FnOnce(WebSocket) -> T + Send + 'static,
+    ) -> Response {
+        let Self { upgrade, accept } = self;
+        tokio::spawn(async move {
+            if let Ok(stream) = upgrade.await {
+                handler(WebSocketStream::from_raw_socket(stream, Role::Server, None).await).await;
+            }
+        });
+        let headers = [("Upgrade", "websocket".to_owned()), ("Sec-WebSocket-Accept", accept)];
+        (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    }
+}
