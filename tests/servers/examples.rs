@@ -120,7 +120,10 @@ fn place(name: &str) -> PathBuf {
 fn build(profile: &Path) {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "-p", "wsgi-tokio", "-p", "wsgi-smol", "-p", "wsgi-std", "--examples"]);
-    cargo.args(["--features", "wsgi-tokio/tls,wsgi-smol/tls,wsgi-smol/async-std,wsgi-std/tls"]);
+    cargo.args([
+        "--features",
+        "wsgi-tokio/tls,wsgi-tokio/tower,wsgi-smol/tls,wsgi-smol/async-std,wsgi-std/tls",
+    ]);
     if profile.ends_with("release") {
         cargo.arg("--release");
     }
@@ -169,6 +172,14 @@ fn listener_per_core_serves_one_port_on_every_core() {
     let (output, _) = example.stop();
     let cores = std::thread::available_parallelism().expect("a number").get();
     assert_eq!(output.matches(", 0 cut\n").count(), cores, "{output}");
+}
+
+#[test]
+fn a_router_of_axum_has_this_servers_stop() {
+    let example = Example::start("axum");
+    let answer = example.connect().get("/users/7");
+    assert_eq!((answer.status, answer.text().as_str()), (200, r#"{"id":7,"name":"user 7"}"#));
+    example.stop();
 }
 
 #[test]

@@ -23,4 +23,5 @@ mod std_threads;
 mod stopping;
 mod timeouts;
 mod tls;
+mod tower;
 mod uploads;

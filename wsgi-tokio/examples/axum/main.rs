@@ -1,5 +1,6 @@
-//! A `Router` of axum on this server, with its limits, its deadlines and a stop that ends:
-//! `cargo run -p wsgi-tokio --features tower --example axum`.
+//! A `Router` of axum on this server, with its limits, its deadlines and a stop that ends.
+//!
+//! `cargo run -p wsgi-tokio --features tower --example axum [ADDRESS]`
 //!
 //! ```text
 //! curl http://127.0.0.1:8090/users/7
@@ -9,6 +10,7 @@
 //! ```
 //!
 //! Ctrl-C stops it: it finishes the requests that have begun, and cuts what is left after 5 seconds.
+#![allow(clippy::print_stdout, reason = "it prints where it serves")]
 
 mod site;
 mod web_socket;
@@ -20,17 +22,18 @@ use wsgi_tokio::{Options, Server, tower};
 
 #[tokio::main]
 async fn main() -> wsgi_tokio::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:8090").await?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
+    let listener = TcpListener::bind(address).await?;
+    println!("serving http://{}/", listener.local_addr()?);
+
     let options = Options::public().graceful_timeout(Duration::from_secs(5));
     let server = Server::new(listener, tower(site::router())).options(options);
-
     let handle = server.handle();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             handle.shutdown();
         }
     });
-    let report = server.serve().await?;
-    println!("{report:?}");
+    server.serve().await?;
     Ok(())
 }
