@@ -267,6 +267,7 @@
 //! | `futures-io` | off | the I/O traits of smol and async-std for [`Input`] and [`Stream`] |
 //! | `tokio-io` | off | the I/O traits of tokio for [`Input`] and [`Stream`]; `wsgi-tokio` switches it on |
 //! | `http` | off | the types of `http` and `http-body`: [`Environ::to_http`](struct.Environ.html#method.to_http), [`Input`] as a body, `http::Response` as a [`Response`] |
+//! | `json` | off | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde |
 //! | `tower` | off | [`tower()`](fn.tower.html): an application of a `tower::Service` |
 //! | `proxy-protocol` | off | [`ProxySources`](struct.ProxySources.html), and the PROXY protocol of the adapters |
 //!
@@ -315,6 +316,8 @@ pub use registry::{Report, ServerHandle};
 pub use response::Response;
 pub use response::headers::Headers;
 pub use response::into_response::{Html, IntoResponse, Redirect};
+#[cfg(feature = "json")]
+pub use response::json::{Json, JsonError};
 pub use response::site::{Site, site};
 pub use response::status::Status;
 pub use server::options::{OptionError, Options};

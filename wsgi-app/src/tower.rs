@@ -11,17 +11,17 @@ use http::header::HeaderMap;
 use http::{Request, StatusCode};
 use http_body::Body as HttpBody;
 use tower_service::Service;
-use wsgi_proto::{Lost, SendError};
+use wsgi_proto::{Lost, NO_HEADERS, SendError};
 
 use crate::application::Application;
 use crate::application::body::Body;
 use crate::application::environ::Environ;
 use crate::application::input::Input;
-use crate::application::start_response::{StartResponse, Write};
+use crate::application::start_response::StartResponse;
 use crate::exchange::error::{Error, Result};
-use crate::http_types::response::{Frames, head};
+use crate::http_types::response::{Frames, announced, fields};
 use crate::http_types::upgrade::Upgrade;
-use crate::response::Response;
+use crate::response::status::Status;
 use crate::sync::{Mutex, lock};
 
 /// Feature `tower`. An application of a [`Service`] with the types of the crate `http`, such as a `Router` of axum.
@@ -60,8 +60,7 @@ use crate::sync::{Mutex, lock};
 ///
 /// | extension | for |
 /// | --- | --- |
-/// | [`Environ`] | the addresses and the scheme, post hooks, the log |
-/// | [`StartResponse`] | interim responses: [`inform`](StartResponse::inform) |
+/// | [`Environ`] | the addresses and the scheme, interim responses, post hooks, the log |
 /// | [`Upgrade`], with a field `Upgrade` | the raw stream after 101 |
 ///
 /// Trailers of the response are sent if it is chunked. An error of the service or of its body is an error of the
@@ -97,11 +96,11 @@ where
 {
     async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
         let Ok(mut request) = environ.to_http() else {
-            return Response::new(StatusCode::BAD_REQUEST).start(&start_response);
+            start_response.start("400 Bad Request", NO_HEADERS)?;
+            return Ok(Body::empty());
         };
-        request.extensions_mut().insert(start_response.clone());
         let mut upgrade = Unanswered(None);
-        if request.headers().contains_key(http::header::UPGRADE) {
+        if environ.head().value("upgrade").is_some() {
             let extension = Upgrade::new();
             upgrade.0 = Some(extension.clone());
             request.extensions_mut().insert(extension);
@@ -117,27 +116,35 @@ where
         let response = unless_gone(served, leaving.as_ref()).await?.map_err(Into::into)?;
 
         let (parts, body) = response.into_parts();
-        let head = head(&parts, &body);
+        let length = announced(&parts, &body).map(|length| length.to_string());
+        let length = length.as_ref().map(|length| ("content-length", length.as_bytes()));
+        let write = start_response.start(Status::from(parts.status), fields(&parts.headers).chain(length))?;
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             drop(body);
-            let nothing = head.start(&start_response)?;
             let stream = environ.take_over().await;
             if let Some(upgrade) = upgrade.0.take() {
                 upgrade.complete(stream);
             }
-            return Ok(nothing);
+            return Ok(Body::empty());
         }
-        let nothing = head.start(&start_response)?;
         if body.is_end_stream() {
-            return Ok(nothing);
+            return Ok(Body::empty());
         }
-        let write = Write(start_response.0);
         let set = move |trailers: &HeaderMap| {
             let fields = trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
             write.set_trailers(fields).map_err(Error::from)
         };
-        let frames = Frames { body: Box::pin(body), trailers: set };
-        Ok(Body::stream(Watched { frames, leaving }))
+        let mut frames = Frames { body: Box::pin(body), trailers: set };
+        // Most bodies are one block that is there.
+        let first = poll_fn(|context| Poll::Ready(Pin::new(&mut frames).poll_next(context))).await;
+        match first {
+            Poll::Ready(None) => Ok(Body::empty()),
+            Poll::Ready(Some(Ok(block))) if frames.body.is_end_stream() => Ok(block.into()),
+            first => {
+                let first = if let Poll::Ready(first) = first { first } else { None };
+                Ok(Body::stream(Watched { first, frames, leaving }))
+            }
+        }
     }
 }
 
@@ -157,6 +164,8 @@ fn poll_gone(input: Option<&Input>, context: &mut Context<'_>) -> Poll<()> {
 
 /// The blocks of a response, which end with an error when the client disconnects.
 struct Watched<T> {
+    /// Was there before the response began.
+    first: Option<Result<Bytes>>,
     frames: T,
     leaving: Option<Input>,
 }
@@ -165,6 +174,9 @@ impl<T: Stream<Item = Result<Bytes>> + Unpin> Stream for Watched<T> {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
         match Pin::new(&mut self.frames).poll_next(context) {
             Poll::Pending => poll_gone(self.leaving.as_ref(), context)
                 .map(|()| Some(Err(SendError::Lost(Lost::Aborted).into()))),

@@ -12,9 +12,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tower_service::Service;
 use wsgi_app::test::{Request as TestRequest, call};
-use wsgi_app::{
-    Application, Bytes, Environ, Error, Input, IntoResponse, StartResponse, Upgrade, site, tower,
-};
+use wsgi_app::{Application, Bytes, Environ, Error, Input, IntoResponse, Upgrade, site, tower};
 
 fn run<T>(future: impl Future<Output = T>) -> T {
     let (mut future, mut context) = (pin!(future), Context::from_waker(Waker::noop()));
@@ -255,8 +253,8 @@ fn a_service_may_send_interim_responses_and_use_hooks() {
         let flag = Arc::clone(&flag);
         async move {
             let extensions = request.extensions();
-            extensions.get::<StartResponse>().unwrap().inform("103 Early Hints", [("Link", "</a>")])?;
             let environ = extensions.get::<Environ>().unwrap();
+            environ.inform("103 Early Hints", [("Link", "</a>")])?;
             environ.add_post_hook(move |_, record| flag.store(record.status == 200, Ordering::Relaxed));
             Ok(Response::new(String::from("a")))
         }

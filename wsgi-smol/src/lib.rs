@@ -560,6 +560,8 @@ pub use wsgi_app::{
 };
 // Responses as values, and calls of applications without a socket.
 pub use wsgi_app::{Headers, Html, IntoResponse, Redirect, Response, Site, Status, site, test};
+#[cfg(feature = "json")]
+pub use wsgi_app::{Json, JsonError};
 #[cfg(feature = "tower")]
 pub use wsgi_app::{Tower, Upgrade, tower};
 // Their errors.

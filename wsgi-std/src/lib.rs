@@ -545,6 +545,8 @@ pub use wsgi_app::{
 };
 // Responses as values, and calls of applications without a socket.
 pub use wsgi_app::{Headers, Html, IntoResponse, Redirect, Response, Status, test};
+#[cfg(feature = "json")]
+pub use wsgi_app::{Json, JsonError};
 // Their errors.
 pub use wsgi_app::{
     BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use wsgi_proto::{SendError, decode_path, latin1};
+use wsgi_proto::{Field, SendError, StartError, decode_path, latin1};
 
 use crate::application::environ::Environ;
+use crate::application::start_response::StartResponse;
 use crate::application::upgrade::Stream;
 
 impl Environ {
@@ -63,6 +64,20 @@ impl Environ {
     /// ```
     pub fn query_pairs(&self) -> impl Iterator<Item = (String, String)> {
         pairs(&self.query()).into_iter()
+    }
+
+    /// Sends an interim response now, as [`StartResponse::inform`](crate::StartResponse::inform) does: for applications
+    /// that do not get `start_response`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StartResponse::inform`](crate::StartResponse::inform).
+    pub fn inform(
+        &self,
+        status: impl AsRef<str>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
+    ) -> Result<(), StartError> {
+        StartResponse(self.handle().clone()).inform(status, headers)
     }
 
     /// Ends HTTP on this connection, as [`Input::take_over`](crate::Input::take_over) does.

@@ -7,6 +7,8 @@ use wsgi_proto::{Record, SendError};
 use crate::application::environ::Environ as AsyncEnviron;
 use crate::blocking::input::Input;
 use crate::blocking::stream::Stream;
+#[cfg(feature = "json")]
+use crate::response::json::{self, JsonError};
 
 /// One request, with a blocking [`input`](Self::input): WSGI's `environ`. All other methods are those of
 /// [`wsgi_app::Environ`](crate::Environ).
@@ -33,6 +35,18 @@ impl Environ {
     /// The request body (`wsgi.input`). All handles read the same body: each byte is returned once.
     pub fn input(&self) -> Input {
         Input::new(self.0.input())
+    }
+
+    /// Feature `json`. The value that the request body has as JSON, of at most `limit` bytes. See
+    /// [`Json`](crate::Json).
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`](crate::JsonError), which is a response of a [`site`](crate::blocking::site).
+    #[cfg(feature = "json")]
+    pub fn json<T: serde::de::DeserializeOwned>(&self, limit: usize) -> Result<T, JsonError> {
+        self.0.check_json()?;
+        json::parse(&self.input().read_all(limit)?)
     }
 
     /// Ends HTTP on this connection, as [`Input::take_over`](super::Input::take_over) does.

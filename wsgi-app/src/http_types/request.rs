@@ -1,8 +1,9 @@
 //! A request as an `http::Request`.
 
+use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
-use wsgi_proto::Version;
+use wsgi_proto::{Head, Version};
 
 use crate::application::environ::Environ;
 use crate::application::input::Input;
@@ -19,25 +20,40 @@ impl Environ {
     /// in a URI and that this server accepts nevertheless, such as `<`.
     pub fn to_http(&self) -> Result<Request<Input>, http::Error> {
         let head = self.head();
+        let mut values = Values::of(head);
         let mut request = Request::new(self.input());
         *request.method_mut() = Method::from_bytes(head.method().as_bytes())?;
-        *request.uri_mut() = Uri::try_from(head.target())?;
+        *request.uri_mut() = Uri::from_maybe_shared(values.next(head.target().len()))?;
         *request.version_mut() = match head.version() {
             Version::Http10 => http::Version::HTTP_10,
             _ => http::Version::HTTP_11,
         };
-        *request.headers_mut() = headers(head.raw_fields())?;
+        let fields = head.raw_fields();
+        let mut headers = HeaderMap::with_capacity(fields.len());
+        for (name, value) in fields {
+            let value = HeaderValue::from_maybe_shared(values.next(value.len()))?;
+            headers.append(HeaderName::from_bytes(name)?, value);
+        }
+        *request.headers_mut() = headers;
         request.extensions_mut().insert(self.clone());
         Ok(request)
     }
 }
 
-fn headers<'a>(
-    fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
-) -> Result<HeaderMap, http::Error> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    for (name, value) in fields {
-        headers.append(HeaderName::from_bytes(name)?, HeaderValue::from_bytes(value)?);
+/// The target and the values of a head, one after the other: the parts of a request share one block.
+struct Values(Bytes);
+
+impl Values {
+    fn of(head: &Head) -> Self {
+        let values = || head.raw_fields().map(|(_, value)| value);
+        let mut bytes =
+            BytesMut::with_capacity(head.target().len() + values().map(<[u8]>::len).sum::<usize>());
+        bytes.extend_from_slice(head.target());
+        values().for_each(|value| bytes.extend_from_slice(value));
+        Self(bytes.freeze())
     }
-    Ok(headers)
+
+    fn next(&mut self, length: usize) -> Bytes {
+        self.0.split_to(length)
+    }
 }

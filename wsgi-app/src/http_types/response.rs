@@ -5,8 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use futures_core::Stream;
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
-use http::{StatusCode, response};
+use http::response::Parts;
 use http_body::Body as HttpBody;
 
 use crate::application::body::Body;
@@ -33,19 +34,22 @@ impl IntoResponse for StatusCode {
 /// Feature `http`. Without `Transfer-Encoding`, which only the server sets.
 impl From<&HeaderMap> for Headers {
     fn from(map: &HeaderMap) -> Self {
-        let fields = map.iter().filter(|(name, _)| *name != TRANSFER_ENCODING);
-        fields.map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+        fields(map).collect()
     }
 }
 
-/// Feature `http`. Trailers of the body are not sent; an application of [`tower`](crate::tower()) sends them.
+/// Feature `http`. Trailers of the body are not sent; an application of [`tower`](fn@crate::tower) sends them.
 impl<B> IntoResponse for http::Response<B>
 where
     B: HttpBody<Error: Into<Error>> + Send + 'static,
 {
     fn into_response(self) -> Response {
         let (parts, body) = self.into_parts();
-        let mut response = head(&parts, &body);
+        let mut response = Response::new(parts.status);
+        *response.headers_mut() = (&parts.headers).into();
+        if let Some(length) = announced(&parts, &body) {
+            response.headers_mut().append("Content-Length", length.to_string());
+        }
         if !body.is_end_stream() {
             response
                 .set_body(Body::stream(Frames { body: Box::pin(body), trailers: |_: &HeaderMap| Ok(()) }));
@@ -54,20 +58,19 @@ where
     }
 }
 
-/// A response with an empty body, and the `Content-Length` of `body` if that is known.
-pub(crate) fn head<B: HttpBody>(parts: &response::Parts, body: &B) -> Response {
-    let mut response = Response::new(parts.status);
-    *response.headers_mut() = (&parts.headers).into();
-    // RFC 9110, 8.6: not in a 1xx or 204; that of a 304 is up to the application.
-    let announced = parts.headers.contains_key(CONTENT_LENGTH) || parts.status.as_u16() < 200;
-    if let Some(length) = body.size_hint().exact()
-        && !announced
-        && !body.is_end_stream()
-        && !matches!(parts.status.as_u16(), 204 | 205 | 304)
-    {
-        response.headers_mut().append("Content-Length", length.to_string());
+/// The length of `body` that its response has to announce.
+pub(crate) fn announced<B: HttpBody>(parts: &Parts, body: &B) -> Option<u64> {
+    // RFC 9110, 8.6: not in a 1xx or 204; that of a 304 is up to the application. The server knows that of an empty body.
+    if body.is_end_stream() || matches!(parts.status.as_u16(), ..200 | 204 | 205 | 304) {
+        return None;
     }
-    response
+    body.size_hint().exact().filter(|_| !parts.headers.contains_key(CONTENT_LENGTH))
+}
+
+/// The fields of a response, without `Transfer-Encoding`, which only the server sets.
+pub(crate) fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    let fields = headers.iter().filter(|(name, _)| *name != TRANSFER_ENCODING);
+    fields.map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
 /// The frames of a body as blocks; `trailers` gets its trailers.

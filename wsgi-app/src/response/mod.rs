@@ -2,6 +2,8 @@
 
 pub(crate) mod headers;
 pub(crate) mod into_response;
+#[cfg(feature = "json")]
+pub(crate) mod json;
 pub(crate) mod site;
 pub(crate) mod status;
 
