@@ -505,6 +505,7 @@
 //! | --- | --- |
 //! | `tls` | HTTPS, with rustls |
 //! | `proxy-protocol` | the PROXY protocol, version 1 and 2 |
+//! | `json` | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde |
 
 #![cfg(unix)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

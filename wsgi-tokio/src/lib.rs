@@ -774,6 +774,9 @@
 //! | --- | --- |
 //! | `tls` | HTTPS, with rustls |
 //! | `proxy-protocol` | the PROXY protocol, version 1 and 2 |
+//! | `json` | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde |
+//! | `http` | the types of `http` and `http-body`: `http::Response` as a [`Response`], and [`Input`] as a body |
+//! | `tower` | [`tower()`](fn.tower.html): applications of `tower::Service`, such as a `Router` of axum |
 //! | `futures-io` | the I/O traits of `futures-io` for [`Input`] and [`Stream`] |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
