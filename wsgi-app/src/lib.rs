@@ -310,8 +310,6 @@ pub use application::upgrade::Stream;
 pub use application::{Application, BoxApplication, ResponseFuture, application_fn};
 pub use context::log::{Log, LogEntry};
 pub use exchange::error::{Error, InputError, Result};
-#[cfg(feature = "tower")]
-pub use http_types::upgrade::Upgrade;
 pub use registry::{Report, ServerHandle};
 pub use response::Response;
 pub use response::headers::Headers;
@@ -323,6 +321,8 @@ pub use response::status::Status;
 pub use server::options::{OptionError, Options};
 #[cfg(feature = "proxy-protocol")]
 pub use server::proxy_sources::ProxySources;
+#[cfg(feature = "tower")]
+pub use tower::upgrade::Upgrade;
 #[cfg(feature = "tower")]
 pub use tower::{Tower, tower};
 

@@ -67,7 +67,7 @@ impl BlockingTransport for Connection {
             [slice] => (&self.socket).write(slice),
             slices => (&self.socket).write_vectored(slices),
         }?;
-        if written == slices.iter().map(|slice| slice.len()).sum() {
+        if written == slices.iter().map(|slice| slice.len()).sum::<usize>() {
             self.task.state.all_written();
         }
         Ok(written)

@@ -3,4 +3,3 @@
 mod input;
 pub(crate) mod request;
 pub(crate) mod response;
-pub(crate) mod upgrade;

@@ -1,5 +1,7 @@
 //! Applications of `tower::Service`.
 
+pub(crate) mod upgrade;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -20,9 +22,9 @@ use crate::application::input::Input;
 use crate::application::start_response::StartResponse;
 use crate::exchange::error::{Error, Result};
 use crate::http_types::response::{Frames, announced, fields};
-use crate::http_types::upgrade::Upgrade;
 use crate::response::status::Status;
 use crate::sync::{Mutex, lock};
+use crate::tower::upgrade::Upgrade;
 
 /// Feature `tower`. An application of a [`Service`] with the types of the crate `http`, such as a `Router` of axum.
 ///
