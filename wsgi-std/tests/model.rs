@@ -120,7 +120,7 @@ impl World {
         let mut completed = Completed::Nothing;
         loop {
             completed = match self.scheduler.next(completed) {
-                Next::Poll { poller, waits } => {
+                Next::Poll { poller, waits, .. } => {
                     let ready = self.poll(waits);
                     Completed::Polled(poller, ready)
                 }

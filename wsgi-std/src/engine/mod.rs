@@ -180,8 +180,8 @@ impl Engine {
         let mut completed = Completed::Nothing;
         loop {
             completed = match self.scheduler.next(completed) {
-                Next::Poll { mut poller, waits } => {
-                    let ready = self.poll(&mut poller, waits);
+                Next::Poll { mut poller, list: mut ready, waits } => {
+                    self.poll(&mut poller, waits, &mut ready);
                     Completed::Polled(poller, ready)
                 }
                 Next::Run { task, timed } => {
@@ -200,8 +200,8 @@ impl Engine {
         }
     }
 
-    /// Polls, and `waits` until something is ready. Returns the tasks that have to run.
-    fn poll(&self, poller: &mut Poller, waits: bool) -> Vec<Arc<Task>> {
+    /// Polls, and `waits` until something is ready. Adds the tasks that have to run to `ready`.
+    fn poll(&self, poller: &mut Poller, waits: bool, ready: &mut Vec<Arc<Task>>) {
         // A host need not be called if there are events already.
         let looks = !waits || self.host.is_some();
         if looks {
@@ -221,12 +221,11 @@ impl Engine {
         let Tasks { all, timers, .. } = &mut *tasks;
         let called =
             events.iter().filter_map(|event| all.get(event.token().0).filter(|task| task.sees(event)));
-        let mut ready: Vec<_> = called.cloned().collect();
+        ready.extend(called.cloned());
         let due = |task: &&Arc<Task>| ready.extend(task.state.call().then(|| Arc::clone(task)));
         if timers.next().is_some() {
             timers.expire(Instant::now(), |token| all.get(token), |task| &task.deadline, due);
         }
-        ready
     }
 
     /// Ends the wait of the polling thread.

@@ -48,6 +48,8 @@ pub(crate) enum Next<P, T> {
     Poll {
         /// The poller, to be returned by [`Completed::Polled`].
         poller: P,
+        /// An empty list for the tasks that become ready, to be returned with them.
+        list: Vec<T>,
         /// Whether to wait. Otherwise, other tasks are ready already.
         waits: bool,
     },
@@ -113,6 +115,8 @@ pub(crate) struct Scheduler<P, T> {
 #[derive(Debug)]
 struct State<P, T> {
     poller: Option<P>,
+    /// The empty list for the next poll.
+    list: Vec<T>,
     ready: VecDeque<T>,
     /// Tasks that were run and are still ready. They have their next turn after a poll, so that they cannot keep all
     /// threads from polling.
@@ -160,6 +164,7 @@ impl<P, T> Scheduler<P, T> {
     pub(crate) fn new(poller: P, most: usize, keeps_threads: bool) -> Self {
         let state = State {
             poller: Some(poller),
+            list: Vec::new(),
             ready: VecDeque::new(),
             ready_again: VecDeque::new(),
             waits: false,
@@ -197,11 +202,12 @@ impl<P, T> Scheduler<P, T> {
                 state.arrived()
             }
             Completed::Waited(Waited::NotAtAll) => {}
-            Completed::Polled(poller, ready) => {
+            Completed::Polled(poller, mut ready) => {
                 state.poller = Some(poller);
                 state.waits = false;
                 state.queued += (ready.len() + state.ready_again.len()) as u64;
-                state.ready.extend(ready);
+                state.ready.extend(ready.drain(..));
+                state.list = ready;
                 if !state.ready_again.is_empty() {
                     let State { ready, ready_again, .. } = &mut *state;
                     ready.append(ready_again);
@@ -220,7 +226,8 @@ impl<P, T> Scheduler<P, T> {
             if let Some(poller) = state.poller.take() {
                 state.polls += 1;
                 state.waits = state.ready_again.is_empty();
-                return Next::Poll { poller, waits: state.waits };
+                let list = mem::take(&mut state.list);
+                return Next::Poll { poller, list, waits: state.waits };
             }
             // Another thread polls.
             if let Some(task) = state.ready_again.pop_front() {
