@@ -2,7 +2,7 @@
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::num::NonZeroUsize;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use rustix::event::{PollFd, PollFlags};
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::Socket;
 use wsgi_app::adapter::Server;
 use wsgi_app::adapter::{Blocking, BlockingTransport, Flush};
@@ -51,7 +52,9 @@ impl BlockingTransport for Connection {
     }
 
     fn read(&self, space: &mut [u8]) -> io::Result<usize> {
-        let read = (&self.socket).read(space);
+        // Not the `recv` of libc, which prepares for the end of the thread (pthread_cancel) at each call.
+        let read = rustix::net::recv(&self.socket, &mut *space, RecvFlags::empty());
+        let read = read.map(|(count, _)| count).map_err(io::Error::from);
         let drained = match &read {
             // After a short read the poller reports new bytes, but it does not repeat an end that it reported before.
             Ok(count) => *count < space.len() && !self.task.ends.load(Ordering::Acquire),
@@ -64,7 +67,7 @@ impl BlockingTransport for Connection {
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.task.state.write_begins();
         let written = match slices {
-            [slice] => (&self.socket).write(slice),
+            [slice] => rustix::net::send(&self.socket, slice, SendFlags::empty()).map_err(io::Error::from),
             slices => (&self.socket).write_vectored(slices),
         }?;
         if written == slices.iter().map(|slice| slice.len()).sum::<usize>() {

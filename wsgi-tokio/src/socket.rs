@@ -9,6 +9,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use tokio::io::Interest;
@@ -122,6 +124,12 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         let _ = corked;
     }
 
+    /// Reads without waiting, if the runtime has reported bytes, where that is possible.
+    fn try_read(&self, space: &mut [u8]) -> io::Result<usize> {
+        let _ = space;
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     /// Writes without waiting, where that is possible.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let _ = bytes;
@@ -186,6 +194,28 @@ macro_rules! stream {
                 cork(self, corked);
             }
 
+            // Not the functions of libc, which prepare for the end of the thread (pthread_cancel) at each call.
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            fn try_read(&self, space: &mut [u8]) -> io::Result<usize> {
+                let mut short = None;
+                let read = self.try_io(Interest::READABLE, || {
+                    let (count, _) = rustix::net::recv(self, &mut *space, RecvFlags::empty())?;
+                    if 0 < count && count < space.len() {
+                        // It clears tokio's readiness, so the next wait costs no system call.
+                        short = Some(count);
+                        return Err(io::ErrorKind::WouldBlock.into());
+                    }
+                    Ok(count)
+                });
+                short.map_or(read, Ok)
+            }
+
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                self.try_io(Interest::WRITABLE, || Ok(rustix::net::send(self, bytes, SendFlags::NOSIGNAL)?))
+            }
+
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
             fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
                 Self::try_write(self, bytes)
             }
@@ -297,6 +327,10 @@ impl Stream for Box<dyn Stream> {
         (**self).cork(corked);
     }
 
+    fn try_read(&self, space: &mut [u8]) -> io::Result<usize> {
+        (**self).try_read(space)
+    }
+
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         (**self).try_write(bytes)
     }
@@ -315,6 +349,11 @@ impl<S: Stream> Transport for Socket<S> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        // Usually there are bytes, and the short path finds them.
+        match self.stream.try_read(space) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Poll::Ready(read),
+        }
         // A short read clears tokio's readiness, so the next wait costs no system call.
         let mut buffer = ReadBuf::new(space);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
