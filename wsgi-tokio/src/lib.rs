@@ -788,6 +788,7 @@ mod listener;
 mod socket;
 mod tls;
 
+use std::any;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -970,8 +971,9 @@ impl<A> Server<A> {
         Serving::new(async move {
             let Self { mut listeners, application, options, handle, pool, ignores_max_size } = self;
             listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
-            let runtime = Runtime::default()
-                .clock(TokioClock)
+            let runtime =
+                if has_test_clock() { Runtime::default().clock(TokioClock) } else { Runtime::default() };
+            let runtime = runtime
                 .descriptor_limit(descriptor_limit())
                 .ignore_max_size(ignores_max_size)
                 .blocking(|work| drop(tokio::task::spawn_blocking(work)));
@@ -1036,6 +1038,19 @@ fn descriptor_limit() -> Option<usize> {
     }
     #[cfg(not(unix))]
     None
+}
+
+/// Whether a test can pause the clock of tokio's timers: tokio's feature `test-util`, which no crate can query, adds
+/// `tokio::time::pause`. Otherwise it is the system's clock, which costs less to read directly.
+fn has_test_clock() -> bool {
+    #[allow(dead_code, reason = "without the feature only")]
+    fn pause() {}
+    {
+        // The names of a block hide those of the block around it.
+        #[allow(unused_imports, reason = "with the feature only")]
+        use tokio::time::*;
+        any::type_name_of_val(&pause).starts_with("tokio::")
+    }
 }
 
 /// The clock of tokio's timers. A test can pause it.

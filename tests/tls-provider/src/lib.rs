@@ -8,7 +8,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -38,6 +38,42 @@ fn wsgi_tokio_serves_with_the_provider_of_the_program() {
     is_greeted(address, client);
     handle.shutdown();
     runtime.block_on(serving).expect("no panic").expect("a sound listener");
+}
+
+/// Another choice of the program: its feature `test-util` of tokio adds a clock that can be paused, which the adapter has to
+/// follow. Without the feature, as in the main workspace, the adapter reads the system's clock.
+#[test]
+fn wsgi_tokio_follows_a_clock_that_is_paused() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use wsgi_tokio::{Body, Environ, Result, Server, StartResponse};
+
+    async fn hello(_: Environ, start_response: StartResponse) -> Result<Body> {
+        start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+        Ok("hello".into())
+    }
+
+    let day = Duration::from_secs(24 * 3600);
+    let scenario = async move {
+        let begun = tokio::time::Instant::now();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let server = Server::new(listener, hello).log_output(false).keepalive(day);
+        tokio::spawn(server.serve());
+        let mut client = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("a connection");
+        let mut received = Vec::new();
+        // It ends when the server closes the idle connection.
+        client.read_to_end(&mut received).await.expect("a whole answer");
+        assert!(received.starts_with(b"HTTP/1.1 200 OK\r\n"));
+        assert!(begun.elapsed() >= day);
+    };
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().start_paused(true).build().expect("a runtime").block_on(scenario);
+        done.send(())
+    });
+    is_done.recv_timeout(PATIENCE).expect("the scenario succeeds, without waiting for a day");
 }
 
 #[test]

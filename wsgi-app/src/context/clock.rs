@@ -59,11 +59,11 @@ impl Clocks {
     }
 
     /// Both clocks, in UTC.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn now(&self) -> Now {
         let nanos = match &self.source {
             None => system_nanos().saturating_sub(self.system_origin),
-            Some(source) => nanos(source.now().saturating_duration_since(self.origin)),
+            Some(source) => self.nanos_of(&**source),
         };
         // `unix` is stored before `valid_until`. Two threads that read the wall clock at the same time may still leave the
         // previous second, for at most `IN_STEP`.
@@ -71,6 +71,11 @@ impl Clocks {
             self.read_wall_clock(nanos);
         }
         Now::new(wsgi_proto::Instant::from_nanos(nanos), self.unix.load(Ordering::Relaxed))
+    }
+
+    #[inline(never)]
+    fn nanos_of(&self, source: &dyn Clock) -> u64 {
+        nanos(source.now().saturating_duration_since(self.origin))
     }
 
     #[cold]
