@@ -82,6 +82,7 @@ struct Changes {
 
 impl Environ {
     /// The environ of one request. Reuses the memory of `spare`, which was [released](Self::release).
+    #[inline(always)]
     pub(crate) fn new(spare: Option<Self>, head: Arc<Head>, endpoints: Endpoints, handle: Handle) -> Self {
         let open = Some((head, handle));
         if let Some(Self(mut request)) = spare
@@ -97,6 +98,7 @@ impl Environ {
     /// that too. Runs no code of the application.
     ///
     /// No effect, and false, if the application has kept a clone, or has left hooks or values.
+    #[inline(always)]
     pub(crate) fn release(&mut self) -> bool {
         let Some(request) = Arc::get_mut(&mut self.0) else { return false };
         let changes = get_mut(&mut request.changes);

@@ -50,6 +50,7 @@ struct RawCall<A> {
 
 impl<A: Application> Request<A> {
     /// Calls the application with a new request.
+    #[inline(always)]
     pub(super) fn begin(
         kept: Option<Box<Self>>,
         server: Arc<Server<A>>,
@@ -57,10 +58,11 @@ impl<A: Application> Request<A> {
         endpoints: Endpoints,
         handle: Handle,
     ) -> Box<Self> {
-        let mut request = kept.or_else(pool::take).unwrap_or_else(|| {
-            let (environ, raw, body) = (None, None, Sending::default());
-            Box::new(Self { call: boxed(call), environ, raw, body, has_hooks: false })
-        });
+        let kept = match kept {
+            None => pool::take(),
+            kept => kept,
+        };
+        let mut request = kept.unwrap_or_else(Self::make);
         if is_raw::<A>() {
             let raw = RawRequest { head, endpoints, handle };
             request.raw = Some(RawCall { server: Some(server), request: raw });
@@ -70,6 +72,12 @@ impl<A: Application> Request<A> {
         request.call.as_mut().begin(server, environ.clone(), StartResponse(handle));
         request.environ = Some(environ);
         request
+    }
+
+    #[cold]
+    fn make() -> Box<Self> {
+        let (environ, raw, body) = (None, None, Sending::default());
+        Box::new(Self { call: boxed(call), environ, raw, body, has_hooks: false })
     }
 
     /// Polls the application. Returns the server that was passed to [`begin`](Self::begin) and the result.
@@ -87,6 +95,7 @@ impl<A: Application> Request<A> {
 
     /// Makes the memory ready for another request, after the exchange and under the lock: runs no code of the
     /// application. Returns false if the environ has to be dropped outside the lock.
+    #[inline(always)]
     pub(super) fn release(&mut self, inner: &mut Inner) -> bool {
         if is_raw::<A>() {
             self.raw = None;
@@ -126,6 +135,7 @@ impl<A: Application> Request<A> {
     }
 
     /// Keeps the memory for another request of any connection on this thread.
+    #[inline(always)]
     pub(super) fn keep(self: Box<Self>) {
         if !self.has_hooks && size_of_val(&*self.call) <= LARGEST {
             pool::put(self);

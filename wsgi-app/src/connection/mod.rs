@@ -453,6 +453,7 @@ impl<A: Application, T: Transport> Connection<A, T> {
 }
 
 /// Opens the exchange of a request that was taken. Returns true if this connection was chosen to make room.
+#[inline(always)]
 fn begin_exchange(inner: &mut Inner, guard: &ConnectionGuard) -> bool {
     inner.begin_exchange();
     inner.waits_since = None;
@@ -478,6 +479,7 @@ fn write_answers<T: Transport>(inner: &mut Inner, transfer: &mut Transfer<T>, co
 }
 
 /// Sends a whole body and ends the response. Returns the body, without effect, if other handles have filled the outbox.
+#[inline(always)]
 fn send_whole(inner: &mut Inner, now: Now, whole: Whole) -> Result<Whole, SendError> {
     inner.machine.set_now(now);
     // Otherwise the exchange is already over: the application took over the connection.

@@ -283,6 +283,7 @@ impl<T: Transport> Transfer<T> {
         }
     }
 
+    #[inline(always)]
     fn received(&mut self, inner: &mut Inner, read: io::Result<usize>) {
         match read {
             Ok(0) => inner.machine.recv_eof(),
@@ -344,6 +345,7 @@ fn read<T: Transport>(
     transport.poll_read(context, space)
 }
 
+#[inline(always)]
 fn space(inner: &mut Inner) -> Option<&mut [u8]> {
     if !inner.machine.has_buffers() {
         inner.machine.provide_buffers(pool::take_buffers());

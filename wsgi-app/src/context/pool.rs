@@ -57,6 +57,7 @@ impl<T> Pool<T> {
     }
 
     /// Takes a value that `convert` accepts; it returns the others.
+    #[inline(always)]
     fn take_as<R>(&self, convert: impl Fn(T) -> Result<R, T>) -> Option<R> {
         match self.last.take().map(&convert) {
             Some(Ok(last)) => Some(last),
@@ -80,6 +81,7 @@ impl<T> Pool<T> {
         None
     }
 
+    #[inline(always)]
     fn put(&self, value: T) {
         if let Some(other) = self.last.replace(Some(value)) {
             self.put_other(other);

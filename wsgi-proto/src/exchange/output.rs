@@ -339,6 +339,7 @@ impl Exchange<'_> {
         reply.forget();
     }
 
+    #[inline]
     fn start_with(&mut self, head: Cow<'_, ResponseHead>) -> Result<(), StartError> {
         // RFC 9110, 15.2: no 1xx to HTTP/1.0, which cannot upgrade.
         if head.info.status == 101 && !self.0.speaks_http11() {

@@ -248,6 +248,7 @@ impl Outbox {
         }
     }
 
+    #[inline]
     fn push_owned(&mut self, bytes: Bytes) {
         if bytes.len() > COPIED {
             self.queued += bytes.len() as u64;

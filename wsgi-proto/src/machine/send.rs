@@ -149,6 +149,7 @@ impl Machine {
     }
 
     /// Copies the lines of the response that was started to the end of the outbox. Returns their position.
+    #[inline]
     pub(crate) fn copy_head(&mut self) -> (usize, ResponseInfo) {
         let Memory { outbox, reply, .. } = self.memory.get_or_make();
         let lines = outbox.head_text();
@@ -159,6 +160,7 @@ impl Machine {
 
     /// Sends a whole response. The lines of its head are at the end of the outbox, from the position `from`. Its length
     /// is that of `body`, unless it has no body.
+    #[inline]
     pub(crate) fn send_whole(&mut self, from: usize, info: ResponseInfo, body: Piece<'_>) {
         self.send_head(from, info, Some(body.len() as u64), true);
         let Memory { outbox, reply, account, .. } = self.memory.get_or_make();
