@@ -10,6 +10,7 @@ use wsgi_std::{Body, Result};
 
 use crate::body;
 use crate::failure::{self, Failure};
+use crate::ffi;
 use crate::hooks;
 use crate::request::Base;
 use crate::response::Exchange;
@@ -58,7 +59,7 @@ impl Site {
         exchange: &Bound<'py, Exchange>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let start_response = exchange.getattr(intern!(py, "start_response"))?;
-        self.application.bind(py).call1((variables, start_response))
+        ffi::call(self.application.bind(py), &(variables, start_response).into_pyobject(py)?, None)
     }
 }
 

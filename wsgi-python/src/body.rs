@@ -7,6 +7,7 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyIterator, PyList, PyString, PyTuple}
 use wsgi_std::{Body, Bytes, SendError};
 
 use crate::failure::{self, Failure};
+use crate::ffi;
 use crate::file::FileWrapper;
 use crate::hooks;
 use crate::response::{Exchange, bytes, shared};
@@ -60,7 +61,7 @@ fn iterated<'py>(
             "the application must return an iterable of bytes, not {kind}"
         )));
     }
-    let iterator = result.try_iter()?;
+    let iterator = ffi::iterator(result)?;
     let this = exchange.get();
     if let Some(size) = variables.get_item(intern!(py, "eventlet.minimum_write_chunk_size"))? {
         let size = py.get_type::<PyInt>().call1((size,))?.extract()?;
@@ -141,8 +142,8 @@ const SMALL: usize = 16 * 1024;
 
 /// The next block that is not empty.
 fn next(iterator: &Bound<'_, PyIterator>) -> PyResult<Option<Bytes>> {
-    for block in iterator.clone() {
-        let block = bytes(&block?, NOT_BYTES)?;
+    while let Some(block) = ffi::next(iterator)? {
+        let block = bytes(&block, NOT_BYTES)?;
         // PEP 3333 allows empty blocks; they would end a chunked body.
         if !block.is_empty() {
             return Ok(Some(block));
@@ -213,7 +214,7 @@ impl Closing {
         let Some(result) = self.result.take() else { return };
         let result = result.into_bound(py);
         let closed = match result.getattr_opt(intern!(py, "close")) {
-            Ok(Some(close)) => close.call0().map(drop),
+            Ok(Some(close)) => ffi::call(&close, &PyTuple::empty(py), None).map(drop),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };

@@ -9,6 +9,7 @@ use pyo3::types::PyBytes;
 use wsgi_app::adapter::raw::RawRequest;
 use wsgi_std::{Body, Result, SendError};
 
+use crate::ffi;
 use crate::response::Exchange;
 
 /// An exception of the application.
@@ -80,8 +81,8 @@ pub(crate) fn log(py: Python<'_>, request: &RawRequest, error: &PyErr) {
 /// The traceback, as Python prints it.
 fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let formatted = py.import("traceback").and_then(|traceback| {
-        let lines = traceback
-            .call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))?;
+        let arguments = (error.get_type(py), error.value(py), error.traceback(py)).into_pyobject(py)?;
+        let lines = ffi::call(&traceback.getattr("format_exception")?, &arguments, None)?;
         let mut text = String::new();
         for line in lines.try_iter()? {
             // A lone surrogate in a message is not UTF-8.

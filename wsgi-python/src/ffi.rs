@@ -3,10 +3,11 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::thread;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyIterator, PyString, PyTuple};
 
 /// Whether this is the interpreter that the process began with.
 pub(crate) fn is_main_interpreter(_: Python<'_>) -> bool {
@@ -54,4 +55,94 @@ pub(crate) fn detached(py: Python<'_>, wait: &mut dyn FnMut()) {
     }
     let mut wait = OnThisThread(wait);
     py.detach(move || wait.run());
+}
+
+/// Calls of the interpreter that run code of the application, and that a thread may not return from.
+///
+/// At the end of the interpreter, CPython before 3.14 ends each other thread that wants its lock by `pthread_exit`. That
+/// unwinds the stack of the thread, and a call that is declared as `extern "C"` aborts the process then. PyO3 declares only
+/// `PyGILState_Ensure` and `PyEval_RestoreThread` differently, but an application that has not returned when the server
+/// stopped takes the lock in the middle of one of these.
+mod unwinding {
+    use pyo3::ffi::PyObject;
+
+    unsafe extern "C-unwind" {
+        pub(super) fn PyObject_Call(
+            callable: *mut PyObject,
+            args: *mut PyObject,
+            kwargs: *mut PyObject,
+        ) -> *mut PyObject;
+        pub(super) fn PyObject_GetIter(object: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PyIter_Next(iterator: *mut PyObject) -> *mut PyObject;
+    }
+}
+
+/// Stops the unwinding of its thread: the thread waits for the end of the process, as in CPython from 3.14 on.
+struct Hang;
+
+impl Hang {
+    fn over<R>(call: impl FnOnce() -> R) -> R {
+        let hang = Self;
+        let result = call();
+        std::mem::forget(hang);
+        result
+    }
+}
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        loop {
+            thread::park();
+        }
+    }
+}
+
+/// Calls code of the application.
+///
+/// # Errors
+///
+/// The exception that it raises.
+pub(crate) fn call<'py>(
+    callable: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let kwargs = kwargs.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: the objects are of the types that the function requires and live during the call. It returns a new reference,
+    // or null with an exception.
+    unsafe {
+        let result = Hang::over(|| unwinding::PyObject_Call(callable.as_ptr(), args.as_ptr(), kwargs));
+        Bound::from_owned_ptr_or_err(callable.py(), result)
+    }
+}
+
+/// The iterator of an iterable of the application.
+///
+/// # Errors
+///
+/// The exception of `__iter__`, or `TypeError`.
+pub(crate) fn iterator<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    // SAFETY: the function returns a new reference to an iterator, or null with an exception.
+    unsafe {
+        let iterator = Hang::over(|| unwinding::PyObject_GetIter(iterable.as_ptr()));
+        Bound::from_owned_ptr_or_err(iterable.py(), iterator).map(|iterator| iterator.cast_into_unchecked())
+    }
+}
+
+/// The next item of an iterator of the application; `None` at its end.
+///
+/// # Errors
+///
+/// The exception of `__next__`.
+pub(crate) fn next<'py>(iterator: &Bound<'py, PyIterator>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = iterator.py();
+    // SAFETY: it is an iterator. The function returns a new reference, or null, with an exception if it is not the end.
+    let item = unsafe {
+        let item = Hang::over(|| unwinding::PyIter_Next(iterator.as_ptr()));
+        Bound::from_owned_ptr_or_opt(py, item)
+    };
+    match item {
+        Some(item) => Ok(Some(item)),
+        None => PyErr::take(py).map_or(Ok(None), Err),
+    }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use wsgi_std::Body;
 
 use crate::ffi;
@@ -32,14 +33,15 @@ impl FileWrapper {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let block = self.filelike.bind(py).call_method1(pyo3::intern!(py, "read"), (self.blksize,))?;
+        let read = self.filelike.bind(py).getattr(pyo3::intern!(py, "read"))?;
+        let block = ffi::call(&read, &(self.blksize,).into_pyobject(py)?, None)?;
         if block.is_truthy()? { Ok(block) } else { Err(PyStopIteration::new_err(())) }
     }
 
     /// Closes the file, if it has `close`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         match self.filelike.bind(py).getattr_opt(pyo3::intern!(py, "close"))? {
-            Some(close) => close.call0().map(drop),
+            Some(close) => ffi::call(&close, &PyTuple::empty(py), None).map(drop),
             None => Ok(()),
         }
     }

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::failure;
+use crate::ffi;
 use crate::response::Exchange;
 use crate::threads::attached;
 
@@ -55,5 +56,5 @@ fn call<'py>(hook: &Bound<'py, PyAny>, variables: &Bound<'py, PyDict>) -> PyResu
     for argument in args.try_iter()? {
         arguments.append(argument?)?;
     }
-    function.call(arguments.to_tuple(), Some(&kwargs)).map(drop)
+    ffi::call(&function, &arguments.to_tuple(), Some(&kwargs)).map(drop)
 }

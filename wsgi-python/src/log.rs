@@ -68,7 +68,7 @@ impl Write for Object {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         attached(|py| {
             for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-                self.0.call1(py, (String::from_utf8_lossy(line),))?;
+                ffi::call(self.0.bind(py), &(String::from_utf8_lossy(line),).into_pyobject(py)?, None)?;
             }
             Ok(bytes.len())
         })
@@ -91,7 +91,8 @@ impl Log for Logger {
         };
         attached(|py| {
             let text = PyString::new(py, entry.text());
-            if let Err(error) = self.0.call_method1(py, method, (text,)) {
+            let log = || ffi::call(&self.0.bind(py).getattr(method)?, &(text,).into_pyobject(py)?, None);
+            if let Err(error) = log() {
                 error.write_unraisable(py, Some(self.0.bind(py)));
             }
         });

@@ -30,9 +30,13 @@ thread_local! {
     static ATTACHED: Cell<(Option<Instant>, u32)> = const { Cell::new((None, 0)) };
 }
 
-/// Runs `work` attached to the interpreter.
+/// Runs `work` attached to the interpreter. At the end of the interpreter, the thread waits for the end of the process.
 pub(crate) fn attached<R>(work: impl for<'py> FnOnce(Python<'py>) -> R) -> R {
-    Python::attach(work)
+    Python::try_attach(work).unwrap_or_else(|| {
+        loop {
+            thread::park();
+        }
+    })
 }
 
 /// The interpreter, for the engine.

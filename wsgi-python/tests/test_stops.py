@@ -1,5 +1,6 @@
 """Stops: Ctrl-C and SIGTERM, idle and under load. What has begun is finished, and nothing hangs."""
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -87,6 +88,19 @@ def test_a_stop_waits_for_a_request_and_then_cuts_it(serve):
         assert short.read().body == b"hello\n"
         assert long.rest() == b""
     assert server.wait() == 0
+
+
+@pytest.mark.parametrize("path", ["/stuck", "/stuck?0.001", "/stuck-in-body", "/stuck-in-close", "/stuck-in-hook"])
+def test_a_stop_does_not_wait_for_an_application_that_never_returns(serve, path):
+    server = serve("pages:plain", "--graceful-timeout", "0.2")
+    with contextlib.ExitStack() as clients:
+        for _ in range(3):
+            client = clients.enter_context(server.connect())
+            client.send(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.wait_for_log("(?s)" + "stuck.*" * 3)
+        assert server.stop() == 0
+    # The interpreter ends while these threads run.
+    assert "FATAL" not in server.log and "Fatal" not in server.log
 
 
 def test_a_second_signal_ends_the_wait(serve):

@@ -118,6 +118,46 @@ def sleep(environ, start_response):
     return hello(environ, start_response)
 
 
+def stuck(environ, start_response):
+    """Does not return, as if in an endless loop, or in one that waits."""
+    never_ends(environ)
+
+
+def never_ends(environ):
+    print("stuck", file=sys.stderr, flush=True)
+    pause = float(environ["QUERY_STRING"] or 0)
+    while True:
+        if pause:
+            time.sleep(pause)
+
+
+def stuck_in_body(environ, start_response):
+    start_response("200 OK", TEXT)
+    yield b"one\n"
+    never_ends(environ)
+
+
+def stuck_in_close(environ, start_response):
+    start_response("200 OK", TEXT)
+    return StuckInClose(environ)
+
+
+class StuckInClose:
+    def __init__(self, environ):
+        self.environ = environ
+
+    def __iter__(self):
+        return iter([b"one\n"])
+
+    def close(self):
+        never_ends(self.environ)
+
+
+def stuck_in_hook(environ, start_response):
+    environ["eventlet.posthooks"].append((never_ends, (), {}))
+    return hello(environ, start_response)
+
+
 def process(environ, start_response):
     start_response("200 OK", TEXT)
     return [str(os.getpid()).encode()]
@@ -127,6 +167,7 @@ PAGES = {
     "/": hello, "/blocks": blocks, "/generator": generator, "/late-start": late_start, "/write": write,
     "/replaced": replaced, "/nothing": nothing, "/echo": echo, "/lines": lines, "/errors": errors, "/file": file,
     "/memory-file": memory_file, "/variables": variables, "/closing": closing, "/sleep": sleep, "/process": process,
+    "/stuck": stuck, "/stuck-in-body": stuck_in_body, "/stuck-in-close": stuck_in_close, "/stuck-in-hook": stuck_in_hook,
 }
 
 
