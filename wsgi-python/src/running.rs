@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::mem::{self, ManuallyDrop};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) struct Running {
     pub(crate) handle: ServerHandle,
     /// Wakes the thread that waits for the server.
     pub(crate) waker: UnixStream,
+    /// The caller of the server does not wait for it any more, nor does the end of the interpreter.
+    abandoned: AtomicBool,
     ended: Mutex<bool>,
     changed: Condvar,
 }
@@ -36,7 +38,13 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn begin(py: Python<'_>, handle: ServerHandle, waker: UnixStream) -> PyResult<Arc<Self>> {
         watch_interpreter(py)?;
-        let running = Arc::new(Self { handle, waker, ended: Mutex::new(false), changed: Condvar::new() });
+        let running = Arc::new(Self {
+            handle,
+            waker,
+            abandoned: AtomicBool::new(false),
+            ended: Mutex::new(false),
+            changed: Condvar::new(),
+        });
         lock(&SERVERS).push(Arc::clone(&running));
         Ok(running)
     }
@@ -48,6 +56,11 @@ impl Running {
         self.changed.notify_all();
         // If the pipe is full, the waiting thread is awake.
         let _ = (&self.waker).write(&[0]);
+    }
+
+    /// Nothing waits for the server any more: a second signal has arrived.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
     }
 
     /// Waits until the server has ended, for a short time.
@@ -80,12 +93,13 @@ fn watch_interpreter(py: Python<'_>) -> PyResult<()> {
         .map(|_| ())
 }
 
-/// Stops all servers of this process, and waits until they have ended.
+/// Stops all servers of this process, and waits until they have ended. A signal whose handler raises an exception ends the
+/// wait. Threads that are still with the application then wait for the end of the process, as daemon threads do.
 #[pyfunction]
 fn stop_all(py: Python<'_>) -> PyResult<()> {
     let servers = py.detach(|| lock(&SERVERS).clone());
     servers.iter().for_each(|server| server.handle.shutdown());
-    for server in servers {
+    for server in servers.iter().filter(|server| !server.abandoned.load(Ordering::Relaxed)) {
         while !py.detach(|| server.has_ended()) {
             py.check_signals()?;
         }

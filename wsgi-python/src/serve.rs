@@ -106,7 +106,10 @@ fn wait(
         // First, since a signal may have arrived before the descriptor was set.
         match py.check_signals() {
             // The second signal. The handlers of `server()` raise nothing for the first one, which stops the server.
-            Err(error) if raised.is_some() || running.handle.is_stopping() => return Err(error),
+            Err(error) if raised.is_some() || running.handle.is_stopping() => {
+                running.abandon();
+                return Err(error);
+            }
             Err(error) => {
                 raised = Some(error);
                 py.detach(|| running.handle.shutdown());

@@ -189,29 +189,73 @@ def test_server_returns_after_a_signal_that_comes_with_its_start(number, argumen
     assert (process.returncode, process.stdout) == (0, b"returned\n"), process.stderr.decode()
 
 
-def test_a_second_signal_ends_the_wait_of_server():
-    program = (
-        "import os, socket, wsgi_python, pages\n"
-        "sock = socket.create_server(('127.0.0.1', 0))\n"
-        "print(sock.getsockname()[1], flush=True)\n"
-        "try:\n"
-        "    wsgi_python.server(sock, pages.plain, log_output=False, graceful_timeout=60)\n"
-        "except SystemExit as end:\n"
-        # The end of the interpreter would wait for the request.
-        "    os._exit(end.code)\n"
+SERVES_FOR_LONG = """
+import socket, threading, wsgi_python, pages
+sock = socket.create_server(("127.0.0.1", 0))
+print(sock.getsockname()[1], flush=True)
+serve = lambda: wsgi_python.server(sock, pages.plain, log_output=False, graceful_timeout=60)
+CALL
+"""
+
+
+def started(call):
+    """A program that serves, and a client whose request runs for a minute."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVES_FOR_LONG.replace("CALL", call)], cwd=APPS, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment(),
     )
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=APPS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
-    with Client(socket.create_connection(("127.0.0.1", int(process.stdout.readline())), PATIENCE)) as client:
-        client.send("GET /sleep?5 HTTP/1.1\r\nHost: h\r\n\r\n")
-        time.sleep(0.3)
-        process.send_signal(signal.SIGTERM)
+    client = Client(socket.create_connection(("127.0.0.1", int(process.stdout.readline())), PATIENCE))
+    client.send("GET /sleep?60 HTTP/1.1\r\nHost: h\r\n\r\n")
+    time.sleep(0.3)
+    return process, client
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, -signal.SIGINT)])
+@pytest.mark.parametrize("call", ["serve()", "import atexit; atexit.register(print, 'at exit'); serve()"])
+def test_a_second_signal_ends_the_program_of_server_at_once(call, number, status):
+    process, client = started(call)
+    with client:
+        process.send_signal(number)
         time.sleep(0.3)
         assert process.poll() is None
         before = time.monotonic()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=PATIENCE * 2)
+        assert process.returncode == status, errors.decode()
+        assert time.monotonic() - before < 10
+        # The interpreter ends as always.
+        assert output == (b"at exit\n" if "atexit" in call else b""), errors.decode()
+        assert client.rest() == b""
+
+
+def test_a_signal_ends_the_wait_at_the_end_of_the_interpreter():
+    process, client = started("threading.Thread(target=serve, daemon=True).start()\nimport time; time.sleep(1)")
+    with client:
+        time.sleep(1.2)
+        assert process.poll() is None
+        before = time.monotonic()
+        process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE * 2)
-        assert process.returncode == 128 + signal.SIGTERM, errors.decode()
-        assert time.monotonic() - before < 4
+        assert process.returncode in (0, 1, -signal.SIGINT), errors.decode()
+        assert time.monotonic() - before < 10 and b"KeyboardInterrupt" in errors
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "atexit.register(lambda: 1 / 0)"])
+def test_the_status_of_a_program_is_its_own_though_its_server_does_not_end(end):
+    """The application never returns: it is left behind after `graceful_timeout`."""
+    program = ENDS_ITSELF.replace("DAEMON", "True").replace("END", f"import atexit; {end}")
+    program = program.replace('"log_output": False', '"log_output": False, "graceful_timeout": 0.1')
+    program = program.replace("time.sleep(0.3)", "time.sleep(1)")
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=APPS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+    )
+    address = ("127.0.0.1", int(process.stdout.readline()))
+    with Client(socket.create_connection(address)) as one, Client(socket.create_connection(address)) as other:
+        for client, path in ((one, "/stuck"), (other, "/stuck-in-body?0.001")):
+            client.send(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
+        _, errors = process.communicate(timeout=PATIENCE * 2)
+    assert process.returncode == (3 if "exit(3)" in end else 0), errors.decode()
+    assert errors.count(b"stuck") == 2 and (b"ZeroDivisionError" in errors) == ("1 / 0" in end), errors.decode()
 
 
 RAISES_EARLY = """
