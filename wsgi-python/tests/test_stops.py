@@ -90,6 +90,37 @@ def test_a_stop_waits_for_a_request_and_then_cuts_it(serve):
     assert server.wait() == 0
 
 
+@pytest.mark.parametrize("kind", ["tcp", "unix", "inherited"])
+def test_new_clients_are_refused_while_a_stop_waits(serve, folder, kind):
+    """They would otherwise wait in a queue that nobody serves, and a proxy could not send them to another server."""
+    path = f"{folder}/socket"
+    if kind == "inherited":
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            server = serve("pages:plain", bind=f"fd://{sock.fileno()}", pass_fds=[sock.fileno()])
+    else:
+        server = serve("pages:plain", bind=f"unix:{path}" if kind == "unix" else "127.0.0.1:0")
+
+    def connect():
+        if kind != "unix":
+            return server.connect()
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(path)
+        return Client(sock)
+
+    with connect() as client:
+        client.send("GET /sleep?2 HTTP/1.1\r\nHost: h\r\n\r\n")
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        end = time.monotonic() + 1.5
+        with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
+            while time.monotonic() < end:
+                connect().sock.close()
+                time.sleep(0.02)
+        # Meanwhile the request is finished.
+        assert client.read().body == b"hello\n"
+    assert server.wait() == 0
+
+
 @pytest.mark.parametrize("path", ["/stuck", "/stuck?0.001", "/stuck-in-body", "/stuck-in-close", "/stuck-in-hook"])
 def test_a_stop_does_not_wait_for_an_application_that_never_returns(serve, path):
     server = serve("pages:plain", "--graceful-timeout", "0.2")

@@ -89,11 +89,16 @@ def _serve(given: Arguments, listeners: listen.Listeners, options: dict[str, Any
         listeners.close()
 
     stop = signals.Signals(end, FAILED)
+
+    def started(handle: _native.Handle) -> None:
+        listeners.close_sockets()
+        stop.started(handle)
+
     _report(f"{__version__} serves {given.app} on {urls} with {count} (process {os.getpid()}); Ctrl-C stops it")
     _native.serve(
         [sock.fileno() for sock in listeners.sockets], site, options, threads=threads, tls=[tls] * len(listeners.sockets),
         proxy=given["proxy_protocol"], environ=dict(given["environ"]), eventlet=given["headers_raw"],
-        started=stop.started, **logs,
+        started=started, **logs,
     )
     return reload.CHANGED if watcher is not None and watcher.changed.is_set() else 0
 

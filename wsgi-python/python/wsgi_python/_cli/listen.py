@@ -110,9 +110,14 @@ class Listeners:
         """The addresses as a person would open them."""
         return [_url(sock, scheme) for sock in self.sockets]
 
-    def close(self) -> None:
+    def close_sockets(self) -> None:
+        """Leaves the sockets to the server, which has its own duplicates of them: a copy here would keep them open after
+        the server has closed its own, and clients would wait in a queue that is never served."""
         for sock in self.sockets:
             sock.close()
+
+    def close(self) -> None:
+        self.close_sockets()
         for path, inode in self._files:
             # Another server may have taken the path since.
             try:
