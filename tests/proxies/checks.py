@@ -431,16 +431,25 @@ def tool(name, package):
 
 def units(run):
     """systemd accepts the units without a warning."""
+    # A template is checked as an instance.
+    return verify(run, {
+        "site@8090.socket": page.block("site@.socket"),
+        "site@8090.service": page.replaced("site@.service", [("/usr/local/bin/site", sys.executable)]),
+    })
+
+
+def verify(run, texts):
+    """Has systemd read units, given as names with texts."""
     analyze = tool("systemd-analyze", "systemd")
     folder = pathlib.Path(run.folder) / "units"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     names = []
-    for kind, changes in ("socket", []), ("service", [("/usr/local/bin/site", sys.executable)]):
-        # A template is checked as an instance.
-        names.append(folder / ("site@8090.%s" % kind))
-        names[-1].write_text(page.replaced("site@.%s" % kind, changes))
+    for name, text in texts.items():
+        names.append(folder / name)
+        names[-1].write_text(text)
     result = subprocess.run([analyze, "verify", *map(str, names)], capture_output=True, text=True, timeout=START * 3)
-    complaints = [line for line in (result.stdout + result.stderr).splitlines() if "site@" in line]
+    complaints = [line for line in (result.stdout + result.stderr).splitlines()
+                  if any(name.partition(".")[0] + "." in line for name in texts)]
     if result.returncode or complaints:
         raise Failed("systemd-analyze: %s" % "; ".join(complaints or [result.stderr.strip()])[:400])
     return "the units are valid"

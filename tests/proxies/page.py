@@ -1,8 +1,9 @@
-"""The proxy configurations of docs/production.md, with the addresses of a test run in place of the real ones."""
+"""The configurations of docs/production.md and docs/python.md, with the addresses of a test run in place of the real ones."""
 import pathlib
 import re
 
-PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "production.md"
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+PAGES = DOCS / "production.md", DOCS / "python.md"
 
 BLOCK = re.compile(r"<!-- tests/proxies runs this: (\S+) -->\n```\w*\n(.*?)```\n", re.S)
 
@@ -12,10 +13,10 @@ class PageError(Exception):
 
 
 def block(name):
-    """The configuration of this name, as it stands on the page."""
-    found = [text for other, text in BLOCK.findall(PAGE.read_text()) if other == name]
+    """The configuration of this name, as it stands on its page."""
+    found = [text for page in PAGES for other, text in BLOCK.findall(page.read_text()) if other == name]
     if len(found) != 1:
-        raise PageError("%s has %d configurations named %s, not one" % (PAGE.name, len(found), name))
+        raise PageError("the pages have %d configurations named %s, not one" % (len(found), name))
     return found[0]
 
 
@@ -24,7 +25,6 @@ def replaced(name, changes):
     text = block(name)
     for old, new in changes:
         if text.count(old) != 1:
-            raise PageError("%s: `%s` stands %d times in the configuration %s, not once"
-                            % (PAGE.name, old, text.count(old), name))
+            raise PageError("`%s` stands %d times in the configuration %s, not once" % (old, text.count(old), name))
         text = text.replace(old, new)
     return text

@@ -147,27 +147,29 @@ class Nginx(Proxy):
                    ("client_max_body_size 16m;", "client_max_body_size 64m;")]
         if not buffering:
             changes.append(("# proxy_request_buffering off;", "proxy_request_buffering off;"))
+        outside, listening = "", [self.port]
+        if stream is not None:
+            changed = page.replaced("nginx-stream", [("listen 443;", "listen %s:%d;" % (HOST, self.stream_port)),
+                                                     ("127.0.0.1:8090", "%s:%d" % (HOST, stream))])
+            outside = self.stream_module(program) + "stream {\n%s}\n" % changed
+            listening.append(self.stream_port)
+        self.begin(program, folder, page.replaced("nginx", changes), listening, outside)
+
+    def begin(self, program, folder, servers, listening, outside=""):
+        """Starts nginx with `servers` in its block `http`, and `outside` before it."""
         text = "daemon off;\nworker_processes 2;\npid %s/pid;\nerror_log stderr warn;\n" % folder
         if os.geteuid() == 0:
             text += "user root;\n"
-        listening = [self.port]
-        if stream is not None:
-            text += self.stream_module(program)
-            changed = page.replaced("nginx-stream", [("listen 443;", "listen %s:%d;" % (HOST, self.stream_port)),
-                                                     ("127.0.0.1:8090", "%s:%d" % (HOST, stream))])
-            text += "stream {\n%s}\n" % changed
-            listening.append(self.stream_port)
-        text += "events { worker_connections 4096; }\nhttp {\n"
+        text += outside + "events { worker_connections 4096; }\nhttp {\n"
         text += "log_format test '$request_method $request_uri $status $upstream_status $upstream_addr';\n"
         text += "access_log %s test;\n" % self.access
         for kind in "client_body", "proxy", "fastcgi", "uwsgi", "scgi":
             text += "%s_temp_path %s/%s;\n" % (kind, folder, kind)
-        text += page.replaced("nginx", changes) + "}\n"
+        text += servers + "}\n"
         (folder / "nginx.conf").write_text(text)
         super().__init__("nginx", [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"],
                          folder / "out.log")
         self.wait_for(listening)
-
 
     def stream_module(self, program):
         """The line that loads it, if it is not built in."""
@@ -177,6 +179,20 @@ class Nginx(Proxy):
         if "--with-stream " in built:
             return ""
         raise Missing("nginx has no stream module; on Debian: apt-get install -y libnginx-mod-stream")
+
+
+class PythonNginx(Nginx):
+    """nginx as docs/python.md shows it, in front of one server on a unix socket."""
+
+    def __init__(self, folder, socket_path):
+        program = find(self.program, self.package)
+        folder = pathlib.Path(folder) / ("nginx-%d" % free_port())
+        folder.mkdir()
+        self.port = free_port()
+        self.access = folder / "access.log"
+        servers = page.replaced("python-nginx", [("listen 80;", "listen %s:%d;" % (HOST, self.port)),
+                                                 ("/run/site/site.sock", str(socket_path))])
+        self.begin(program, folder, servers, [self.port])
 
 
 class HAProxy(Proxy):

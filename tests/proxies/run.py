@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The server behind nginx, HAProxy and Apache, with the configurations of docs/production.md. See README.md.
+"""The server behind nginx, HAProxy and Apache, with the configurations of docs/. See README.md.
 
-usage: run.py --echo target/release/echo [--runtime tokio] [--proxy nginx] [--check stops] [--stops N] [--quick]
+usage: run.py --echo target/release/echo [--python PATH] [--runtime tokio] [--proxy nginx] [--check stops] [--stops N] [--quick]
 
 Prints one line for each check. Exit status 0: all passed; 1: one failed, or could not run; 2: a wrong command line.
 """
@@ -16,6 +16,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import checks  # noqa: E402
+import python_checks  # noqa: E402
 from page import PageError  # noqa: E402
 from programs import PROXIES, Apache, HAProxy, Missing, Nginx, NotStarted, find  # noqa: E402
 
@@ -48,6 +49,9 @@ TABLE = [
     ("activation", "none", "", checks.activation),
     ("units", "none", "", checks.units),
     ("rotation", "none", "", checks.rotation),
+    ("python", "nginx", "requests", python_checks.requests),
+    ("python", "nginx", "restarts", python_checks.restarts),
+    ("python", "none", "units", python_checks.units),
 ]
 
 
@@ -61,6 +65,7 @@ def main():
     parser.add_argument("--stops", type=int, metavar="N", help="how often a server is stopped (100, with --quick 3)")
     parser.add_argument("--example", metavar="PATH",
                         help="the example `socket_activation` (examples/socket_activation beside echo)")
+    parser.add_argument("--python", metavar="PATH", help="the command `wsgi-python` of an environment that has Flask")
     parser.add_argument("--seed", type=int, default=1, help="of the sizes and contents of bodies")
     parser.add_argument("--installed", action="store_true", help="skip proxies that are not installed, instead of ending")
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs and configurations")
@@ -69,9 +74,12 @@ def main():
     if not os.access(options.echo, os.X_OK):
         parser.error("there is no program %s (cargo build --release -p wsgi-tests --bin echo)" % options.echo)
     chosen = [row for row in TABLE
-              if (not options.proxy or row[1] in options.proxy) and (not options.check or row[0] in options.check)]
+              if (not options.proxy or row[1] in options.proxy) and (not options.check or row[0] in options.check)
+              and (row[0] != "python" or options.python)]
     if not chosen:
-        parser.error("this check does not run with this proxy")
+        parser.error("this check does not run with this proxy" + ("" if options.python else ", or needs --python"))
+    if options.python and not os.access(options.python, os.X_OK):
+        parser.error("there is no program %s" % options.python)
     absent = {}
     for kind in PROXIES.values():
         if kind.name in {row[1] for row in chosen}:

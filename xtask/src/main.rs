@@ -112,7 +112,7 @@ const CI: &[Step] = &[
     },
     Step {
         name: "proxies",
-        about: "echo behind nginx, HAProxy and Apache, those that are installed",
+        about: "echo and wsgi-python behind nginx, HAProxy and Apache, those that are installed",
         run: proxies::run,
     },
     Step {
