@@ -298,10 +298,7 @@ impl<'py> Text<'py> {
             return Ok(Self::Ascii(ascii));
         }
         let encoded = text.call_method1(intern!(text.py(), "encode"), ("latin-1",));
-        let encoded = encoded.map_err(|_| {
-            let repr = text.repr().map_or_else(|_| String::new(), |repr| repr.to_string_lossy().into_owned());
-            PyValueError::new_err(format!("{what} is not latin-1: {repr}"))
-        })?;
+        let encoded = encoded.map_err(|_| not_latin1(&text, what))?;
         Ok(Self::Latin1(encoded.cast_into::<PyBytes>()?))
     }
 
@@ -317,7 +314,17 @@ fn text<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<Cow<'a, str>> {
     let text = value
         .cast::<PyString>()
         .map_err(|_| PyTypeError::new_err(format!("{what} must be str, not {}", kind(value))))?;
-    Ok(text.to_string_lossy())
+    let lossy = text.to_string_lossy();
+    // A lone surrogate has become a character that is not latin-1, either.
+    if !lossy.is_ascii() && lossy.chars().any(|character| character > '\u{ff}') {
+        return Err(not_latin1(text, what));
+    }
+    Ok(lossy)
+}
+
+fn not_latin1(text: &Bound<'_, PyString>, what: &str) -> PyErr {
+    let repr = text.repr().map_or_else(|_| String::new(), |repr| repr.to_string_lossy().into_owned());
+    PyValueError::new_err(format!("{what} is not latin-1: {repr}"))
 }
 
 /// The content of a `bytes` object; `what` is the message for other types.

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -73,7 +74,7 @@ class Client:
     def fill(self) -> bool:
         try:
             data = self.sock.recv(1 << 20)
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             return False
         self.buffer += data
         return bool(data)
@@ -136,6 +137,8 @@ class Server:
         self.process = process
         self.log_file = log
         self.urls: list[str] = []
+        # Set it for a server that speaks TLS.
+        self.context: ssl.SSLContext | None = None
 
     def wait_until_ready(self) -> "Server":
         found = self.wait_for_log(r"wsgi-python: \S+ serves \S+ on (.*) with \d+ threads? ")
@@ -170,7 +173,8 @@ class Server:
         return eventually(look, lambda: f"{pattern!r} in the log:\n{self.log}")
 
     def connect(self) -> Client:
-        return Client(socket.create_connection(self.address, PATIENCE))
+        sock = socket.create_connection(self.address, PATIENCE)
+        return Client(self.context.wrap_socket(sock, server_hostname="localhost") if self.context else sock)
 
     def get(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Response:
         with self.connect() as client:
@@ -216,6 +220,20 @@ def folder() -> Iterator[Path]:
     """A folder with a short path, as unix sockets need it."""
     with tempfile.TemporaryDirectory(prefix="wsgi-") as name:
         yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for localhost, by the openssl of the system."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )
+    (folder / "both.pem").write_bytes(cert.read_bytes() + key.read_bytes())
+    return cert, key
 
 
 @pytest.fixture

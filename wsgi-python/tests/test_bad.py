@@ -1,5 +1,6 @@
 """Applications that fail: 500 or a visibly cut answer, a traceback in the log, and the server goes on."""
 
+import ssl
 import sys
 from pathlib import Path
 
@@ -9,14 +10,20 @@ sys.path.insert(0, str(Path(__file__).parent / "apps"))
 import bad  # noqa: E402
 
 
-@pytest.fixture
-def server(serve):
-    return serve("bad:app", "--threads", "4")
+@pytest.fixture(params=["plain", "tls"])
+def server(serve, certificate, request):
+    if request.param == "plain":
+        return serve("bad:app", "--threads", "4")
+    cert, key = map(str, certificate)
+    server = serve("bad:app", "--threads", "4", "--certfile", cert, "--keyfile", key)
+    server.context = ssl.create_default_context(cafile=cert)
+    return server
 
 
 def alive(server):
     assert server.process.poll() is None, server.log
-    assert server.get("/").text == "well"
+    with server.connect() as client:
+        assert client.get("/").text == "well"
 
 
 def test_failures_before_the_head_are_500_and_logged(server):
@@ -77,3 +84,45 @@ def test_tracebacks_are_shown_to_clients_only_with_debug(serve):
     server = serve("bad:app", "--debug")
     response = server.get("/raises")
     assert response.status == 500 and b"RuntimeError: failed" in response.body
+
+
+def test_rules_that_a_server_can_do_without(server):
+    for path in bad.HARMLESS:
+        with server.connect() as client:
+            response = client.get(path)
+            assert response.status == 200 and response.complete, (path, response)
+            # The connection is kept.
+            assert client.get("/").text == "well", path
+    server.wait_for_log("SystemExit: no close")
+    server.wait_for_log("KeyboardInterrupt")
+    alive(server)
+
+
+def test_what_is_kept_of_a_request_is_harmless_when_it_is_over(server):
+    with server.connect() as client:
+        assert client.get("/keeps").text == "kept"
+        found = client.get("/uses-what-it-kept").text.splitlines()
+        assert client.get("/").text == "well"
+    kept = dict(line.split(": ", 1) for line in found)
+    for name in ("write", "start_response", "early hints", "trailers"):
+        assert "Error" in kept[name], found
+    # Nothing of the next request.
+    assert kept["gone"] == "True" and kept["headers"] != "0" and "GET" not in "".join(found), found
+
+
+def test_a_thread_that_writes_while_the_request_ends(server):
+    for _ in range(5):
+        with server.connect() as client:
+            client.send("POST /uses-it-meanwhile HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody")
+            response = client.read()
+            assert response.status == 200 and set(response.body.split(b"\n")) <= {b"block", b"end", b""}, response
+    alive(server)
+
+
+def test_a_generator_that_refuses_to_end_is_left(server):
+    with server.connect() as client:
+        client.send("GET /refuses-to-end HTTP/1.1\r\nHost: h\r\n\r\n")
+        client.until(b"\r\n\r\n")
+    server.wait_for_log("the generator is closed")
+    server.wait_for_log("RuntimeError: generator ignored GeneratorExit")
+    alive(server)
