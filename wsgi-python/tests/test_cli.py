@@ -31,6 +31,7 @@ MISTAKES = [
     (("pages:app", "-w", "4"), "there is no -w: there is one process; --threads sets how many requests run at a time"),
     (("pages:app", "-w4"), "there is no -w: there is one process; --threads sets how many requests run at a time"),
     (("pages:app", "--workers=4"), "there is no --workers: there is one process; --threads sets how many requests run at a time"),
+    (("pages:app", "--port", "5000"), "there is no --port: write --bind HOST:PORT"),
     (("pages:app", "--threads"), "--threads needs a value"),
     (("pages:app", "--threads", "0"), "--threads cannot be '0' (allowed: a whole number, 1 or more)"),
     (("pages:app", "--threads", "-1"), "--threads cannot be '-1' (allowed: a whole number, 1 or more)"),
@@ -185,6 +186,13 @@ def test_a_hosting_platform_sets_the_port(serve):
         port = free.getsockname()[1]
     server = serve("pages:app", bind=None, variables={"PORT": str(port)})
     assert server.urls == [f"http://0.0.0.0:{port}"]
+
+
+@pytest.mark.parametrize("port", ["abc", "65536", "-1", "80 "])
+def test_a_wrong_port_of_the_platform_is_one_line(port):
+    for flags in ((), ("--check",)):
+        result = run("pages:app", *flags, PORT=port)
+        assert (result.returncode, result.stderr) == (2, f"wsgi-python: PORT cannot be {port!r} (allowed: a port, 0 to 65535)\n")
 
 
 def test_access_lines_in_every_format(serve, folder):

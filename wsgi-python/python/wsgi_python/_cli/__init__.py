@@ -14,6 +14,7 @@ from typing import Any
 from wsgi_python._cli import application, arguments, listen, reload, signals
 from wsgi_python._cli.arguments import PROGRAM, Arguments, Usage
 from wsgi_python._cli.settings import BY_NAME, FORMATS, SETTINGS
+from wsgi_python._cli.values import Wrong
 
 FAILED, MISUSED = 1, 2
 
@@ -44,6 +45,7 @@ def _run(given: Arguments) -> int:
     tls = _tls(given)
     logs = {name: _log(name, given[name]) for name in ("log", "access_log")}
     _check(options, given, tls)
+    places = _places(given)
     if given["check"]:
         application.load(given.app)
         _report(f"{given.app} and all settings are as they should be")
@@ -51,7 +53,7 @@ def _run(given: Arguments) -> int:
     listeners = listen.Listeners()
     try:
         if not listeners.inherit():
-            _open(listeners, given)
+            _open(listeners, places, given)
         if given["reload"] and not reload.is_child():
             return reload.run_parent(listeners.sockets, folder)
         return _serve(given, listeners, options, tls, logs)
@@ -170,11 +172,19 @@ def _check(options: dict[str, Any], given: Arguments, tls: Any) -> None:
         raise Usage(str(error)) from None
 
 
-def _open(listeners: listen.Listeners, given: Arguments) -> None:
-    places = given["bind"] or listen.default_places()
+def _places(given: Arguments) -> Sequence[listen.Place]:
+    """Where to listen."""
+    try:
+        places = given["bind"] or listen.default_places()
+    except Wrong as wrong:
+        raise Usage(f"PORT cannot be {os.environ['PORT']!r} (allowed: {wrong})") from None
     for place in places:
         if places.count(place) > 1 and place.port != 0:
             raise Usage(f"--bind has {place} twice")
+    return places
+
+
+def _open(listeners: listen.Listeners, places: Sequence[listen.Place], given: Arguments) -> None:
     try:
         listeners.open(places, given["backlog"], given["socket_mode"])
     except listen.NotAListener as wrong:

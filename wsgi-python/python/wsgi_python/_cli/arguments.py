@@ -38,6 +38,8 @@ ELSEWHERE = {
     "--user": "it keeps its user; let systemd start it as another one (User=)",
     "-g": "it keeps its group; let systemd start it with another one (Group=)",
     "--group": "it keeps its group; let systemd start it with another one (Group=)",
+    "--host": "write --bind HOST:PORT",
+    "--port": "write --bind HOST:PORT",
     "--preload": "the application is always imported before the first request",
     "--log-level": "see --debug and --log-output",
     "--pythonpath": "see --app-dir",

@@ -60,13 +60,15 @@ def place(text: str) -> Place:
 
 
 def default_places() -> list[Place]:
-    """The sockets of systemd, or the usual address. `PORT` is what hosting platforms set."""
+    """The sockets of systemd, or the usual address. `PORT` is what hosting platforms set. Raises `Wrong` if it is no port."""
     if passed_by_systemd():
         return [Place("systemd")]
     port = os.environ.get("PORT", "")
-    if re.fullmatch(r"\d{1,5}", port) and int(port) < 65536:
+    if not port:
+        return [Place("tcp", "127.0.0.1", DEFAULT_PORT)]
+    if re.fullmatch(r"[0-9]{1,5}", port) and int(port) < 65536:
         return [Place("tcp", "0.0.0.0", int(port))]
-    return [Place("tcp", "127.0.0.1", DEFAULT_PORT)]
+    raise Wrong("a port, 0 to 65535")
 
 
 def passed_by_systemd() -> int:
