@@ -87,7 +87,11 @@ fn watch_interpreter(py: Python<'_>) -> PyResult<()> {
             }
             let kwargs = pyo3::types::PyDict::new(py);
             kwargs.set_item("after_in_child", pyo3::wrap_pyfunction!(forked, py)?)?;
-            py.import("os")?.call_method("register_at_fork", (), Some(&kwargs))?;
+            let os = py.import("os")?;
+            os.call_method("register_at_fork", (), Some(&kwargs))?;
+            let python = py.import("wsgi_python._fork")?.getattr("after_fork_in_child")?;
+            kwargs.set_item("after_in_child", python)?;
+            os.call_method("register_at_fork", (), Some(&kwargs))?;
             Ok(())
         })
         .map(|_| ())

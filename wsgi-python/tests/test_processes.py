@@ -1,8 +1,14 @@
 """Processes and threads that an application starts."""
 
 import concurrent.futures
+import signal
+import socket
+import subprocess
+import sys
 
 import pytest
+
+from conftest import APPS, Client, environment
 
 
 @pytest.fixture
@@ -12,7 +18,7 @@ def server(serve):
 
 def test_programs_run_inside_an_application(server):
     with server.connect() as client:
-        for path in ("/run", "/shell", "/multiprocess"):
+        for path in ("/run", "/shell", "/multiprocess", "/multiprocess-fork"):
             assert client.get(path).text == "42", path
 
 
@@ -25,6 +31,28 @@ def test_an_application_may_fork(server):
     with server.connect() as client:
         for _ in range(5):
             assert client.get("/fork").text == "from the child 0"
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, "-15"), (signal.SIGINT, "100")])
+def test_a_signal_ends_a_child_and_not_the_server(server, number, status):
+    """The child has not the handlers that stop the server."""
+    assert server.get(f"/terminated?{number:d}").text == status
+    assert server.get("/run").text == "42"
+    assert "a second signal" not in server.log
+
+
+def test_a_signal_ends_a_child_of_server():
+    program = (
+        "import os, socket, wsgi_python, processes\n"
+        "sock = socket.create_server(('127.0.0.1', 0))\n"
+        "print(sock.getsockname()[1], flush=True)\n"
+        "wsgi_python.server(sock, processes.app, log_output=False)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=APPS, stdout=subprocess.PIPE, env=environment()) as process:
+        with Client(socket.create_connection(("127.0.0.1", int(process.stdout.readline())))) as client:
+            assert [client.get(path).text for path in ("/terminated?15", "/terminated?2", "/multiprocess-fork")] == ["-15", "100", "42"]
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
 
 
 def test_a_child_that_returns_to_the_server_ends_and_sends_nothing(server):

@@ -3,8 +3,10 @@
 import signal
 import threading
 
+from ._fork import StopsServer
 
-class stopped_by_signals:
+
+class stopped_by_signals(StopsServer):
     """While it is entered on the main thread, the first SIGTERM or SIGINT begins a graceful stop of the server whose handle
     `started` gets, and the next one raises `SystemExit` or `KeyboardInterrupt`. A handler that the program has installed is
     kept.

@@ -59,6 +59,35 @@ def multiprocess(environ, start_response):
         return answer(start_response, pool.apply(abs, (-42,)))
 
 
+def terminated(environ, start_response):
+    """A child that only waits, ended by a signal: its status."""
+    number = int(environ["QUERY_STRING"])
+    child = os.fork()
+    if child == 0:
+        try:
+            time.sleep(30)
+        except KeyboardInterrupt:
+            os._exit(100)
+        os._exit(0)
+    time.sleep(0.1)
+    os.kill(child, number)
+    return answer(start_response, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def multiprocess_fork(environ, start_response):
+    import multiprocessing
+
+    # Logging does that, for example.
+    threading.current_thread()
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=abs, args=(-42,))
+    process.start()
+    process.join()
+    with context.Pool(2) as pool:
+        numbers = pool.map(abs, [-40, -2])
+    return answer(start_response, sum(numbers) + process.exitcode)
+
+
 def local(environ, start_response):
     LOCAL.count = getattr(LOCAL, "count", 0) + 1
     return answer(start_response, LOCAL.count)
@@ -70,7 +99,8 @@ def names(environ, start_response):
 
 
 PAGES = {"/run": run, "/shell": shell, "/fork": fork, "/fork-that-returns": fork_that_returns, "/local": local,
-         "/descriptors": descriptors, "/multiprocess": multiprocess, "/names": names}
+         "/descriptors": descriptors, "/multiprocess": multiprocess,
+         "/multiprocess-fork": multiprocess_fork, "/terminated": terminated, "/names": names}
 
 
 def app(environ, start_response):

@@ -11,11 +11,13 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from wsgi_python._fork import StopsServer
+
 if TYPE_CHECKING:
     from wsgi_python._native import Handle
 
 
-class Signals:
+class Signals(StopsServer):
     """Handles both signals from its creation on. `started` is for the parameter of `_native.serve`."""
 
     def __init__(self, end: Callable[[], None], status: int) -> None:
