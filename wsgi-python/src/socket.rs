@@ -2,7 +2,9 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -21,6 +23,8 @@ pub(crate) struct Socket {
     exchange: Py<Exchange>,
     state: Mutex<State>,
     timeout: Mutex<Option<Duration>>,
+    /// Over TLS, once `fileno` was called: where the decrypted bytes arrive.
+    decrypted: Mutex<Option<Arc<UnixStream>>>,
 }
 
 enum State {
@@ -36,6 +40,7 @@ impl Socket {
             exchange: exchange.clone().unbind(),
             state: Mutex::new(State::Http),
             timeout: Mutex::new(None),
+            decrypted: Mutex::new(None),
         }
     }
 
@@ -61,7 +66,7 @@ impl Socket {
         };
         let stream = Arc::new(taken.map_err(|error| PyOSError::new_err(error.to_string()))?);
         exchange.set_taken();
-        set_timeout(&stream, *self.timeout());
+        self.set_timeouts(&stream)?;
         *self.state() = State::Taken(Arc::clone(&stream));
         Ok(stream)
     }
@@ -72,17 +77,66 @@ impl Socket {
 
     /// The exception of a call that failed.
     fn failed(&self, error: io::Error) -> PyErr {
-        if error.kind() == io::ErrorKind::TimedOut && *self.timeout() == Some(Duration::ZERO) {
-            return io::Error::from(io::ErrorKind::WouldBlock).into();
+        match (error.kind(), *self.timeout()) {
+            (io::ErrorKind::TimedOut, Some(Duration::ZERO)) => {
+                io::Error::from(io::ErrorKind::WouldBlock).into()
+            }
+            // What the socket of the decrypted bytes returns after its time limit.
+            (io::ErrorKind::WouldBlock, Some(timeout)) if !timeout.is_zero() => {
+                io::Error::new(io::ErrorKind::TimedOut, "timed out").into()
+            }
+            _ => error.into(),
         }
-        error.into()
     }
 
-    fn receive(&self, size: usize) -> PyResult<Vec<u8>> {
+    fn receive(&self, py: Python<'_>, size: usize) -> PyResult<Vec<u8>> {
         let mut space = vec![0; size.min(LARGEST)];
-        let count = (&*self.stream()?).read(&mut space).map_err(|error| self.failed(error))?;
-        space.truncate(count);
+        let stream = self.stream()?;
+        let count = match self.decrypted() {
+            Some(decrypted) => py.detach(|| (&*decrypted).read(&mut space)),
+            None => (&*stream).read(&mut space),
+        };
+        space.truncate(count.map_err(|error| self.failed(error))?);
         Ok(space)
+    }
+
+    fn decrypted(&self) -> Option<Arc<UnixStream>> {
+        self.decrypted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The descriptor of a connection with TLS: that of a socket to which a thread moves the decrypted bytes. The descriptor
+    /// of the connection itself would not show those that are decrypted and not read yet.
+    fn decrypting(&self, stream: &Arc<Stream>) -> PyResult<i32> {
+        let mut decrypted = self.decrypted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(decrypted) = &*decrypted {
+            return Ok(decrypted.as_raw_fd());
+        }
+        let (ours, theirs) = UnixStream::pair()?;
+        let (ours, stream_read) = (Arc::new(ours), Arc::clone(stream));
+        let open = Arc::downgrade(&ours);
+        let descriptor = ours.as_raw_fd();
+        stream.set_read_timeout(Some(TICK));
+        thread::Builder::new()
+            .name("wsgi-decrypt".into())
+            .spawn(move || decrypt(&stream_read, &theirs, &open))?;
+        *decrypted = Some(ours);
+        drop(decrypted);
+        self.set_timeouts(stream)?;
+        Ok(descriptor)
+    }
+
+    fn set_timeouts(&self, stream: &Stream) -> PyResult<()> {
+        let timeout = *self.timeout();
+        stream.set_write_timeout(timeout);
+        match self.decrypted() {
+            // The standard library refuses zero.
+            Some(decrypted) => {
+                decrypted.set_read_timeout(timeout.filter(|timeout| !timeout.is_zero()))?;
+                decrypted.set_nonblocking(timeout == Some(Duration::ZERO))?;
+            }
+            None => stream.set_read_timeout(timeout),
+        }
+        Ok(())
     }
 }
 
@@ -92,7 +146,7 @@ impl Socket {
     #[pyo3(signature = (size, flags=0, /))]
     fn recv<'py>(&self, py: Python<'py>, size: usize, flags: i32) -> PyResult<Bound<'py, PyBytes>> {
         let _ = flags;
-        Ok(PyBytes::new(py, &self.receive(size)?))
+        Ok(PyBytes::new(py, &self.receive(py, size)?))
     }
 
     /// Receives bytes into a writable buffer, and returns their number.
@@ -107,7 +161,7 @@ impl Socket {
         let _ = flags;
         let view = writable(py, buffer)?;
         let size = if nbytes == 0 { view.len()? } else { nbytes.min(view.len()?) };
-        let bytes = self.receive(size)?;
+        let bytes = self.receive(py, size)?;
         view.set_item(PySlice::new(py, 0, bytes.len() as isize, 1), PyBytes::new(py, &bytes))?;
         Ok(bytes.len())
     }
@@ -154,6 +208,7 @@ impl Socket {
                 _ => std::mem::replace(&mut *state, State::Closed),
             }
         };
+        *self.decrypted.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if let State::Taken(stream) = before {
             // Its error does not matter: the connection closes in any case.
             let _ = stream.shutdown();
@@ -170,11 +225,12 @@ impl Socket {
         address(py, self.exchange.get().request().endpoints().local)
     }
 
-    /// The descriptor, for selectors; this ends HTTP on the connection. `OSError` over TLS.
+    /// The descriptor, for selectors; this ends HTTP on the connection. It is readable when `recv` does not wait, even over
+    /// TLS. Over TLS, bytes that are written to it are lost: use `send`.
     fn fileno(&self) -> PyResult<i32> {
         let stream = self.stream()?;
         let descriptor = stream.descriptor().map(|descriptor| descriptor.as_raw_fd());
-        descriptor.ok_or_else(|| PyOSError::new_err("a connection with TLS has no descriptor"))
+        descriptor.map_or_else(|| self.decrypting(&stream), Ok)
     }
 
     /// The time limit of each call in seconds; `None` if there is none.
@@ -189,10 +245,8 @@ impl Socket {
         let timeout = timeout.map(Duration::try_from_secs_f64).transpose();
         let timeout = timeout.map_err(|error| PyValueError::new_err(error.to_string()))?;
         *self.timeout() = timeout;
-        if let State::Taken(stream) = &*self.state() {
-            set_timeout(stream, timeout);
-        }
-        Ok(())
+        let State::Taken(stream) = &*self.state() else { return Ok(()) };
+        self.set_timeouts(stream)
     }
 
     /// `settimeout(None)` or `settimeout(0)`.
@@ -211,9 +265,24 @@ impl Socket {
     }
 }
 
-fn set_timeout(stream: &Stream, timeout: Option<Duration>) {
-    stream.set_read_timeout(timeout);
-    stream.set_write_timeout(timeout);
+/// How long a thread that decrypts waits for the client before it checks whether the socket is still open.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Moves the bytes of a connection to a socket, until either is closed.
+fn decrypt(mut from: &Stream, mut to: &UnixStream, open: &Weak<UnixStream>) {
+    let mut space = vec![0; 16 * 1024];
+    while open.strong_count() > 0 {
+        match from.read(&mut space) {
+            Ok(0) => return,
+            Ok(count) => {
+                if to.write_all(&space[..count]).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// A view on the bytes of a writable buffer.

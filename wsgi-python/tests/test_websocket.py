@@ -1,6 +1,8 @@
 """WebSocket by simple-websocket and flask-sock: the application answers on the connection itself, with real frames."""
 
+import ssl
 import threading
+import time
 
 import pytest
 from simple_websocket import Client, ConnectionClosed
@@ -31,6 +33,7 @@ def test_messages_go_in_both_directions(server):
 
 def test_an_application_may_answer_after_it_has_taken_the_connection(server):
     client = Client(url(server, "/plain-socket"))
+    client.send("start")
     assert client.receive(10) == "hello"
     client.send("echo")
     assert client.receive(10) == "echo"
@@ -48,6 +51,28 @@ def test_a_client_that_disconnects_ends_its_socket(server):
         assert (response.status, response.headers["sec-websocket-accept"]) == (101, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
     server.wait_for_log(r"GET /socket")
     assert server.get("/").text == "Hello, World!"
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_socket_with_pings(serve, certificate, tls):
+    cert, key = map(str, certificate)
+    server = serve("flasks:app", *(("--certfile", cert, "--keyfile", key) if tls else ()))
+    context = ssl.create_default_context(cafile=cert) if tls else None
+    address = url(server, "/pinged-socket")
+    client = Client(address.replace("ws://", "wss://") if tls else address, ssl_context=context, max_message_size=1 << 24)
+    before = time.monotonic()
+    # Larger than what is received at a time: the rest is decrypted already.
+    for message in ("hello", "x" * 20_000, b"\0\xff" * 1_000_000, "", "é"):
+        client.send(message)
+        assert client.receive(10) == message
+    # No message waits for a ping.
+    assert time.monotonic() - before < 5
+    time.sleep(1)
+    client.send("after the pings")
+    assert client.receive(10) == "after the pings"
+    client.close()
+    server.wait_for_log(r"GET /pinged-socket")
+    assert "Traceback" not in server.log
 
 
 def test_sockets_are_independent(server):

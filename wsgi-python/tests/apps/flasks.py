@@ -85,9 +85,22 @@ def socket(websocket):
 def plain_socket():
     """Without the extension, and with an answer that can no longer be sent."""
     websocket = Server.accept(request.environ)
+    # The client of simple-websocket misses a message that arrives together with the 101.
+    websocket.receive()
     websocket.send("hello")
     try:
         while True:
             websocket.send(websocket.receive())
     except ConnectionClosed:
         return "too late"
+
+
+@app.route("/pinged-socket", websocket=True)
+def pinged_socket():
+    """It waits with a selector, because it sends pings."""
+    websocket = Server.accept(request.environ, ping_interval=0.3, max_message_size=1 << 24)
+    try:
+        while True:
+            websocket.send(websocket.receive())
+    except ConnectionClosed:
+        return ""
