@@ -196,6 +196,7 @@ fn usage() -> String {
     line("", "");
     OTHER.iter().for_each(|step| line(step.name, step.about));
     line("bench", "measures the servers and their peers, and writes docs/performance.md (`bench --help`)");
+    line("bench --python", "the same for wsgi-python, and docs/performance-python.md");
     line("help", "this text");
     text.push_str("\n`ci` and `fuzz` take `--seconds N`: how long each fuzz target runs");
     text

@@ -60,7 +60,7 @@ fn environment(version: &str) -> PathBuf {
 }
 
 /// Builds the source distribution, and the wheel from it: a file that is missing there is noticed.
-fn wheel() -> Result<PathBuf, String> {
+pub(crate) fn wheel() -> Result<PathBuf, String> {
     let _ = version(INTERPRETERS[0]).ok_or_else(missing)?;
     let (tools, dist) = (folder().join("tools"), folder().join("dist"));
     if !tools.join("bin/maturin").exists() {
@@ -101,7 +101,8 @@ fn serve(interpreter: &str, version: &str, wheel: &Path) -> Result<(), String> {
     Cmd::program(environment.join("bin/python")).arg("wsgi-python/tests/installed.py").run()
 }
 
-fn pip(environment: &Path) -> Cmd {
+/// pip of an environment, without its words.
+pub(crate) fn pip(environment: &Path) -> Cmd {
     Cmd::program(environment.join("bin/python"))
         .arg("-m")
         .arg("pip")

@@ -6,6 +6,7 @@ mod measure;
 mod options;
 mod pinning;
 mod process;
+mod python;
 mod report;
 mod results;
 mod run;
@@ -47,9 +48,11 @@ fn main() -> ExitCode {
 fn carry_out(command: Command) -> Outcome {
     match command {
         Command::Help => println!("{}", options::USAGE),
-        Command::List => run::names().for_each(|name| println!("{name}")),
+        Command::List { python: false } => run::names().for_each(|name| println!("{name}")),
+        Command::List { python: true } => python::names().for_each(|name| println!("{name}")),
         Command::Instructions { programs } => measure::gate::print(&places(programs)?)?,
-        Command::Report => {
+        Command::Report { python: true } => python::report(&places(process::programs()?)?)?,
+        Command::Report { python: false } => {
             let scratch = scratch()?;
             let results = Results::load(&scratch.join("results"))?;
             let full = fs::read_to_string(scratch.join("full")).is_ok_and(|text| text == "full");
@@ -63,6 +66,9 @@ fn carry_out(command: Command) -> Outcome {
 fn measured(options: &Options) -> Outcome {
     raise_descriptors()?;
     let places = places(process::programs()?)?;
+    if options.python {
+        return python::measured(options, &places);
+    }
     let results = run::run(options, &places)?;
     results.save(&places.scratch.join("results"))?;
     fs::write(places.scratch.join("full"), if options.is_full() { "full" } else { "part" })?;

@@ -28,17 +28,22 @@ impl Pinning {
 
     /// Puts this thread, and processes that it starts from now on, on the server's processor.
     pub(crate) fn as_server(self) -> io::Result<()> {
-        pin(self.server)
+        pin(&[self.server])
     }
 
     /// Puts this thread on the client's processor.
     pub(crate) fn as_client(self) -> io::Result<()> {
-        pin(self.client)
+        pin(&[self.client])
+    }
+
+    /// Puts this thread, and processes that it starts from now on, on both processors.
+    pub(crate) fn as_both(self) -> io::Result<()> {
+        pin(&[self.server, self.client])
     }
 }
 
-fn pin(processor: usize) -> io::Result<()> {
+fn pin(processors: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    set.set(processor);
+    processors.iter().for_each(|processor| set.set(*processor));
     Ok(sched_setaffinity(None, &set)?)
 }

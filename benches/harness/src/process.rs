@@ -14,8 +14,8 @@ use crate::pinning::Pinning;
 use crate::servers::Kind;
 use crate::usage;
 
-/// How long a server may take to answer, also under callgrind.
-const START: Duration = Duration::from_secs(30);
+/// How long a server may take to answer; Python under callgrind needs a part of it.
+const START: Duration = Duration::from_secs(120);
 /// How long it may take to end after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
 
@@ -37,6 +37,8 @@ pub(crate) struct Under {
     pub(crate) words: Vec<String>,
     /// Whether the server is a child of that program, instead of being replaced by it.
     pub(crate) is_parent: bool,
+    /// Whether the server may use the client's processor, too.
+    pub(crate) anywhere: bool,
 }
 
 /// A running server. Invariant: when this is dropped, the process has ended.
@@ -60,21 +62,38 @@ impl Server {
         if let Some(settings) = kind.settings(&places.scratch, address.port()) {
             fs::write(places.scratch.join("nginx.conf"), settings)?;
         }
-        let words = under
-            .words
-            .iter()
-            .cloned()
-            .chain(kind.command(&places.programs, &places.scratch, address.port(), tls))
-            .collect::<Vec<_>>();
-        let log = places.scratch.join(format!("{}.log", kind.name));
+        let words = kind.command(&places.programs, &places.scratch, address.port(), tls);
+        Self::launch(kind.name, &words, None, address, places, tls, under)
+    }
+
+    /// Starts any command that serves this address, in this folder, and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// Like [`start`](Self::start).
+    pub(crate) fn launch(
+        name: &str,
+        words: &[String],
+        folder: Option<&Path>,
+        address: SocketAddr,
+        places: &Places,
+        tls: bool,
+        under: &Under,
+    ) -> io::Result<Self> {
+        let words = [&under.words, words].concat();
+        let log = places.scratch.join(format!("{name}.log"));
         let errors = File::create(&log)?;
-        places.pinning.as_server()?;
-        let process = Command::new(&words[0])
-            .args(&words[1..])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .spawn();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+        if let Some(folder) = folder {
+            command.current_dir(folder);
+        }
+        if under.anywhere {
+            places.pinning.as_both()?
+        } else {
+            places.pinning.as_server()?
+        }
+        let process = command.spawn();
         places.pinning.as_client()?;
         let named = |error| io::Error::other(format!("`{}` did not start: {error}", words[0]));
         let mut server = Self { process: process.map_err(named)?, is_parent: under.is_parent, log, address };
@@ -124,7 +143,12 @@ impl Server {
         let limit = Instant::now() + STOP;
         while self.process.try_wait()?.is_none() {
             if Instant::now() > limit {
-                self.process.kill()?;
+                // With its workers, which would otherwise go on serving.
+                for id in usage::tree(self.process.id()).into_iter().rev() {
+                    if let Some(id) = Pid::from_raw(id as i32) {
+                        let _ = kill_process(id, Signal::KILL);
+                    }
+                }
                 self.process.wait()?;
                 return Err(io::Error::other("did not end after SIGTERM"));
             }
@@ -145,7 +169,7 @@ impl Drop for Server {
 }
 
 /// An address without a listener.
-fn free_address() -> io::Result<SocketAddr> {
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 

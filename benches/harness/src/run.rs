@@ -88,7 +88,7 @@ fn present(names: &[&str]) -> impl Iterator<Item = Kind> {
 }
 
 /// Keeps a value and prints it; a server that fails, or does not serve a scenario, has none.
-fn note(
+pub(crate) fn note(
     results: &mut Results,
     metric: &str,
     scenario: &str,

@@ -24,6 +24,15 @@ impl Time {
         Self { threads, all: ticks(process).unwrap_or(0) * TICK }
     }
 
+    /// The time of this process and all processes below it, such as the workers of a server.
+    pub(crate) fn of_tree(process: u32) -> Self {
+        let times = tree(process).into_iter().map(Self::of);
+        times.fold(Self { threads: 0, all: 0 }, |sum, time| Self {
+            threads: sum.threads + time.threads,
+            all: sum.all + time.all,
+        })
+    }
+
     /// Nanoseconds since `earlier`. A thread that ended took its exact time along; then the ticks are better.
     pub(crate) fn since(self, earlier: Self) -> u64 {
         let (threads, all) =
@@ -52,6 +61,25 @@ pub(crate) fn resident(process: u32) -> Option<f64> {
 
 /// The first child of a process.
 pub(crate) fn child(process: u32) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
-    text.split_whitespace().next()?.parse().ok()
+    children(process).first().copied()
+}
+
+/// This process and all processes below it.
+pub(crate) fn tree(process: u32) -> Vec<u32> {
+    let mut found = vec![process];
+    let mut at = 0;
+    while at < found.len() {
+        found.extend(children(found[at]));
+        at += 1;
+    }
+    found
+}
+
+/// The children that the threads of a process have started.
+fn children(process: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().filter_map(Result::ok);
+    let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    texts
+        .flat_map(|text| text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }

@@ -24,7 +24,7 @@ pub(crate) fn callgrind() -> Vec<String> {
 /// The server or valgrind fails.
 pub(crate) fn of_server(kind: Kind, places: &Places, request: &[u8]) -> io::Result<f64> {
     let count = |requests: usize| {
-        let under = Under { words: callgrind(), is_parent: false };
+        let under = Under { words: callgrind(), ..Under::default() };
         let server = Server::start(kind, places, false, &under)?;
         Client::connect(server.address, &None, request, CONNECTIONS, 1)?.run_count(requests)?;
         collected(&server.stop()?)

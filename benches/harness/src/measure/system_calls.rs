@@ -24,7 +24,8 @@ pub(crate) fn measure(kind: Kind, places: &Places, load: Load) -> io::Result<f64
     let table = places.scratch.join("strace");
     let count = |requests: usize| {
         let words = ["strace", "-c", "-f", "-q", "-o", &table.to_string_lossy()].map(str::to_owned).into();
-        let server = Server::start(kind, places, false, &Under { words, is_parent: true })?;
+        let server =
+            Server::start(kind, places, false, &Under { words, is_parent: true, ..Under::default() })?;
         match load {
             Load::Short { .. } => {
                 let request = bench_common::requests::get_and_close("/");
@@ -40,7 +41,7 @@ pub(crate) fn measure(kind: Kind, places: &Places, load: Load) -> io::Result<f64
 }
 
 /// The number of calls in the last line of strace's table: `100.00    0.012345           5      2345        12 total`.
-fn total(text: &str) -> io::Result<f64> {
+pub(crate) fn total(text: &str) -> io::Result<f64> {
     let line = text.lines().rev().find(|line| line.trim_end().ends_with(" total"));
     let calls = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
     calls.ok_or_else(|| io::Error::other(format!("strace printed no total: {text}")))

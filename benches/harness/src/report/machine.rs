@@ -29,6 +29,32 @@ const PACKAGES: &[&str] = &[
 
 /// The last section of the page.
 pub(crate) fn description(results: &Results) -> String {
+    let nginx = first_line(&["nginx", "-v"]).or_else(|| first_line(&["/usr/sbin/nginx", "-v"]));
+    let more = [
+        (
+            "build",
+            Some("release, `lto = \"fat\"`, `codegen-units = 1`; the allocator of libc, for all".into()),
+        ),
+        ("nginx", nginx),
+        ("packages", Some(packages())),
+        ("rounds", Some(format!("{} of processor time", results.rounds("cpu")))),
+    ];
+    section(rows().into_iter().chain(more))
+}
+
+/// The section with these rows.
+pub(crate) fn section(rows: impl IntoIterator<Item = (&'static str, Option<String>)>) -> String {
+    let row = |(name, value): (&str, Option<String>)| {
+        format!("| {name} | {} |\n", value.unwrap_or_else(|| "not known".into()))
+    };
+    format!(
+        "## Machine and versions\n\n| | |\n| --- | --- |\n{}",
+        rows.into_iter().map(row).collect::<String>()
+    )
+}
+
+/// What every page needs: the machine, the commit, the compiler, the tools.
+pub(crate) fn rows() -> [(&'static str, Option<String>); 8] {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let processors = info.lines().filter(|line| line.starts_with("processor")).count();
@@ -37,8 +63,7 @@ pub(crate) fn description(results: &Results) -> String {
         let kilobytes: u64 = line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok()?;
         Some(kilobytes / (1 << 20))
     });
-    let nginx = first_line(&["nginx", "-v"]).or_else(|| first_line(&["/usr/sbin/nginx", "-v"]));
-    let rows = [
+    [
         ("date", first_line(&["date", "-u", "+%Y-%m-%d"])),
         ("commit", commit()),
         ("processor", model.map(|(_, name)| format!("{name}, {processors} processors"))),
@@ -46,19 +71,8 @@ pub(crate) fn description(results: &Results) -> String {
         ("system", first_line(&["uname", "-sr"])),
         ("libc", first_line(&["getconf", "GNU_LIBC_VERSION"])),
         ("compiler", first_line(&["rustc", "-V"])),
-        (
-            "build",
-            Some("release, `lto = \"fat\"`, `codegen-units = 1`; the allocator of libc, for all".into()),
-        ),
         ("valgrind, strace", both(&["valgrind", "--version"], &["strace", "-V"])),
-        ("nginx", nginx),
-        ("packages", Some(packages())),
-        ("rounds", Some(format!("{} of processor time", results.rounds("cpu")))),
-    ];
-    let row = |(name, value): (&str, Option<String>)| {
-        format!("| {name} | {} |\n", value.unwrap_or_else(|| "not known".into()))
-    };
-    format!("## Machine and versions\n\n| | |\n| --- | --- |\n{}", rows.map(row).concat())
+    ]
 }
 
 fn first_line(words: &[&str]) -> Option<String> {

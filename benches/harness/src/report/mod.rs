@@ -1,10 +1,10 @@
 //! The report: `performance.md` and its plots.
 
 mod goals;
-mod machine;
-mod plots;
-mod svg;
-mod tables;
+pub(crate) mod machine;
+pub(crate) mod plots;
+pub(crate) mod svg;
+pub(crate) mod tables;
 
 use std::fs;
 use std::io;

@@ -22,7 +22,7 @@ pub(crate) fn all(results: &Results) -> String {
 }
 
 /// The table without the rows and columns that have no value.
-fn table(corner: &str, columns: &[&str], rows: Vec<(&str, Vec<Option<String>>)>) -> String {
+pub(crate) fn table(corner: &str, columns: &[&str], rows: Vec<(&str, Vec<Option<String>>)>) -> String {
     let rows: Vec<_> = rows.into_iter().filter(|(_, cells)| cells.iter().any(Option::is_some)).collect();
     let kept: Vec<usize> =
         (0..columns.len()).filter(|at| rows.iter().any(|(_, cells)| cells[*at].is_some())).collect();
