@@ -67,7 +67,7 @@ impl BlockingTransport for Connection {
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.task.state.write_begins();
         let written = match slices {
-            [slice] => rustix::net::send(&self.socket, slice, SendFlags::empty()).map_err(io::Error::from),
+            [slice] => rustix::net::send(&self.socket, slice, SendFlags::NOSIGNAL).map_err(io::Error::from),
             slices => (&self.socket).write_vectored(slices),
         }?;
         if written == slices.iter().map(|slice| slice.len()).sum::<usize>() {

@@ -17,8 +17,12 @@ use tokio_tungstenite::tungstenite::Message;
 use wsgi_tokio::test::{Request, call};
 use wsgi_tokio::{Options, Response, Server, ServerHandle, tower};
 
+fn router() -> axum::Router {
+    site::router(Duration::from_secs(60))
+}
+
 async fn answered(request: Request) -> String {
-    shown(&call(tower(site::router()), request).await)
+    shown(&call(tower(router()), request).await)
 }
 
 fn shown(response: &Response) -> String {
@@ -46,18 +50,19 @@ async fn a_router_answers_as_on_its_own_server() {
     assert_eq!(answered(Request::get("/nowhere")).await, "404 Not Found no such page\\n");
     assert_eq!(answered(Request::get("/client")).await, "200 OK Local\\n");
     assert!(answered(Request::get("/echo")).await.starts_with("426"));
-    let cors = call(tower(site::router()), Request::get("/").header("Origin", "http://a.example")).await;
+    let cors = call(tower(router()), Request::get("/").header("Origin", "http://a.example")).await;
     assert_eq!(cors.headers().get("Access-Control-Allow-Origin").as_deref(), Some("*"));
     let preflight = Request::new("OPTIONS", "/users")
         .header("Origin", "http://a.example")
         .header("Access-Control-Request-Method", "POST");
-    let preflight = call(tower(site::router()), preflight).await;
+    let preflight = call(tower(router()), preflight).await;
     assert_eq!(preflight.headers().get("Access-Control-Allow-Methods").as_deref(), Some("*"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn layers_with_timers_work() {
-    assert_eq!(answered(Request::get("/slow")).await, "504 Gateway Timeout ");
+#[tokio::test]
+async fn layers_and_streams_may_wait() {
+    let hasty = tower(site::router(Duration::from_millis(20)));
+    assert_eq!(shown(&call(hasty, Request::get("/slow")).await), "504 Gateway Timeout ");
     let events = answered(Request::get("/events")).await;
     assert_eq!(events.matches("data: ").count(), 10, "{events}");
 }
@@ -65,7 +70,7 @@ async fn layers_with_timers_work() {
 async fn serve(options: Options) -> (SocketAddr, ServerHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
-    let server = Server::new(listener, tower(site::router())).options(options.log_output(false));
+    let server = Server::new(listener, tower(router())).options(options.log_output(false));
     let handle = server.handle();
     tokio::spawn(async move { server.serve().await });
     (address, handle)
@@ -153,7 +158,7 @@ async fn a_client_that_leaves_cancels_the_handler() {
 async fn a_stop_lets_requests_finish_and_then_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
-    let server = Server::new(listener, tower(site::router())).options(Options::public().log_output(false));
+    let server = Server::new(listener, tower(router())).options(Options::public().log_output(false));
     let handle = server.handle();
     let serving = tokio::spawn(async move { server.serve().await });
     let mut stream = TcpStream::connect(address).await.expect("it listens");

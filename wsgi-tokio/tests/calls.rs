@@ -1,21 +1,7 @@
 //! Calls of applications without a socket, in a runtime of tokio.
 
-use std::time::Duration;
-
 use wsgi_tokio::test::{Request, call};
 use wsgi_tokio::{Environ, site};
-
-#[tokio::test(start_paused = true)]
-async fn a_call_takes_no_time_while_the_time_is_paused() {
-    let begun = tokio::time::Instant::now();
-    let slow = site(|environ: Environ| async move {
-        tokio::time::sleep(Duration::from_secs(3600)).await;
-        environ.path().into_owned()
-    });
-    let response = call(slow, Request::get("/after-an-hour")).await;
-    assert_eq!(response.body().as_bytes(), Some(&b"/after-an-hour"[..]));
-    assert_eq!(begun.elapsed(), Duration::from_secs(3600));
-}
 
 #[tokio::test]
 async fn an_application_may_use_other_tasks() {

@@ -77,6 +77,25 @@ fn wsgi_tokio_follows_a_clock_that_is_paused() {
 }
 
 #[test]
+fn a_call_without_a_socket_takes_no_time_while_the_clock_is_paused() {
+    use wsgi_tokio::test::{Request, call};
+    use wsgi_tokio::{Environ, site};
+
+    let hour = Duration::from_secs(3600);
+    let slow = site(move |environ: Environ| async move {
+        tokio::time::sleep(hour).await;
+        environ.path().into_owned()
+    });
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().start_paused(true).build().expect("a runtime").block_on(async {
+        let begun = tokio::time::Instant::now();
+        let response = call(slow, Request::get("/after-an-hour")).await;
+        assert_eq!(response.body().as_bytes(), Some(&b"/after-an-hour"[..]));
+        assert_eq!(begun.elapsed(), hour);
+    });
+}
+
+#[test]
 fn wsgi_smol_serves_with_the_provider_of_the_program() {
     use wsgi_smol::{Body, Environ, Listener, Result, Server, StartResponse};
 

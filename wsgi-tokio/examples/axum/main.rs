@@ -27,7 +27,7 @@ async fn main() -> wsgi_tokio::Result<()> {
     println!("serving http://{}/", listener.local_addr()?);
 
     let options = Options::public().graceful_timeout(Duration::from_secs(5));
-    let server = Server::new(listener, tower(site::router())).options(options);
+    let server = Server::new(listener, tower(site::router(Duration::from_secs(10)))).options(options);
     let handle = server.handle();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {

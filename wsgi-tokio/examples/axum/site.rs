@@ -38,7 +38,8 @@ struct User {
     name: String,
 }
 
-pub(crate) fn router() -> Router {
+/// A page that takes longer than `longest` is answered with 504.
+pub(crate) fn router(longest: Duration) -> Router {
     Router::new()
         .route("/", get(async || Html("<h1>Hello</h1>")))
         .route("/users", post(create))
@@ -53,7 +54,7 @@ pub(crate) fn router() -> Router {
         .route("/events", get(events))
         .route("/echo", get(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo)))
         .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(10)))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, longest))
         .layer(CorsLayer::permissive())
         .with_state(Arc::default())
 }
