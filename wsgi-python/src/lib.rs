@@ -9,6 +9,8 @@
 //! | `running` | the servers of this process: their stop, the end of the interpreter, `fork` |
 //! | `application` | one call of the application |
 //! | `request` | the environ |
+//! | `last` | the variables of the request, as changes of those of the last one |
+//! | `peer` | the variables of a connection |
 //! | `names` | the variables of header fields |
 //! | `raw_headers` | `headers_raw` |
 //! | `hooks` | `eventlet.posthooks` |
@@ -33,9 +35,11 @@ mod ffi;
 mod file;
 mod hooks;
 mod input;
+mod last;
 mod listeners;
 mod log;
 mod names;
+mod peer;
 mod raw_headers;
 mod request;
 mod response;

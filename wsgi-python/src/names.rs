@@ -2,7 +2,6 @@
 //!
 //! Each thread keeps the keys of the names that clients have sent, since most requests have the same ones.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -10,61 +9,18 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use wsgi_app::adapter::raw::RawRequest;
 
-use crate::ffi::latin1;
-
 /// The largest number of names that a thread keeps. Clients choose names, so there is a limit.
-const NAMES: usize = 1024;
+pub(crate) const MOST: usize = 1024;
 
 /// The length of the longest name that is kept.
 const LONGEST: usize = 64;
 
-thread_local! {
-    static KNOWN: RefCell<Names> = RefCell::default();
-}
-
-/// Adds the fields of `request` to `variables`, except `Host`.
-pub(crate) fn add_fields(
-    py: Python<'_>,
-    request: &RawRequest,
-    variables: &Bound<'_, PyDict>,
-) -> PyResult<()> {
-    KNOWN.with(|known| {
-        let Ok(mut known) = known.try_borrow_mut() else {
-            // Something below has run code of Python that made another environ.
-            let mut names = request.head().raw_fields().map(|(name, _)| name);
-            return names.try_for_each(|name| add_unknown(py, request, name, variables));
-        };
-        let mut seen = [0_u64; NAMES / 64];
-        for (name, value) in request.head().raw_fields() {
-            let Some(known) = known.get(py, name) else {
-                add_unknown(py, request, name, variables)?;
-                continue;
-            };
-            let Known { key: Some(key), number } = known else { continue };
-            let (word, bit) = (number / 64, 1 << (number % 64));
-            if seen[word] & bit == 0 {
-                seen[word] |= bit;
-                variables.set_item(key, latin1(py, value)?)?;
-            } else {
-                // A repeated field: the core joins the values.
-                add_unknown(py, request, name, variables)?;
-            }
-        }
-        Ok(())
-    })
-}
-
-/// Adds the variable of a field that is not kept, or that is repeated.
+/// Adds the variable of a field that is not kept, or that is repeated: the core joins the values.
 #[cold]
-fn add_unknown(
-    py: Python<'_>,
-    request: &RawRequest,
-    name: &[u8],
-    variables: &Bound<'_, PyDict>,
-) -> PyResult<()> {
+pub(crate) fn add_joined(request: &RawRequest, name: &[u8], variables: &Bound<'_, PyDict>) -> PyResult<()> {
     let Some(variable) = variable(name) else { return Ok(()) };
     match request.variables().get(&variable) {
-        Some(value) => variables.set_item(variable, PyString::new(py, &value)),
+        Some(value) => variables.set_item(variable, PyString::new(variables.py(), &value)),
         None => Ok(()),
     }
 }
@@ -83,15 +39,16 @@ fn variable(name: &[u8]) -> Option<String> {
 }
 
 /// A name that was sent before.
-struct Known {
+pub(crate) struct Known {
     /// `None` if it has no variable.
-    key: Option<Py<PyString>>,
+    pub(crate) key: Option<Py<PyString>>,
     /// The same for names that differ in case only.
-    number: usize,
+    pub(crate) number: usize,
 }
 
+/// The names that were sent before, as far as they are kept.
 #[derive(Default)]
-struct Names {
+pub(crate) struct Names {
     /// The place in `known` of each name.
     places: HashMap<Box<[u8]>, usize, BuildHasherDefault<NameHasher>>,
     known: Vec<Known>,
@@ -100,7 +57,8 @@ struct Names {
 }
 
 impl Names {
-    fn get(&mut self, py: Python<'_>, name: &[u8]) -> Option<&Known> {
+    /// `None` if the name is not kept.
+    pub(crate) fn get(&mut self, py: Python<'_>, name: &[u8]) -> Option<&Known> {
         let place = match self.places.get(name) {
             Some(place) => *place,
             None => self.add(py, name)?,
@@ -108,10 +66,15 @@ impl Names {
         self.known.get(place)
     }
 
+    /// The variable with this number.
+    pub(crate) fn variable(&self, number: usize) -> &str {
+        self.keys.get(number).map_or("", |variable| variable)
+    }
+
     #[cold]
     fn add(&mut self, py: Python<'_>, name: &[u8]) -> Option<usize> {
         let place = self.known.len();
-        if place >= NAMES || name.len() > LONGEST {
+        if place >= MOST || name.len() > LONGEST {
             return None;
         }
         let variable = variable(name);
