@@ -29,11 +29,11 @@ pub(crate) fn from_result<'py>(
     }
     if let Ok(list) = result.cast_exact::<PyList>() {
         hooks::add(exchange, variables, false);
-        return whole(list.iter(), exchange);
+        return whole(|| list.iter(), exchange);
     }
     if let Ok(tuple) = result.cast_exact::<PyTuple>() {
         hooks::add(exchange, variables, false);
-        return whole(tuple.iter(), exchange);
+        return whole(|| tuple.iter(), exchange);
     }
     // Its `close` is called from here on, whatever happens.
     let closing = Closing::new(&result, exchange);
@@ -87,13 +87,14 @@ fn iterated<'py>(
 }
 
 /// Sends blocks as one if they are small, otherwise returns them as a body.
-fn whole<'py>(
-    mut blocks: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
-    exchange: &Bound<'py, Exchange>,
-) -> Result<Body, Failure> {
+fn whole<'py, I>(blocks: impl Fn() -> I, exchange: &Bound<'py, Exchange>) -> Result<Body, Failure>
+where
+    I: ExactSizeIterator<Item = Bound<'py, PyAny>>,
+{
     let request = exchange.get().request();
-    if blocks.len() == 1
-        && let Some(block) = blocks.next()
+    let mut all = blocks();
+    if all.len() == 1
+        && let Some(block) = all.next()
     {
         let block = checked(block)?;
         let bytes = block.as_bytes();
@@ -107,34 +108,49 @@ fn whole<'py>(
             Some(Ok(())) | None => Ok(Body::empty()),
         };
     }
-    let (mut checked_blocks, mut joined) = (Vec::with_capacity(blocks.len()), Vec::new());
+    if let Some(joined) = join(all)? {
+        let sent = request.with(|mut exchange| {
+            // Blocks of a response that was begun by `write` may be chunks.
+            if exchange.head_is_sent() { Err(SendError::Full) } else { exchange.send_whole(&*joined) }
+        });
+        match sent {
+            Some(Err(SendError::Full)) => {}
+            Some(Err(error)) => return Err(Failure::Send(error)),
+            Some(Ok(())) | None => return Ok(Body::empty()),
+        }
+    }
+    let blocks: Vec<_> = blocks().map(|block| checked(block).map(shared)).collect::<PyResult<_>>()?;
+    Ok(Body::blocks(blocks))
+}
+
+/// `None` if the blocks are too large to be copied.
+fn join<'py>(blocks: impl ExactSizeIterator<Item = Bound<'py, PyAny>>) -> PyResult<Option<Vec<u8>>> {
+    let mut joined = Vec::new();
+    let mut left = blocks.len();
     for block in blocks {
         let block = checked(block)?;
         let bytes = block.as_bytes();
-        if joined.len() <= SMALL {
-            // The first one that is too much is joined, too, so that the length shows it.
-            joined.extend_from_slice(&bytes[..bytes.len().min(SMALL + 1)]);
+        if joined.len() + bytes.len() > SMALL {
+            return Ok(None);
         }
-        checked_blocks.push(block);
-    }
-    let sent = request.with(|mut exchange| {
-        // Blocks of a response that was begun by `write` may be chunks.
-        if joined.len() > SMALL || exchange.head_is_sent() {
-            return Err(SendError::Full);
+        if joined.capacity() == 0 {
+            // Blocks are often of similar length.
+            joined.reserve((bytes.len() * left).min(SMALL));
         }
-        exchange.send_whole(&*joined)
-    });
-    match sent {
-        Some(Err(SendError::Full)) => Ok(Body::blocks(checked_blocks.into_iter().map(shared))),
-        Some(Err(error)) => Err(Failure::Send(error)),
-        Some(Ok(())) | None => Ok(Body::empty()),
+        joined.extend_from_slice(bytes);
+        left -= 1;
     }
+    Ok(Some(joined))
 }
 
+#[inline]
 fn checked(block: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
-    block
-        .cast_into()
-        .map_err(|error| PyTypeError::new_err(format!("{NOT_BYTES}, not {}", kind(&error.into_inner()))))
+    block.cast_into().map_err(|error| not_bytes(&error.into_inner()))
+}
+
+#[cold]
+fn not_bytes(block: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(format!("{NOT_BYTES}, not {}", kind(block)))
 }
 
 /// Larger bodies are not copied, in bytes.

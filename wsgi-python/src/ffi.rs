@@ -8,7 +8,7 @@ use std::thread;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyString, PyTuple};
 
 /// Whether this is the interpreter that the process began with.
 pub(crate) fn is_main_interpreter(_: Python<'_>) -> bool {
@@ -40,6 +40,77 @@ pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, 
     unsafe {
         let text = ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), bytes.len() as isize, std::ptr::null());
         Bound::from_owned_ptr_or_err(py, text).map(|text| text.cast_into_unchecked())
+    }
+}
+
+/// A `bytes` object of at most `size` bytes. `fill` writes them from the beginning on, and returns their number.
+///
+/// The memory is not cleared before, which would cost as much as a copy of it.
+///
+/// # Errors
+///
+/// `MemoryError`, and those of `fill`.
+pub(crate) fn filled_bytes<'py>(
+    py: Python<'py>,
+    size: usize,
+    fill: impl FnOnce(&mut [u8]) -> PyResult<usize>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let size = isize::try_from(size).map_err(|_| pyo3::exceptions::PyMemoryError::new_err(()))?;
+    // SAFETY: with a null pointer, the function returns a new object with room for `size` bytes, or null with an exception.
+    // No other code has it before it is returned here, so its content may change. The allocator is one of another
+    // language, so the compiler does not assume anything about the content; any byte is a `u8`. What `fill` has not
+    // written leaves this function only below if `fill` returned a wrong number.
+    unsafe {
+        let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), size);
+        let bytes: Bound<'py, PyBytes> = Bound::from_owned_ptr_or_err(py, object)?.cast_into_unchecked();
+        let start = ffi::PyBytes_AsString(object).cast::<u8>();
+        let filled = fill(std::slice::from_raw_parts_mut(start, size as usize))?;
+        if filled == size as usize { Ok(bytes) } else { Ok(PyBytes::new(py, &bytes.as_bytes()[..filled])) }
+    }
+}
+
+/// A pair of texts, as bytes.
+pub(crate) struct Pair<'py> {
+    /// Keeps the texts alive.
+    _tuple: Bound<'py, PyTuple>,
+    texts: [(*const u8, usize); 2],
+}
+
+impl<'py> Pair<'py> {
+    /// `None` if the tuple is not a pair of `str` objects with ASCII characters only.
+    pub(crate) fn of_ascii(tuple: &Bound<'py, PyTuple>) -> Option<Self> {
+        let text = |index| {
+            let text = tuple.get_borrowed_item(index).ok()?;
+            let text = text.cast::<PyString>().ok()?;
+            let text = text.to_str().ok()?;
+            text.is_ascii().then_some((text.as_ptr(), text.len()))
+        };
+        let texts = if tuple.len() == 2 { [text(0)?, text(1)?] } else { return None };
+        Some(Self { texts, _tuple: tuple.clone() })
+    }
+
+    /// # Errors
+    ///
+    /// `MemoryError`.
+    pub(crate) fn of_bytes(pair: [Bound<'py, PyBytes>; 2]) -> PyResult<Self> {
+        let texts = pair.each_ref().map(|text| (text.as_bytes().as_ptr(), text.as_bytes().len()));
+        let [name, value] = pair;
+        Ok(Self { texts, _tuple: PyTuple::new(name.py(), [&name, &value])? })
+    }
+
+    pub(crate) fn name(&self) -> &[u8] {
+        self.text(0)
+    }
+
+    pub(crate) fn value(&self) -> &[u8] {
+        self.text(1)
+    }
+
+    fn text(&self, index: usize) -> &[u8] {
+        let (start, length) = self.texts[index];
+        // SAFETY: they are the content of an item of the tuple, which cannot change: `str` and `bytes` are immutable. The
+        // item lives at least as long as the tuple, since a tuple to which others have references is immutable, too.
+        unsafe { std::slice::from_raw_parts(start, length) }
     }
 }
 

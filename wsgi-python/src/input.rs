@@ -6,6 +6,7 @@ use pyo3::types::{PyBytes, PyInt, PyList, PyTuple};
 use wsgi_app::adapter::raw::RawRequest;
 use wsgi_std::InputError;
 
+use crate::ffi;
 use crate::response::{Exchange, Fields, refused};
 use crate::socket::{Socket, writable};
 
@@ -39,9 +40,8 @@ impl Input {
 
     /// Reads bytes that are known to be part of the body, without a copy between.
     fn read_exactly<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Bound<'py, PyBytes>> {
-        let (mut missing, mut failed) = (0, Ok(()));
-        let bytes = PyBytes::new_with(py, size, |space| {
-            failed = self.wait(py, |input| {
+        ffi::filled_bytes(py, size, |space| {
+            self.wait(py, |input| {
                 let mut filled = 0;
                 while filled < space.len() {
                     match input.read_into(&mut space[filled..])? {
@@ -49,13 +49,9 @@ impl Input {
                         count => filled += count,
                     }
                 }
-                missing = size - filled;
-                Ok(())
-            });
-            Ok(())
-        })?;
-        failed?;
-        if missing == 0 { Ok(bytes) } else { Ok(PyBytes::new(py, &bytes.as_bytes()[..size - missing])) }
+                Ok(filled)
+            })
+        })
     }
 
     fn line<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyBytes>> {

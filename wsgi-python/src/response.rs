@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 use wsgi_app::adapter::raw::RawRequest;
 use wsgi_std::{Bytes, InputError, SendError, StartError};
 
 use crate::errors;
+use crate::ffi::Pair;
 use crate::raw_headers::RawHeaders;
 use crate::settings::kind;
 
@@ -234,12 +235,16 @@ pub(crate) fn refused(error: StartError) -> PyErr {
 }
 
 /// Header fields as the application passed them.
-pub(crate) struct Fields<'py>(Vec<(Text<'py>, Text<'py>)>);
+pub(crate) struct Fields<'py>(Vec<Pair<'py>>);
 
 impl<'py> Fields<'py> {
     pub(crate) fn read(headers: &Bound<'py, PyAny>) -> PyResult<Self> {
         if let Ok(list) = headers.cast::<PyList>() {
-            return list.iter().map(|pair| field(&pair)).collect::<PyResult<_>>().map(Self);
+            let mut pairs = Vec::with_capacity(list.len());
+            for pair in list {
+                pairs.push(field(&pair)?);
+            }
+            return Ok(Self(pairs));
         }
         if headers.is_instance_of::<PyString>() || headers.is_none() {
             return Err(PyTypeError::new_err(format!(
@@ -251,7 +256,7 @@ impl<'py> Fields<'py> {
     }
 
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.iter().map(|(name, value)| (name.bytes(), value.bytes()))
+        self.0.iter().map(|pair| (pair.name(), pair.value()))
     }
 
     /// The value of `Content-Length`.
@@ -261,7 +266,18 @@ impl<'py> Fields<'py> {
     }
 }
 
-fn field<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(Text<'py>, Text<'py>)> {
+fn field<'py>(pair: &Bound<'py, PyAny>) -> PyResult<Pair<'py>> {
+    if let Ok(tuple) = pair.cast::<PyTuple>()
+        && let Some(field) = Pair::of_ascii(tuple)
+    {
+        return Ok(field);
+    }
+    encoded(pair)
+}
+
+/// A field of other strings than ASCII, with a number, or as a list.
+#[cold]
+fn encoded<'py>(pair: &Bound<'py, PyAny>) -> PyResult<Pair<'py>> {
     let not_a_pair = || {
         let repr = pair.repr().map_or_else(|_| kind(pair), |repr| repr.to_string_lossy().into_owned());
         PyTypeError::new_err(format!("a header must be a pair of a name and a value, not {repr}"))
@@ -274,40 +290,22 @@ fn field<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(Text<'py>, Text<'py>)> {
     if tuple.len() != 2 {
         return Err(not_a_pair());
     }
-    let name = Text::read(tuple.get_item(0)?, "the name of a header")?;
+    let name = latin1(tuple.get_item(0)?, "the name of a header")?;
     let value = tuple.get_item(1)?;
     // eventlet: numbers are allowed.
     let value = if value.is_instance_of::<PyInt>() { value.str()?.into_any() } else { value };
-    Ok((name, Text::read(value, "the value of a header")?))
+    let value = latin1(value, "the value of a header")?;
+    Pair::of_bytes([name, value])
 }
 
 /// A string of an application as latin-1.
-enum Text<'py> {
-    Ascii(PyBackedStr),
-    Latin1(Bound<'py, PyBytes>),
-}
-
-impl<'py> Text<'py> {
-    fn read(value: Bound<'py, PyAny>, what: &str) -> PyResult<Self> {
-        let text = value.cast_into::<PyString>().map_err(|error| {
-            PyTypeError::new_err(format!("{what} must be str, not {}", kind(&error.into_inner())))
-        })?;
-        if let Ok(ascii) = PyBackedStr::try_from(text.clone())
-            && ascii.is_ascii()
-        {
-            return Ok(Self::Ascii(ascii));
-        }
-        let encoded = text.call_method1(intern!(text.py(), "encode"), ("latin-1",));
-        let encoded = encoded.map_err(|_| not_latin1(&text, what))?;
-        Ok(Self::Latin1(encoded.cast_into::<PyBytes>()?))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Ascii(text) => text.as_bytes(),
-            Self::Latin1(bytes) => bytes.as_bytes(),
-        }
-    }
+fn latin1<'py>(value: Bound<'py, PyAny>, what: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let text = value.cast_into::<PyString>().map_err(|error| {
+        PyTypeError::new_err(format!("{what} must be str, not {}", kind(&error.into_inner())))
+    })?;
+    let encoded = text.call_method1(intern!(text.py(), "encode"), ("latin-1",));
+    let encoded = encoded.map_err(|_| not_latin1(&text, what))?;
+    Ok(encoded.cast_into::<PyBytes>()?)
 }
 
 fn text<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<Cow<'a, str>> {
