@@ -1,10 +1,10 @@
 //! One call of the application.
 
 use std::process;
+use std::sync::Arc;
 
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt};
+use pyo3::types::PyInt;
 use wsgi_app::adapter::raw::{RawApplication, RawRequest};
 use wsgi_std::{Body, Result};
 
@@ -12,8 +12,9 @@ use crate::body;
 use crate::failure::{self, Failure};
 use crate::ffi;
 use crate::hooks;
+use crate::last::{self, Environ};
 use crate::request::Base;
-use crate::response::Exchange;
+use crate::response::Response;
 use crate::running;
 use crate::threads::attached;
 
@@ -32,34 +33,28 @@ impl Site {
 
     /// Calls the application, and makes a body of its result.
     fn run(&self, py: Python<'_>, request: &RawRequest) -> Result<Body> {
-        let made = Bound::new(py, Exchange::new(request.clone())).and_then(|exchange| {
-            let variables = self.base.environ(py, &exchange)?;
-            Ok((exchange, variables))
-        });
-        let (exchange, variables) = made.map_err(|error| failure::unexpected(py, &error))?;
-        let result = self.call(py, &variables, &exchange);
+        let response = Arc::new(Response::new(request.clone()));
+        let made = self.base.environ(py, &response);
+        let Environ { variables, start_response, exchange } =
+            made.map_err(|error| failure::unexpected(py, &error))?;
+        drop(exchange);
+        let result = (&variables, start_response).into_pyobject(py);
+        let result = result.and_then(|arguments| ffi::call(self.application.bind(py), &arguments, None));
         if running::generation() != self.generation {
             leave_child(py, result.as_ref().err());
         }
         let body = result
             .map_err(Failure::Raised)
-            .and_then(|result| body::from_result(result, &exchange, &variables));
-        body.or_else(|failure| {
-            if let Failure::Raised(_) = failure {
-                hooks::add(&exchange, &variables, false);
-            }
-            failure::of_application(py, exchange.get(), failure)
-        })
-    }
-
-    fn call<'py>(
-        &self,
-        py: Python<'py>,
-        variables: &Bound<'py, PyDict>,
-        exchange: &Bound<'py, Exchange>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let start_response = exchange.getattr(intern!(py, "start_response"))?;
-        ffi::call(self.application.bind(py), &(variables, start_response).into_pyobject(py)?, None)
+            .and_then(|result| body::from_result(result, &response, &variables))
+            .or_else(|failure| {
+                if let Failure::Raised(_) = failure {
+                    hooks::add(&response, &variables, false);
+                }
+                failure::of_application(py, &response, failure)
+            });
+        drop(variables);
+        last::end(py);
+        body
     }
 }
 

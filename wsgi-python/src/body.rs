@@ -1,5 +1,7 @@
 //! The iterable that the application returns, as a body.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,7 +12,7 @@ use crate::failure::{self, Failure};
 use crate::ffi;
 use crate::file::FileWrapper;
 use crate::hooks;
-use crate::response::{Exchange, bytes, shared};
+use crate::response::{Response, bytes, shared};
 use crate::settings::kind;
 use crate::threads::attached;
 
@@ -19,38 +21,38 @@ const NOT_BYTES: &str = "the items of the application's iterable must be bytes";
 /// Sends the result of an application as far as it is in memory. Returns the rest.
 pub(crate) fn from_result<'py>(
     result: Bound<'py, PyAny>,
-    exchange: &Bound<'py, Exchange>,
+    response: &Arc<Response>,
     variables: &Bound<'py, PyDict>,
 ) -> Result<Body, Failure> {
-    if exchange.get().is_taken() {
-        drop(Closing::new(&result, exchange));
-        hooks::add(exchange, variables, false);
+    if response.is_taken() {
+        drop(Closing::new(&result, response));
+        hooks::add(response, variables, false);
         return Ok(Body::empty());
     }
     if let Ok(list) = result.cast_exact::<PyList>() {
-        hooks::add(exchange, variables, false);
-        return whole(|| list.iter(), exchange);
+        hooks::add(response, variables, false);
+        return whole(|| list.iter(), response);
     }
     if let Ok(tuple) = result.cast_exact::<PyTuple>() {
-        hooks::add(exchange, variables, false);
-        return whole(|| tuple.iter(), exchange);
+        hooks::add(response, variables, false);
+        return whole(|| tuple.iter(), response);
     }
     // Its `close` is called from here on, whatever happens.
-    let closing = Closing::new(&result, exchange);
+    let closing = Closing::new(&result, response);
     if let Ok(wrapper) = result.cast::<FileWrapper>()
-        && let Some(body) = wrapper.get().body(exchange)?
+        && let Some(body) = wrapper.get().body(result.py(), response)?
     {
-        exchange.get().request().add_post_hook(move |_| drop(closing));
-        hooks::add(exchange, variables, false);
+        response.request().add_post_hook(move |_| drop(closing));
+        hooks::add(response, variables, false);
         return Ok(body);
     }
-    Ok(iterated(&result, closing, exchange, variables)?)
+    Ok(iterated(&result, closing, response, variables)?)
 }
 
 fn iterated<'py>(
     result: &Bound<'py, PyAny>,
     closing: Closing,
-    exchange: &Bound<'py, Exchange>,
+    response: &Arc<Response>,
     variables: &Bound<'py, PyDict>,
 ) -> PyResult<Body> {
     let py = result.py();
@@ -62,36 +64,35 @@ fn iterated<'py>(
         )));
     }
     let iterator = ffi::iterator(result)?;
-    let this = exchange.get();
     if let Some(size) = variables.get_item(intern!(py, "eventlet.minimum_write_chunk_size"))? {
         let size = py.get_type::<PyInt>().call1((size,))?.extract()?;
-        this.request().with(|mut exchange| exchange.set_minimum_chunk_size(size));
+        response.request().with(|mut exchange| exchange.set_minimum_chunk_size(size));
     }
     // It may call `start_response` in its first step.
     let first = next(&iterator)?;
     let Some(first) = first else {
-        hooks::add(exchange, variables, false);
+        hooks::add(response, variables, false);
         return Ok(Body::empty());
     };
-    if this.length() == Some(first.len() as u64) && this.is_started() {
+    if response.length() == Some(first.len() as u64) && response.is_started() {
         // That is all: the server need not ask for more (PEP 3333).
-        hooks::add(exchange, variables, false);
+        hooks::add(response, variables, false);
         drop(closing);
         return Ok(first.into());
     }
-    hooks::add(exchange, variables, true);
+    hooks::add(response, variables, true);
     // Even if blocks are joined, the length is that of a stream.
-    this.request().with(|mut exchange| exchange.leave_length_open());
+    response.request().with(|mut exchange| exchange.leave_length_open());
     let first = Some(first);
     Ok(Body::iterator(Blocks { iterator: Some(iterator.unbind()), closing, first, over: false }))
 }
 
 /// Sends blocks as one if they are small, otherwise returns them as a body.
-fn whole<'py, I>(blocks: impl Fn() -> I, exchange: &Bound<'py, Exchange>) -> Result<Body, Failure>
+fn whole<'py, I>(blocks: impl Fn() -> I, response: &Arc<Response>) -> Result<Body, Failure>
 where
     I: ExactSizeIterator<Item = Bound<'py, PyAny>>,
 {
-    let request = exchange.get().request();
+    let request = response.request();
     let mut all = blocks();
     if all.len() == 1
         && let Some(block) = all.next()
@@ -197,8 +198,7 @@ impl Iterator for Blocks {
                 }
                 Err(error) => {
                     self.over = true;
-                    let exchange = self.closing.exchange.get();
-                    Some(Err(failure::of_body(py, exchange, &error)))
+                    Some(Err(failure::of_body(py, &self.closing.response, &error)))
                 }
             }
         })
@@ -218,12 +218,12 @@ impl Drop for Blocks {
 /// Calls `close` of an iterable once, when it is dropped at the latest.
 struct Closing {
     result: Option<Py<PyAny>>,
-    exchange: Py<Exchange>,
+    response: Arc<Response>,
 }
 
 impl Closing {
-    fn new(result: &Bound<'_, PyAny>, exchange: &Bound<'_, Exchange>) -> Self {
-        Self { result: Some(result.clone().unbind()), exchange: exchange.clone().unbind() }
+    fn new(result: &Bound<'_, PyAny>, response: &Arc<Response>) -> Self {
+        Self { result: Some(result.clone().unbind()), response: Arc::clone(response) }
     }
 
     fn close(&mut self, py: Python<'_>) {
@@ -235,7 +235,7 @@ impl Closing {
             Err(error) => Err(error),
         };
         if let Err(error) = closed {
-            failure::log(py, self.exchange.get().request(), &error);
+            failure::log(py, self.response.request(), &error);
         }
     }
 }

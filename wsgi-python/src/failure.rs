@@ -10,7 +10,7 @@ use wsgi_app::adapter::raw::RawRequest;
 use wsgi_std::{Body, Result, SendError};
 
 use crate::ffi;
-use crate::response::Exchange;
+use crate::response::Response;
 
 /// An exception of the application.
 #[derive(Debug)]
@@ -43,28 +43,28 @@ impl From<PyErr> for Failure {
 /// # Errors
 ///
 /// The error for the server, which logs it and makes the response of it.
-pub(crate) fn of_application(py: Python<'_>, exchange: &Exchange, failure: Failure) -> Result<Body> {
+pub(crate) fn of_application(py: Python<'_>, response: &Response, failure: Failure) -> Result<Body> {
     let error = match failure {
         Failure::Raised(error) => error,
         Failure::Send(error) => return Err(error.into()),
     };
-    if let Some(fault) = exchange.clients_fault(py, &error) {
+    if let Some(fault) = response.clients_fault(py, &error) {
         return Err(fault);
     }
-    if exchange.is_over() {
+    if response.is_over() {
         // The response is complete, or the connection was taken over: nothing else reports the failure.
-        log(py, exchange.request(), &error);
+        log(py, response.request(), &error);
         return Ok(Body::empty());
     }
     Err(unexpected(py, &error))
 }
 
 /// The error for the server when an iterable of the application raised `error`. The traceback is logged here.
-pub(crate) fn of_body(py: Python<'_>, exchange: &Exchange, error: &PyErr) -> wsgi_std::Error {
-    if let Some(fault) = exchange.clients_fault(py, error) {
+pub(crate) fn of_body(py: Python<'_>, response: &Response, error: &PyErr) -> wsgi_std::Error {
+    if let Some(fault) = response.clients_fault(py, error) {
         return fault;
     }
-    log(py, exchange.request(), error);
+    log(py, response.request(), error);
     Failed(summary(py, error)).into()
 }
 

@@ -43,6 +43,12 @@ pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, 
     }
 }
 
+/// The number of references to an object.
+pub(crate) fn references(object: &Bound<'_, PyAny>) -> ffi::Py_ssize_t {
+    // SAFETY: the object lives, since there is a reference, and the thread is attached.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
 /// A `bytes` object of at most `size` bytes. `fill` writes them from the beginning on, and returns their number.
 ///
 /// The memory is not cleared before, which would cost as much as a copy of it.

@@ -8,7 +8,7 @@ use pyo3::types::PyTuple;
 use wsgi_std::Body;
 
 use crate::ffi;
-use crate::response::Exchange;
+use crate::response::Response;
 
 /// An iterable over the blocks of a file (PEP 3333). The server sends a regular file without reading it into memory.
 #[pyclass(frozen, module = "wsgi_python")]
@@ -49,8 +49,7 @@ impl FileWrapper {
 
 impl FileWrapper {
     /// The file as a body, from its position on; `None` if only its `read` knows its bytes.
-    pub(crate) fn body(&self, exchange: &Bound<'_, Exchange>) -> PyResult<Option<Body>> {
-        let py = exchange.py();
+    pub(crate) fn body(&self, py: Python<'_>, response: &Response) -> PyResult<Option<Body>> {
         let Some(file) = regular(self.filelike.bind(py))? else { return Ok(None) };
         let Ok(position) = file.call_method0("tell").and_then(|position| position.extract::<u64>()) else {
             return Ok(None);
@@ -61,7 +60,7 @@ impl FileWrapper {
             Ok(metadata) if metadata.is_file() => metadata.len(),
             _ => return Ok(None),
         };
-        let end = match exchange.get().length() {
+        let end = match response.length() {
             Some(length_sent) => length.min(position.saturating_add(length_sent)),
             None => length,
         };

@@ -1,13 +1,14 @@
 //! `wsgi.input`.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyTuple};
-use wsgi_app::adapter::raw::RawRequest;
 use wsgi_std::InputError;
 
 use crate::ffi;
-use crate::response::{Exchange, Fields, refused};
+use crate::response::{Exchange, Fields, Response, refused};
 use crate::socket::{Socket, writable};
 
 /// The largest block of `discard` and `readinto`, in bytes.
@@ -25,8 +26,8 @@ impl Input {
         Self(exchange.clone().unbind())
     }
 
-    fn request(&self) -> &RawRequest {
-        self.0.get().request()
+    fn response(&self) -> Arc<Response> {
+        self.0.get().response()
     }
 
     /// Runs a call that may wait for the client. The host detaches the thread for each wait.
@@ -35,7 +36,8 @@ impl Input {
         py: Python<'_>,
         call: impl FnOnce(&wsgi_std::Input) -> Result<R, InputError>,
     ) -> PyResult<R> {
-        call(&self.request().input()).map_err(|error| self.0.get().raise_input(py, error))
+        let response = self.response();
+        call(&response.request().input()).map_err(|error| response.raise_input(py, error))
     }
 
     /// Reads bytes that are known to be part of the body, without a copy between.
@@ -66,7 +68,7 @@ impl Input {
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyBytes>> {
         let size = limit(size)?;
-        if let Some(remaining) = self.request().remaining()
+        if let Some(remaining) = self.response().request().remaining()
             && let Some(size) =
                 usize::try_from(remaining).ok().map(|all| size.map_or(all, |size| size.min(all)))
             && size <= AT_ONCE
@@ -153,24 +155,28 @@ impl Input {
     ) -> PyResult<()> {
         let _ = capitalize_response_headers; // the option of the server counts
         let fields = Fields::read(headers)?;
-        self.request().input().set_hundred_continue_response_headers(fields.pairs()).map_err(refused)
+        self.response()
+            .request()
+            .input()
+            .set_hundred_continue_response_headers(fields.pairs())
+            .map_err(refused)
     }
 
     /// Sends a `100 Continue` now. It may be called several times.
     fn send_hundred_continue_response(&self) -> PyResult<()> {
-        self.request().input().send_hundred_continue_response().map_err(refused)
+        self.response().request().input().send_hundred_continue_response().map_err(refused)
     }
 
     /// Whether the client waits for a `100 Continue` that was not sent.
     #[getter]
     fn should_send_hundred_continue(&self) -> bool {
-        self.request().input().should_send_hundred_continue()
+        self.response().request().input().should_send_hundred_continue()
     }
 
     /// The trailer fields of a chunked body, as pairs; `None` until its end was read.
     #[getter]
     fn trailers<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let Some(trailers) = self.request().input().trailers() else { return Ok(None) };
+        let Some(trailers) = self.response().request().input().trailers() else { return Ok(None) };
         let pairs: Vec<_> = trailers
             .fields()
             .map(|(name, value)| (name.to_owned(), wsgi_proto::latin1(value).into_owned()))

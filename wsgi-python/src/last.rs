@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::mem;
+use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -15,7 +16,9 @@ use wsgi_std::{Head, Scheme, Version};
 
 use crate::ffi::latin1;
 use crate::names::{self, Names};
+use crate::objects::Objects;
 use crate::peer::Peer;
+use crate::response::{Exchange, Response};
 
 /// The largest size of all values together that is kept, in bytes. Clients choose values, so there is a limit.
 const LARGEST: usize = 8 * 1024;
@@ -35,21 +38,36 @@ pub(crate) struct Common {
     pub(crate) server: [Option<Py<PyAny>>; 2],
 }
 
-/// Makes the environ of a request, without its objects.
+/// The environ of a request, and objects that are in it or go with it.
+pub(crate) struct Environ<'py> {
+    pub(crate) variables: Bound<'py, PyDict>,
+    pub(crate) start_response: Bound<'py, PyAny>,
+    pub(crate) exchange: Bound<'py, Exchange>,
+}
+
+/// Makes the environ of a request.
 pub(crate) fn environ<'py>(
     py: Python<'py>,
     common: &Common,
-    request: &RawRequest,
-) -> PyResult<Bound<'py, PyDict>> {
+    response: &Arc<Response>,
+) -> PyResult<Environ<'py>> {
     // There is none, too, if something below has run code of Python that makes another environ.
     let mut last = match LAST.take() {
         Some(last) if last.base.is(&common.variables) => last,
         _ => Box::new(Last::new(py, &common.variables)?),
     };
     // After an error the values are not known.
-    let variables = last.update(py, common, request)?;
+    let environ = last.update(py, common, response)?;
     LAST.set(Some(last));
-    Ok(variables)
+    Ok(environ)
+}
+
+/// The request of this thread's last environ has ended, and the server has no reference to it.
+pub(crate) fn end(py: Python<'_>) {
+    if let Some(mut last) = LAST.take() {
+        last.objects.iter_mut().for_each(|objects| objects.end(py));
+        LAST.set(Some(last));
+    }
 }
 
 struct Last {
@@ -69,6 +87,8 @@ struct Last {
     values: Vec<Value>,
     /// The numbers of the names that have a value.
     present: Vec<usize>,
+    /// The objects in `variables`.
+    objects: Option<Objects>,
 }
 
 /// The value of one variable.
@@ -106,6 +126,7 @@ impl Last {
             names: Names::default(),
             values: Vec::new(),
             present: Vec::new(),
+            objects: None,
         })
     }
 
@@ -114,22 +135,32 @@ impl Last {
         &mut self,
         py: Python<'py>,
         common: &Common,
-        request: &RawRequest,
-    ) -> PyResult<Bound<'py, PyDict>> {
+        response: &Arc<Response>,
+    ) -> PyResult<Environ<'py>> {
+        let request = response.request();
         let head = &**request.head();
         self.set_line(py, head)?;
         self.set_connection(py, common, request)?;
         let variables = self.variables.bind(py);
         set(&self.base, variables, intern!(py, "HTTP_HOST"), &mut self.host, head.host())?;
         let (length, others) = self.set_fields(py, head)?;
-        let copy = self.variables.bind(py).copy()?;
+        let objects = match self.objects.take().and_then(|objects| objects.begin(response)) {
+            Some(objects) => objects,
+            None => Objects::new(py, Arc::clone(response), self.variables.bind(py))?,
+        };
+        let environ = Environ {
+            variables: self.variables.bind(py).copy()?,
+            start_response: objects.start_response(py).clone(),
+            exchange: objects.exchange(py).clone(),
+        };
+        self.objects = Some(objects);
         for name in others {
-            names::add_joined(request, name, &copy)?;
+            names::add_joined(request, name, &environ.variables)?;
         }
         if length > LARGEST {
             self.forget(py)?;
         }
-        Ok(copy)
+        Ok(environ)
     }
 
     fn set_line(&mut self, py: Python<'_>, head: &Head) -> PyResult<()> {

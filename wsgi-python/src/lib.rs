@@ -10,6 +10,7 @@
 //! | `application` | one call of the application |
 //! | `request` | the environ |
 //! | `last` | the variables of the request, as changes of those of the last one |
+//! | `objects` | the objects of an environ |
 //! | `peer` | the variables of a connection |
 //! | `names` | the variables of header fields |
 //! | `raw_headers` | `headers_raw` |
@@ -39,6 +40,7 @@ mod last;
 mod listeners;
 mod log;
 mod names;
+mod objects;
 mod peer;
 mod raw_headers;
 mod request;

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use crate::file::FileWrapper;
-use crate::input::Input;
-use crate::last::{self, Common};
+use crate::last::{self, Common, Environ};
 use crate::raw_headers::RawHeaders;
-use crate::response::Exchange;
+use crate::response::Response;
 use crate::socket::Socket;
 
 /// The variables that every request has, besides those of its fields, whatever is configured.
@@ -104,29 +103,19 @@ impl Base {
         })
     }
 
-    /// Makes the environ of the request of `exchange`.
-    pub(crate) fn environ<'py>(
-        &self,
-        py: Python<'py>,
-        exchange: &Bound<'py, Exchange>,
-    ) -> PyResult<Bound<'py, PyDict>> {
-        let request = exchange.get().request();
-        let head = request.head();
-        let variables = last::environ(py, &self.common, request)?;
-        let input = Bound::new(py, Input::new(exchange))?;
-        variables.set_item(intern!(py, "wsgi.input"), &input)?;
-        variables.set_item(intern!(py, "eventlet.input"), input)?;
-        variables.set_item(intern!(py, "eventlet.posthooks"), PyList::empty(py))?;
+    /// Makes the environ of a request, and its `start_response`.
+    pub(crate) fn environ<'py>(&self, py: Python<'py>, response: &Arc<Response>) -> PyResult<Environ<'py>> {
+        let head = response.request().head();
+        let environ = last::environ(py, &self.common, response)?;
         if self.eventlet {
-            variables.set_item(intern!(py, "headers_raw"), RawHeaders::new(Arc::clone(head)))?;
+            let headers = RawHeaders::new(Arc::clone(head));
+            environ.variables.set_item(intern!(py, "headers_raw"), headers)?;
         }
-        variables.set_item(intern!(py, "wsgi.early_hints"), exchange.getattr(intern!(py, "early_hints"))?)?;
-        variables.set_item(intern!(py, "wsgi_python.client_gone"), exchange)?;
-        variables.set_item(intern!(py, "wsgi_python.exchange"), exchange)?;
         if head.value("upgrade").is_some() {
-            variables.set_item(intern!(py, "werkzeug.socket"), Socket::new(exchange))?;
+            let socket = Socket::new(&environ.exchange);
+            environ.variables.set_item(intern!(py, "werkzeug.socket"), socket)?;
         }
-        Ok(variables)
+        Ok(environ)
     }
 }
 

@@ -1,8 +1,9 @@
 //! `start_response`, `write`, early hints and trailers.
 
 use std::borrow::Cow;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -21,8 +22,7 @@ use crate::settings::kind;
 const NO_LENGTH: u64 = u64::MAX;
 
 /// One request and its response: what the callables in an environ share.
-#[pyclass(frozen, module = "wsgi_python")]
-pub(crate) struct Exchange {
+pub(crate) struct Response {
     request: RawRequest,
     started: AtomicBool,
     /// The `Content-Length` that the application set.
@@ -42,7 +42,7 @@ enum Fault {
     Lost(SendError),
 }
 
-impl Exchange {
+impl Response {
     pub(crate) fn new(request: RawRequest) -> Self {
         Self {
             request,
@@ -130,6 +130,29 @@ impl Exchange {
     }
 }
 
+/// The object with the callables of an environ.
+#[pyclass(frozen, module = "wsgi_python")]
+pub(crate) struct Exchange(Mutex<Option<Arc<Response>>>);
+
+impl Exchange {
+    pub(crate) fn new(response: Arc<Response>) -> Self {
+        Self(Mutex::new(Some(response)))
+    }
+
+    /// The response of the present request.
+    pub(crate) fn response(&self) -> Arc<Response> {
+        let response = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(response.as_ref().expect("whoever has this object belongs to a request"))
+    }
+
+    /// Sets the request that this object serves.
+    pub(crate) fn set(&self, response: Option<Arc<Response>>) {
+        let last = mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), response);
+        // Not under the lock.
+        drop(last);
+    }
+}
+
 #[pymethods]
 impl Exchange {
     /// Starts the response (PEP 3333) and returns `write`.
@@ -140,7 +163,7 @@ impl Exchange {
         headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let this = slf.get();
+        let this = slf.get().response();
         if !this.is_taken() {
             let status = text(status, "a status")?;
             let fields = Fields::read(headers)?;
@@ -152,25 +175,26 @@ impl Exchange {
     /// Sends one block of the body, and waits until the system has taken it.
     fn write(&self, py: Python<'_>, block: &Bound<'_, PyAny>) -> PyResult<()> {
         let block = bytes(block, "write needs bytes")?;
-        if self.is_taken() {
+        let this = self.response();
+        if this.is_taken() {
             return Ok(());
         }
-        if !self.is_started() {
+        if !this.is_started() {
             return Err(PyAssertionError::new_err("write before start_response"));
         }
         loop {
             // Other threads may have filled the outbox.
-            let sent = self.request.with(|mut exchange| match exchange.is_full() {
+            let sent = this.request.with(|mut exchange| match exchange.is_full() {
                 true => None,
                 false => Some(exchange.send_now(block.clone())),
             });
             match sent.unwrap_or(Some(Err(SendError::Finished))) {
                 Some(Ok(_)) => break,
-                Some(Err(error)) => return Err(self.raise_send(py, error)),
-                None => self.request.wait_for_room(),
+                Some(Err(error)) => return Err(this.raise_send(py, error)),
+                None => this.request.wait_for_room(),
             }
         }
-        self.request.flush();
+        this.request.flush();
         Ok(())
     }
 
@@ -178,28 +202,29 @@ impl Exchange {
     /// HTTP/1.0, and after the response has begun.
     fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let fields = Fields::read(headers)?;
-        let informed = self.request.with(|mut exchange| exchange.inform("103 Early Hints", fields.pairs()));
+        let this = self.response();
+        let informed = this.request.with(|mut exchange| exchange.inform("103 Early Hints", fields.pairs()));
         informed.unwrap_or(Err(StartError::Over)).map_err(refused)?;
-        self.request.flush();
+        this.request.flush();
         Ok(())
     }
 
     /// Sets the trailer fields of a chunked response. They replace those set before.
     fn set_trailers(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let fields = Fields::read(headers)?;
-        let set = self.request.with(|mut exchange| exchange.set_trailers(fields.pairs()));
+        let set = self.response().request.with(|mut exchange| exchange.set_trailers(fields.pairs()));
         set.unwrap_or(Err(SendError::Finished)).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// The header fields as sent, in their order and case.
     #[getter]
     fn headers_raw(&self) -> RawHeaders {
-        RawHeaders::new(Arc::clone(self.request.head()))
+        RawHeaders::new(Arc::clone(self.response().request.head()))
     }
 
     /// Whether the client has disconnected, as far as that is known without waiting; also after the response.
     fn client_gone(&self) -> bool {
-        self.request.is_client_gone()
+        self.response().request.is_client_gone()
     }
 
     /// A call of an exchange is `client_gone()`, so that the environ needs no further object for it.
@@ -210,7 +235,7 @@ impl Exchange {
     /// The variables of the request as the core of the server has them, all of them strings.
     fn variables<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let variables = PyDict::new(py);
-        for (name, value) in self.request.variables().iter() {
+        for (name, value) in self.response().request.variables().iter() {
             variables.set_item(name, value)?;
         }
         Ok(variables)

@@ -55,17 +55,17 @@ impl Socket {
             State::Taken(stream) => return Ok(Arc::clone(stream)),
             State::Closed => return Err(PyOSError::new_err((9, "the socket is closed"))), // EBADF
         }
-        let exchange = self.exchange.get();
+        let response = self.exchange.get().response();
         // Not under the lock: it waits until what was sent before is transmitted.
-        let request = exchange.request();
-        let taken = match exchange.is_started().then(|| request.take_over()) {
+        let request = response.request();
+        let taken = match response.is_started().then(|| request.take_over()) {
             Some(Ok(stream)) => Ok(stream),
             // The application sends its own answer.
             None | Some(Err(SendError::NotSwitching)) => request.take_over_unanswered(),
             Some(Err(error)) => Err(error),
         };
         let stream = Arc::new(taken.map_err(|error| PyOSError::new_err(error.to_string()))?);
-        exchange.set_taken();
+        response.set_taken();
         self.set_timeouts(&stream)?;
         *self.state() = State::Taken(Arc::clone(&stream));
         Ok(stream)
@@ -217,12 +217,12 @@ impl Socket {
 
     /// The address of the client: a pair, or an empty string for a unix socket.
     fn getpeername<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        address(py, self.exchange.get().request().endpoints().remote)
+        address(py, self.exchange.get().response().request().endpoints().remote)
     }
 
     /// The address that the client has connected to: a pair, or an empty string for a unix socket.
     fn getsockname<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        address(py, self.exchange.get().request().endpoints().local)
+        address(py, self.exchange.get().response().request().endpoints().local)
     }
 
     /// The descriptor, for selectors; this ends HTTP on the connection. It is readable when `recv` does not wait, even over
