@@ -56,6 +56,48 @@ def test_an_environ_belongs_to_one_request(serve):
             assert json.loads(client.get("/").body) == {"site.name": "a=b", "mark": None, "count": 1}
 
 
+def test_a_variable_is_that_of_this_request_or_configured(serve):
+    """Variables of the last request do not stay."""
+    server = serve("environs:strings", "--environ", "HTTP_X_SITE=own", "--environ", "QUERY_STRING=q", "--threads", "1")
+    large = b"".join(b"X-Large-%d: %s\r\n" % (number, b"a" * 5000) for number in range(2))
+    with server.connect() as client:
+
+        def send(target, fields):
+            client.send(b"GET %s HTTP/1.1\r\nHost: h\r\n%s\r\n" % (target, fields))
+            found = json.loads(client.read().body)
+            names = ("PATH_INFO", "QUERY_STRING", "HTTP_X_SITE", "HTTP_X_A", "HTTP_X_B")
+            return [found.get(name) for name in names]
+
+        for _ in range(2):
+            assert send(b"/", b"") == ["/", "q", "own", None, None]
+            assert send(b"/a%20b?c", b"X-Site: 1\r\nX-A: 1\r\nX-A: 2\r\n") == ["/a b", "c", "1", "1,2", None]
+            assert send(b"/a%20b?", b"x-b: 1\r\nX-A: 1\r\n" + large) == ["/a b", "", "own", "1", "1"]
+            assert send(b"/a", b"x-b: 1\r\n") == ["/a", "q", "own", None, "1"]
+            assert send(b"/a", b"X-B: \xe9\r\n") == ["/a", "q", "own", None, "\xe9"]
+
+
+def test_objects_that_an_application_keeps_belong_to_their_request(serve):
+    server = serve("environs:keeps", "--threads", "1")
+    names = ["wsgi.input", "wsgi.early_hints", "wsgi_python.exchange", "eventlet.posthooks", "start_response", "write",
+             "environ"]
+    with server.connect() as client:
+        for name in names:
+            for target in ("/", f"/?{name}", "/", "/"):
+                assert json.loads(client.get(target).body) == [], name
+
+
+def test_objects_of_an_earlier_request_do_nothing(serve):
+    server = serve("environs:uses", "--threads", "1")
+    with server.connect() as client:
+        client.get("/")
+        client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc")
+        response = client.read()
+        assert response.status == 200
+        found = json.loads(response.body)
+        assert found.pop("client_gone") is True and found.pop("body") == "abc"
+        assert found == {"input": "ValueError", "early_hints": "ValueError", "start_response": "ValueError"}
+
+
 def test_raw_headers_keep_order_case_and_duplicates(serve):
     """Under the name of eventlet only on request: `wsgiref.validate` allows only strings under names without a dot."""
     server = serve("environs:raw", "--headers-raw")

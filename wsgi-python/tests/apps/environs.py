@@ -59,3 +59,42 @@ def gone(environ, start_response):
     print("the client has disconnected", file=sys.stderr)
     start_response("200 OK", [])
     return [b"nobody reads this"]
+
+
+OBJECTS = ("wsgi.input", "wsgi.early_hints", "wsgi_python.exchange", "wsgi_python.client_gone", "eventlet.posthooks",
+           "start_response")
+kept = {}
+
+
+def keeps(environ, start_response):
+    """Keeps what the query names, and answers which objects of this request were kept before."""
+    objects = {**environ, "start_response": start_response}
+    found = [name for name in OBJECTS if any(objects[name] is one for one in kept.values())]
+    name = environ["QUERY_STRING"]
+    if name in objects:
+        kept[name] = objects[name]
+    if name == "environ":
+        kept[name] = environ
+    if name == "write":
+        kept[name] = start_response("200 OK", [])
+        return [json.dumps(found).encode()]
+    return answer(start_response, found)
+
+
+def uses(environ, start_response):
+    """Uses the objects of the first request during the second one."""
+    if not kept:
+        kept.update(environ, start_response=start_response)
+        return answer(start_response, [])
+    calls = {
+        "input": lambda: kept["wsgi.input"].read(),
+        "early_hints": lambda: kept["wsgi.early_hints"]([("Link", "</a>")]),
+        "start_response": lambda: kept["start_response"]("404 Not Found", []),
+    }
+    found = {"client_gone": kept["wsgi_python.client_gone"](), "body": environ["wsgi.input"].read().decode()}
+    for name, call in calls.items():
+        try:
+            call()
+        except Exception as error:
+            found[name] = type(error).__name__
+    return answer(start_response, found)
