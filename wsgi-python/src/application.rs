@@ -38,8 +38,8 @@ impl Site {
         let Environ { variables, start_response, exchange } =
             made.map_err(|error| failure::unexpected(py, &error))?;
         drop(exchange);
-        let result = (&variables, start_response).into_pyobject(py);
-        let result = result.and_then(|arguments| ffi::call(self.application.bind(py), &arguments, None));
+        let result = ffi::call_with_two(self.application.bind(py), &variables, &start_response);
+        drop(start_response);
         if running::generation() != self.generation {
             leave_child(py, result.as_ref().err());
         }

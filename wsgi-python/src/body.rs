@@ -31,11 +31,11 @@ pub(crate) fn from_result<'py>(
     }
     if let Ok(list) = result.cast_exact::<PyList>() {
         hooks::add(response, variables, false);
-        return whole(|| list.iter(), response);
+        return whole(list, response);
     }
     if let Ok(tuple) = result.cast_exact::<PyTuple>() {
         hooks::add(response, variables, false);
-        return whole(|| tuple.iter(), response);
+        return whole(&tuple.to_list(), response);
     }
     // Its `close` is called from here on, whatever happens.
     let closing = Closing::new(&result, response);
@@ -88,16 +88,10 @@ fn iterated<'py>(
 }
 
 /// Sends blocks as one if they are small, otherwise returns them as a body.
-fn whole<'py, I>(blocks: impl Fn() -> I, response: &Arc<Response>) -> Result<Body, Failure>
-where
-    I: ExactSizeIterator<Item = Bound<'py, PyAny>>,
-{
+fn whole(blocks: &Bound<'_, PyList>, response: &Arc<Response>) -> Result<Body, Failure> {
     let request = response.request();
-    let mut all = blocks();
-    if all.len() == 1
-        && let Some(block) = all.next()
-    {
-        let block = checked(block)?;
+    if blocks.len() == 1 {
+        let block = checked(blocks.get_item(0)?)?;
         let bytes = block.as_bytes();
         if bytes.len() > SMALL {
             return Ok(shared(block).into());
@@ -109,7 +103,7 @@ where
             Some(Ok(())) | None => Ok(Body::empty()),
         };
     }
-    if let Some(joined) = join(all)? {
+    if let Some(joined) = ffi::joined(blocks, SMALL) {
         let sent = request.with(|mut exchange| {
             // Blocks of a response that was begun by `write` may be chunks.
             if exchange.head_is_sent() { Err(SendError::Full) } else { exchange.send_whole(&*joined) }
@@ -120,38 +114,14 @@ where
             Some(Ok(())) | None => return Ok(Body::empty()),
         }
     }
-    let blocks: Vec<_> = blocks().map(|block| checked(block).map(shared)).collect::<PyResult<_>>()?;
+    let blocks: Vec<_> = blocks.iter().map(|block| checked(block).map(shared)).collect::<PyResult<_>>()?;
     Ok(Body::blocks(blocks))
 }
 
-/// `None` if the blocks are too large to be copied.
-fn join<'py>(blocks: impl ExactSizeIterator<Item = Bound<'py, PyAny>>) -> PyResult<Option<Vec<u8>>> {
-    let mut joined = Vec::new();
-    let mut left = blocks.len();
-    for block in blocks {
-        let block = checked(block)?;
-        let bytes = block.as_bytes();
-        if joined.len() + bytes.len() > SMALL {
-            return Ok(None);
-        }
-        if joined.capacity() == 0 {
-            // Blocks are often of similar length.
-            joined.reserve((bytes.len() * left).min(SMALL));
-        }
-        joined.extend_from_slice(bytes);
-        left -= 1;
-    }
-    Ok(Some(joined))
-}
-
-#[inline]
 fn checked(block: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
-    block.cast_into().map_err(|error| not_bytes(&error.into_inner()))
-}
-
-#[cold]
-fn not_bytes(block: &Bound<'_, PyAny>) -> PyErr {
-    PyTypeError::new_err(format!("{NOT_BYTES}, not {}", kind(block)))
+    block
+        .cast_into()
+        .map_err(|error| PyTypeError::new_err(format!("{NOT_BYTES}, not {}", kind(&error.into_inner()))))
 }
 
 /// Larger bodies are not copied, in bytes.

@@ -8,7 +8,7 @@ use std::thread;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple};
 
 /// Whether this is the interpreter that the process began with.
 pub(crate) fn is_main_interpreter(_: Python<'_>) -> bool {
@@ -73,6 +73,36 @@ pub(crate) fn filled_bytes<'py>(
         let filled = fill(std::slice::from_raw_parts_mut(start, size as usize))?;
         if filled == size as usize { Ok(bytes) } else { Ok(PyBytes::new(py, &bytes.as_bytes()[..filled])) }
     }
+}
+
+/// The contents of the `bytes` objects in a list, one after the other. `None` if an item is of another type, or if they
+/// have more than `most` bytes together.
+pub(crate) fn joined(list: &Bound<'_, PyList>, most: usize) -> Option<Vec<u8>> {
+    let length = list.len();
+    let mut joined = Vec::new();
+    for index in 0..length {
+        let (mut start, mut size) = (std::ptr::null_mut(), 0);
+        // SAFETY: the thread is attached, and the list has an item with this index: nothing in this loop runs code of
+        // Python that might change it, so neither is a reference needed to keep the item. Its content is read before the
+        // next round.
+        let block = unsafe {
+            let item = ffi::PyList_GetItem(list.as_ptr(), index as isize);
+            if ffi::PyBytes_Check(item) == 0 || ffi::PyBytes_AsStringAndSize(item, &mut start, &mut size) != 0
+            {
+                return None;
+            }
+            std::slice::from_raw_parts(start.cast::<u8>(), size as usize)
+        };
+        if joined.len() + block.len() > most {
+            return None;
+        }
+        if joined.capacity() == 0 {
+            // Blocks are often of similar length.
+            joined.reserve(block.len().saturating_mul(length).min(most));
+        }
+        joined.extend_from_slice(block);
+    }
+    Some(joined)
 }
 
 /// A pair of texts, as bytes.
@@ -150,6 +180,7 @@ mod unwinding {
             args: *mut PyObject,
             kwargs: *mut PyObject,
         ) -> *mut PyObject;
+        pub(super) fn PyObject_CallFunctionObjArgs(callable: *mut PyObject, ...) -> *mut PyObject;
         pub(super) fn PyObject_GetIter(object: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyIter_Next(iterator: *mut PyObject) -> *mut PyObject;
     }
@@ -192,6 +223,25 @@ pub(crate) fn call<'py>(
     unsafe {
         let result = Hang::over(|| unwinding::PyObject_Call(callable.as_ptr(), args.as_ptr(), kwargs));
         Bound::from_owned_ptr_or_err(callable.py(), result)
+    }
+}
+
+/// Calls a function of the application with two arguments, without a tuple for them.
+///
+/// # Errors
+///
+/// The exception that it raises.
+pub(crate) fn call_with_two<'py>(
+    function: &Bound<'py, PyAny>,
+    first: &Bound<'py, PyAny>,
+    second: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (object, end) = (function.as_ptr(), std::ptr::null_mut::<ffi::PyObject>());
+    // SAFETY: the thread is attached, there are references to all objects during the call, and null ends the arguments.
+    // The function returns a new reference, or null with an exception.
+    unsafe {
+        let call = || unwinding::PyObject_CallFunctionObjArgs(object, first.as_ptr(), second.as_ptr(), end);
+        Bound::from_owned_ptr_or_err(function.py(), Hang::over(call))
     }
 }
 

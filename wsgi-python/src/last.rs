@@ -144,7 +144,7 @@ impl Last {
         let variables = self.variables.bind(py);
         set(&self.base, variables, intern!(py, "HTTP_HOST"), &mut self.host, head.host())?;
         let (length, others) = self.set_fields(py, head)?;
-        let objects = match self.objects.take().and_then(|objects| objects.begin(response)) {
+        let objects = match self.objects.take().and_then(|objects| objects.begin(py, response)) {
             Some(objects) => objects,
             None => Objects::new(py, Arc::clone(response), self.variables.bind(py))?,
         };

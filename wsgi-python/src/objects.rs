@@ -18,11 +18,12 @@ use crate::response::{Exchange, Response};
 pub(crate) struct Objects {
     exchange: Py<Exchange>,
     start_response: Py<PyAny>,
+    write: Py<PyAny>,
     input: Py<Input>,
     early_hints: Py<PyAny>,
     hooks: Py<PyList>,
     /// The numbers of references when no application has one.
-    references: [Py_ssize_t; 5],
+    references: [Py_ssize_t; 6],
     is_free: bool,
 }
 
@@ -33,14 +34,15 @@ impl Objects {
         response: Arc<Response>,
         variables: &Bound<'_, PyDict>,
     ) -> PyResult<Self> {
-        let exchange = Bound::new(py, Exchange::new(response))?;
+        let exchange = Bound::new(py, Exchange::default())?;
         let mut objects = Self {
             start_response: exchange.getattr(intern!(py, "start_response"))?.unbind(),
+            write: exchange.getattr(intern!(py, "write"))?.unbind(),
             input: Py::new(py, Input::new(&exchange))?,
             early_hints: exchange.getattr(intern!(py, "early_hints"))?.unbind(),
             hooks: PyList::empty(py).unbind(),
             exchange: exchange.unbind(),
-            references: [0; 5],
+            references: [0; 6],
             is_free: false,
         };
         variables.set_item(intern!(py, "wsgi.input"), &objects.input)?;
@@ -50,15 +52,16 @@ impl Objects {
         variables.set_item(intern!(py, "wsgi_python.client_gone"), &objects.exchange)?;
         variables.set_item(intern!(py, "wsgi_python.exchange"), &objects.exchange)?;
         objects.references = objects.count(py);
+        objects.exchange.get().begin(response, objects.write.clone_ref(py));
         Ok(objects)
     }
 
     /// Uses the objects for another request; `None` if they may still belong to the last one.
-    pub(crate) fn begin(mut self, response: &Arc<Response>) -> Option<Self> {
+    pub(crate) fn begin(mut self, py: Python<'_>, response: &Arc<Response>) -> Option<Self> {
         if !mem::take(&mut self.is_free) {
             return None;
         }
-        self.exchange.get().set(Some(Arc::clone(response)));
+        self.exchange.get().begin(Arc::clone(response), self.write.clone_ref(py));
         Some(self)
     }
 
@@ -66,9 +69,10 @@ impl Objects {
     ///
     /// A weak reference does not count. Only functions have those, and no application has a use for one to `start_response`.
     pub(crate) fn end(&mut self, py: Python<'_>) {
+        drop(self.exchange.get().take_write());
         self.is_free = self.count(py) == self.references && self.hooks.bind(py).is_empty();
         if self.is_free {
-            self.exchange.get().set(None);
+            self.exchange.get().end();
         }
     }
 
@@ -80,10 +84,11 @@ impl Objects {
         self.start_response.bind(py)
     }
 
-    fn count(&self, py: Python<'_>) -> [Py_ssize_t; 5] {
+    fn count(&self, py: Python<'_>) -> [Py_ssize_t; 6] {
         [
             self.exchange.bind(py).as_any(),
             self.start_response.bind(py),
+            self.write.bind(py),
             self.input.bind(py).as_any(),
             self.early_hints.bind(py),
             self.hooks.bind(py).as_any(),

@@ -1,9 +1,8 @@
 //! `start_response`, `write`, early hints and trailers.
 
 use std::borrow::Cow;
-use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -132,24 +131,48 @@ impl Response {
 
 /// The object with the callables of an environ.
 #[pyclass(frozen, module = "wsgi_python")]
-pub(crate) struct Exchange(Mutex<Option<Arc<Response>>>);
+#[derive(Default)]
+pub(crate) struct Exchange(Mutex<Current>);
+
+/// What an exchange has for the present request.
+#[derive(Default)]
+struct Current {
+    response: Option<Arc<Response>>,
+    /// The method, which refers to the exchange.
+    write: Option<Py<PyAny>>,
+}
 
 impl Exchange {
-    pub(crate) fn new(response: Arc<Response>) -> Self {
-        Self(Mutex::new(Some(response)))
-    }
-
     /// The response of the present request.
     pub(crate) fn response(&self) -> Arc<Response> {
-        let response = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(response.as_ref().expect("whoever has this object belongs to a request"))
+        Arc::clone(self.lock().response())
     }
 
-    /// Sets the request that this object serves.
-    pub(crate) fn set(&self, response: Option<Arc<Response>>) {
-        let last = mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), response);
+    /// Begins with a request, for which `write` is lent until [`take_write`](Self::take_write).
+    pub(crate) fn begin(&self, response: Arc<Response>, write: Py<PyAny>) {
+        *self.lock() = Current { response: Some(response), write: Some(write) };
+    }
+
+    /// Ends the loan, so that no cycle of references is left.
+    pub(crate) fn take_write(&self) -> Option<Py<PyAny>> {
+        self.lock().write.take()
+    }
+
+    /// Ends the request, whose objects nobody has any more.
+    pub(crate) fn end(&self) {
+        let response = self.lock().response.take();
         // Not under the lock.
-        drop(last);
+        drop(response);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current {
+    fn response(&self) -> &Arc<Response> {
+        self.response.as_ref().expect("whoever has the exchange belongs to a request")
     }
 }
 
@@ -163,13 +186,17 @@ impl Exchange {
         headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let this = slf.get().response();
+        let py = slf.py();
+        let (this, write) = {
+            let current = slf.get().lock();
+            (Arc::clone(current.response()), current.write.as_ref().map(|write| write.clone_ref(py)))
+        };
         if !this.is_taken() {
             let status = text(status, "a status")?;
             let fields = Fields::read(headers)?;
             this.start(&status, &fields, exc_info.filter(|exc_info| !exc_info.is_none()))?;
         }
-        slf.getattr(intern!(slf.py(), "write"))
+        write.map_or_else(|| slf.getattr(intern!(py, "write")), |write| Ok(write.into_bound(py)))
     }
 
     /// Sends one block of the body, and waits until the system has taken it.
