@@ -233,9 +233,9 @@ impl Last {
         let mut others = Vec::new();
         let mut length = head.request_line().len();
         let (mut seen, mut count) = ([0_u64; names::MOST / 64], 0);
-        for (name, value) in head.raw_fields() {
+        for (index, (name, value)) in head.raw_fields().enumerate() {
             length += value.len();
-            let Some(known) = self.names.get(py, name) else {
+            let Some(known) = self.names.get(py, index, name) else {
                 others.push(name);
                 continue;
             };

@@ -40,6 +40,7 @@ fn variable(name: &[u8]) -> Option<String> {
 
 /// A name that was sent before.
 pub(crate) struct Known {
+    name: Box<[u8]>,
     /// `None` if it has no variable.
     pub(crate) key: Option<Py<PyString>>,
     /// The same for names that differ in case only.
@@ -52,18 +53,34 @@ pub(crate) struct Names {
     /// The place in `known` of each name.
     places: HashMap<Box<[u8]>, usize, BuildHasherDefault<NameHasher>>,
     known: Vec<Known>,
+    /// The places of the names in the last heads, in the order of their fields: many heads have the same.
+    order: Vec<usize>,
     /// The keys by number.
     keys: Vec<String>,
 }
 
 impl Names {
-    /// `None` if the name is not kept.
-    pub(crate) fn get(&mut self, py: Python<'_>, name: &[u8]) -> Option<&Known> {
+    /// `None` if the name is not kept. It is that of the field `index` of a head.
+    #[inline]
+    pub(crate) fn get(&mut self, py: Python<'_>, index: usize, name: &[u8]) -> Option<&Known> {
+        let place = match self.order.get(index) {
+            Some(place) if self.known.get(*place).is_some_and(|known| *known.name == *name) => *place,
+            _ => self.find(py, index, name)?,
+        };
+        self.known.get(place)
+    }
+
+    fn find(&mut self, py: Python<'_>, index: usize, name: &[u8]) -> Option<usize> {
         let place = match self.places.get(name) {
             Some(place) => *place,
             None => self.add(py, name)?,
         };
-        self.known.get(place)
+        match self.order.get_mut(index) {
+            Some(known) => *known = place,
+            None if index < MOST => self.order.resize(index + 1, place),
+            None => {}
+        }
+        Some(place)
     }
 
     /// The variable with this number.
@@ -84,7 +101,7 @@ impl Names {
             self.keys.push(variable);
             self.keys.len() - 1
         });
-        self.known.push(Known { key, number });
+        self.known.push(Known { name: name.into(), key, number });
         self.places.insert(name.into(), place);
         Some(place)
     }
