@@ -274,6 +274,7 @@ impl Last {
 
     /// Drops all values.
     fn forget(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.objects.take().into_iter().for_each(Objects::leave);
         let names = mem::take(&mut self.names);
         *self = Self { names, ..Self::new(py, &self.base)? };
         Ok(())

@@ -59,10 +59,16 @@ impl Objects {
     /// Uses the objects for another request; `None` if they may still belong to the last one.
     pub(crate) fn begin(mut self, py: Python<'_>, response: &Arc<Response>) -> Option<Self> {
         if !mem::take(&mut self.is_free) {
+            self.leave();
             return None;
         }
         self.exchange.get().begin(Arc::clone(response), self.write.clone_ref(py));
         Some(self)
+    }
+
+    /// Leaves the objects to their request. It has to be called before they are dropped.
+    pub(crate) fn leave(self) {
+        drop(self.exchange.get().take_write());
     }
 
     /// Ends the request of these objects, if its environ is gone and nothing else refers to them.

@@ -86,6 +86,16 @@ def test_objects_that_an_application_keeps_belong_to_their_request(serve):
                 assert json.loads(client.get(target).body) == [], name
 
 
+def test_no_exchange_is_left(serve):
+    server = serve("environs:counts", "--threads", "1")
+    large = b"".join(b"X-Large-%d: %s\r\n" % (number, b"a" * 5000) for number in range(2))
+    with server.connect() as client:
+        for fields in (b"", large, large, large, b"", b""):
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\n" + fields + b"\r\n")
+            count = json.loads(client.read().body)
+    assert count == 1
+
+
 def test_objects_of_an_earlier_request_do_nothing(serve):
     server = serve("environs:uses", "--threads", "1")
     with server.connect() as client:

@@ -1,5 +1,6 @@
 """Applications that show their environ."""
 
+import gc
 import json
 import sys
 import time
@@ -79,6 +80,13 @@ def keeps(environ, start_response):
         kept[name] = start_response("200 OK", [])
         return [json.dumps(found).encode()]
     return answer(start_response, found)
+
+
+def counts(environ, start_response):
+    """Answers how many exchanges there are, by their methods."""
+    exchange = type(environ["wsgi_python.exchange"])
+    methods = [one for one in gc.get_objects() if type(one) is type(start_response) and type(one.__self__) is exchange]
+    return answer(start_response, len({id(method.__self__) for method in methods}))
 
 
 def uses(environ, start_response):
