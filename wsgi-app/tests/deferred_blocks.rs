@@ -107,11 +107,16 @@ fn serve(pipe: &Pipe, next: impl Fn(usize) -> Option<Bytes> + Clone + Send + Syn
 }
 
 fn serve_application(pipe: &Pipe, application: impl Application) {
+    serve_request(pipe, "GET", application);
+}
+
+fn serve_request(pipe: &Pipe, method: &str, application: impl Application) {
     let options = Options::default().log_output(false);
     let server =
         Server::new(options, &ServerHandle::new(), Blocking(application)).expect("the defaults are allowed");
     let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
-    pipe.lock().received.extend(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    pipe.lock().received.extend(request.into_bytes());
     let mut connection = Box::pin(serve_blocking(server, guard, pipe.clone()));
     for _ in 0..1000 {
         if connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
@@ -208,5 +213,26 @@ fn a_raw_application_may_leave_blocks_to_be_written_soon() {
         serve_application(&pipe, application);
         assert!(pipe.lock().writes.concat().ends_with(b"onetwosix"));
         assert_eq!(pipe.lock().writes.len(), if flushes_soon { 2 } else { 3 });
+    }
+}
+
+#[test]
+fn a_raw_application_sends_blocks_as_long_as_none_has_to_wait() {
+    for (method, flushes_soon, sent) in [("GET", true, 16), ("GET", false, 0), ("HEAD", true, 0)] {
+        let pipe = Pipe::default();
+        pipe.lock().flushes_soon = flushes_soon;
+        let application = Raw::new(move |request: &RawRequest| -> Result<Body> {
+            request.with(|mut exchange| exchange.respond("200 OK", [("Content-Length", "20000")]).map(drop));
+            let count = (0..20).take_while(|_| request.send_soon(&[b'x'; 1000]) == Ok(true)).count();
+            assert_eq!(count, sent);
+            Ok(Body::iterator((count..20).map(|_| Ok(Bytes::from(vec![b'x'; 1000])))))
+        });
+        serve_request(&pipe, method, application);
+        let written = pipe.lock().writes.concat();
+        assert!(written.ends_with(b"\r\n\r\n") == (method == "HEAD"));
+        assert_eq!(
+            written.iter().filter(|byte| **byte == b'x').count(),
+            if method == "HEAD" { 0 } else { 20_000 }
+        );
     }
 }

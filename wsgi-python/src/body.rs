@@ -12,7 +12,7 @@ use crate::failure::{self, Failure};
 use crate::ffi;
 use crate::file::FileWrapper;
 use crate::hooks;
-use crate::response::{Response, bytes, shared};
+use crate::response::{Response, shared};
 use crate::settings::kind;
 use crate::threads::attached;
 
@@ -46,7 +46,7 @@ pub(crate) fn from_result<'py>(
         hooks::add(response, variables, false);
         return Ok(body);
     }
-    Ok(iterated(&result, closing, response, variables)?)
+    iterated(&result, closing, response, variables)
 }
 
 fn iterated<'py>(
@@ -54,14 +54,14 @@ fn iterated<'py>(
     closing: Closing,
     response: &Arc<Response>,
     variables: &Bound<'py, PyDict>,
-) -> PyResult<Body> {
+) -> Result<Body, Failure> {
     let py = result.py();
     if (result.is_instance_of::<PyString>() || result.is_instance_of::<PyBytes>()) && result.len()? > 0 {
         // Their items are characters and numbers.
         let kind = kind(result);
-        return Err(PyTypeError::new_err(format!(
-            "the application must return an iterable of bytes, not {kind}"
-        )));
+        let error =
+            PyTypeError::new_err(format!("the application must return an iterable of bytes, not {kind}"));
+        return Err(error.into());
     }
     let iterator = ffi::iterator(result)?;
     if let Some(size) = variables.get_item(intern!(py, "eventlet.minimum_write_chunk_size"))? {
@@ -70,21 +70,37 @@ fn iterated<'py>(
     }
     // It may call `start_response` in its first step.
     let first = next(&iterator)?;
-    let Some(first) = first else {
+    let Some(mut first) = first else {
         hooks::add(response, variables, false);
         return Ok(Body::empty());
     };
-    if response.length() == Some(first.len() as u64) && response.is_started() {
+    if response.length() == Some(first.as_bytes().len() as u64) && response.is_started() {
         // That is all: the server need not ask for more (PEP 3333).
         hooks::add(response, variables, false);
         drop(closing);
-        return Ok(first.into());
+        return Ok(shared(first).into());
     }
     hooks::add(response, variables, true);
     // Even if blocks are joined, the length is that of a stream.
     response.request().with(|mut exchange| exchange.leave_length_open());
-    let first = Some(first);
-    Ok(Body::iterator(Blocks { iterator: Some(iterator.unbind()), closing, first, over: false }))
+    let mut blocks = Blocks { iterator: Some(iterator.clone().unbind()), closing, first: None, over: false };
+    // It costs less to send blocks here than as a body, which the server has to do when the client is slow.
+    while response.is_started() {
+        match response.request().send_soon(first.as_bytes()) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return Err(Failure::Send(error)),
+        }
+        match blocks.next_bytes(py) {
+            Some(Ok(block)) => first = block,
+            other => {
+                blocks.first = other.map(|block| block.map(shared));
+                return Ok(Body::iterator(blocks));
+            }
+        }
+    }
+    blocks.first = Some(Ok(shared(first)));
+    Ok(Body::iterator(blocks))
 }
 
 /// Sends blocks as one if they are small, otherwise returns them as a body.
@@ -128,11 +144,11 @@ fn checked(block: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
 const SMALL: usize = 16 * 1024;
 
 /// The next block that is not empty.
-fn next(iterator: &Bound<'_, PyIterator>) -> PyResult<Option<Bytes>> {
+fn next<'py>(iterator: &Bound<'py, PyIterator>) -> PyResult<Option<Bound<'py, PyBytes>>> {
     while let Some(block) = ffi::next(iterator)? {
-        let block = bytes(&block, NOT_BYTES)?;
+        let block = checked(block)?;
         // PEP 3333 allows empty blocks; they would end a chunked body.
-        if !block.is_empty() {
+        if !block.as_bytes().is_empty() {
             return Ok(Some(block));
         }
     }
@@ -143,35 +159,26 @@ fn next(iterator: &Bound<'_, PyIterator>) -> PyResult<Option<Bytes>> {
 struct Blocks {
     iterator: Option<Py<PyIterator>>,
     closing: Closing,
-    first: Option<Bytes>,
+    first: Option<wsgi_std::Result<Bytes>>,
     over: bool,
+}
+
+impl Blocks {
+    fn next_bytes<'py>(&mut self, py: Python<'py>) -> Option<wsgi_std::Result<Bound<'py, PyBytes>>> {
+        if self.over {
+            return None;
+        }
+        let block = next(self.iterator.as_ref()?.bind(py));
+        self.over = !matches!(block, Ok(Some(_)));
+        block.map_err(|error| failure::of_body(py, &self.closing.response, &error)).transpose()
+    }
 }
 
 impl Iterator for Blocks {
     type Item = wsgi_std::Result<Bytes>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(first) = self.first.take() {
-            return Some(Ok(first));
-        }
-        if self.over {
-            return None;
-        }
-        attached(|py| {
-            let iterator = self.iterator.as_ref()?.bind(py);
-            let block = next(iterator);
-            match block {
-                Ok(Some(block)) => Some(Ok(block)),
-                Ok(None) => {
-                    self.over = true;
-                    None
-                }
-                Err(error) => {
-                    self.over = true;
-                    Some(Err(failure::of_body(py, &self.closing.response, &error)))
-                }
-            }
-        })
+        self.first.take().or_else(|| attached(|py| self.next_bytes(py).map(|block| block.map(shared))))
     }
 }
 

@@ -52,6 +52,19 @@ impl RawRequest {
         }
     }
 
+    /// Sends a block and leaves it in the outbox, like [`flush_soon`](Self::flush_soon) after
+    /// [`send`](wsgi_proto::Exchange::send), if neither has to wait. Returns false if nothing was sent: return the block and
+    /// those that follow as [`Body::iterator`], so that the server waits for the client.
+    ///
+    /// It returns false, too, if the body is dropped, as for HEAD.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](wsgi_proto::Exchange::send).
+    pub fn send_soon(&self, block: &[u8]) -> Result<bool, SendError> {
+        self.handle.send_soon(block)
+    }
+
     /// Waits until the outbox is no longer full, after [`Flow::Full`](wsgi_proto::Flow::Full), or until the connection
     /// is lost or the exchange is over. The next [`send`](wsgi_proto::Exchange::send) shows which.
     pub fn wait_for_room(&self) {

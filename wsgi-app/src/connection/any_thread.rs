@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use wsgi_proto::Io;
+use wsgi_proto::{Io, SendError};
 
 use crate::connection::pump::{Pumped, pump};
 use crate::connection::transfer::Transfer;
@@ -30,10 +30,50 @@ impl Handle {
             Some(exchange) if exchange.room() + ENOUGH <= most || exchange.is_full() => return false,
             Some(_) => {}
         }
-        if mem::replace(&mut inner.flushes_soon, true) {
+        let is_scheduled = inner.flushes_soon;
+        drop(inner);
+        is_scheduled || self.schedule_flush(&transport)
+    }
+
+    /// Sends a block that [`flush_soon`](Self::flush_soon) would leave in the outbox. Returns false if that is not possible
+    /// without a wait: then nothing was sent.
+    pub(crate) fn send_soon(&self, block: &[u8]) -> Result<bool, SendError> {
+        let most = self.server_context().config.limits.outbox;
+        let mut wake_list = WakeList::default();
+        let mut inner = self.lock();
+        if !inner.flushes_soon {
+            // The other thread must not take this lock and that of the transport in the other order.
+            drop(inner);
+            if !self.blocking_transport().is_some_and(|transport| self.schedule_flush(&transport)) {
+                return Ok(false);
+            }
+            inner = self.lock();
+            if !inner.flushes_soon {
+                // It has come and gone.
+                return Ok(false);
+            }
+        }
+        let Some(exchange) = inner.exchange(self.serial()) else { return Ok(false) };
+        if exchange.drops_body() || exchange.room() + ENOUGH <= most + block.len() {
+            return Ok(false);
+        }
+        if !exchange.head_is_sent() {
+            inner.machine.set_now(self.now());
+        }
+        let Some(mut exchange) = inner.exchange(self.serial()) else { return Ok(false) };
+        let sent = exchange.send(block);
+        inner.touch(&mut wake_list);
+        match sent {
+            Err(SendError::Full) => Ok(false),
+            sent => sent.map(|_| true),
+        }
+    }
+
+    /// Lets another thread write what waits to be sent within a few milliseconds. Returns false if there is none.
+    fn schedule_flush(&self, transport: &Arc<dyn BlockingTransport>) -> bool {
+        if mem::replace(&mut self.lock().flushes_soon, true) {
             return true;
         }
-        drop(inner);
         let handle = self.clone();
         let is_accepted = transport.flush_soon(Box::new(move || handle.flush_now()));
         if !is_accepted {
