@@ -499,3 +499,31 @@ fn over_tls_a_stream_has_timeouts_and_no_descriptor() {
     drop(client);
     assert_eq!(site.stop().texts(Kind::Error), [""; 0]);
 }
+
+#[test]
+fn bodies_that_arrive_slowly_occupy_no_thread() {
+    let raw = Raw::new(|request: &RawRequest| -> Result<Body> {
+        let body = request.input().read_to_end()?;
+        answer(request, std::str::from_utf8(&body)?)
+    });
+    let usual = |environ: Environ, start: StartResponse| -> Result<Body> {
+        let body = environ.input().read_to_end()?;
+        start.start("200 OK", PLAIN)?;
+        Ok(body.into())
+    };
+    for application in [raw.boxed(), usual.boxed()] {
+        let site = Site::with(Options::default().receive_before_call(16), application);
+        let request = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n";
+        let mut slow: Vec<_> = (0..5).map(|_| site.connect()).collect();
+        slow.iter_mut().for_each(|client| client.send(format!("{request}hello")));
+        eventually("all of them have arrived", || site.handle.requests() == 5);
+        let mut honest = site.connect();
+        honest.send(format!("{request}0123456789"));
+        assert_eq!(honest.answer().text(), "0123456789");
+        for client in &mut slow {
+            client.send("world");
+            assert_eq!(client.answer().text(), "helloworld");
+        }
+        site.stop();
+    }
+}

@@ -69,6 +69,7 @@ fn set(options: Options, value: &Value<'_, '_>) -> PyResult<Options> {
         "graceful_timeout" => options.graceful_timeout(value.time()?),
         "require_host" => options.require_host(value.flag()?),
         "drain_backlog" => options.drain_backlog(value.flag()?),
+        "receive_before_call" => options.receive_before_call(value.whole()?),
         "limits" => set_limits(options, value)?,
         name => return Err(PyValueError::new_err(format!("unknown option {name:?}"))),
     })

@@ -6,6 +6,7 @@
 use wsgi_proto::Limits;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Journal, Kind, eventually};
+use wsgi_tests::runtimes::Runtime;
 use wsgi_tokio::Options;
 
 use super::site::{ECHO, HELLO, MEBIBYTE, MUCH, Program, Serve as _, Site, busy, on_each};
@@ -67,6 +68,25 @@ fn max_body_size_is_the_largest_body() {
     statuses("max_body_size", four, &chunked("3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"), [413, 200]);
     let none = |options: Options| options.max_body_size(4).max_body_size(None);
     statuses("max_body_size", none, &sized("hello"), [200, 200]);
+}
+
+#[test]
+fn receive_before_call_is_the_part_of_a_body_that_arrives_before_the_call() {
+    on_each("receive_before_call", |runtime| {
+        let [with, without] = runtime.pair(|options| options.receive_before_call(10), HELLO);
+        let half = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\nhello";
+        let mut waits = with.connect();
+        waits.send(half);
+        // Asynchronous applications hold no thread while they wait.
+        if runtime == Runtime::Std {
+            eventually("its request has begun", || with.handle().requests() == 1);
+            assert_eq!(with.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").status, 200);
+            assert_eq!(with.handle().requests(), 1, "it was answered");
+            waits.send("world");
+        }
+        assert_eq!(waits.answer().text(), "hello");
+        assert_eq!(without.ask(half).text(), "hello");
+    });
 }
 
 #[test]

@@ -129,6 +129,7 @@ fn the_outermost_values_are_allowed() {
             .rate_grace(moment)
             .graceful_timeout(Duration::ZERO)
             .max_body_size(0)
+            .receive_before_call(0)
             .limits(|limits| {
                 (limits.method, limits.field_line, limits.fields_size, limits.fields) = (1, 16, 16, 1);
                 (limits.chunk_line, limits.chunk_extensions) = (3, 0);
@@ -137,6 +138,7 @@ fn the_outermost_values_are_allowed() {
         let most = quiet()
             .max_size(usize::MAX)
             .url_length_limit(LARGEST)
+            .receive_before_call(usize::MAX)
             .socket_timeout(Duration::MAX)
             .header_timeout(Duration::MAX)
             .linger_timeout(Duration::MAX)

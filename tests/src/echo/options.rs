@@ -183,6 +183,10 @@ pub struct ServerSettings {
     #[arg(long, value_name = "BOOL")]
     drain_backlog: Option<bool>,
 
+    /// How much of a body is received before a blocking application is called.
+    #[arg(long, value_name = "BYTES", value_parser = whole::<usize>)]
+    receive_before_call: Option<usize>,
+
     /// Another limit; may be repeated.
     #[arg(long = "limit", value_name = "NAME=BYTES", value_parser = limit)]
     limits: Vec<Limit>,
@@ -202,6 +206,7 @@ impl ServerSettings {
         set!(max_size, max_http_version, minimum_chunk_size, log_x_forwarded_for, keepalive, log_output);
         set!(log_format, url_length_limit, capitalize_response_headers, require_host);
         set!(rate_grace, linger_timeout, linger_limit, handshake_timeout, graceful_timeout, drain_backlog);
+        set!(receive_before_call);
         if let Some(LogFile(file)) = self.log {
             options = options.log_to(file);
         }
@@ -376,7 +381,7 @@ mod tests {
              --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
              --max-connection-age 60 --max-requests 1000 --linger-timeout 1.5 --linger-limit 9 --min-request-rate 240 \
              --min-response-rate 120 --rate-grace 5 --drain-backlog false --log /dev/null --access-log /dev/null \
-             --require-host false --limit fields=60",
+             --require-host false --receive-before-call 4096 --limit fields=60",
         )
         .unwrap();
         assert_eq!(
@@ -405,6 +410,7 @@ mod tests {
             .min_response_rate(120)
             .rate_grace(Duration::from_secs(5))
             .url_length_limit(99)
+            .receive_before_call(4096)
             .limits(|limits| limits.fields = 60);
         assert_eq!(format!("{options:?}"), format!("{wanted:?}"));
         assert!(format!("{options:?}").contains("max_size: 100"), "{options:?}");

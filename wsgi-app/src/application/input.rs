@@ -430,7 +430,7 @@ impl Input {
     /// # }
     /// ```
     pub fn trailers(&self) -> Option<Trailers> {
-        self.handle.look(|exchange| exchange.trailers().cloned())?
+        self.handle.trailers()
     }
 
     /// Waits until the client closes its side, the connection is lost, or the exchange is over.

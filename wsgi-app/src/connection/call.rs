@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use pin_project_lite::pin_project;
 use wsgi_proto::{Endpoints, Head};
 
@@ -21,7 +22,7 @@ use crate::application::raw::{Raw, RawRequest, is_raw};
 use crate::application::start_response::StartResponse;
 use crate::connection::sending::Sending;
 use crate::context::pool;
-use crate::exchange::error::Result;
+use crate::exchange::error::{InputError, Result};
 use crate::exchange::handle::Handle;
 use crate::exchange::shared::Inner;
 use crate::server::Server;
@@ -36,6 +37,8 @@ pub(crate) struct Request<A> {
     pub(super) environ: Option<Environ>,
     /// Instead of the environ, if the application is raw.
     raw: Option<RawCall<A>>,
+    /// The part of the request body that has arrived before the application is called.
+    received: BytesMut,
     body: Sending,
     /// The environ is kept for hooks, which run after the exchange.
     pub(super) has_hooks: bool,
@@ -49,7 +52,7 @@ struct RawCall<A> {
 }
 
 impl<A: Application> Request<A> {
-    /// Calls the application with a new request.
+    /// Begins a new request. The application is called when it is polled.
     #[inline(always)]
     pub(super) fn begin(
         kept: Option<Box<Self>>,
@@ -77,7 +80,22 @@ impl<A: Application> Request<A> {
     #[cold]
     fn make() -> Box<Self> {
         let (environ, raw, body) = (None, None, Sending::default());
-        Box::new(Self { call: boxed(call), environ, raw, body, has_hooks: false })
+        let received = BytesMut::new();
+        Box::new(Self { call: boxed(call), environ, raw, received, body, has_hooks: false })
+    }
+
+    /// Receives the request body, at most `most` bytes of it, before the application is polled.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost: there is nothing to call the application for.
+    pub(super) fn poll_receive(
+        &mut self,
+        most: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), InputError>> {
+        let handle = opened(self.environ.as_ref(), self.raw.as_ref()).1;
+        handle.poll_receive(&mut self.received, most, context)
     }
 
     /// Polls the application. Returns the server that was passed to [`begin`](Self::begin) and the result.
@@ -131,6 +149,7 @@ impl<A: Application> Request<A> {
     /// Drops the application's future and body.
     pub(super) fn clear(&mut self) {
         self.call.as_mut().clear();
+        self.received = BytesMut::new();
         self.body.clear();
     }
 

@@ -86,6 +86,8 @@ impl<A: Application, T: Transport> Future for Task<A, T> {
 enum Stage {
     /// Read and write; no request is with the application.
     Open,
+    /// Receive the request body; the application has not been called.
+    Receive,
     /// Poll the application.
     Call,
     /// Send the body that the application returned.
@@ -129,6 +131,7 @@ impl<A: Application, T: Transport> Connection<A, T> {
             let woken = mem::take(&mut woken);
             match self.stage {
                 Stage::Open => ready!(self.poll_open(woken, None, context)),
+                Stage::Receive => ready!(self.poll_receive(woken, context)),
                 Stage::Call => ready!(self.poll_call(woken, context)),
                 Stage::Body => ready!(self.poll_body(woken, context)),
                 Stage::ShutdownWrite(since) => {
@@ -218,6 +221,8 @@ impl<A: Application, T: Transport> Connection<A, T> {
                 let makes_room = begin_exchange(&mut inner, guard);
                 transfer.turn.count_request();
                 let (endpoints, serial) = (*inner.machine.endpoints(), inner.serial);
+                let receives =
+                    transfer.server_context.receive_before_call > 0 && inner.receives_before_call();
                 drop(inner);
                 if makes_room {
                     // This connection is busy again, so another one has to make room.
@@ -227,7 +232,7 @@ impl<A: Application, T: Transport> Connection<A, T> {
                 let server = lent.take().unwrap_or_else(|| Arc::clone(server));
                 let handle = Handle::new(Arc::clone(&guard.shared), serial);
                 *request = Some(Request::begin(request.take(), server, head, endpoints, handle));
-                *stage = Stage::Call;
+                *stage = if receives { Stage::Receive } else { Stage::Call };
             }
             Pumped::Event(Event::Done) => {
                 // Its record shows whether it was sent.
@@ -252,6 +257,27 @@ impl<A: Application, T: Transport> Connection<A, T> {
             Pumped::Event(Event::Closed(reason)) => *stage = Stage::End(Some(reason)),
             Pumped::Event(Event::Io(_)) => {}
         }
+        Poll::Ready(())
+    }
+
+    /// Receives the request body, up to the option, before the application is called.
+    fn poll_receive(&mut self, woken: bool, context: &mut Context<'_>) -> Poll<()> {
+        if woken {
+            self.wake_up(context);
+        }
+        let failure = loop {
+            let request = self.request.as_mut().expect("a request is open");
+            match request.poll_receive(self.transfer.server_context.receive_before_call, context) {
+                Poll::Ready(Ok(())) => {
+                    self.stage = Stage::Call;
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Err(error)) => break Failure::Application(error.into()),
+                Poll::Pending if ready!(self.poll_wait(context)) => {}
+                Poll::Pending => break Failure::Aborted,
+            }
+        };
+        self.fail(failure);
         Poll::Ready(())
     }
 

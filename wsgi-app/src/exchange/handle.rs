@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use wsgi_proto::{Exchange, Now, SendError};
+use wsgi_proto::{Exchange, Now, SendError, Trailers};
 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
@@ -115,8 +115,7 @@ impl Handle {
                 |data| { (Taken::Shared(data.len()), Some(())) }
             ))?;
             let Some(((), shown)) = shown else { return Poll::Ready(Ok((inner.read, Bytes::new()))) };
-            inner.read -= shown.len() as u64;
-            inner.peeked = shown;
+            inner.put_back(shown);
         }
         Poll::Ready(Ok((inner.read, inner.peeked.clone())))
     }
@@ -126,6 +125,14 @@ impl Handle {
         let mut inner = self.lock();
         let left = inner.exchange(self.serial)?.remaining()?;
         Some(left + inner.peeked.len() as u64)
+    }
+
+    /// The trailer fields; `None` before the end of the body was read.
+    pub(crate) fn trailers(&self) -> Option<Trailers> {
+        let mut inner = self.lock();
+        // The machine may be at the end already.
+        let is_read = inner.peeked.is_empty();
+        inner.exchange(self.serial).filter(|_| is_read)?.trailers().cloned()
     }
 
     /// Consumes peeked bytes, up to the offset `end` in the body. Bytes that another handle consumed first are not
@@ -158,7 +165,12 @@ impl Handle {
     /// hand it over at any moment from now on. Returns the bytes that were received but not read. `end` ends HTTP.
     pub(crate) fn begin_take_over(&self, end: EndHttp) -> Result<Vec<u8>, SendError> {
         let mut inner = self.shared.lock();
+        let is_read = inner.peeked.is_empty();
         let Some(mut exchange) = inner.exchange(self.serial) else { return Err(SendError::Finished) };
+        if !is_read {
+            // The machine does not know that the application has not consumed them.
+            return Err(SendError::BodyUnread);
+        }
         let unread = end(&mut exchange)?;
         inner.fetching = true;
         let runner = inner.rouse();

@@ -3,4 +3,5 @@
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod handle;
+pub(crate) mod receiving;
 pub(crate) mod shared;

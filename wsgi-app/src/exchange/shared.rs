@@ -423,6 +423,12 @@ impl Inner {
         }
     }
 
+    /// Returns the bytes of the body that were read last: they count as peeked.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        self.read -= bytes.len() as u64;
+        self.peeked = bytes;
+    }
+
     /// Consumes the first `count` peeked bytes.
     pub(super) fn take_peeked(&mut self, count: usize) {
         let count = count.min(self.peeked.len());

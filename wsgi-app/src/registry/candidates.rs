@@ -180,6 +180,7 @@ mod tests {
             format: LogFormat::default(),
             lifetimes: Lifetimes::default(),
             blocking: Blocking::default(),
+            receive_before_call: 0,
         })
     }
 

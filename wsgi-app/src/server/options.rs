@@ -38,6 +38,7 @@ pub struct Options {
     pub(crate) handshake_timeout: Duration,
     pub(crate) graceful_timeout: Duration,
     pub(crate) drain_backlog: bool,
+    pub(crate) receive_before_call: usize,
 }
 
 /// The destination of the log. The log is built with the server, since it has a thread.
@@ -62,6 +63,7 @@ impl Default for Options {
             handshake_timeout: Duration::from_secs(30),
             graceful_timeout: Duration::from_secs(30),
             drain_backlog: true,
+            receive_before_call: 0,
         }
     }
 }
@@ -411,6 +413,28 @@ impl Options {
         self
     }
 
+    /// How much of a request body is received before a blocking application is called, in bytes: this much, or all of a
+    /// smaller body. Until then the client occupies no thread. So slow uploads of this size do not keep other requests from
+    /// being served, however few threads there are.
+    ///
+    /// The time limits hold as if the application were reading. If the body fails in this part, because it is late, cut off,
+    /// malformed or too large, the application is called then, reads what has arrived, and gets the error. It is not called
+    /// for a client that has reset the connection; the request has its access line.
+    ///
+    /// The application is called immediately if the client waits for `100 Continue`, since it decides whether to send one,
+    /// and if the request has `Upgrade`. A client that sends its body only after it has seen a part of the response needs
+    /// 0 here. Larger bodies occupy a thread while the rest arrives, and so does a client that sends this much and then
+    /// pauses; [`socket_timeout`](Self::socket_timeout) and [`min_request_rate`](Self::min_request_rate) bound that.
+    ///
+    /// Each connection whose body arrives may hold this much memory, at most twice as much for a moment, besides its
+    /// receive buffer. No effect with asynchronous applications, which occupy no thread while they wait. Default: 0, off.
+    /// Allowed: any.
+    #[must_use]
+    pub fn receive_before_call(mut self, bytes: usize) -> Self {
+        self.receive_before_call = bytes;
+        self
+    }
+
     /// Changes the other limits: size and number of header fields, chunk lines, drained bytes, buffer sizes.
     ///
     /// Default: see `Limits`. Allowed: see there; sizes of heads up to 16777216.
@@ -466,6 +490,7 @@ impl fmt::Debug for Options {
             .field("max_connection_age", &self.max_connection_age)
             .field("max_requests", &self.max_requests)
             .field("debug", &self.debug)
+            .field("receive_before_call", &self.receive_before_call)
             .finish_non_exhaustive()
     }
 }

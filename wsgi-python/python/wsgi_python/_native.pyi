@@ -67,6 +67,7 @@ def serve(
     | `min_request_rate`, `min_response_rate` | bytes per second, or `None` | `None`; public: 240 |
     | `rate_grace` | seconds over which these rates are measured | 10 |
     | `max_body_size` | bytes, or `None` | `None`; public: 16 MiB |
+    | `receive_before_call` | bytes of a request body that are received before the application is called; no thread waits for them | 0 |
     | `max_connection_age` | seconds, or `None` | `None` |
     | `max_requests` | requests of one connection, or `None` | `None` |
     | `url_length_limit` | bytes | 8192 |

@@ -158,6 +158,17 @@ def stuck_in_hook(environ, start_response):
     return hello(environ, start_response)
 
 
+def large(environ, start_response):
+    start_response("200 OK", [*TEXT, ("Content-Length", "8000000")])
+    return [b"x" * 8_000_000]
+
+
+def large_generator(environ, start_response):
+    start_response("200 OK", TEXT)
+    for _ in range(125):
+        yield b"x" * 64_000
+
+
 def process(environ, start_response):
     start_response("200 OK", TEXT)
     return [str(os.getpid()).encode()]
@@ -168,6 +179,7 @@ PAGES = {
     "/replaced": replaced, "/nothing": nothing, "/echo": echo, "/lines": lines, "/errors": errors, "/file": file,
     "/memory-file": memory_file, "/variables": variables, "/closing": closing, "/sleep": sleep, "/process": process,
     "/stuck": stuck, "/stuck-in-body": stuck_in_body, "/stuck-in-close": stuck_in_close, "/stuck-in-hook": stuck_in_hook,
+    "/large": large, "/large-generator": large_generator,
 }
 
 

@@ -15,6 +15,8 @@ from wsgi_python._cli.values import Parser
 ENVIRONMENT = "WSGI_PYTHON_"
 DEFAULT_THREADS = 8
 DEFAULT_BACKLOG = 2048
+# The size of a receive buffer, so that nothing is copied of a body that arrives at once.
+DEFAULT_RECEIVED = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _option(name: str, group: str, metavar: str | None, parse: Parser, default: 
 SETTINGS: tuple[Setting, ...] = (
     Setting("threads", APPLICATION, "N", values.positive, DEFAULT_THREADS,
             "How many requests the application works on at a time. With 1, it is never called by two threads at once, "
-            "and wsgi.multithread is false. Idle clients occupy none; one that uploads slowly occupies one."),
+            "and wsgi.multithread is false. Idle clients occupy none, nor do slow uploads within --receive-before-call."),
     Setting("chdir", APPLICATION, "FOLDER", values.words, None,
             "Changes to this folder first. Other relative paths are relative to it.", shown="the current one"),
     Setting("app_dir", APPLICATION, "FOLDER", values.words, None,
@@ -147,6 +149,10 @@ SETTINGS: tuple[Setting, ...] = (
             "The largest request body; otherwise 413. none is no limit.", shown="16M"),
     _option("url_length_limit", SIZE, "BYTES", values.size, 8192, "The longest request target; otherwise 414.",
             shown="8K", flags=("--limit-request-line",)),
+    _option("receive_before_call", SIZE, "BYTES", values.size, DEFAULT_RECEIVED,
+            "How much of a request body is received before the application is called: until then a slow upload occupies "
+            "no thread, but up to this much memory. 0 calls it at once, for clients that wait for a part of the response "
+            "before they send on.", shown="16K"),
     Setting("limit", SIZE, "NAME=NUMBER", values.limit, (),
             "Another limit, may be repeated: fields=100, field_line=8K, fields_size=64K, method=32, chunk_line=4K, "
             "chunk_extensions=64K, drain=256K, outbox=64K, inbox=64K (these are the defaults).",
