@@ -722,7 +722,8 @@ impl<A> Server<A> {
     /// Keeps threads that have run the application, even when they have no work, until the server stops. By default a
     /// thread ends after 2 s without work. Use it if starting a thread is expensive, or if the application keeps something
     /// valuable, such as a connection to a database, in thread-local variables. Threads are still started only when there
-    /// is work for them.
+    /// is work for them. With [`pool`](Self::pool), the descriptor that each of them needs to wait is open from the
+    /// beginning, so that the number of open descriptors does not grow with the number of threads.
     pub fn keep_threads(mut self, on: bool) -> Self {
         self.threads.kept = on;
         self
@@ -752,13 +753,16 @@ impl<A> Server<A> {
             return Err(OptionError::new(option, 0, "1 or more").into());
         }
         listeners.iter().try_for_each(|listener| check_alpn(listener.alpn_protocols()))?;
-        let limit = descriptor_limit(pool);
+        let (limit, waiting) = descriptors(pool);
         let runtime =
             Runtime::default().descriptor_limit(limit).ignore_max_size(ignores_max_size).block_in_place();
         let server = app::Server::with_runtime(options, &handle, Blocking(application), runtime)?;
         listeners.iter_mut().try_for_each(|listener| listener.prepare(server.limits_slow_readers()))?;
         // By default one more thread, for the poller.
         threads.most = pool.unwrap_or_else(|| server.max_size().saturating_add(1));
+        if threads.kept && pool.is_some() {
+            threads.reserved = waiting;
+        }
         let engine = Engine::start(threads)?;
         // The last listener of sockets belongs to this thread, and so do those that have their own thread already.
         let last = listeners.iter().rposition(Listener::is_socket);
@@ -849,13 +853,15 @@ impl<A: Application> Adapter for Threads<'_, A> {
     }
 }
 
-/// The number of descriptors that connections may use, of those that this process may open. Each of the `threads` may wait
-/// for its client, and then has descriptors, too; without a limit there are as many threads as connections. So there are
-/// always enough descriptors for a connection with a waiting thread.
-fn descriptor_limit(threads: Option<usize>) -> Option<usize> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+/// The number of descriptors that connections may use, of those that this process may open, and how many threads have
+/// theirs beside them. Each of the `threads` may wait for its client, and then has descriptors, too; without a limit there
+/// are as many threads as connections. So there are always enough descriptors for a connection with a waiting thread.
+fn descriptors(threads: Option<usize>) -> (Option<usize>, usize) {
+    let threads = threads.unwrap_or(usize::MAX);
+    let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current else {
+        return (None, threads);
+    };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let one_each = limit / (1 + wait::DESCRIPTORS) * wait::DESCRIPTORS;
-    let waiting = threads.map_or(one_each, |threads| one_each.min(threads.saturating_mul(wait::DESCRIPTORS)));
-    Some(limit - waiting)
+    let waiting = threads.min(limit / (1 + wait::DESCRIPTORS));
+    (Some(limit - waiting * wait::DESCRIPTORS), waiting)
 }

@@ -11,13 +11,13 @@ use rustix::io::Errno;
 
 use self::channel::Channel;
 pub(crate) use self::channel::DESCRIPTORS;
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
 /// The longest wait if the system had no descriptors left for a notifier.
 const SLICE: Duration = Duration::from_millis(50);
 
 thread_local! {
-    /// Created when the thread waits for the first time.
+    /// Created when the thread waits for the first time, unless it has got one before.
     static NOTIFIER: OnceCell<Arc<Notifier>> = const { OnceCell::new() };
 }
 
@@ -29,9 +29,35 @@ struct Notifier {
     channel: Option<Channel>,
 }
 
+impl Notifier {
+    fn new(channel: Option<Channel>) -> Arc<Self> {
+        Arc::new(Self { notified: AtomicBool::new(false), channel })
+    }
+}
+
 fn notifier<R>(call: impl FnOnce(&Arc<Notifier>) -> R) -> R {
-    let new = || Arc::new(Notifier { notified: AtomicBool::new(false), channel: Channel::new().ok() });
-    NOTIFIER.with(|notifier| call(notifier.get_or_init(new)))
+    NOTIFIER.with(|notifier| call(notifier.get_or_init(|| Notifier::new(Channel::new().ok()))))
+}
+
+/// Notifiers for threads that have not started yet: their descriptors are open from the beginning, so that the number of
+/// open descriptors does not depend on how many threads have waited.
+#[derive(Default)]
+pub(crate) struct Reserved(Mutex<Vec<Arc<Notifier>>>);
+
+impl Reserved {
+    /// Creates notifiers for `threads` threads, or fewer if the system has no descriptors left.
+    pub(crate) fn new(threads: usize) -> Self {
+        let channels = (0..threads).map_while(|_| Channel::new().ok());
+        Self(Mutex::new(channels.map(|channel| Notifier::new(Some(channel))).collect()))
+    }
+
+    /// Gives one of them to the calling thread, which has just started.
+    pub(crate) fn give(&self) {
+        if let Some(reserved) = lock(&self.0).pop() {
+            // It has none yet.
+            let _ = NOTIFIER.with(|notifier| notifier.set(reserved));
+        }
+    }
 }
 
 impl Wake for Notifier {

@@ -28,6 +28,7 @@ use crate::engine::task_state::TaskState;
 use crate::engine::timer_queue::{Deadline, TimerQueue};
 use crate::host::Hosted;
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use crate::wait::Reserved;
 
 /// The token of the notifier, which ends a wait of the polling thread.
 const NOTIFIER: Token = Token(usize::MAX);
@@ -41,6 +42,7 @@ pub(crate) struct Engine {
     /// It is called without any lock, except that of the future of the task that calls it, for which no thread waits.
     pub(crate) host: Hosted,
     stack_size: Option<usize>,
+    reserved: Reserved,
 }
 
 /// The threads of an engine.
@@ -50,6 +52,8 @@ pub(crate) struct Threads {
     pub(crate) most: usize,
     /// Whether they stay when they have no work.
     pub(crate) kept: bool,
+    /// For how many of them descriptors are opened at the beginning, and not when they wait for the first time.
+    pub(crate) reserved: usize,
     /// The size of the stack of each, if it is not the default of std.
     pub(crate) stack_size: Option<usize>,
     /// The code around them.
@@ -88,13 +92,15 @@ pub(crate) struct Task {
 impl Engine {
     /// Starts an engine.
     pub(crate) fn start(threads: Threads) -> io::Result<Arc<Self>> {
-        let Threads { most, kept, stack_size, host } = threads;
+        let Threads { most, kept, reserved, stack_size, host } = threads;
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let notifier = mio::Waker::new(&registry, NOTIFIER)?;
         let scheduler = Scheduler::new(Poller { poll, events: Events::with_capacity(256) }, most, kept);
         let (tasks, flusher) = (Mutex::default(), Flusher::default());
-        let engine = Arc::new(Self { scheduler, registry, notifier, tasks, flusher, host, stack_size });
+        let reserved = Reserved::new(reserved);
+        let engine =
+            Arc::new(Self { scheduler, registry, notifier, tasks, flusher, host, stack_size, reserved });
         engine.begin()?;
         let watching = Self::spawn(None, {
             let engine = Arc::clone(&engine);
@@ -110,6 +116,7 @@ impl Engine {
     fn begin(self: &Arc<Self>) -> io::Result<()> {
         let engine = Arc::clone(self);
         Self::spawn(self.stack_size, move || {
+            engine.reserved.give();
             if !engine.host.thread(|| engine.work()) {
                 engine.scheduler.leave();
             }
