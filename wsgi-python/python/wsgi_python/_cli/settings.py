@@ -15,8 +15,8 @@ from wsgi_python._cli.values import Parser
 ENVIRONMENT = "WSGI_PYTHON_"
 DEFAULT_THREADS = 8
 DEFAULT_BACKLOG = 2048
-# The size of a receive buffer, so that nothing is copied of a body that arrives at once.
-DEFAULT_RECEIVED = 16 * 1024
+# Half a receive buffer: one read of a fast upload is enough, and the rest goes straight to the application.
+DEFAULT_RECEIVED = 8 * 1024
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ SETTINGS: tuple[Setting, ...] = (
     _option("receive_before_call", SIZE, "BYTES", values.size, DEFAULT_RECEIVED,
             "How much of a request body is received before the application is called: until then a slow upload occupies "
             "no thread, but up to this much memory. 0 calls it at once, for clients that wait for a part of the response "
-            "before they send on.", shown="16K"),
+            "before they send on.", shown="8K"),
     Setting("limit", SIZE, "NAME=NUMBER", values.limit, (),
             "Another limit, may be repeated: fields=100, field_line=8K, fields_size=64K, method=32, chunk_line=4K, "
             "chunk_extensions=64K, drain=256K, outbox=64K, inbox=64K (these are the defaults).",
