@@ -174,15 +174,27 @@ pub(crate) fn detached(py: Python<'_>, wait: &mut dyn FnMut()) {
 mod unwinding {
     use pyo3::ffi::PyObject;
 
+    type Object = *mut PyObject;
+
     unsafe extern "C-unwind" {
-        pub(super) fn PyObject_Call(
-            callable: *mut PyObject,
-            args: *mut PyObject,
-            kwargs: *mut PyObject,
-        ) -> *mut PyObject;
-        pub(super) fn PyObject_CallFunctionObjArgs(callable: *mut PyObject, ...) -> *mut PyObject;
-        pub(super) fn PyObject_GetIter(object: *mut PyObject) -> *mut PyObject;
-        pub(super) fn PyIter_Next(iterator: *mut PyObject) -> *mut PyObject;
+        fn PyObject_Call(callable: Object, args: Object, kwargs: Object) -> Object;
+        fn PyObject_CallFunctionObjArgs(callable: Object, ...) -> Object;
+        fn PyObject_GetIter(object: Object) -> Object;
+        fn PyIter_Next(iterator: Object) -> Object;
+    }
+
+    // Link-time optimization merges these declarations with those of PyO3, and then takes a direct call for one that does not
+    // unwind. So each call goes through `indirect`.
+    pub(super) static CALL: unsafe extern "C-unwind" fn(Object, Object, Object) -> Object = PyObject_Call;
+    pub(super) static CALL_WITH: unsafe extern "C-unwind" fn(Object, ...) -> Object =
+        PyObject_CallFunctionObjArgs;
+    pub(super) static ITERATOR: unsafe extern "C-unwind" fn(Object) -> Object = PyObject_GetIter;
+    pub(super) static NEXT: unsafe extern "C-unwind" fn(Object) -> Object = PyIter_Next;
+
+    /// The value of a static, which the optimizer may not know.
+    pub(super) fn indirect<F: Copy>(function: &'static F) -> F {
+        // SAFETY: it is a reference to an initialized value that never changes.
+        unsafe { std::ptr::read_volatile(function) }
     }
 }
 
@@ -221,7 +233,8 @@ pub(crate) fn call<'py>(
     // SAFETY: the objects are of the types that the function requires and live during the call. It returns a new reference,
     // or null with an exception.
     unsafe {
-        let result = Hang::over(|| unwinding::PyObject_Call(callable.as_ptr(), args.as_ptr(), kwargs));
+        let function = unwinding::indirect(&unwinding::CALL);
+        let result = Hang::over(|| function(callable.as_ptr(), args.as_ptr(), kwargs));
         Bound::from_owned_ptr_or_err(callable.py(), result)
     }
 }
@@ -240,8 +253,9 @@ pub(crate) fn call_with_two<'py>(
     // SAFETY: the thread is attached, there are references to all objects during the call, and null ends the arguments.
     // The function returns a new reference, or null with an exception.
     unsafe {
-        let call = || unwinding::PyObject_CallFunctionObjArgs(object, first.as_ptr(), second.as_ptr(), end);
-        Bound::from_owned_ptr_or_err(function.py(), Hang::over(call))
+        let call_with = unwinding::indirect(&unwinding::CALL_WITH);
+        let result = Hang::over(|| call_with(object, first.as_ptr(), second.as_ptr(), end));
+        Bound::from_owned_ptr_or_err(function.py(), result)
     }
 }
 
@@ -253,7 +267,8 @@ pub(crate) fn call_with_two<'py>(
 pub(crate) fn iterator<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
     // SAFETY: the function returns a new reference to an iterator, or null with an exception.
     unsafe {
-        let iterator = Hang::over(|| unwinding::PyObject_GetIter(iterable.as_ptr()));
+        let function = unwinding::indirect(&unwinding::ITERATOR);
+        let iterator = Hang::over(|| function(iterable.as_ptr()));
         Bound::from_owned_ptr_or_err(iterable.py(), iterator).map(|iterator| iterator.cast_into_unchecked())
     }
 }
@@ -267,7 +282,8 @@ pub(crate) fn next<'py>(iterator: &Bound<'py, PyIterator>) -> PyResult<Option<Bo
     let py = iterator.py();
     // SAFETY: it is an iterator. The function returns a new reference, or null, with an exception if it is not the end.
     let item = unsafe {
-        let item = Hang::over(|| unwinding::PyIter_Next(iterator.as_ptr()));
+        let function = unwinding::indirect(&unwinding::NEXT);
+        let item = Hang::over(|| function(iterator.as_ptr()));
         Bound::from_owned_ptr_or_opt(py, item)
     };
     match item {
