@@ -1,11 +1,16 @@
-"""Serves one request of a Flask application by the installed command, and stops it. `cargo xtask python` runs it."""
+"""Serves one request of a Flask application by the installed command, and stops it, even while another request never ends.
+
+`cargo xtask python` runs it. It is the test of the optimized library.
+"""
 
 import importlib.metadata
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -18,6 +23,12 @@ app = Flask(__name__)
 @app.get("/")
 def hello():
     return "Hello, World!"
+
+
+@app.get("/never")
+def never():
+    while True:
+        pass
 """
 
 
@@ -26,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "hello.py").write_text(APPLICATION)
         server = subprocess.Popen(
-            [program, "hello:app", "--bind", "127.0.0.1:0"], cwd=folder, stderr=subprocess.PIPE, text=True
+            [program, "hello:app", "--bind", "127.0.0.1:0", "--graceful-timeout", "1"], cwd=folder, stderr=subprocess.PIPE, text=True
         )
         try:
             line = server.stderr.readline()
@@ -35,8 +46,12 @@ def main() -> None:
             with urllib.request.urlopen(url[0], timeout=20) as response:
                 body = response.read()
             assert body == b"Hello, World!", body
-            server.send_signal(signal.SIGTERM)
-            assert server.wait(40) == 0
+            host, port = url[0].removeprefix("http://").split(":")
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(b"GET /never HTTP/1.1\r\nHost: h\r\n\r\n")
+                time.sleep(0.5)
+                server.send_signal(signal.SIGTERM)
+                assert server.wait(40) == 0, server.returncode
         finally:
             server.kill()
             server.communicate()
