@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use rustix::event::{PollFd, PollFlags};
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::RecvFlags;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::net::SendFlags;
 use socket2::Socket;
 use wsgi_app::adapter::Server;
 use wsgi_app::adapter::{Blocking, BlockingTransport, Flush};
@@ -67,7 +69,10 @@ impl BlockingTransport for Connection {
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.task.state.write_begins();
         let written = match slices {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
             [slice] => rustix::net::send(&self.socket, slice, SendFlags::NOSIGNAL).map_err(io::Error::from),
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            [slice] => (&self.socket).write(slice),
             slices => (&self.socket).write_vectored(slices),
         }?;
         if written == slices.iter().map(|slice| slice.len()).sum::<usize>() {
