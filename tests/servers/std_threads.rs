@@ -45,6 +45,27 @@ fn connect(address: SocketAddr, bytes: &str) -> TcpStream {
 }
 
 #[test]
+fn an_interim_response_is_sent_while_the_application_works() {
+    let (arrived, has_arrived) = channel();
+    let has_arrived = Mutex::new(has_arrived);
+    let site = serve(wsgi_std::site(move |environ: Environ| -> Result<&'static str> {
+        environ.inform("103 Early Hints", [("Link", "</style.css>")])?;
+        has_arrived.lock().expect("no panic").recv_timeout(PATIENCE)?;
+        Ok("done")
+    }));
+    let mut client = Caller::connect(site.address);
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut interim = Vec::new();
+    while !interim.ends_with(b"\r\n\r\n") {
+        interim.extend(client.bytes(1));
+    }
+    assert!(interim.starts_with(b"HTTP/1.1 103 Early Hints\r\n"));
+    arrived.send(()).expect("the application waits");
+    assert_eq!(client.answer().text(), "done");
+    site.stop();
+}
+
+#[test]
 #[allow(clippy::disallowed_methods, reason = "the test is about an application that blocks its thread")]
 fn applications_that_block_run_side_by_side() {
     let site = serve(|_: Environ, start: StartResponse| -> Result<Body> {

@@ -19,7 +19,7 @@
 //! The interface is that of WSGI (PEP 3333), under the names of `eventlet.wsgi`: an application gets [`Environ`] and
 //! [`StartResponse`], and returns a [`Body`].
 //!
-//! Or it is a function from a request to a response, which [`site`] makes an application of:
+//! A function from a request to a response becomes an application by [`site`]:
 //!
 //! ```
 //! use wsgi_app::{Environ, IntoResponse, site};
@@ -36,7 +36,7 @@
 //! # is_an_application(application);
 //! ```
 //!
-//! [`test::call`] calls either without a socket.
+//! [`test::call`] calls both without a socket.
 //!
 //! # Which crate to use
 //!

@@ -66,6 +66,25 @@ fn a_body_that_is_no_value_is_the_clients_error() {
 }
 
 #[test]
+fn any_error_type_keeps_the_status() {
+    async fn page(environ: Environ) -> wsgi_app::Result<Json<User>> {
+        Ok(Json(environ.json(20).await?))
+    }
+    for (content_type, body, status) in [
+        ("application/json", "{}", 400),
+        ("application/json", r#"{"name": "Ada Lovelace"}"#, 413),
+        ("text/plain", "{}", 415),
+    ] {
+        let mut called =
+            pin!(call(site(page), Request::post("/", body).header("Content-Type", content_type)));
+        let Poll::Ready(response) = called.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("it waits for nothing")
+        };
+        assert_eq!(response.status().code(), status);
+    }
+}
+
+#[test]
 fn a_value_that_cannot_be_sent_is_the_applications_error() {
     let unsound =
         blocking::site(|_: blocking::Environ| Json(std::collections::BTreeMap::from([((1, 2), 3)])));

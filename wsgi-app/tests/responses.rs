@@ -1,6 +1,6 @@
 //! Responses as values, and calls of applications without a socket.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -185,13 +185,60 @@ fn a_request_that_http_does_not_allow_gets_400() {
 
 #[test]
 fn a_client_that_waits_is_not_gone() {
-    let response = get(site(|environ: Environ| async move {
-        let input = environ.input();
+    /// Whether a client is gone, after the server has had the chance to notice it.
+    async fn is_gone(environ: Environ) -> String {
+        let (input, mut polls) = (environ.input(), 0);
         let mut gone = pin!(input.client_gone());
-        let gone = gone.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
-        gone.to_string()
-    }));
-    assert_eq!(response.body().as_bytes(), Some(&b"false"[..]));
+        let is_gone = poll_fn(|context| {
+            polls += 1;
+            match gone.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending if polls == 5 => Poll::Ready(false),
+                Poll::Pending => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            }
+        });
+        is_gone.await.to_string()
+    }
+    assert_eq!(get(site(is_gone)).body().as_bytes(), Some(&b"false"[..]));
+    let unfinished = Request::post("/", "a").header("Content-Length", "2");
+    assert_eq!(run(call(site(is_gone), unfinished)).body().as_bytes(), Some(&b"true"[..]));
+
+    let looks = blocking::site(|environ: blocking::Environ| environ.input().is_client_gone().to_string());
+    assert_eq!(call_blocking(looks, Request::get("/")).body().as_bytes(), Some(&b"false"[..]));
+}
+
+#[test]
+fn a_body_that_is_shorter_than_announced_is_400() {
+    let reads =
+        site(|environ: Environ| async move { environ.input().read_to_end().await.map(|body| body.to_vec()) });
+    let short = Request::post("/", "a").header("Content-Length", "2");
+    assert_eq!(run(call(reads, short)).status().code(), 400);
+}
+
+#[test]
+fn a_stream_that_was_taken_over_ends() {
+    let upgraded = application_fn(|environ: Environ, start_response: StartResponse| async move {
+        start_response.start("101 Switching Protocols", [("Upgrade", "echo")])?;
+        let mut stream = environ.take_over().await?;
+        let mut space = [0; 16];
+        while stream.read(&mut space).await? > 0 {}
+        stream.shutdown().await?;
+        Ok(Body::empty())
+    });
+    let request = Request::get("/").header("Upgrade", "echo").header("Connection", "upgrade");
+    assert_eq!(run(call(upgraded, request)).status().code(), 101);
+}
+
+#[test]
+fn the_status_of_an_error_is_that_of_its_cause() {
+    let error =
+        wsgi_app::InputError::Body(wsgi_app::BodyError::Request(wsgi_app::RequestError::BodyTooLarge(3)));
+    for error in [Error::from(error), std::io::Error::from(error).into()] {
+        assert_eq!(Response::from_error(error).status().code(), 413);
+    }
 }
 
 #[test]
@@ -202,10 +249,10 @@ fn readings() {
         let path = environ.path_utf8().map(|path| path.into_owned());
         format!("{path:?} {pairs:?} {accepted:?} {:?}", environ.content_length())
     };
-    let request = Request::post("/caf%C3%A9?a=b+c&d", "four").header("Accept", "x/y");
+    let request = Request::post("/caf%C3%A9?a=b+c&d", "four").append("Accept", "x/y").append("ACCEPT", "z");
     let response = run(call(site(read), request));
     let body = String::from_utf8(response.body().as_bytes().unwrap().to_vec()).unwrap();
-    assert_eq!(body, r#"Some("/café") [("a", "b c"), ("d", "")] ["x/y"] Some(4)"#);
+    assert_eq!(body, r#"Some("/café") [("a", "b c"), ("d", "")] ["x/y", "z"] Some(4)"#);
     let response = run(call(site(read), Request::get("/%ff")));
     assert_eq!(response.body().as_bytes(), Some(&br#"None [] [] None"#[..]));
 }

@@ -169,6 +169,11 @@ fn a_known_length_is_announced_and_a_foreign_coding_is_not() {
     }
     let empty = run(call(tower(Of(async |_| Ok(Response::new(Frames::default())))), TestRequest::get("/")));
     assert_eq!(empty.headers().get("Content-Length").as_deref(), Some("0"));
+    // axum announces the length of every empty body.
+    let unchanged = Of(async |_| {
+        Ok(Response::builder().status(304).header("Content-Length", "0").body(String::new()).unwrap())
+    });
+    assert_eq!(run(call(tower(unchanged), TestRequest::get("/"))).headers().get("Content-Length"), None);
     let status = Of(async |_| Ok(Response::builder().status(204).body(String::new()).unwrap()));
     assert_eq!(run(call(tower(status), TestRequest::get("/"))).headers().get("Content-Length"), None);
 }
@@ -278,7 +283,7 @@ fn an_upgrade_gets_the_stream_after_101_and_an_error_otherwise() {
         });
         let request = TestRequest::get("/").header("Upgrade", "echo").header("Connection", "upgrade");
         assert_eq!(run(call(tower(service), request)).status().code(), status);
-        let upgrade = kept.lock().unwrap().take().expect("an upgrade was asked for");
+        let upgrade = kept.lock().unwrap().take().expect("the request has an upgrade");
         let shown = match run(upgrade) {
             Ok(_) => "stream".to_owned(),
             Err(wsgi_app::SendError::NotSwitching) => "not switching".to_owned(),
@@ -289,7 +294,10 @@ fn an_upgrade_gets_the_stream_after_101_and_an_error_otherwise() {
     let plain = Of(async |request: Request<Input>| {
         Ok(Response::new(request.extensions().get::<Upgrade>().is_none().to_string()))
     });
-    assert_eq!(text(&run(call(tower(plain), TestRequest::get("/")))), "true");
+    assert_eq!(text(&run(call(tower(plain.clone()), TestRequest::get("/")))), "true");
+    // Its body would be taken for the other protocol.
+    let with_body = TestRequest::post("/", "a").header("Upgrade", "echo").header("Connection", "upgrade");
+    assert_eq!(text(&run(call(tower(plain), with_body))), "true");
 }
 
 #[test]

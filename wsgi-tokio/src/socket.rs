@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio::task::coop;
 use tokio::time::{Sleep, sleep_until};
 use wsgi_app::adapter::Transport;
 
@@ -349,10 +350,19 @@ impl<S: Stream> Transport for Socket<S> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        // Usually there are bytes, and the short path finds them.
-        match self.stream.try_read(space) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return Poll::Ready(read),
+        // Usually there are bytes, and the short path finds them. Reads that fill the space may follow each other without end:
+        // they count for tokio's budget, as on the long path, which yields when it is used up.
+        if coop::has_budget_remaining() {
+            match self.stream.try_read(space) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(count) if count == space.len() => {
+                    if let Poll::Ready(budget) = coop::poll_proceed(context) {
+                        budget.made_progress();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                read => return Poll::Ready(read),
+            }
         }
         // A short read clears tokio's readiness, so the next wait costs no system call.
         let mut buffer = ReadBuf::new(space);

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use wsgi_proto::{Record, SendError};
+use wsgi_proto::{Field, Record, SendError, StartError};
 
 use crate::application::environ::Environ as AsyncEnviron;
 use crate::blocking::input::Input;
@@ -47,6 +47,22 @@ impl Environ {
     pub fn json<T: serde::de::DeserializeOwned>(&self, limit: usize) -> Result<T, JsonError> {
         self.0.check_json()?;
         json::parse(&self.input().read_all(limit)?)
+    }
+
+    /// Sends an interim response now, as [`StartResponse::inform`](super::StartResponse::inform) does: for applications
+    /// that do not get `start_response`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StartResponse::inform`](super::StartResponse::inform).
+    pub fn inform(
+        &self,
+        status: impl AsRef<str>,
+        headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
+    ) -> Result<(), StartError> {
+        self.0.inform(status, headers)?;
+        self.0.handle().flush();
+        Ok(())
     }
 
     /// Ends HTTP on this connection, as [`Input::take_over`](super::Input::take_over) does.

@@ -1,4 +1,4 @@
-//! Blocking applications of functions that return a response.
+//! Functions that block and return a response, as applications.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ use crate::blocking::response::StartResponse;
 use crate::exchange::error::Result;
 use crate::response::into_response::IntoResponse;
 
-/// A blocking application of a function from a request to a response: [`wsgi_app::site`](crate::site) without `async`.
+/// Turns a function from a request to a response into a blocking application: [`wsgi_app::site`](crate::site) without
+/// `async`.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -6,7 +6,7 @@ use crate::application::environ::Environ;
 use crate::context::ServerContext;
 use crate::context::catch_panic;
 use crate::context::log::one_line;
-use crate::exchange::error::{Error, InputError, chain};
+use crate::exchange::error::{Error, InputError, chain, input_error};
 use crate::exchange::handle::Handle;
 use crate::exchange::shared::Hook;
 
@@ -100,22 +100,6 @@ fn clients_fault(handle: &Handle, error: &(dyn std::error::Error + 'static)) -> 
     let known = handle.look(|exchange| exchange.body_error())??;
     let text = error.to_string();
     (text == InputError::Body(known).to_string() || text == known.to_string()).then_some(known)
-}
-
-/// The [`InputError`] among the causes of `error`, if there is one.
-fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(input) = error.downcast_ref::<InputError>() {
-            return Some(*input);
-        }
-        // The I/O traits wrap it in an `io::Error`, whose `source` skips the wrapped error.
-        if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            return input_error(inner);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 /// Drops an environ. Values that middleware put into it may panic when they are dropped.

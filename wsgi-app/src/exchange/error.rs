@@ -76,3 +76,19 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
+
+/// The [`InputError`] among the causes of `error`, if there is one.
+pub(crate) fn input_error(error: &(dyn std::error::Error + 'static)) -> Option<InputError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(input) = error.downcast_ref::<InputError>() {
+            return Some(*input);
+        }
+        // The I/O traits wrap it in an `io::Error`, whose `source` skips the wrapped error.
+        if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            return input_error(inner);
+        }
+        cause = error.source();
+    }
+    None
+}

@@ -54,13 +54,15 @@ impl Input {
     /// The trailers, if there are any.
     fn trailer_map(&self) -> Option<HeaderMap> {
         let trailers = self.trailers()?;
-        let map: HeaderMap = trailers
-            .fields()
-            .filter_map(|(name, value)| {
-                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-                Some((name, HeaderValue::from_bytes(value).ok()?))
-            })
-            .collect();
+        let mut map = HeaderMap::new();
+        for (name, value) in trailers.fields() {
+            // A name or value that the types of `http` cannot represent, or too many: left out.
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value))
+            {
+                let _ = map.try_append(name, value);
+            }
+        }
         Some(map).filter(|map| !map.is_empty())
     }
 }

@@ -29,10 +29,10 @@ impl Environ {
             _ => http::Version::HTTP_11,
         };
         let fields = head.raw_fields();
-        let mut headers = HeaderMap::with_capacity(fields.len());
+        let mut headers = HeaderMap::try_with_capacity(fields.len())?;
         for (name, value) in fields {
             let value = HeaderValue::from_maybe_shared(values.next(value.len()))?;
-            headers.append(HeaderName::from_bytes(name)?, value);
+            headers.try_append(HeaderName::from_bytes(name)?, value)?;
         }
         *request.headers_mut() = headers;
         request.extensions_mut().insert(self.clone());

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use futures_core::Stream;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::response::Parts;
 use http_body::Body as HttpBody;
 
@@ -34,7 +34,7 @@ impl IntoResponse for StatusCode {
 /// Feature `http`. Without `Transfer-Encoding`, which only the server sets.
 impl From<&HeaderMap> for Headers {
     fn from(map: &HeaderMap) -> Self {
-        fields(map).collect()
+        fields(StatusCode::OK, map).collect()
     }
 }
 
@@ -46,7 +46,7 @@ where
     fn into_response(self) -> Response {
         let (parts, body) = self.into_parts();
         let mut response = Response::new(parts.status);
-        *response.headers_mut() = (&parts.headers).into();
+        *response.headers_mut() = fields(parts.status, &parts.headers).collect();
         if let Some(length) = announced(&parts, &body) {
             response.headers_mut().append("Content-Length", length.to_string());
         }
@@ -68,8 +68,14 @@ pub(crate) fn announced<B: HttpBody>(parts: &Parts, body: &B) -> Option<u64> {
 }
 
 /// The fields of a response, without `Transfer-Encoding`, which only the server sets.
-pub(crate) fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
-    let fields = headers.iter().filter(|(name, _)| *name != TRANSFER_ENCODING);
+///
+/// Frameworks announce the length of each empty body. In a 304 it would be that of the body that was not sent.
+pub(crate) fn fields(status: StatusCode, headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    let is_wrong = move |name: &HeaderName, value: &HeaderValue| {
+        *name == TRANSFER_ENCODING
+            || (status == StatusCode::NOT_MODIFIED && *name == CONTENT_LENGTH && value == "0")
+    };
+    let fields = headers.iter().filter(move |(name, value)| !is_wrong(name, value));
     fields.map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 

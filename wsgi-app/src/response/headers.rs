@@ -8,7 +8,8 @@ use wsgi_proto::{Field, FieldBytes, latin1};
 
 /// The header fields of a [`Response`](crate::Response), in their order.
 ///
-/// Names are compared without regard to case, and sent as they are written. Whether HTTP allows a field is checked when
+/// Names are compared without regard to case, and sent as they are written. Text is kept as UTF-8, and read as latin-1, which is
+/// the same for ASCII; [`iter`](Self::iter) has the bytes. Whether HTTP allows a field is checked when
 /// the response is sent.
 ///
 /// ```
@@ -77,7 +78,7 @@ impl Headers {
         }
     }
 
-    /// Adds a field after those that are there, also if one has the same name, as `Set-Cookie` needs it.
+    /// Adds a field after those that are there, even if one has the same name, as `Set-Cookie` needs it.
     pub fn append(&mut self, name: impl FieldBytes, value: impl FieldBytes) {
         let place = self.put(name.field_bytes(), value.field_bytes());
         self.fields.push(place);

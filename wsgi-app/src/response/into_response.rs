@@ -8,6 +8,8 @@ use wsgi_proto::{Field, SendError, StartError};
 use crate::application::body::Body;
 use crate::exchange::error::{Error, InputError};
 use crate::response::Response;
+#[cfg(feature = "json")]
+use crate::response::json::JsonError;
 use crate::response::status::Status;
 
 /// A value that becomes a [`Response`]: what a function of a [`site`](crate::site) returns.
@@ -22,10 +24,10 @@ use crate::response::status::Status;
 /// | [`Body`] | 200, without `Content-Type` |
 /// | `()` | 200, an empty body |
 /// | [`Status`] | that status, an empty body |
-/// | `(status, value)` | the response of `value`, with that status |
+/// | `(status, value)` | the response of `value`, with that status; not if `value` is an error |
 /// | `(status, headers, value)` | the same, with these fields in place of those with the same names |
 /// | `Result<T, E>` | the response of either |
-/// | [`Error`], [`InputError`] | [that of an error](Response::from_error) |
+/// | [`Error`], and the errors of this crate | [that of an error](Response::from_error) |
 ///
 /// A status is a code, a text such as `"200 OK"`, or a [`Status`].
 ///
@@ -191,6 +193,12 @@ macro_rules! octets {
 
 octets!(Bytes, Vec<u8>, &'static [u8]);
 
+impl<const N: usize> IntoResponse for &'static [u8; N] {
+    fn into_response(self) -> Response {
+        self.as_slice().into_response()
+    }
+}
+
 impl<S: Into<Status>, T: IntoResponse> IntoResponse for (S, T) {
     fn into_response(self) -> Response {
         self.1.into_response().with_status(self.0)
@@ -225,6 +233,20 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
     }
 }
 
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        #[cfg(feature = "json")]
+        let error = match self.downcast::<JsonError>() {
+            // `?` has made it an error of any type.
+            Ok(error) => return error.into_response(),
+            Err(error) => error,
+        };
+        #[cfg(not(feature = "json"))]
+        let error = self;
+        Response::from_error(error)
+    }
+}
+
 macro_rules! error {
     ($($type:ty),*) => {$(
         impl IntoResponse for $type {
@@ -235,4 +257,4 @@ macro_rules! error {
     )*};
 }
 
-error!(Error, InputError, StartError, SendError, std::io::Error);
+error!(InputError, StartError, SendError, std::io::Error);

@@ -21,8 +21,8 @@ use crate::response::into_response::IntoResponse;
 ///     name: String,
 /// }
 ///
-/// /// Sends the user back. A body that is no user gets 400, and one of more than 4 KiB 413.
-/// async fn create(environ: Environ) -> Result<Json<User>, wsgi_app::JsonError> {
+/// /// Sends the user back. A body of more than 4 KiB gets 413, and one that is not a user 400.
+/// async fn create(environ: Environ) -> Result<Json<User>> {
 ///     let user: User = environ.json(4096).await?;
 ///     Ok(Json(user))
 /// }
@@ -30,7 +30,7 @@ use crate::response::into_response::IntoResponse;
 /// # is_an_application(wsgi_app::site(create));
 /// ```
 ///
-/// A value that cannot be serialized, such as a map whose keys are no strings, is an error of the application: 500.
+/// A value that cannot be serialized, such as a map whose keys are not strings, is an error of the application: 500.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 
@@ -45,7 +45,8 @@ impl<T: Serialize> IntoResponse for Json<T> {
 
 /// Feature `json`. Why a request has no JSON value, made by [`Environ::json`].
 ///
-/// As a response it is 400, or 413, 415, or that of the [`InputError`], with a text that names the reason.
+/// As a response it is 400 or 415 with a text that names the reason, or that of the [`InputError`], such as 413; also inside an
+/// [`Error`](crate::Error), when a function of a [`site`](crate::site) returns it. In other applications it is an error like any other.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JsonError {

@@ -61,13 +61,10 @@ impl Response {
         Self::new(200).with_header("Content-Type", "text/html; charset=utf-8").with_body(text)
     }
 
-    /// 303: the client continues with a GET of `location`, as after a form was sent.
-    pub fn redirect(location: impl FieldBytes) -> Self {
-        Self::new(303).with_header("Location", location)
-    }
-
     /// The response to an error of the application: the server logs it, and sends what it sends for an application
     /// that returned it. Until then the status is the one that it will send, and the body is empty.
+    ///
+    /// Changes of such a response have no effect, unless [`take_error`](Self::take_error) has taken the error out before.
     ///
     /// ```
     /// use wsgi_app::Response;

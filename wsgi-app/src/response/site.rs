@@ -1,4 +1,4 @@
-//! Applications of functions that return a response.
+//! Functions that return a response, as applications.
 
 use std::fmt;
 use std::future::Future;
@@ -10,7 +10,7 @@ use crate::application::start_response::StartResponse;
 use crate::exchange::error::Result;
 use crate::response::into_response::IntoResponse;
 
-/// An application of a function from a request to a response.
+/// Turns a function from a request to a response into an application.
 ///
 /// ```
 /// use wsgi_app::{Environ, IntoResponse, site};
@@ -55,7 +55,7 @@ use crate::response::into_response::IntoResponse;
 /// use std::time::Instant;
 /// use wsgi_app::{Environ, IntoResponse, Response, site};
 ///
-/// /// Says how long the response took.
+/// /// Adds how long the response took.
 /// async fn timed<T: IntoResponse>(response: impl Future<Output = T>) -> Response {
 ///     let begun = Instant::now();
 ///     let response = response.await.into_response();

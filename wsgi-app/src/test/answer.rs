@@ -8,7 +8,7 @@ use crate::response::headers::Headers;
 /// The bytes of a response, as far as they have arrived.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// More is to come.
+    /// The rest has not arrived.
     Begun,
     Whole(Response),
     /// The connection has ended first. The response has what was received.
@@ -86,12 +86,15 @@ fn fields_of(lines: &[u8]) -> Headers {
 
 fn body(headers: &Headers, rest: &[u8], closed: bool) -> Body {
     if headers.get("Transfer-Encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
-        return chunks(rest);
+        // Chunks are looked at when the last one may be there.
+        let is_worth_it = closed || rest.ends_with(b"\r\n\r\n");
+        return if is_worth_it { chunks(rest) } else { Body::Part(Vec::new()) };
     }
     match headers.get("Content-Length").and_then(|length| length.parse().ok()) {
         Some(length) if rest.len() >= length => Body::Whole(rest[..length].to_vec(), Headers::default()),
         None if closed => Body::Whole(rest.to_vec(), Headers::default()),
-        _ => Body::Part(rest.to_vec()),
+        _ if closed => Body::Part(rest.to_vec()),
+        _ => Body::Part(Vec::new()),
     }
 }
 

@@ -1,13 +1,15 @@
 //! A connection in memory: it has received one request, and keeps what is sent.
 
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use bytes::{Buf, Bytes};
+
 use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
-use crate::sync::{MutexGuard, lock};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::test::answer::Answer;
 use crate::test::request::Request;
 
@@ -17,19 +19,31 @@ pub(super) struct Memory(Arc<Mutex<Both>>);
 
 struct Both {
     /// What the server has not read.
-    request: Vec<u8>,
+    request: Bytes,
     /// What the server has sent.
     sent: Vec<u8>,
+    /// How much had been sent when the client looked last.
+    seen: Option<usize>,
     /// The client sends nothing more.
     hung_up: bool,
     /// The server sends nothing more.
     closed: bool,
+    /// Waits for bytes of the client.
+    reader: Option<Waker>,
 }
 
 impl Memory {
     pub(super) fn new(request: &Request) -> Self {
-        let request = request.to_bytes();
-        Self(Arc::new(Mutex::new(Both { request, sent: Vec::new(), hung_up: false, closed: false })))
+        let both = Both {
+            request: request.to_bytes().into(),
+            sent: Vec::new(),
+            seen: None,
+            // Otherwise the server would wait for the rest, and no timer ends that.
+            hung_up: !request.is_whole(),
+            closed: false,
+            reader: None,
+        };
+        Self(Arc::new(Mutex::new(both)))
     }
 
     fn both(&self) -> MutexGuard<'_, Both> {
@@ -37,21 +51,35 @@ impl Memory {
     }
 
     pub(super) fn hang_up(&self) {
-        self.both().hung_up = true;
+        let mut both = self.both();
+        both.hung_up = true;
+        if let Some(reader) = both.reader.take() {
+            drop(both);
+            reader.wake();
+        }
     }
 
-    /// What the client has received.
-    pub(super) fn answer(&self, head_only: bool) -> Answer {
-        let both = self.both();
-        Answer::parse(&both.sent, head_only, both.closed)
+    /// Ends the connection.
+    pub(super) fn close(&self) {
+        let mut both = self.both();
+        (both.closed, both.seen) = (true, None);
+    }
+
+    /// What the client has received; `None` if that is nothing new.
+    pub(super) fn answer(&self, head_only: bool) -> Option<Answer> {
+        let mut both = self.both();
+        if both.seen == Some(both.sent.len()) {
+            return None;
+        }
+        both.seen = Some(both.sent.len());
+        Some(Answer::parse(&both.sent, head_only, both.closed))
     }
 
     /// The number of bytes read; `None` if there are none now.
     fn take(&self, space: &mut [u8]) -> Option<usize> {
         let mut both = self.both();
         let count = both.request.len().min(space.len());
-        space[..count].copy_from_slice(&both.request[..count]);
-        both.request.drain(..count);
+        both.request.copy_to_slice(&mut space[..count]);
         (count > 0 || both.hung_up).then_some(count)
     }
 
@@ -60,16 +88,15 @@ impl Memory {
         slices.iter().for_each(|slice| both.sent.extend_from_slice(slice));
         slices.iter().map(|slice| slice.len()).sum()
     }
-
-    /// Ends the connection.
-    pub(super) fn close(&self) {
-        self.both().closed = true;
-    }
 }
 
 impl Transport for Memory {
-    fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.take(space).map_or(Poll::Pending, |count| Poll::Ready(Ok(count)))
+    fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Some(count) = self.take(space) {
+            return Poll::Ready(Ok(count));
+        }
+        self.both().reader = Some(context.waker().clone());
+        Poll::Pending
     }
 
     fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -105,16 +132,15 @@ impl BlockingTransport for Memory {
     }
 
     fn leave(&self) {
-        self.close();
+        // Another protocol begins, and the client does not speak it.
+        self.hang_up();
     }
 
     fn remind(&self, _: Instant) {}
 
-    fn wait(&self, read: bool, write: bool, _: Option<Instant>) -> io::Result<()> {
-        // Nobody sends more, so the wait for it would not end.
-        if read && !write {
-            self.hang_up();
-        }
+    fn wait(&self, _: bool, _: bool, _: Option<Instant>) -> io::Result<()> {
+        // Nothing arrives later, except from other threads of the application.
+        std::thread::yield_now();
         Ok(())
     }
 

@@ -55,8 +55,9 @@ pub use crate::test::request::Request;
 /// # assert!(test.as_mut().poll(&mut context).is_ready());
 /// ```
 ///
-/// The body of the response is in memory, decoded if it was chunked. Interim responses (1xx) are left out. The call ends after the response and the post hooks, so it does not end if the response has no end. To call an
-/// application several times, put it into an [`Arc`](std::sync::Arc).
+/// The body of the response is in memory, decoded if it was chunked. Interim responses (1xx) are left out. The call ends
+/// after the response and the post hooks, so it does not end if the response has no end. To call an application several
+/// times, put it into an [`Arc`](std::sync::Arc).
 ///
 /// A response that is cut, because the application failed in its middle, has an [error](Response::error) that says so.
 ///
@@ -78,7 +79,7 @@ pub async fn call(application: impl Application, request: Request) -> Response {
         connection.await;
     }
     memory.close();
-    memory.answer(head_only).into_response()
+    memory.answer(head_only).unwrap_or(Answer::Begun).into_response()
 }
 
 /// [`call`] for an application that blocks.
@@ -120,14 +121,14 @@ pub fn call_blocking(application: impl BlockingApplication, request: Request) ->
         }
     }
     memory.close();
-    memory.answer(head_only).into_response()
+    memory.answer(head_only).unwrap_or(Answer::Begun).into_response()
 }
 
 /// Whether the connection has ended, once it has, or the response is there.
 fn until_answered(connection: Poll<()>, memory: &Memory, head_only: bool) -> Poll<bool> {
     match (connection, memory.answer(head_only)) {
         (Poll::Ready(()), _) => Poll::Ready(true),
-        (Poll::Pending, Answer::Begun) => Poll::Pending,
-        (Poll::Pending, _) => Poll::Ready(false),
+        (Poll::Pending, None | Some(Answer::Begun)) => Poll::Pending,
+        (Poll::Pending, Some(_)) => Poll::Ready(false),
     }
 }

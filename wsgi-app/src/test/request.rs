@@ -56,6 +56,13 @@ impl Request {
         self
     }
 
+    /// Adds a header field after those that are there, even if one has the same name.
+    #[must_use]
+    pub fn append(mut self, name: impl FieldBytes, value: impl FieldBytes) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
     /// Sets the body. With a field `Transfer-Encoding: chunked` it is sent as one chunk, otherwise with its length.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
@@ -75,6 +82,14 @@ impl Request {
     pub fn endpoints(mut self, endpoints: Endpoints) -> Self {
         self.endpoints = endpoints;
         self
+    }
+
+    /// Whether the body has the length that the header fields announce.
+    pub(super) fn is_whole(&self) -> bool {
+        let announced = self.headers.get("Content-Length").map(|length| length.parse().ok());
+        let length = self.body.as_ref().map_or(0, Bytes::len);
+        self.headers.contains("Transfer-Encoding")
+            || announced.is_none_or(|announced| announced == Some(length))
     }
 
     pub(super) fn is_head(&self) -> bool {

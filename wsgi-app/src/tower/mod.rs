@@ -13,7 +13,7 @@ use http::header::HeaderMap;
 use http::{Request, StatusCode};
 use http_body::Body as HttpBody;
 use tower_service::Service;
-use wsgi_proto::{Lost, NO_HEADERS, SendError};
+use wsgi_proto::{Lost, NO_HEADERS, SendError, Version};
 
 use crate::application::Application;
 use crate::application::body::Body;
@@ -26,7 +26,7 @@ use crate::response::status::Status;
 use crate::sync::{Mutex, lock};
 use crate::tower::upgrade::Upgrade;
 
-/// Feature `tower`. An application of a [`Service`] with the types of the crate `http`, such as a `Router` of axum.
+/// Feature `tower`. Turns a [`Service`] into an application, if it has the types of the crate `http`, such as a `Router` of axum.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -63,7 +63,7 @@ use crate::tower::upgrade::Upgrade;
 /// | extension | for |
 /// | --- | --- |
 /// | [`Environ`] | the addresses and the scheme, interim responses, post hooks, the log |
-/// | [`Upgrade`], with a field `Upgrade` | the raw stream after 101 |
+/// | [`Upgrade`], with a field `Upgrade` in a request of HTTP/1.1 without a body | the raw stream after 101 |
 ///
 /// Trailers of the response are sent if it is chunked. An error of the service or of its body is an error of the
 /// application: 500, or a response that is cut. A request that the types of `http` cannot represent gets 400.
@@ -102,7 +102,12 @@ where
             return Ok(Body::empty());
         };
         let mut upgrade = Unanswered(None);
-        if environ.head().value("upgrade").is_some() {
+        // RFC 9110, 7.8: not in HTTP/1.0. The connection can be taken over when no body is left to read.
+        let head = environ.head();
+        if head.version() == Version::Http11
+            && request.body().remaining() == Some(0)
+            && head.value("upgrade").is_some()
+        {
             let extension = Upgrade::new();
             upgrade.0 = Some(extension.clone());
             request.extensions_mut().insert(extension);
@@ -120,7 +125,8 @@ where
         let (parts, body) = response.into_parts();
         let length = announced(&parts, &body).map(|length| length.to_string());
         let length = length.as_ref().map(|length| ("content-length", length.as_bytes()));
-        let write = start_response.start(Status::from(parts.status), fields(&parts.headers).chain(length))?;
+        let write = start_response
+            .start(Status::from(parts.status), fields(parts.status, &parts.headers).chain(length))?;
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             drop(body);
             let stream = environ.take_over().await;

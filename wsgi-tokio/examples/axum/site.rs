@@ -69,7 +69,7 @@ async fn client(Extension(environ): Extension<Environ>) -> String {
     format!("{:?}\n", environ.endpoints().remote)
 }
 
-/// Server-sent events. A client that leaves ends them.
+/// Server-sent events. They end when their client disconnects.
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let numbers = stream::unfold(0, async |number: u32| {
         tokio::time::sleep(Duration::from_millis(100)).await;
