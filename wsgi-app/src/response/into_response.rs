@@ -3,13 +3,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use wsgi_proto::{Field, SendError, StartError};
+use wsgi_proto::Field;
 
 use crate::application::body::Body;
-use crate::exchange::error::{Error, InputError};
 use crate::response::Response;
-#[cfg(feature = "json")]
-use crate::response::json::JsonError;
 use crate::response::status::Status;
 
 /// A value that becomes a [`Response`]: what a function of a [`site`](crate::site) returns.
@@ -27,7 +24,7 @@ use crate::response::status::Status;
 /// | `(status, value)` | the response of `value`, with that status; not if `value` is an error |
 /// | `(status, headers, value)` | the same, with these fields in place of those with the same names |
 /// | `Result<T, E>` | the response of either |
-/// | [`Error`], and the errors of this crate | [that of an error](Response::from_error) |
+/// | [`Error`](crate::Error), and the errors of this crate | [that of an error](Response::from_error) |
 ///
 /// A status is a code, a text such as `"200 OK"`, or a [`Status`].
 ///
@@ -232,29 +229,3 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
         }
     }
 }
-
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        #[cfg(feature = "json")]
-        let error = match self.downcast::<JsonError>() {
-            // `?` has made it an error of any type.
-            Ok(error) => return error.into_response(),
-            Err(error) => error,
-        };
-        #[cfg(not(feature = "json"))]
-        let error = self;
-        Response::from_error(error)
-    }
-}
-
-macro_rules! error {
-    ($($type:ty),*) => {$(
-        impl IntoResponse for $type {
-            fn into_response(self) -> Response {
-                Response::from_error(self.into())
-            }
-        }
-    )*};
-}
-
-error!(InputError, StartError, SendError, std::io::Error);

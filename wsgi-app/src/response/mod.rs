@@ -1,5 +1,6 @@
 //! Responses as values, and applications that return them.
 
+mod error;
 pub(crate) mod headers;
 pub(crate) mod into_response;
 #[cfg(feature = "json")]
