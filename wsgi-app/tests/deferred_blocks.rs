@@ -2,6 +2,7 @@
 //! thread of the transport writes them.
 
 use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Instant;
@@ -218,21 +219,45 @@ fn a_raw_application_may_leave_blocks_to_be_written_soon() {
 
 #[test]
 fn a_raw_application_sends_blocks_as_long_as_none_has_to_wait() {
-    for (method, flushes_soon, sent) in [("GET", true, 16), ("GET", false, 0), ("HEAD", true, 0)] {
+    for (method, status, flushes_soon, sent) in [
+        ("GET", "200 OK", true, 16),
+        ("GET", "200 OK", false, 0),
+        ("HEAD", "200 OK", true, 0),
+        ("GET", "304 Not Modified", true, 0),
+    ] {
         let pipe = Pipe::default();
         pipe.lock().flushes_soon = flushes_soon;
+        // An assertion in the application would be an error of the application.
+        let (counted, closed) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::new(AtomicBool::new(false)));
+        let (counter, closing) = (Arc::clone(&counted), Arc::clone(&closed));
         let application = Raw::new(move |request: &RawRequest| -> Result<Body> {
-            request.with(|mut exchange| exchange.respond("200 OK", [("Content-Length", "20000")]).map(drop));
+            request.with(|mut exchange| exchange.respond(status, [("Content-Length", "20000")]).map(drop));
             let count = (0..20).take_while(|_| request.send_soon(&[b'x'; 1000]) == Ok(true)).count();
-            assert_eq!(count, sent);
-            Ok(Body::iterator((count..20).map(|_| Ok(Bytes::from(vec![b'x'; 1000])))))
+            counter.store(count, Ordering::Relaxed);
+            let close = OnDrop(Arc::clone(&closing));
+            Ok(Body::iterator((count..20).map(move |_| {
+                let _ = &close;
+                Ok(Bytes::from(vec![b'x'; 1000]))
+            })))
         });
         serve_request(&pipe, method, application);
+        assert_eq!(counted.load(Ordering::Relaxed), sent, "{method} {status}");
+        assert!(closed.load(Ordering::Relaxed), "{method} {status}");
         let written = pipe.lock().writes.concat();
-        assert!(written.ends_with(b"\r\n\r\n") == (method == "HEAD"));
+        let is_dropped = method == "HEAD" || status != "200 OK";
+        assert_eq!(written.ends_with(b"\r\n\r\n"), is_dropped, "{method} {status}");
         assert_eq!(
             written.iter().filter(|byte| **byte == b'x').count(),
-            if method == "HEAD" { 0 } else { 20_000 }
+            if is_dropped { 0 } else { 20_000 },
+            "{method} {status}"
         );
+    }
+}
+
+struct OnDrop(Arc<AtomicBool>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -39,6 +39,17 @@ def test_responses_that_are_read_slowly_do_not_keep_others_out(serve, page):
         client.sock.close()
 
 
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_a_stream_without_a_body_ends_after_its_first_block(serve, method):
+    server = serve("pages:plain", "--threads", "1")
+    with server.connect() as client:
+        response = client.get("/endless?0.01", method)
+        assert response.status == (200 if method == "HEAD" else 304)
+        server.wait_for_log("closed")
+        assert client.get("/").text == "hello\n"
+    assert "stuck" not in server.log
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="only Linux lists descriptors there")
 def test_the_number_of_descriptors_does_not_depend_on_the_threads_that_have_waited(serve):
     # With 0, each upload has a thread that waits for it.

@@ -36,7 +36,7 @@ impl Handle {
     }
 
     /// Sends a block that [`flush_soon`](Self::flush_soon) would leave in the outbox. Returns false if that is not possible
-    /// without a wait: then nothing was sent.
+    /// without a wait, or if the body is dropped: then no byte of the block was sent.
     pub(crate) fn send_soon(&self, block: &[u8]) -> Result<bool, SendError> {
         let most = self.server_context().config.limits.outbox;
         let mut wake_list = WakeList::default();
@@ -65,7 +65,10 @@ impl Handle {
         inner.touch(&mut wake_list);
         match sent {
             Err(SendError::Full) => Ok(false),
-            sent => sent.map(|_| true),
+            Err(error) => Err(error),
+            // Only the head that went out with the block shows that there is no body: a source whose blocks are dropped might
+            // never end.
+            Ok(_) => Ok(!inner.exchange(self.serial()).is_some_and(|exchange| exchange.drops_body())),
         }
     }
 

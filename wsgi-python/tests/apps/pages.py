@@ -137,6 +137,16 @@ def stuck_in_body(environ, start_response):
     never_ends(environ)
 
 
+def endless(environ, start_response):
+    """A stream that nobody gets: its second block never comes."""
+    start_response("200 OK" if environ["REQUEST_METHOD"] == "HEAD" else "304 Not Modified", TEXT)
+    try:
+        yield b"one\n"
+        never_ends(environ)
+    finally:
+        print("closed", file=sys.stderr, flush=True)
+
+
 def stuck_in_close(environ, start_response):
     start_response("200 OK", TEXT)
     return StuckInClose(environ)
@@ -179,7 +189,7 @@ PAGES = {
     "/replaced": replaced, "/nothing": nothing, "/echo": echo, "/lines": lines, "/errors": errors, "/file": file,
     "/memory-file": memory_file, "/variables": variables, "/closing": closing, "/sleep": sleep, "/process": process,
     "/stuck": stuck, "/stuck-in-body": stuck_in_body, "/stuck-in-close": stuck_in_close, "/stuck-in-hook": stuck_in_hook,
-    "/large": large, "/large-generator": large_generator,
+    "/endless": endless, "/large": large, "/large-generator": large_generator,
 }
 
 
