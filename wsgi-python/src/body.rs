@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyIterator, PyList, PyString, PyTuple};
 use wsgi_std::{Body, Bytes, SendError};
 
+use crate::calls;
 use crate::failure::{self, Failure};
 use crate::ffi;
 use crate::file::FileWrapper;
@@ -63,7 +64,7 @@ fn iterated<'py>(
             PyTypeError::new_err(format!("the application must return an iterable of bytes, not {kind}"));
         return Err(error.into());
     }
-    let iterator = ffi::iterator(result)?;
+    let iterator = calls::iterator(result)?;
     if let Some(size) = variables.get_item(intern!(py, "eventlet.minimum_write_chunk_size"))? {
         let size = py.get_type::<PyInt>().call1((size,))?.extract()?;
         response.request().with(|mut exchange| exchange.set_minimum_chunk_size(size));
@@ -145,7 +146,7 @@ const SMALL: usize = 16 * 1024;
 
 /// The next block that is not empty.
 fn next<'py>(iterator: &Bound<'py, PyIterator>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    while let Some(block) = ffi::next(iterator)? {
+    while let Some(block) = calls::next(iterator)? {
         let block = checked(block)?;
         // PEP 3333 allows empty blocks; they would end a chunked body.
         if !block.as_bytes().is_empty() {
@@ -207,7 +208,7 @@ impl Closing {
         let Some(result) = self.result.take() else { return };
         let result = result.into_bound(py);
         let closed = match result.getattr_opt(intern!(py, "close")) {
-            Ok(Some(close)) => ffi::call(&close, &PyTuple::empty(py), None).map(drop),
+            Ok(Some(close)) => calls::call(&close, &PyTuple::empty(py), None).map(drop),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };

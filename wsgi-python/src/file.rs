@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use wsgi_std::Body;
 
+use crate::calls;
 use crate::ffi;
 use crate::response::Response;
 
@@ -34,14 +35,14 @@ impl FileWrapper {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let read = self.filelike.bind(py).getattr(pyo3::intern!(py, "read"))?;
-        let block = ffi::call(&read, &(self.blksize,).into_pyobject(py)?, None)?;
+        let block = calls::call(&read, &(self.blksize,).into_pyobject(py)?, None)?;
         if block.is_truthy()? { Ok(block) } else { Err(PyStopIteration::new_err(())) }
     }
 
     /// Closes the file, if it has `close`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         match self.filelike.bind(py).getattr_opt(pyo3::intern!(py, "close"))? {
-            Some(close) => ffi::call(&close, &PyTuple::empty(py), None).map(drop),
+            Some(close) => calls::call(&close, &PyTuple::empty(py), None).map(drop),
             None => Ok(()),
         }
     }

@@ -6,8 +6,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::calls;
 use crate::failure;
-use crate::ffi;
 use crate::response::Response;
 use crate::threads::attached;
 
@@ -58,5 +58,5 @@ fn call<'py>(hook: &Bound<'py, PyAny>, variables: &Bound<'py, PyDict>) -> PyResu
     for argument in args.try_iter()? {
         arguments.append(argument?)?;
     }
-    ffi::call(&function, &arguments.to_tuple(), Some(&kwargs)).map(drop)
+    calls::call(&function, &arguments.to_tuple(), Some(&kwargs)).map(drop)
 }

@@ -30,6 +30,7 @@
 
 mod application;
 mod body;
+mod calls;
 mod errors;
 mod failure;
 mod ffi;

@@ -64,6 +64,19 @@ def test_a_child_that_returns_to_the_server_ends_and_sends_nothing(server):
     assert server.get("/run").text == "42"
 
 
+@pytest.mark.parametrize("place", ["iter", "first", "next", "late", "end", "close", "hook"])
+@pytest.mark.parametrize("ending, status", [("returns", 1), ("exits", 5)])
+def test_a_child_that_is_forked_after_the_call_ends_and_sends_nothing(server, place, ending, status):
+    with server.connect() as client:
+        response = client.get(f"/fork-later?{place}+{ending}")
+        assert response.complete and response.text == "one " + "x" * 100_000 + " two"
+        server.wait_for_log(f"a child forked in {place} ended with {status}\n")
+        # Nothing came after the response.
+        assert client.get("/run").text == "42" and client.buffer == b""
+    assert ("must not return to the server" in server.log) == (ending == "returns")
+    assert "Traceback" not in server.log
+
+
 def test_child_processes_inherit_no_sockets(server):
     with server.connect() as client:
         # The fourth is that of the folder that is being listed.

@@ -45,6 +45,43 @@ def fork_that_returns(environ, start_response):
     return answer(start_response, f"from the parent {status}")
 
 
+def fork_later(environ, start_response):
+    """Forks in the code that the server calls after the application, which the query names. The child returns, or exits."""
+    place, _, ending = environ["QUERY_STRING"].partition("+")
+
+    def reached(here):
+        if here != place:
+            return
+        child = os.fork()
+        if child:
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            print(f"a child forked in {here} ended with {status}", file=sys.stderr, flush=True)
+        elif ending == "exits":
+            sys.exit(5)
+
+    class Blocks:
+        def __iter__(self):
+            reached("iter")
+            return self.blocks()
+
+        def blocks(self):
+            reached("first")
+            yield b"one "
+            reached("next")
+            yield b"x" * 100_000
+            # The server itself asks for this one.
+            reached("late")
+            yield b" two"
+            reached("end")
+
+        def close(self):
+            reached("close")
+
+    environ["eventlet.posthooks"].append((lambda _, here: reached(here), ("hook",), {}))
+    start_response("200 OK", TEXT)
+    return Blocks()
+
+
 def descriptors(environ, start_response):
     """The descriptors that a child process inherits."""
     code = "import os; print(sorted(os.listdir('/proc/self/fd')))"
@@ -98,8 +135,8 @@ def names(environ, start_response):
     return answer(start_response, threading.current_thread() is threading.current_thread())
 
 
-PAGES = {"/run": run, "/shell": shell, "/fork": fork, "/fork-that-returns": fork_that_returns, "/local": local,
-         "/descriptors": descriptors, "/multiprocess": multiprocess,
+PAGES = {"/run": run, "/shell": shell, "/fork": fork, "/fork-that-returns": fork_that_returns, "/fork-later": fork_later,
+         "/local": local, "/descriptors": descriptors, "/multiprocess": multiprocess,
          "/multiprocess-fork": multiprocess_fork, "/terminated": terminated, "/names": names}
 
 
