@@ -26,7 +26,7 @@ impl Input {
         Self(exchange.clone().unbind())
     }
 
-    fn response(&self) -> Arc<Response> {
+    fn response(&self) -> PyResult<Arc<Response>> {
         self.0.get().response()
     }
 
@@ -36,7 +36,7 @@ impl Input {
         py: Python<'_>,
         call: impl FnOnce(&wsgi_std::Input) -> Result<R, InputError>,
     ) -> PyResult<R> {
-        let response = self.response();
+        let response = self.response()?;
         call(&response.request().input()).map_err(|error| response.raise_input(py, error))
     }
 
@@ -68,7 +68,7 @@ impl Input {
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyBytes>> {
         let size = limit(size)?;
-        if let Some(remaining) = self.response().request().remaining()
+        if let Some(remaining) = self.response()?.request().remaining()
             && let Some(size) =
                 usize::try_from(remaining).ok().map(|all| size.map_or(all, |size| size.min(all)))
             && size <= AT_ONCE
@@ -155,7 +155,7 @@ impl Input {
     ) -> PyResult<()> {
         let _ = capitalize_response_headers; // the option of the server counts
         let fields = Fields::read(headers)?;
-        self.response()
+        self.response()?
             .request()
             .input()
             .set_hundred_continue_response_headers(fields.pairs())
@@ -164,19 +164,19 @@ impl Input {
 
     /// Sends a `100 Continue` now. It may be called several times.
     fn send_hundred_continue_response(&self) -> PyResult<()> {
-        self.response().request().input().send_hundred_continue_response().map_err(refused)
+        self.response()?.request().input().send_hundred_continue_response().map_err(refused)
     }
 
     /// Whether the client waits for a `100 Continue` that was not sent.
     #[getter]
-    fn should_send_hundred_continue(&self) -> bool {
-        self.response().request().input().should_send_hundred_continue()
+    fn should_send_hundred_continue(&self) -> PyResult<bool> {
+        Ok(self.response()?.request().input().should_send_hundred_continue())
     }
 
     /// The trailer fields of a chunked body, as pairs; `None` until its end was read.
     #[getter]
     fn trailers<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let Some(trailers) = self.response().request().input().trailers() else { return Ok(None) };
+        let Some(trailers) = self.response()?.request().input().trailers() else { return Ok(None) };
         let pairs: Vec<_> = trailers
             .fields()
             .map(|(name, value)| (name.to_owned(), wsgi_proto::latin1(value).into_owned()))

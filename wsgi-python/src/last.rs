@@ -64,10 +64,15 @@ pub(crate) fn environ<'py>(
 
 /// The request of this thread's last environ has ended, and the server has no reference to it.
 pub(crate) fn end(py: Python<'_>) {
-    if let Some(mut last) = LAST.take() {
-        last.objects.iter_mut().for_each(|objects| objects.end(py));
-        LAST.set(Some(last));
+    let Some(mut last) = LAST.take() else { return };
+    if let Some(objects) = last.objects.take() {
+        match objects.end(last.variables.bind(py)) {
+            Ok(objects) => last.objects = objects,
+            // The values are not known.
+            Err(_) => return,
+        }
     }
+    LAST.set(Some(last));
 }
 
 struct Last {
@@ -148,12 +153,12 @@ impl Last {
             Some(objects) => objects,
             None => Objects::new(py, Arc::clone(response), self.variables.bind(py))?,
         };
+        let objects = self.objects.insert(objects);
         let environ = Environ {
             variables: self.variables.bind(py).copy()?,
             start_response: objects.start_response(py).clone(),
             exchange: objects.exchange(py).clone(),
         };
-        self.objects = Some(objects);
         for name in others {
             names::add_joined(request, name, &environ.variables)?;
         }
@@ -274,7 +279,6 @@ impl Last {
 
     /// Drops all values.
     fn forget(&mut self, py: Python<'_>) -> PyResult<()> {
-        self.objects.take().into_iter().for_each(Objects::leave);
         let names = mem::take(&mut self.names);
         *self = Self { names, ..Self::new(py, &self.base)? };
         Ok(())

@@ -144,8 +144,12 @@ struct Current {
 
 impl Exchange {
     /// The response of the present request.
-    pub(crate) fn response(&self) -> Arc<Response> {
-        Arc::clone(self.lock().response())
+    ///
+    /// # Errors
+    ///
+    /// `ValueError` if the last request has ended, and none has begun.
+    pub(crate) fn response(&self) -> PyResult<Arc<Response>> {
+        self.lock().response()
     }
 
     /// Begins with a request, for which `write` is lent until [`take_write`](Self::take_write).
@@ -171,8 +175,9 @@ impl Exchange {
 }
 
 impl Current {
-    fn response(&self) -> &Arc<Response> {
-        self.response.as_ref().expect("whoever has the exchange belongs to a request")
+    fn response(&self) -> PyResult<Arc<Response>> {
+        // Whoever has got the exchange from an environ belongs to a request; a debugger has it from the heap.
+        self.response.clone().ok_or_else(|| PyValueError::new_err("the request of this object has ended"))
     }
 }
 
@@ -189,7 +194,7 @@ impl Exchange {
         let py = slf.py();
         let (this, write) = {
             let current = slf.get().lock();
-            (Arc::clone(current.response()), current.write.as_ref().map(|write| write.clone_ref(py)))
+            (current.response()?, current.write.as_ref().map(|write| write.clone_ref(py)))
         };
         if !this.is_taken() {
             let status = text(status, "a status")?;
@@ -202,7 +207,7 @@ impl Exchange {
     /// Sends one block of the body, and waits until the system has taken it.
     fn write(&self, py: Python<'_>, block: &Bound<'_, PyAny>) -> PyResult<()> {
         let block = bytes(block, "write needs bytes")?;
-        let this = self.response();
+        let this = self.response()?;
         if this.is_taken() {
             return Ok(());
         }
@@ -229,7 +234,7 @@ impl Exchange {
     /// HTTP/1.0, and after the response has begun.
     fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let fields = Fields::read(headers)?;
-        let this = self.response();
+        let this = self.response()?;
         let informed = this.request.with(|mut exchange| exchange.inform("103 Early Hints", fields.pairs()));
         informed.unwrap_or(Err(StartError::Over)).map_err(refused)?;
         this.request.flush();
@@ -239,30 +244,30 @@ impl Exchange {
     /// Sets the trailer fields of a chunked response. They replace those set before.
     fn set_trailers(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let fields = Fields::read(headers)?;
-        let set = self.response().request.with(|mut exchange| exchange.set_trailers(fields.pairs()));
+        let set = self.response()?.request.with(|mut exchange| exchange.set_trailers(fields.pairs()));
         set.unwrap_or(Err(SendError::Finished)).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// The header fields as sent, in their order and case.
     #[getter]
-    fn headers_raw(&self) -> RawHeaders {
-        RawHeaders::new(Arc::clone(self.response().request.head()))
+    fn headers_raw(&self) -> PyResult<RawHeaders> {
+        Ok(RawHeaders::new(Arc::clone(self.response()?.request.head())))
     }
 
     /// Whether the client has disconnected, as far as that is known without waiting; also after the response.
-    fn client_gone(&self) -> bool {
-        self.response().request.is_client_gone()
+    fn client_gone(&self) -> PyResult<bool> {
+        Ok(self.response()?.request.is_client_gone())
     }
 
     /// A call of an exchange is `client_gone()`, so that the environ needs no further object for it.
-    fn __call__(&self) -> bool {
+    fn __call__(&self) -> PyResult<bool> {
         self.client_gone()
     }
 
     /// The variables of the request as the core of the server has them, all of them strings.
     fn variables<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let variables = PyDict::new(py);
-        for (name, value) in self.response().request.variables().iter() {
+        for (name, value) in self.response()?.request.variables().iter() {
             variables.set_item(name, value)?;
         }
         Ok(variables)

@@ -55,7 +55,7 @@ impl Socket {
             State::Taken(stream) => return Ok(Arc::clone(stream)),
             State::Closed => return Err(PyOSError::new_err((9, "the socket is closed"))), // EBADF
         }
-        let response = self.exchange.get().response();
+        let response = self.exchange.get().response()?;
         // Not under the lock: it waits until what was sent before is transmitted.
         let request = response.request();
         let taken = match response.is_started().then(|| request.take_over()) {
@@ -217,12 +217,12 @@ impl Socket {
 
     /// The address of the client: a pair, or an empty string for a unix socket.
     fn getpeername<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        address(py, self.exchange.get().response().request().endpoints().remote)
+        address(py, self.exchange.get().response()?.request().endpoints().remote)
     }
 
     /// The address that the client has connected to: a pair, or an empty string for a unix socket.
     fn getsockname<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        address(py, self.exchange.get().response().request().endpoints().local)
+        address(py, self.exchange.get().response()?.request().endpoints().local)
     }
 
     /// The descriptor, for selectors; this ends HTTP on the connection. It is readable when `recv` does not wait, even over

@@ -86,6 +86,25 @@ def test_objects_that_an_application_keeps_belong_to_their_request(serve):
                 assert json.loads(client.get(target).body) == [], name
 
 
+@pytest.mark.parametrize("target", ["/", "/?generator"])
+def test_an_idle_thread_keeps_nothing_of_its_last_request(serve, target):
+    server = serve("environs:leaves", "--threads", "1")
+    assert server.get(target).text == "left"
+    for name in ("hook", "cycle"):
+        assert server.wait_for_log(f"{name} is (gone|kept)")[1] == "gone", name
+
+
+def test_objects_that_are_found_on_the_heap_belong_to_no_request(serve):
+    server = serve("environs:finds", "--threads", "1")
+    with server.connect() as client:
+        assert client.get("/").status == 200
+        server.wait_for_log("the exchange was found")
+        found = json.loads(client.get("/").body)
+    assert found.pop("exchange") is False, "nobody else has it"
+    assert found == dict.fromkeys(("client_gone", "variables", "early_hints", "start_response", "write"), "ValueError")
+    assert "panicked" not in server.log
+
+
 def test_no_exchange_is_left(serve):
     server = serve("environs:counts", "--threads", "1")
     large = b"".join(b"X-Large-%d: %s\r\n" % (number, b"a" * 5000) for number in range(2))

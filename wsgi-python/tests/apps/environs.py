@@ -3,7 +3,9 @@
 import gc
 import json
 import sys
+import threading
 import time
+import weakref
 
 
 def answer(start_response, value):
@@ -87,6 +89,61 @@ def counts(environ, start_response):
     exchange = type(environ["wsgi_python.exchange"])
     methods = [one for one in gc.get_objects() if type(one) is type(start_response) and type(one.__self__) is exchange]
     return answer(start_response, len({id(method.__self__) for method in methods}))
+
+
+class Thing:
+    """Something that a weak reference can refer to."""
+
+
+def watch(name, thing):
+    """Writes to the log when nothing but the collector of cycles refers to a thing any more."""
+    reference = weakref.ref(thing)
+
+    def wait():
+        end = time.monotonic() + 10
+        while reference() is not None and time.monotonic() < end:
+            time.sleep(0.01)
+            gc.collect()
+        print(f"{name} is {'kept' if reference() else 'gone'}", file=sys.stderr, flush=True)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def leaves(environ, start_response):
+    """Leaves things in its environ that no request needs after the response."""
+    things = {"hook": Thing(), "cycle": Thing()}
+    for name, thing in things.items():
+        watch(name, thing)
+    # A cycle keeps the environ longer than the response.
+    things["cycle"].environ = environ
+    environ["cycle"] = things["cycle"]
+    environ["eventlet.posthooks"].append((lambda environ, thing: None, (things["hook"],), {}))
+    start_response("200 OK", [("Content-Length", "4")])
+    return (block for block in (b"le", b"ft")) if environ["QUERY_STRING"] else [b"left"]
+
+
+def finds(environ, start_response):
+    """The first request ends, and then a thread finds its exchange on the heap. The second one answers what that led to."""
+    kind = type(environ["wsgi_python.exchange"])
+    if not kept:
+        kept["exchange"] = None
+
+        def find():
+            time.sleep(0.2)
+            methods = [one for one in gc.get_objects() if type(one) is type(print) and type(one.__self__) is kind]
+            kept["exchange"] = methods[0].__self__
+            calls = ("client_gone", "variables", "early_hints", "start_response", "write")
+            arguments = {"early_hints": ([],), "start_response": ("200 OK", []), "write": (b"",)}
+            for name in calls:
+                try:
+                    getattr(kept["exchange"], name)(*arguments.get(name, ()))
+                except BaseException as error:
+                    kept[name] = type(error).__name__
+            print("the exchange was found", file=sys.stderr, flush=True)
+
+        threading.Thread(target=find).start()
+        return answer(start_response, [])
+    return answer(start_response, {**kept, "exchange": kept["exchange"] is environ["wsgi_python.exchange"]})
 
 
 def uses(environ, start_response):
