@@ -11,13 +11,11 @@ use crate::exchange::shared::{Inner, Taken, WakeList};
 
 impl Inner {
     /// Whether the application is called only after a part of the body has arrived. Not if the client may be waiting for the
-    /// application: for a 100, or for another protocol.
+    /// application to send a 100. A client that asks for another protocol has to send the body first, too.
     pub(crate) fn receives_before_call(&mut self) -> bool {
-        self.machine.exchange().is_some_and(|exchange| {
-            exchange.remaining() != Some(0)
-                && !exchange.expects_continue()
-                && exchange.head().value("upgrade").is_none()
-        })
+        self.machine
+            .exchange()
+            .is_some_and(|exchange| exchange.remaining() != Some(0) && !exchange.expects_continue())
     }
 }
 

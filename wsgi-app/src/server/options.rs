@@ -421,10 +421,10 @@ impl Options {
     /// malformed or too large, the application is called then, reads what has arrived, and gets the error. It is not called
     /// for a client that has reset the connection; the request has its access line.
     ///
-    /// The application is called immediately if the client waits for `100 Continue`, since it decides whether to send one,
-    /// and if the request has `Upgrade`. A client that sends its body only after it has seen a part of the response needs
-    /// 0 here. Larger bodies occupy a thread while the rest arrives, and so does a client that sends this much and then
-    /// pauses; [`socket_timeout`](Self::socket_timeout) and [`min_request_rate`](Self::min_request_rate) bound that.
+    /// The application is called immediately if the client waits for `100 Continue`, since it decides whether to send one. A
+    /// client that sends its body only after it has seen a part of the response needs 0 here. Larger bodies occupy a thread
+    /// while the rest arrives, and so does a client that sends this much and then pauses;
+    /// [`socket_timeout`](Self::socket_timeout) and [`min_request_rate`](Self::min_request_rate) bound that.
     ///
     /// Each connection whose body arrives may hold this much memory, at most twice as much for a moment, besides its
     /// receive buffer. No effect with asynchronous applications, which occupy no thread while they wait. Default: 0, off.
