@@ -97,8 +97,8 @@ def serve(
     under a name without a dot, so `wsgiref.validate` refuses it.
 
     Called on the main thread, this function waits for signals, too: their handlers run meanwhile. If a handler raises an
-    exception, a graceful stop begins; a second one ends the wait at once. `KeyboardInterrupt` and `SystemExit` are
-    swallowed, others are raised after the stop.
+    exception, a graceful stop begins: `KeyboardInterrupt` and `SystemExit` are swallowed, others are raised after the stop.
+    A second exception ends the wait at once, and is raised, whatever it is.
 
     Returns the number of connections that finished after the stop began, and of those that were cut at
     `graceful_timeout`.

@@ -151,8 +151,8 @@ SETTINGS: tuple[Setting, ...] = (
             shown="8K", flags=("--limit-request-line",)),
     _option("receive_before_call", SIZE, "BYTES", values.size, DEFAULT_RECEIVED,
             "How much of a request body is received before the application is called: until then a slow upload occupies "
-            "no thread, but up to this much memory. 0 calls it at once, for clients that wait for a part of the response "
-            "before they send on.", shown="8K"),
+            "no thread, but up to twice as much memory, besides a buffer of 16K. 0 calls it at once, for clients that wait "
+            "for a part of the response before they send on.", shown="8K"),
     Setting("limit", SIZE, "NAME=NUMBER", values.limit, (),
             "Another limit, may be repeated: fields=100, field_line=8K, fields_size=64K, method=32, chunk_line=4K, "
             "chunk_extensions=64K, drain=256K, outbox=64K, inbox=64K (these are the defaults).",
