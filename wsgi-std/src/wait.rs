@@ -45,10 +45,16 @@ fn notifier<R>(call: impl FnOnce(&Arc<Notifier>) -> R) -> R {
 pub(crate) struct Reserved(Mutex<Vec<Arc<Notifier>>>);
 
 impl Reserved {
-    /// Creates notifiers for `threads` threads, or fewer if the system has no descriptors left.
+    /// Creates notifiers for `threads` threads, or none if the system has not descriptors for all: the first connections need
+    /// the last ones more. Each thread then opens its own when it waits.
     pub(crate) fn new(threads: usize) -> Self {
-        let channels = (0..threads).map_while(|_| Channel::new().ok());
-        Self(Mutex::new(channels.map(|channel| Notifier::new(Some(channel))).collect()))
+        Self::with(threads, Channel::new)
+    }
+
+    fn with(threads: usize, mut open: impl FnMut() -> io::Result<Channel>) -> Self {
+        let channels: io::Result<Vec<_>> = (0..threads).map(|_| open()).collect();
+        let notifiers = channels.unwrap_or_default().into_iter().map(|channel| Notifier::new(Some(channel)));
+        Self(Mutex::new(notifiers.collect()))
     }
 
     /// Gives one of them to the calling thread, which has just started.
@@ -164,6 +170,26 @@ mod channel {
 
         pub(super) fn receive(&self) -> io::Result<()> {
             (&mut &self.0).read_exact(&mut [0])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_reserved_for_all_threads_or_for_none() {
+        for (left, reserved) in [(0, 0), (2, 0), (3, 3), (4, 3)] {
+            let mut left = left;
+            let notifiers = Reserved::with(3, || match left {
+                0 => Err(Errno::MFILE.into()),
+                _ => {
+                    left -= 1;
+                    Channel::new()
+                }
+            });
+            assert_eq!(lock(&notifiers.0).len(), reserved);
         }
     }
 }
