@@ -44,7 +44,7 @@ impl Site {
                 }
                 failure::of_application(py, &response, failure)
             });
-        drop(variables);
+        calls::release(variables);
         last::end(py);
         body
     }

@@ -25,8 +25,18 @@ pub(crate) fn from_result<'py>(
     response: &Arc<Response>,
     variables: &Bound<'py, PyDict>,
 ) -> Result<Body, Failure> {
+    let body = sent(&result, response, variables);
+    calls::release(result);
+    body
+}
+
+fn sent<'py>(
+    result: &Bound<'py, PyAny>,
+    response: &Arc<Response>,
+    variables: &Bound<'py, PyDict>,
+) -> Result<Body, Failure> {
     if response.is_taken() {
-        drop(Closing::new(&result, response));
+        drop(Closing::new(result, response));
         hooks::add(response, variables, false);
         return Ok(Body::empty());
     }
@@ -39,7 +49,7 @@ pub(crate) fn from_result<'py>(
         return whole(&tuple.to_list(), response);
     }
     // Its `close` is called from here on, whatever happens.
-    let closing = Closing::new(&result, response);
+    let closing = Closing::new(result, response);
     if let Ok(wrapper) = result.cast::<FileWrapper>()
         && let Some(body) = wrapper.get().body(result.py(), response)?
     {
@@ -47,7 +57,7 @@ pub(crate) fn from_result<'py>(
         hooks::add(response, variables, false);
         return Ok(body);
     }
-    iterated(&result, closing, response, variables)
+    iterated(result, closing, response, variables)
 }
 
 fn iterated<'py>(
@@ -56,7 +66,6 @@ fn iterated<'py>(
     response: &Arc<Response>,
     variables: &Bound<'py, PyDict>,
 ) -> Result<Body, Failure> {
-    let py = result.py();
     if (result.is_instance_of::<PyString>() || result.is_instance_of::<PyBytes>()) && result.len()? > 0 {
         // Their items are characters and numbers.
         let kind = kind(result);
@@ -65,12 +74,25 @@ fn iterated<'py>(
         return Err(error.into());
     }
     let iterator = calls::iterator(result)?;
+    let body = stepped(&iterator, closing, response, variables);
+    calls::release(iterator);
+    body
+}
+
+/// Sends the first blocks. Returns the others.
+fn stepped<'py>(
+    iterator: &Bound<'py, PyIterator>,
+    closing: Closing,
+    response: &Arc<Response>,
+    variables: &Bound<'py, PyDict>,
+) -> Result<Body, Failure> {
+    let py = iterator.py();
     if let Some(size) = variables.get_item(intern!(py, "eventlet.minimum_write_chunk_size"))? {
         let size = py.get_type::<PyInt>().call1((size,))?.extract()?;
         response.request().with(|mut exchange| exchange.set_minimum_chunk_size(size));
     }
     // It may call `start_response` in its first step.
-    let first = next(&iterator)?;
+    let first = next(iterator)?;
     let Some(mut first) = first else {
         hooks::add(response, variables, false);
         return Ok(Body::empty());
@@ -171,7 +193,12 @@ impl Blocks {
         }
         let block = next(self.iterator.as_ref()?.bind(py));
         self.over = !matches!(block, Ok(Some(_)));
-        block.map_err(|error| failure::of_body(py, &self.closing.response, &error)).transpose()
+        let block = block.map_err(|error| {
+            let failure = failure::of_body(py, &self.closing.response, &error);
+            calls::release_error(py, error);
+            failure
+        });
+        block.transpose()
     }
 }
 
@@ -188,7 +215,7 @@ impl Drop for Blocks {
     fn drop(&mut self) {
         attached(|py| {
             self.closing.close(py);
-            self.iterator.take().into_iter().for_each(|iterator| iterator.drop_ref(py));
+            self.iterator.take().into_iter().for_each(|iterator| calls::release(iterator.into_bound(py)));
         });
     }
 }
@@ -207,14 +234,16 @@ impl Closing {
     fn close(&mut self, py: Python<'_>) {
         let Some(result) = self.result.take() else { return };
         let result = result.into_bound(py);
-        let closed = match result.getattr_opt(intern!(py, "close")) {
+        let closed = match calls::attribute(&result, intern!(py, "close")) {
             Ok(Some(close)) => calls::call(&close, &PyTuple::empty(py), None).map(drop),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         if let Err(error) = closed {
             failure::log(py, self.response.request(), &error);
+            calls::release_error(py, error);
         }
+        calls::release(result);
     }
 }
 

@@ -4,8 +4,9 @@
 
 use std::process;
 
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyIterator, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyIterator, PyString, PyTuple};
 
 use crate::ffi;
 use crate::running;
@@ -52,6 +53,35 @@ pub(crate) fn iterator<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Bound<'py,
 /// The exception of `__next__`.
 pub(crate) fn next<'py>(iterator: &Bound<'py, PyIterator>) -> PyResult<Option<Bound<'py, PyAny>>> {
     in_this_process(iterator.py(), || ffi::next(iterator))
+}
+
+/// An attribute of an object of the application; `None` if there is none.
+///
+/// # Errors
+///
+/// What code behind the attribute raises.
+pub(crate) fn attribute<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match in_this_process(object.py(), || ffi::attribute(object, name)) {
+        Err(error) if error.is_instance_of::<PyAttributeError>(object.py()) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Drops a reference to an object of the application, and runs its finalizers if it is the last one.
+pub(crate) fn release<T>(object: Bound<'_, T>) {
+    let py = object.py();
+    let _ = in_this_process(py, || {
+        ffi::release(object);
+        Ok(())
+    });
+}
+
+/// Drops an exception, whose traceback refers to what the application had.
+pub(crate) fn release_error(py: Python<'_>, error: PyErr) {
+    release(error.into_value(py).into_bound(py));
 }
 
 /// Runs code of the application, and returns only if the process is still the same.

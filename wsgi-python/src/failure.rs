@@ -9,6 +9,7 @@ use pyo3::types::PyBytes;
 use wsgi_app::adapter::raw::RawRequest;
 use wsgi_std::{Body, Result, SendError};
 
+use crate::calls;
 use crate::ffi;
 use crate::response::Response;
 
@@ -48,15 +49,17 @@ pub(crate) fn of_application(py: Python<'_>, response: &Response, failure: Failu
         Failure::Raised(error) => error,
         Failure::Send(error) => return Err(error.into()),
     };
-    if let Some(fault) = response.clients_fault(py, &error) {
-        return Err(fault);
-    }
-    if response.is_over() {
+    let result = if let Some(fault) = response.clients_fault(py, &error) {
+        Err(fault)
+    } else if response.is_over() {
         // The response is complete, or the connection was taken over: nothing else reports the failure.
         log(py, response.request(), &error);
-        return Ok(Body::empty());
-    }
-    Err(unexpected(py, &error))
+        Ok(Body::empty())
+    } else {
+        Err(unexpected(py, &error))
+    };
+    calls::release_error(py, error);
+    result
 }
 
 /// The error for the server when an iterable of the application raised `error`. The traceback is logged here.

@@ -181,6 +181,8 @@ mod unwinding {
         fn PyObject_CallFunctionObjArgs(callable: Object, ...) -> Object;
         fn PyObject_GetIter(object: Object) -> Object;
         fn PyIter_Next(iterator: Object) -> Object;
+        fn PyObject_GetAttr(object: Object, name: Object) -> Object;
+        fn Py_DecRef(object: Object);
     }
 
     // Link-time optimization merges these declarations with those of PyO3, and then takes a direct call for one that does not
@@ -190,6 +192,8 @@ mod unwinding {
         PyObject_CallFunctionObjArgs;
     pub(super) static ITERATOR: unsafe extern "C-unwind" fn(Object) -> Object = PyObject_GetIter;
     pub(super) static NEXT: unsafe extern "C-unwind" fn(Object) -> Object = PyIter_Next;
+    pub(super) static ATTRIBUTE: unsafe extern "C-unwind" fn(Object, Object) -> Object = PyObject_GetAttr;
+    pub(super) static RELEASE: unsafe extern "C-unwind" fn(Object) = Py_DecRef;
 
     /// The value of a static, which the optimizer may not know.
     pub(super) fn indirect<F: Copy>(function: &'static F) -> F {
@@ -289,5 +293,32 @@ pub(crate) fn next<'py>(iterator: &Bound<'py, PyIterator>) -> PyResult<Option<Bo
     match item {
         Some(item) => Ok(Some(item)),
         None => PyErr::take(py).map_or(Ok(None), Err),
+    }
+}
+
+/// An attribute of an object of the application.
+///
+/// # Errors
+///
+/// `AttributeError`, and what code behind the attribute raises.
+pub(crate) fn attribute<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: both objects live during the call. The function returns a new reference, or null with an exception.
+    unsafe {
+        let function = unwinding::indirect(&unwinding::ATTRIBUTE);
+        let value = Hang::over(|| function(object.as_ptr(), name.as_ptr()));
+        Bound::from_owned_ptr_or_err(object.py(), value)
+    }
+}
+
+/// Drops a reference to an object of the application. If it is the last one, that runs finalizers.
+pub(crate) fn release<T>(object: Bound<'_, T>) {
+    let object = object.into_ptr();
+    // SAFETY: the thread is attached, and the reference is one that nothing uses after this call.
+    unsafe {
+        let function = unwinding::indirect(&unwinding::RELEASE);
+        Hang::over(|| function(object));
     }
 }

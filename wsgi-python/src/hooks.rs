@@ -39,13 +39,16 @@ impl Hooked {
             for hook in hooks.try_iter()? {
                 if let Err(error) = call(&hook?, &variables) {
                     failure::log(py, response.request(), &error);
+                    calls::release_error(py, error);
                 }
             }
             Ok::<_, PyErr>(())
         };
         if let Err(error) = run() {
             failure::log(py, response.request(), &error);
+            calls::release_error(py, error);
         }
+        calls::release(variables);
     }
 }
 

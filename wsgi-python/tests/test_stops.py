@@ -121,7 +121,10 @@ def test_new_clients_are_refused_while_a_stop_waits(serve, folder, kind):
     assert server.wait() == 0
 
 
-@pytest.mark.parametrize("path", ["/stuck", "/stuck?0.001", "/stuck-in-body", "/stuck-in-close", "/stuck-in-hook"])
+@pytest.mark.parametrize("path", [
+    "/stuck", "/stuck?0.001", "/stuck-in-body", "/stuck-in-close", "/stuck-in-hook", "/stuck-in-result", "/stuck-in-iterator",
+    "/stuck-in-variables", "/stuck-in-error", "/stuck-in-getattr",
+])
 def test_a_stop_does_not_wait_for_an_application_that_never_returns(serve, path):
     server = serve("pages:plain", "--graceful-timeout", "0.2")
     with contextlib.ExitStack() as clients:

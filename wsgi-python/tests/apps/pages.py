@@ -163,6 +163,60 @@ class StuckInClose:
         never_ends(self.environ)
 
 
+class StuckInFinalizer:
+    def __init__(self, environ):
+        self.query = {"QUERY_STRING": environ["QUERY_STRING"]}
+
+    def __iter__(self):
+        return iter([b"one\n"])
+
+    def __del__(self):
+        never_ends(self.query)
+
+
+def stuck_at_drop(environ, start_response):
+    """Does not return when the server drops the result, its iterator, the environ or an exception."""
+    place = environ["PATH_INFO"].rpartition("-")[2]
+    environ = environ if place == "variables" else dict(environ)
+    start_response("200 OK", [*TEXT, ("Content-Length", "4")])
+    if place == "result":
+        return StuckInFinalizer(environ)
+    if place == "iterator":
+        return Suspended(environ)
+    stuck = StuckInFinalizer(environ)
+    if place == "error":
+        raise ValueError(stuck)
+    environ["stuck"] = stuck
+    return [b"one\n"]
+
+
+class Suspended:
+    """An iterable without `close`, whose iterator is dropped after its first step."""
+
+    def __init__(self, environ):
+        self.environ = environ
+
+    def __iter__(self):
+        try:
+            yield b"one\n"
+        finally:
+            never_ends(self.environ)
+
+
+def stuck_in_getattr(environ, start_response):
+    start_response("200 OK", TEXT)
+    return StuckInGetattr(environ)
+
+
+class StuckInGetattr(Suspended):
+    def __iter__(self):
+        return iter([b"one\n"])
+
+    @property
+    def close(self):
+        never_ends(self.environ)
+
+
 def stuck_in_hook(environ, start_response):
     environ["eventlet.posthooks"].append((never_ends, (), {}))
     return hello(environ, start_response)
@@ -189,6 +243,8 @@ PAGES = {
     "/replaced": replaced, "/nothing": nothing, "/echo": echo, "/lines": lines, "/errors": errors, "/file": file,
     "/memory-file": memory_file, "/variables": variables, "/closing": closing, "/sleep": sleep, "/process": process,
     "/stuck": stuck, "/stuck-in-body": stuck_in_body, "/stuck-in-close": stuck_in_close, "/stuck-in-hook": stuck_in_hook,
+    "/stuck-in-getattr": stuck_in_getattr,
+    **{f"/stuck-in-{place}": stuck_at_drop for place in ("result", "iterator", "variables", "error")},
     "/endless": endless, "/large": large, "/large-generator": large_generator,
 }
 
