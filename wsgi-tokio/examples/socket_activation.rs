@@ -22,31 +22,38 @@ async fn main() -> std::io::Result<()> {
     };
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    // Before a client can connect: a signal without a handler would end the process at once.
+    let stop = stop_signal()?;
     println!("serving http://{}/", listener.local_addr()?);
 
     let server = Server::new(listener, application).options(Options::public());
     let handle = server.handle();
     tokio::spawn(async move {
-        if stop_signal().await.is_ok() {
-            handle.shutdown();
-        }
+        stop.await;
+        handle.shutdown();
     });
     server.serve().await?;
     Ok(())
 }
 
 #[cfg(unix)]
-async fn stop_signal() -> std::io::Result<()> {
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        result = tokio::signal::ctrl_c() => result,
-    }
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 #[cfg(not(unix))]
-async fn stop_signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Without a handler, Ctrl-C ends the process.
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
