@@ -10,99 +10,18 @@
 
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Once};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use wsgi_tests::caller::Caller;
-use wsgi_tests::live::eventually;
+use wsgi_tests::program::Program;
 use wsgi_tests::secure::provider;
-
-/// A running example. It is killed when a test fails.
-struct Example {
-    name: &'static str,
-    child: Child,
-    output: BufReader<ChildStdout>,
-    address: SocketAddr,
-}
-
-impl Example {
-    fn start(name: &'static str) -> Self {
-        let mut program = Command::new(place(name));
-        program.arg("127.0.0.1:0");
-        Self::run(name, program)
-    }
-
-    /// Starts it with a listener as systemd passes one: descriptor 3, and the number of the process that it is for. Only
-    /// the child knows that number, so a shell sets it and then becomes the program.
-    fn activate(name: &'static str, listener: &TcpListener) -> Self {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\""]).arg(place(name));
-        shell.stdin(OwnedFd::from(listener.try_clone().expect("a descriptor")));
-        Self::run(name, shell)
-    }
-
-    fn run(name: &'static str, mut program: Command) -> Self {
-        let mut child = program
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program:?}: {error}"));
-        let mut output = BufReader::new(child.stdout.take().expect("it is a pipe"));
-        let mut line = String::new();
-        output.read_line(&mut line).expect("text");
-        let address = line.trim_end().trim_end_matches('/').rsplit_once("//").expect("an address").1;
-        Self { name, address: address.parse().expect("an address"), child, output }
-    }
-
-    fn connect(&self) -> Caller {
-        Caller::connect(self.address)
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("text");
-        line
-    }
-
-    /// Sends Ctrl-C; returns the remaining standard output and the standard error.
-    fn stop(self) -> (String, String) {
-        self.signal("INT")
-    }
-
-    fn signal(mut self, name: &str) -> (String, String) {
-        let kill = format!("kill -{name} {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", kill.as_str()]).status().expect("there is a shell");
-        assert!(sent.success());
-        self.end()
-    }
-
-    fn end(&mut self) -> (String, String) {
-        let mut ended = None;
-        eventually("it ends", || {
-            ended = self.child.try_wait().expect("it is a child");
-            ended.is_some()
-        });
-        let (mut output, mut errors) = (String::new(), String::new());
-        self.output.read_to_string(&mut output).expect("text");
-        self.child.stderr.take().expect("it is a pipe").read_to_string(&mut errors).expect("text");
-        assert!(ended.is_some_and(|status| status.success()), "{}: {output} {errors}", self.name);
-        (output, errors)
-    }
-}
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        // The program has ended, unless a test failed.
-        let _ = self.child.kill();
-    }
-}
 
 /// The tests are in `deps`, and the examples next to that folder.
 fn place(name: &str) -> PathBuf {
@@ -134,7 +53,7 @@ fn build(profile: &Path) {
 #[test]
 fn the_first_example_says_hello_on_every_runtime() {
     for name in ["hello_world", "hello_smol", "hello_async_std", "hello_std"] {
-        let example = Example::start(name);
+        let example = Program::start(place(name));
         let answer = example.connect().get("/");
         assert_eq!((answer.status, answer.text().as_str()), (200, "Hello, World!\r\n"), "{name}");
         example.stop();
@@ -144,7 +63,7 @@ fn the_first_example_says_hello_on_every_runtime() {
 #[test]
 fn not_found_has_one_page() {
     for name in ["not_found", "not_found_smol", "not_found_std"] {
-        let example = Example::start(name);
+        let example = Program::start(place(name));
         let mut client = example.connect();
         for (path, status, text) in [
             ("/", 200, "Hello, World!\r\n"),
@@ -165,7 +84,7 @@ fn not_found_has_one_page() {
 
 #[test]
 fn listener_per_core_serves_one_port_on_every_core() {
-    let example = Example::start("listener_per_core");
+    let example = Program::start(place("listener_per_core"));
     for _ in 0..32 {
         assert_eq!(example.connect().get("/").text(), "Hello, World!\r\n");
     }
@@ -176,7 +95,7 @@ fn listener_per_core_serves_one_port_on_every_core() {
 
 #[test]
 fn a_router_of_axum_has_this_servers_stop() {
-    let example = Example::start("axum");
+    let example = Program::start(place("axum"));
     let answer = example.connect().get("/users/7");
     assert_eq!((answer.status, answer.text().as_str()), (200, r#"{"id":7,"name":"user 7"}"#));
     example.stop();
@@ -185,7 +104,7 @@ fn a_router_of_axum_has_this_servers_stop() {
 #[test]
 fn https_speaks_tls_and_nothing_else() {
     for name in ["https", "https_smol", "https_std"] {
-        let example = Example::start(name);
+        let example = Program::start(place(name));
         let mut client = example.connect();
         client.send("GET / HTTP/1.0\r\n\r\n");
         let mut text = Vec::new();
@@ -249,11 +168,11 @@ impl ServerCertVerifier for Anything {
 #[test]
 fn post_hooks_learn_what_was_sent() {
     for name in ["post_hooks", "post_hooks_smol", "post_hooks_std"] {
-        learn_what_was_sent(Example::start(name));
+        learn_what_was_sent(Program::start(place(name)));
     }
 }
 
-fn learn_what_was_sent(mut example: Example) {
+fn learn_what_was_sent(mut example: Program) {
     assert_eq!(example.connect().get("/all").body.len(), 104_857_600);
     assert_eq!(example.line(), "customer-7 GET /all: 104857600 of 104857600 bytes sent, complete\n");
     let mut client = example.connect();
@@ -273,11 +192,11 @@ fn learn_what_was_sent(mut example: Example) {
 #[test]
 fn hundred_continue_hints_reports_and_refuses() {
     for name in ["hundred_continue", "hundred_continue_smol", "hundred_continue_std"] {
-        hints_reports_and_refuses(Example::start(name));
+        hints_reports_and_refuses(Program::start(place(name)));
     }
 }
 
-fn hints_reports_and_refuses(example: Example) {
+fn hints_reports_and_refuses(example: Program) {
     let put = |length: usize| {
         format!("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n")
     };
@@ -301,7 +220,7 @@ fn hints_reports_and_refuses(example: Example) {
 #[test]
 fn embedded_requests_from_itself_and_stops() {
     for name in ["embedded", "embedded_smol", "embedded_std"] {
-        let (output, _) = Example::start(name).end();
+        let (output, _) = Program::start(place(name)).end();
         assert!(output.starts_with("HTTP/1.1 200 OK\r\n"), "{output}");
         assert!(output.contains("\r\n\r\nserved from inside: /hello\r\n"), "{output}");
         assert!(output.ends_with(" connections finished, 0 cut\n"), "{output}");
@@ -311,22 +230,22 @@ fn embedded_requests_from_itself_and_stops() {
 #[test]
 fn socket_activation_binds_or_inherits_and_keeps_clients_waiting() {
     for name in ["socket_activation", "socket_activation_std"] {
-        let example = Example::start(name);
-        let served = format!("process {} serves /\r\n", example.child.id());
+        let example = Program::start(place(name));
+        let served = format!("process {} serves /\r\n", example.id());
         assert_eq!(example.connect().get("/").text(), served, "{name}: it binds");
         example.stop();
 
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let first = Example::activate(name, &listener);
-        assert_eq!(first.address, address, "{name}: it inherits");
+        let first = Program::activate(place(name), &listener);
+        assert_eq!(first.address(), address, "{name}: it inherits");
         assert!(first.connect().get("/").text().contains("serves /"), "{name}");
         first.signal("TERM");
         // No process accepts now, and the connection is not refused.
         let mut waiting = Caller::connect(address);
         waiting.send("GET /waiting HTTP/1.1\r\nHost: h\r\n\r\n");
-        let second = Example::activate(name, &listener);
-        let served = format!("process {} serves /waiting\r\n", second.child.id());
+        let second = Program::activate(place(name), &listener);
+        let served = format!("process {} serves /waiting\r\n", second.id());
         assert_eq!(waiting.answer().text(), served, "{name}: the next process serves it");
         second.stop();
     }
@@ -334,7 +253,7 @@ fn socket_activation_binds_or_inherits_and_keeps_clients_waiting() {
 
 #[test]
 fn log_json_writes_an_object_a_request() {
-    let mut example = Example::start("log_json");
+    let mut example = Program::start(place("log_json"));
     assert!(example.line().contains("wsgi starting up on http://"));
     let mut client = example.connect();
     client.get("/a%22b?\"\\");
@@ -353,7 +272,7 @@ fn log_json_writes_an_object_a_request() {
 
 #[test]
 fn log_tracing_gives_each_kind_its_level() {
-    let example = Example::start("log_tracing");
+    let example = Program::start(place("log_tracing"));
     example.connect().get("/");
     let (_, log) = example.stop();
     let line =

@@ -10,6 +10,8 @@ pub mod drive;
 pub mod echo;
 pub mod live;
 pub mod machine;
+#[cfg(unix)]
+pub mod program;
 pub mod runtimes;
 pub mod script;
 pub mod secure;
