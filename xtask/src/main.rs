@@ -37,7 +37,7 @@ pub(crate) const PUBLISHED: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that are never published.
-pub(crate) const PRIVATE: &[&str] = &["wsgi-python", "wsgi-tests", "xtask"];
+pub(crate) const PRIVATE: &[&str] = &["wsgi-cookbook", "wsgi-python", "wsgi-tests", "xtask"];
 
 /// Options of the command line.
 pub(crate) struct Options {
