@@ -242,6 +242,21 @@ fn the_status_of_an_error_is_that_of_its_cause() {
 }
 
 #[test]
+fn a_response_is_the_error_of_any_other_error() {
+    async fn number(environ: Environ) -> Result<String, Response> {
+        let text = String::from_utf8(environ.input().read_all(3).await?.into())?;
+        let number: u32 = text.parse().map_err(|_| (422, "not a number").into_response())?;
+        Ok(format!("{number}"))
+    }
+    for (body, status) in [("12", 200), ("1234", 413), ("one", 422)] {
+        let response = run(call(site(number), Request::post("/", body)));
+        assert_eq!(response.status().code(), status, "{body}");
+    }
+    let response = run(call(site(number), Request::post("/", &b"\xff"[..])));
+    assert_eq!(response.status().code(), 500);
+}
+
+#[test]
 fn readings() {
     let read = |environ: Environ| async move {
         let accepted: Vec<_> = environ.headers("accept").collect();

@@ -22,6 +22,28 @@ impl IntoResponse for Error {
     }
 }
 
+/// Makes a `Response` the error of functions that fail with a status of their own: `?` turns any other error into the response
+/// that the server sends for it.
+///
+/// ```
+/// use wsgi_app::{Environ, IntoResponse, Response};
+///
+/// async fn user(environ: Environ) -> Result<String, Response> {
+///     let name = environ.input().read_all(100).await?; // 400, 408 or 413
+///     if name.is_empty() {
+///         return Err((404, "no such user\n").into_response());
+///     }
+///     Ok(String::from_utf8(name.into())?) // 500
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(wsgi_app::site(user));
+/// ```
+impl<E: Into<Error>> From<E> for Response {
+    fn from(error: E) -> Self {
+        error.into().into_response()
+    }
+}
+
 macro_rules! error {
     ($($type:ty),*) => {$(
         impl IntoResponse for $type {
