@@ -3,6 +3,10 @@
 
 #![cfg(unix)]
 
+mod download;
+mod forms;
+mod json;
 mod page;
 mod routes;
 mod state;
+mod upload;

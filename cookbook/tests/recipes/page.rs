@@ -1,4 +1,5 @@
-//! Whether `docs/cookbook.md` shows the programs as they are.
+//! Whether `docs/cookbook.md` shows the programs as they are. With `BLESS=1` its blocks are written again, each from the line
+//! that is its first to the line that is its last.
 
 use std::fs;
 use std::path::Path;
@@ -33,27 +34,44 @@ fn sections(page: &str) -> Vec<Section> {
 
 /// Whether `block` is in `program`, in one piece, with the same indentation relative to its first line.
 fn is_excerpt(block: &str, program: &str) -> bool {
-    let block: Vec<&str> = block.lines().collect();
+    !block.is_empty() && starts(block, program).any(|text| text.starts_with(&format!("{block}\n")))
+}
+
+/// The part of `program` that begins and ends with the same lines as `block`.
+fn excerpt(block: &str, program: &str) -> Option<String> {
+    let text = starts(block, program).next()?;
+    let last = format!("\n{}\n", block.lines().last()?);
+    let end = if block.contains('\n') { text.find(&last)? + last.len() - 1 } else { block.len() };
+    Some(text[..end].to_owned())
+}
+
+/// The program from each line on that is the first of `block`, without the indentation of that line.
+fn starts<'a>(block: &str, program: &'a str) -> impl Iterator<Item = String> + use<'a> {
+    let first = block.lines().next().unwrap_or_default().to_owned();
     let lines: Vec<&str> = program.lines().collect();
-    lines.windows(block.len().max(1)).any(|window| {
-        let indented = window[0].len() - window[0].trim_start().len();
-        let (indentation, _) = window[0].split_at(indented);
-        window.iter().zip(&block).all(|(line, shown)| {
-            line.is_empty() && shown.is_empty() || line.strip_prefix(indentation) == Some(*shown)
-        })
+    (0..lines.len()).filter_map(move |index| {
+        let indentation = lines[index].strip_suffix(&first)?;
+        let rest = lines[index..].iter().map(|line| line.strip_prefix(indentation).unwrap_or(line));
+        indentation.trim().is_empty().then(|| rest.map(|line| format!("{line}\n")).collect())
     })
 }
 
 #[test]
 fn the_page_shows_every_program_as_it_is() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(package.join("../docs/cookbook.md")).expect("the page");
+    let path = package.join("../docs/cookbook.md");
+    let mut page = fs::read_to_string(&path).expect("the page");
     let sections = sections(&page);
+    let bless = std::env::var_os("BLESS").is_some();
     for section in &sections {
         let (title, file) = (&section.title, package.join(format!("src/bin/{}.rs", section.program)));
         let program = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         assert!(!section.blocks.is_empty(), "`{title}` shows nothing of {}.rs", section.program);
         for block in &section.blocks {
+            if bless && let Some(new) = excerpt(block, &program) {
+                page = page.replace(&format!("```rust\n{block}\n```"), &format!("```rust\n{new}\n```"));
+                continue;
+            }
             assert!(is_excerpt(block, &program), "`{title}`: not in {}.rs:\n{block}", section.program);
         }
         let start = format!("`cargo run -p wsgi-cookbook --bin {} ", section.program);
@@ -66,6 +84,9 @@ fn the_page_shows_every_program_as_it_is() {
         let is_shown = sections.iter().any(|section| Some(&*section.program) == name.strip_suffix(".rs"));
         assert!(is_shown, "the page has no section for {name}");
     }
+    if bless {
+        fs::write(path, page).expect("the page can be written");
+    }
 }
 
 #[test]
@@ -74,7 +95,10 @@ fn an_excerpt_keeps_its_lines_together_and_its_indentation() {
     for block in ["if b {\n    c();\n\n    d();\n}", "fn a() {\n    if b {", "c();"] {
         assert!(is_excerpt(block, program), "{block}");
     }
-    for block in ["if b {\nc();", "c();\nd();", "c()", "if b {\n    d();", "e();"] {
+    for block in ["if b {\nc();", "c();\nd();", "c()", "if b {\n    d();", "e();", ""] {
         assert!(!is_excerpt(block, program), "{block}");
     }
+    assert_eq!(excerpt("if b {\n    x();\n}", program).as_deref(), Some("if b {\n    c();\n\n    d();\n}"));
+    assert_eq!(excerpt("c();", program).as_deref(), Some("c();"));
+    assert_eq!(excerpt("if c {\n}", program), None);
 }

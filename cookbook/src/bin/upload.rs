@@ -1,0 +1,147 @@
+//! Uploads to files: a limit, the progress of each, and no partial file, even if the client disconnects.
+//!
+//! `cargo run -p wsgi-cookbook --bin upload [ADDRESS] [FOLDER]`, then for instance
+//! `curl -T big.iso http://127.0.0.1:8090/files/big.iso`, and meanwhile `curl http://127.0.0.1:8090/progress/big.iso`
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use wsgi_tokio::{Environ, IntoResponse, Options, Response, Server, site};
+
+/// The largest file, in bytes.
+const LIMIT: u64 = 256 * 1024 * 1024;
+
+struct Store {
+    folder: PathBuf,
+    running: Mutex<HashMap<String, Progress>>,
+}
+
+/// The bytes that have arrived, and all of them if the client has announced their number.
+#[derive(Clone, Copy)]
+struct Progress {
+    received: u64,
+    total: Option<u64>,
+}
+
+/// One upload of a name at a time. Dropping it ends the upload, whatever its outcome.
+struct Upload<'a> {
+    store: &'a Store,
+    name: &'a str,
+}
+
+impl Store {
+    fn running(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` if another client uploads this name.
+    fn begin<'a>(&'a self, name: &'a str, total: Option<u64>) -> Option<Upload<'a>> {
+        let mut running = self.running();
+        if running.contains_key(name) {
+            return None;
+        }
+        running.insert(name.to_owned(), Progress { received: 0, total });
+        Some(Upload { store: self, name })
+    }
+}
+
+impl Upload<'_> {
+    fn add(&self, received: usize) {
+        if let Some(progress) = self.store.running().get_mut(self.name) {
+            progress.received += received as u64;
+        }
+    }
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        self.store.running().remove(self.name);
+    }
+}
+
+async fn page(store: Arc<Store>, environ: Environ) -> Result<Response, Response> {
+    let (method, path) = (environ.method(), environ.path());
+    let (page, name) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+    if !is_name(name) {
+        return Err((404, "no such page\n").into_response());
+    }
+    match (&*method, page) {
+        ("PUT", "files") => receive(&store, name, &environ).await,
+        (_, "files") => Ok(Response::new(405).with_header("Allow", "PUT")),
+        ("GET" | "HEAD", "progress") => {
+            let progress = store.running().get(name).copied();
+            let progress = progress.ok_or_else(|| (404, "no such upload\n").into_response())?;
+            let total = progress.total.map_or("unknown".to_owned(), |total| total.to_string());
+            Ok(format!("{} of {total}\n", progress.received).into_response())
+        }
+        (_, "progress") => Ok(Response::new(405).with_header("Allow", "GET, HEAD")),
+        _ => Err((404, "no such page\n").into_response()),
+    }
+}
+
+/// A name that is a file in the folder and nowhere else: no separators, no `..`, no hidden files.
+fn is_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=100).contains(&name.len()) && name.bytes().all(is_allowed) && !name.starts_with('.')
+}
+
+async fn receive(store: &Store, name: &str, environ: &Environ) -> Result<Response, Response> {
+    let upload = store.begin(name, environ.content_length());
+    let upload = upload.ok_or_else(|| (409, "another client uploads this file\n").into_response())?;
+
+    // In the same folder, because a file cannot be renamed to another disk. Dropping it removes the file, if the client
+    // disconnects, the disk is full or the server stops.
+    let temporary = NamedTempFile::with_prefix_in(".upload-", &store.folder)?;
+    let mut file = tokio::fs::File::from_std(temporary.reopen()?);
+    let input = environ.input();
+    loop {
+        // A client that disconnects, is too slow, or sends too much, is an error here.
+        let chunk = input.chunk().await?;
+        if chunk.is_empty() {
+            break;
+        }
+        upload.add(chunk.len());
+        file.write_all(&chunk).await.map_err(not_written)?;
+    }
+    // The bytes are on the disk before they get their name: it has the old content or the new one, never a part. An error
+    // of the last write is returned by `flush` alone.
+    file.flush().await.map_err(not_written)?;
+    file.sync_all().await?;
+    let path = store.folder.join(name);
+    tokio::task::spawn_blocking(move || temporary.persist(path)).await??;
+    Ok((201, [("Location", format!("/files/{name}"))], "stored\n").into_response())
+}
+
+fn not_written(error: std::io::Error) -> Response {
+    match error.kind() {
+        ErrorKind::StorageFull => (507, "no room\n").into_response(),
+        _ => error.into(),
+    }
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
+    let folder = std::env::args().nth(2).map_or_else(std::env::temp_dir, PathBuf::from);
+    let listener = TcpListener::bind(address).await?;
+    println!("serving http://{}/", listener.local_addr()?);
+    let store = Arc::new(Store { folder, running: Mutex::default() });
+    let application = site(move |environ| page(store.clone(), environ));
+    // A larger body is refused with 413, before it is sent if its length is announced. Pages that read a body into memory
+    // have smaller limits of their own, as in `read_all(limit)`.
+    let options = Options::public().max_body_size(LIMIT);
+    let server = Server::new(listener, application).options(options);
+    let handle = server.handle();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.shutdown();
+        }
+    });
+    server.serve().await?;
+    Ok(())
+}
