@@ -3,10 +3,17 @@
 
 #![cfg(unix)]
 
+mod access_log;
 mod download;
+mod errors;
 mod forms;
 mod json;
+mod metrics;
 mod page;
+mod proxied;
 mod routes;
 mod state;
+mod static_files;
+mod systemd;
+mod tested;
 mod upload;

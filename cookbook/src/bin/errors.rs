@@ -1,0 +1,135 @@
+//! One error type for all functions: statuses by `?`, JSON for clients (RFC 9457), the details in the log alone.
+//!
+//! `cargo run -p wsgi-cookbook --bin errors [ADDRESS]`, then for instance
+//! `curl -i http://127.0.0.1:8090/users/0`
+
+use std::fmt::Display;
+use std::io::Write as _;
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use wsgi_tokio::{Environ, Error, InputError, IntoResponse, Options, Response, Server, site};
+
+/// Why there is no other response.
+enum Failure {
+    NotFound,
+    MethodNotAllowed(&'static str),
+    /// A mistake of the client: the status, and what it may know about it.
+    Refused(u16, String),
+    /// A failure of ours. The client is told nothing about it.
+    Internal(Error),
+}
+
+impl Failure {
+    fn invalid(why: impl Display) -> Self {
+        Self::Refused(422, why.to_string())
+    }
+}
+
+/// Any error is an internal one, unless the client has caused it.
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let detail = error.to_string();
+        // The response of the server knows: a body that is malformed, too large, too late, or not JSON.
+        let mut response = Response::from(error);
+        match (response.status().code(), response.take_error()) {
+            (500, Some(error)) => Self::Internal(error),
+            (status, _) => Self::Refused(status, detail),
+        }
+    }
+}
+
+impl Failure {
+    fn respond(self, environ: &Environ) -> Response {
+        let (status, detail) = match self {
+            Self::NotFound => (404, None),
+            Self::MethodNotAllowed(allow) => return problem(405, None).with_header("Allow", allow),
+            Self::Refused(status, detail) => (status, Some(detail)),
+            // The connection is lost: no one reads a response, and it is no failure.
+            Self::Internal(error) if error.is::<InputError>() => return error.into_response(),
+            Self::Internal(error) => {
+                // Writing to the log never fails.
+                let _ =
+                    writeln!(environ.errors(), "{} {}: {}", environ.method(), environ.path(), chain(&*error));
+                (500, None)
+            }
+        };
+        problem(status, detail)
+    }
+}
+
+/// An error for programs: RFC 9457.
+fn problem(status: u16, detail: Option<String>) -> Response {
+    let response = Response::new(status);
+    let title = response.status().as_str().split_once(' ').map_or("", |(_, reason)| reason);
+    let mut body = json!({ "status": status, "title": title });
+    if let Some(detail) = detail {
+        body["detail"] = detail.into();
+    }
+    let text = body.to_string();
+    response.with_header("Content-Type", "application/problem+json").with_body(text)
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Turns the error of `api` into a response.
+async fn application(environ: Environ) -> Response {
+    match api(&environ).await {
+        Ok(response) => response,
+        Err(failure) => failure.respond(&environ),
+    }
+}
+
+async fn api(environ: &Environ) -> Result<Response, Failure> {
+    let (method, path) = (environ.method(), environ.path());
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match (&*method, &*segments) {
+        ("GET" | "HEAD", ["users", id]) => user(id).map(IntoResponse::into_response),
+        ("POST", ["sum"]) => sum(environ).await.map(IntoResponse::into_response),
+        ("GET" | "HEAD", ["panic"]) => panic!("a bug"),
+        (_, ["users", _] | ["panic"]) => Err(Failure::MethodNotAllowed("GET, HEAD")),
+        (_, ["sum"]) => Err(Failure::MethodNotAllowed("POST")),
+        _ => Err(Failure::NotFound),
+    }
+}
+
+fn user(id: &str) -> Result<String, Failure> {
+    let id: usize = id.parse().map_err(|_| Failure::NotFound)?;
+    if id == 0 {
+        // No `map_err`: a file that is missing is a failure of ours.
+        return Ok(std::fs::read_to_string("/no/such/database")?);
+    }
+    ["Ada", "Grace"].get(id - 1).map(|name| format!("{name}\n")).ok_or(Failure::NotFound)
+}
+
+async fn sum(environ: &Environ) -> Result<String, Failure> {
+    let numbers: Vec<i64> = environ.json(1024).await?;
+    if numbers.is_empty() {
+        return Err(Failure::invalid("there are no numbers"));
+    }
+    let sum = numbers.iter().try_fold(0_i64, |sum, number| sum.checked_add(*number));
+    let sum = sum.ok_or_else(|| Failure::invalid("the sum is too large"))?;
+    Ok(format!("{sum}\n"))
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
+    let listener = TcpListener::bind(address).await?;
+    println!("serving http://{}/", listener.local_addr()?);
+    // `public` switches `debug` off, so a panic shows its message to the log alone.
+    let server = Server::new(listener, site(application)).options(Options::public());
+    let handle = server.handle();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.shutdown();
+        }
+    });
+    server.serve().await?;
+    Ok(())
+}

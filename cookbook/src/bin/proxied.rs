@@ -1,0 +1,92 @@
+//! Behind nginx or another proxy: who the client is and whether it uses HTTPS, a unix socket, and the PROXY protocol.
+//!
+//! `cargo run -p wsgi-cookbook --bin proxied [ADDRESS] [SOCKET] [ADDRESS FOR THE PROXY PROTOCOL]`
+
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tokio::net::{TcpListener, UnixListener};
+use wsgi_tokio::{Address, Environ, Listener, Options, Result, Server, site};
+
+/// The addresses of the proxies. Fields of any other peer may be forged.
+const PROXIES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// Sets `REMOTE_ADDR` and `wsgi.url_scheme` to those of the client, if a proxy has sent the request.
+fn forwarded(environ: &Environ) {
+    let is_proxy = match environ.endpoints().remote {
+        Address::Ip(peer) => PROXIES.contains(&peer.ip().to_canonical()),
+        // Of the unix socket, which only the proxy may open.
+        Address::Local => true,
+    };
+    if !is_proxy {
+        return;
+    }
+    // Each proxy adds the address of its peer at the end. So the last one that is not a proxy's is the client's; what is
+    // before it may be anything.
+    let fields: Vec<_> = environ.headers("X-Forwarded-For").collect();
+    let hops = fields.iter().flat_map(|field| field.split(','));
+    let client = hops
+        .map(|hop| hop.trim().parse::<IpAddr>())
+        .rev()
+        .find(|hop| hop.as_ref().map_or(true, |hop| !PROXIES.contains(&hop.to_canonical())));
+    if let Some(Ok(client)) = client {
+        environ.set("REMOTE_ADDR", client.to_string());
+        // It is not known.
+        environ.remove("REMOTE_PORT");
+    }
+    if let Some(scheme @ ("http" | "https")) = environ.header("X-Forwarded-Proto").as_deref() {
+        environ.set("wsgi.url_scheme", scheme);
+    }
+}
+
+async fn page(environ: Environ) -> String {
+    forwarded(&environ);
+    let variable = |name| environ.get(name).unwrap_or_default();
+    format!("{} by {}\n", variable("REMOTE_ADDR"), variable("wsgi.url_scheme"))
+}
+
+/// A socket for the user and the group of this process; add the user of nginx to the group.
+fn unix_listener(path: &Path) -> std::io::Result<UnixListener> {
+    // The socket of a process that has ended without removing it would keep this one from starting.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let listener = TcpListener::bind(arguments.next().unwrap_or_else(|| "127.0.0.1:8090".into())).await?;
+    println!("serving http://{}/", listener.local_addr()?);
+    // The log shows the client: the proxies overwrite the field, so no client can choose what it shows.
+    let options = Options::public().log_x_forwarded_for(true);
+    let mut server = Server::new(listener, site(page)).options(options);
+    let socket = arguments.next();
+    if let Some(path) = &socket {
+        server = server.listener(unix_listener(Path::new(path))?);
+    }
+    if let Some(address) = arguments.next() {
+        let listener = TcpListener::bind(address).await?;
+        println!("PROXY protocol at http://{}/", listener.local_addr()?);
+        // The addresses of the connection are then those of the client: nothing is left to do for `forwarded`.
+        server = server.listener(Listener::from(listener).proxy_protocol("127.0.0.1, ::1".parse()?));
+    }
+    let handle = server.handle();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.shutdown();
+        }
+    });
+    server.serve().await?;
+    if let Some(path) = socket {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}

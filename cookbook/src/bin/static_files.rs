@@ -1,0 +1,124 @@
+//! A folder of files: content types, an index, 304, and no way out of the folder.
+//!
+//! `cargo run -p wsgi-cookbook --bin static_files [ADDRESS] [FOLDER]`
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use tokio::fs::File;
+use tokio::net::TcpListener;
+use wsgi_tokio::{Body, Environ, IntoResponse, Options, Redirect, Response, Server, site};
+
+async fn serve(root: Arc<PathBuf>, environ: Environ) -> Result<Response, Response> {
+    if !["GET", "HEAD"].contains(&&*environ.method()) {
+        return Ok(Response::new(405).with_header("Allow", "GET, HEAD"));
+    }
+    let not_found = || (404, "no such file\n").into_response();
+    // Decoded once, as the file is named: `%2e%2e` is `..` here, and `%252e` is `%2e`, which is no dot.
+    let path = environ.path_utf8().ok_or_else(not_found)?;
+    let mut wanted = relative(&path).ok_or_else(not_found)?;
+    if path.ends_with('/') {
+        wanted.push("index.html");
+    }
+    let file = open(&root, &wanted).await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied => not_found(),
+        _ => error.into(),
+    })?;
+    let metadata = file.metadata().await?;
+    if metadata.is_dir() {
+        // Links in the folder's index are relative to the folder. The path is sent back as it came, encoded.
+        let location = String::from_utf8_lossy(environ.head().path()).into_owned() + "/";
+        return Ok(Redirect::permanent(location).into_response());
+    }
+    let modified = metadata.modified()?.duration_since(UNIX_EPOCH)?.as_nanos();
+    let tag = format!("\"{modified:x}-{:x}\"", metadata.len());
+    let mut response = Response::new(200)
+        .with_header("Content-Type", content_type(&wanted))
+        // A browser must not find another type in the content.
+        .with_header("X-Content-Type-Options", "nosniff")
+        // Browsers keep the file, and ask each time whether it has changed.
+        .with_header("Cache-Control", "no-cache")
+        .with_header("ETag", &tag);
+    if environ.headers("If-None-Match").any(|tags| tags.split(',').any(|known| is_same(known, &tag))) {
+        response.set_status(304);
+    } else {
+        response.set_body(Body::file(file.into_std().await, ..)?);
+    }
+    Ok(response)
+}
+
+/// The path below the root that a request means; `None` if it may mean something else on some system. Names that begin with
+/// a dot are not served: `..`, and what is hidden, such as `.git` and `.env`.
+fn relative(path: &str) -> Option<PathBuf> {
+    let names = path.strip_prefix('/')?;
+    let names = names.strip_suffix('/').unwrap_or(names);
+    if names.is_empty() {
+        return Some(PathBuf::new());
+    }
+    let is_name =
+        |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['\\', ':', '\0']);
+    names.split('/').all(is_name).then(|| PathBuf::from(names))
+}
+
+/// Opens a file below the root. A symbolic link is followed, unless it leads out of the root: whoever can create links
+/// in the folder can then publish nothing else. Programs that replace the file by a link between both calls can; give
+/// the folder to users that you trust.
+async fn open(root: &Path, wanted: &Path) -> std::io::Result<File> {
+    let path = tokio::fs::canonicalize(root.join(wanted)).await?;
+    if !path.starts_with(root) {
+        return Err(ErrorKind::NotFound.into());
+    }
+    File::open(path).await
+}
+
+fn is_same(known: &str, tag: &str) -> bool {
+    let known = known.trim();
+    known == "*" || known.trim_start_matches("W/") == tag
+}
+
+/// The crate `mime_guess` knows more types.
+fn content_type(path: &Path) -> &'static str {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    match extension.to_ascii_lowercase().as_str() {
+        "css" => "text/css; charset=utf-8",
+        "csv" => "text/csv; charset=utf-8",
+        "gif" => "image/gif",
+        "html" | "htm" => "text/html; charset=utf-8",
+        "ico" => "image/vnd.microsoft.icon",
+        "jpg" | "jpeg" => "image/jpeg",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "json" | "map" => "application/json",
+        "mp4" => "video/mp4",
+        "pdf" => "application/pdf",
+        "png" => "image/png",
+        "svg" => "image/svg+xml",
+        "txt" | "md" => "text/plain; charset=utf-8",
+        "wasm" => "application/wasm",
+        "webp" => "image/webp",
+        "woff2" => "font/woff2",
+        "xml" => "application/xml",
+        _ => "application/octet-stream",
+    }
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
+    let folder = std::env::args().nth(2).unwrap_or_else(|| "docs".into());
+    // The real path, for comparison with those of the files.
+    let root = Arc::new(std::fs::canonicalize(folder)?);
+    let listener = TcpListener::bind(address).await?;
+    println!("serving http://{}/", listener.local_addr()?);
+    let application = site(move |environ| serve(root.clone(), environ));
+    let server = Server::new(listener, application).options(Options::public());
+    let handle = server.handle();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.shutdown();
+        }
+    });
+    server.serve().await?;
+    Ok(())
+}
