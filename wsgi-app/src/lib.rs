@@ -55,6 +55,9 @@
 //!
 //! # Cookbook
 //!
+//! These are short. `docs/cookbook.md` in the repository has complete programs, among them routes, forms, uploads, downloads with
+//! ranges, tests, metrics, and a service of systemd.
+//!
 //! ## Share state
 //!
 //! An application is called by many connections at the same time, through `&self`. Put shared state into a type:

@@ -38,6 +38,9 @@
 //! that applications use by [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here: where an
 //! example on the page of a type begins with `use wsgi_app::`, write `use wsgi_smol::`.
 //!
+//! The page `docs/cookbook.md` in the repository has complete programs for common tasks, written for `wsgi-tokio`. On smol they
+//! differ in `main`, and in what reads files and sleeps.
+//!
 //! # Routing and shared state
 //!
 //! Use a `match` on the method and the path. Put shared state, such as a database pool, into a type and implement

@@ -34,6 +34,9 @@
 //! example on the page of a type begins with `use wsgi_app::`, write `use wsgi_std::`. On systems other than Unix
 //! the crate is empty.
 //!
+//! The page `docs/cookbook.md` in the repository has complete programs for common tasks, written for `wsgi-tokio`. Their
+//! functions become blocking ones without `async` and `await`.
+//!
 //! # Threads
 //!
 //! Connections that wait hold no thread, and no buffer beyond an unfinished head. One poller watches all of them. The

@@ -37,6 +37,9 @@
 //! [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here: where an example on the page of a
 //! type begins with `use wsgi_app::`, write `use wsgi_tokio::`.
 //!
+//! The page `docs/cookbook.md` in the repository has complete programs for common tasks: routes, JSON, forms, uploads, downloads
+//! with ranges, errors, tests, metrics, a service of systemd, and more.
+//!
 //! # Routing
 //!
 //! Use a `match` on the method and the path. `path` is percent-decoded; the query is not:

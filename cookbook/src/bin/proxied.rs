@@ -24,15 +24,18 @@ fn forwarded(environ: &Environ) {
     if !is_proxy {
         return;
     }
-    // Each proxy adds the address of its peer at the end. So the last one that is not a proxy's is the client's; what is
-    // before it may be anything.
+    // Each proxy adds the address of its peer at the end. The last one that is not a proxy's is the client's; what is before
+    // it may be anything.
     let fields: Vec<_> = environ.headers("X-Forwarded-For").collect();
-    let hops = fields.iter().flat_map(|field| field.split(','));
-    let client = hops
-        .map(|hop| hop.trim().parse::<IpAddr>())
-        .rev()
-        .find(|hop| hop.as_ref().map_or(true, |hop| !PROXIES.contains(&hop.to_canonical())));
-    if let Some(Ok(client)) = client {
+    let mut client = None;
+    for hop in fields.iter().flat_map(|field| field.split(',')).rev() {
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        client = Some(address);
+        if !PROXIES.contains(&address.to_canonical()) {
+            break;
+        }
+    }
+    if let Some(client) = client {
         environ.set("REMOTE_ADDR", client.to_string());
         // It is not known.
         environ.remove("REMOTE_PORT");

@@ -43,6 +43,9 @@ fn the_unix_socket_is_the_proxys() {
     client
         .send("GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\n\r\n");
     assert_eq!(client.answer().text(), "192.0.2.1 by https\n");
+    // A client on the machine of the proxy.
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n");
+    assert_eq!(client.answer().text(), "127.0.0.1 by http\n");
     drop(client);
     let (_, log) = recipe.stop();
     assert!(log.contains("192.0.2.1"), "{log}");
