@@ -37,12 +37,13 @@ fn is_excerpt(block: &str, program: &str) -> bool {
     !block.is_empty() && starts(block, program).any(|text| text.starts_with(&format!("{block}\n")))
 }
 
-/// The part of `program` that begins and ends with the same lines as `block`.
+/// The part of `program` that begins and ends with the same lines as `block`, and has about as many.
 fn excerpt(block: &str, program: &str) -> Option<String> {
     let text = starts(block, program).next()?;
-    let last = format!("\n{}\n", block.lines().last()?);
-    let end = if block.contains('\n') { text.find(&last)? + last.len() - 1 } else { block.len() };
-    Some(text[..end].to_owned())
+    let (lines, last) = (block.lines().count(), block.lines().last()?);
+    let ends = text.lines().enumerate().filter(|(_, line)| *line == last).map(|(index, _)| index + 1);
+    let end = ends.min_by_key(|end| end.abs_diff(lines))?;
+    Some(text.lines().take(end).collect::<Vec<_>>().join("\n"))
 }
 
 /// The program from each line on that is the first of `block`, without the indentation of that line.
@@ -99,6 +100,7 @@ fn an_excerpt_keeps_its_lines_together_and_its_indentation() {
         assert!(!is_excerpt(block, program), "{block}");
     }
     assert_eq!(excerpt("if b {\n    x();\n}", program).as_deref(), Some("if b {\n    c();\n\n    d();\n}"));
+    assert_eq!(excerpt("fn a() {\n}", program).as_deref(), Some(program.trim_end()));
     assert_eq!(excerpt("c();", program).as_deref(), Some("c();"));
     assert_eq!(excerpt("if c {\n}", program), None);
 }
