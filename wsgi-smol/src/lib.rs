@@ -756,6 +756,34 @@ impl<A> Server<A> {
             ended
         })
     }
+
+    /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output. The signal is watched
+    /// before a client can connect.
+    ///
+    /// ```no_run
+    /// # async fn run(listener: smol::net::TcpListener, site: impl wsgi_smol::Application) -> std::io::Result<()> {
+    /// // Another part of the program sends the signal, for instance on Ctrl-C.
+    /// let (stop, stopped) = smol::channel::bounded::<()>(1);
+    /// let report = wsgi_smol::Server::new(listener, site)
+    ///     .serve_until(async move { stopped.recv().await })
+    ///     .await?;
+    /// println!("{} connections finished, {} cut", report.finished, report.cut);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// [`ServerHandle::shutdown`] stops it, too.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`serve`](Self::serve).
+    #[doc(alias = "with_graceful_shutdown")]
+    pub fn serve_until(self, signal: impl Future + Send + 'static) -> Serving
+    where
+        A: Application,
+    {
+        let handle = self.handle();
+        self.serve().until(signal, handle)
+    }
 }
 
 impl<A: Application> IntoFuture for Server<A> {

@@ -569,15 +569,8 @@
 //! # #[tokio::main]
 //! # async fn main() -> Result<()> {
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-//! let server = Server::new(listener, hello_world);
-//! let handle = server.handle();
-//! tokio::spawn(async move {
-//!     // With the feature `signal` of tokio.
-//!     if tokio::signal::ctrl_c().await.is_ok() {
-//!         handle.shutdown();
-//!     }
-//! });
-//! let report = server.serve().await?;
+//! // With the feature `signal` of tokio.
+//! let report = Server::new(listener, hello_world).serve_until(tokio::signal::ctrl_c()).await?;
 //! println!("{} connections finished, {} cut", report.finished, report.cut);
 //! # Ok(()) }
 //! ```
@@ -984,6 +977,31 @@ impl<A> Server<A> {
             listeners.iter_mut().for_each(|listener| listener.prepare(server.limits_slow_readers()));
             server.run(&handle, listeners, &Tokio { server: &server, pool }).await
         })
+    }
+
+    /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output. The signal is watched
+    /// before a client can connect.
+    ///
+    /// ```no_run
+    /// # async fn run(listener: tokio::net::TcpListener, site: impl wsgi_tokio::Application) -> std::io::Result<()> {
+    /// // With the feature `signal` of tokio.
+    /// let report = wsgi_tokio::Server::new(listener, site).serve_until(tokio::signal::ctrl_c()).await?;
+    /// println!("{} connections finished, {} cut", report.finished, report.cut);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// [`ServerHandle::shutdown`] stops it, too.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`serve`](Self::serve).
+    #[doc(alias = "with_graceful_shutdown")]
+    pub fn serve_until(self, signal: impl Future + Send + 'static) -> Serving
+    where
+        A: Application,
+    {
+        let handle = self.handle();
+        self.serve().until(signal, handle)
     }
 }
 

@@ -38,13 +38,6 @@ async fn main() -> std::io::Result<()> {
     // To append lets logrotate empty the file (`copytruncate`). A thread writes it: a slow disk delays no request.
     let file = File::options().append(true).create(true).open(path)?;
     let options = Options::public().access_log_to(file).log_format(FORMAT);
-    let server = Server::new(listener, site(page)).options(options);
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    Server::new(listener, site(page)).options(options).serve_until(tokio::signal::ctrl_c()).await?;
     Ok(())
 }

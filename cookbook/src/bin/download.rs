@@ -128,13 +128,9 @@ async fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     println!("serving http://{}/", listener.local_addr()?);
     let application = site(move |environ| download(path.clone(), environ));
-    let server = Server::new(listener, application).options(Options::public());
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    Server::new(listener, application)
+        .options(Options::public())
+        .serve_until(tokio::signal::ctrl_c())
+        .await?;
     Ok(())
 }

@@ -67,13 +67,9 @@ async fn main() -> std::io::Result<()> {
     println!("serving http://{}/", listener.local_addr()?);
     let users = Arc::new(Users::default());
     let application = site(move |environ| api(users.clone(), environ));
-    let server = Server::new(listener, application).options(Options::public());
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    Server::new(listener, application)
+        .options(Options::public())
+        .serve_until(tokio::signal::ctrl_c())
+        .await?;
     Ok(())
 }

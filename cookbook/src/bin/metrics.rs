@@ -111,18 +111,12 @@ async fn main() -> std::io::Result<()> {
     let counted = metrics.clone();
     let application = site(move |environ| page(counted.clone(), environ));
     let server = Server::new(listener, application).options(Options::public());
-    let handle = server.handle();
-    let observed = handle.clone();
+    let observed = server.handle();
     let shown = site(move |environ| metrics_page(metrics.clone(), observed.clone(), environ));
     // It stays until the other one has stopped, so that the stop shows.
     let internal = Server::new(internal, shown).options(Options::public().log_output(false));
     let internal = tokio::spawn(internal.serve());
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    server.serve_until(tokio::signal::ctrl_c()).await?;
     internal.abort();
     Ok(())
 }

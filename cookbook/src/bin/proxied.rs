@@ -81,13 +81,7 @@ async fn main() -> Result<()> {
         // The addresses of the connection are then those of the client: nothing is left to do for `forwarded`.
         server = server.listener(Listener::from(listener).proxy_protocol("127.0.0.1, ::1".parse()?));
     }
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    server.serve_until(tokio::signal::ctrl_c()).await?;
     if let Some(path) = socket {
         fs::remove_file(path)?;
     }

@@ -135,13 +135,6 @@ async fn main() -> std::io::Result<()> {
     // A larger body is refused with 413, before it is sent if its length is announced. Pages that read a body into memory
     // have smaller limits of their own, as in `read_all(limit)`.
     let options = Options::public().max_body_size(LIMIT);
-    let server = Server::new(listener, application).options(options);
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    Server::new(listener, application).options(options).serve_until(tokio::signal::ctrl_c()).await?;
     Ok(())
 }

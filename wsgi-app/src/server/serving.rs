@@ -1,12 +1,12 @@
 //! The future that an adapter's `serve` returns.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::registry::Report;
+use crate::registry::{Report, ServerHandle};
 
 /// A running server: the future that `serve` returns. It completes when the server has stopped, or with the failure of
 /// a listener.
@@ -19,6 +19,19 @@ impl Serving {
     /// Wraps the future of an adapter.
     pub fn new(serving: impl Future<Output = io::Result<Report>> + Send + 'static) -> Self {
         Self(Box::pin(serving))
+    }
+
+    /// Shuts the server of `handle` down when `signal` is ready. For adapters: their `serve_until`.
+    pub fn until<S: Future + Send + 'static>(self, signal: S, handle: ServerHandle) -> Self {
+        let (mut serving, mut signal) = (self.0, Some(Box::pin(signal)));
+        Self::new(poll_fn(move |context| {
+            // First, so that the signal is watched before a client can connect.
+            if signal.as_mut().is_some_and(|signal| signal.as_mut().poll(context).is_ready()) {
+                signal = None;
+                handle.shutdown();
+            }
+            serving.as_mut().poll(context)
+        }))
     }
 }
 
@@ -33,5 +46,38 @@ impl Future for Serving {
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serving").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_signal_shuts_the_server_down_once() {
+        let (handle, ready) = (ServerHandle::new(), Arc::new(AtomicBool::new(false)));
+        let (stopped, signalled) = (handle.clone(), ready.clone());
+        let serving = Serving::new(poll_fn(move |_| match stopped.is_stopping() {
+            true => Poll::Ready(Ok(Report::default())),
+            false => Poll::Pending,
+        }));
+        // Polled again after its end, an async block panics.
+        let mut serving = serving.until(
+            async move {
+                poll_fn(|_| if signalled.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending })
+                    .await
+            },
+            handle.clone(),
+        );
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut serving).poll(&mut context).is_pending());
+        assert!(!handle.is_stopping());
+        ready.store(true, Ordering::Relaxed);
+        assert!(Pin::new(&mut serving).poll(&mut context).is_ready());
+        assert!(Pin::new(&mut serving).poll(&mut context).is_ready());
     }
 }
