@@ -153,6 +153,16 @@ fn an_error_of_one_connection_ends_nothing_and_one_of_the_listener_does() {
 }
 
 #[test]
+fn a_signal_stops_the_server() {
+    let ((listener, address), (stop, stopped)) = (free_port(), unbounded::<()>());
+    let server = server(Async::new(listener).unwrap());
+    let ended = run(server.serve_until(async move { stopped.recv().await }));
+    ask(TcpStream::connect(address).unwrap());
+    stop.send_blocking(()).unwrap();
+    assert_eq!(ended.recv_timeout(PATIENCE).unwrap().unwrap().cut, 0);
+}
+
+#[test]
 fn connections_run_on_the_executor_that_was_given() {
     let ((listener, address), executor) = (free_port(), Arc::new(Executor::new()));
     let server = server(Async::new(listener).unwrap()).pool(Arc::clone(&executor));

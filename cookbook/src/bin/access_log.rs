@@ -35,7 +35,7 @@ async fn main() -> std::io::Result<()> {
     let path = std::env::args().nth(2).unwrap_or_else(|| "access.log".into());
     let listener = TcpListener::bind(address).await?;
     println!("serving http://{}/", listener.local_addr()?);
-    // To append lets logrotate empty the file (`copytruncate`). A thread writes it: a slow disk delays no request.
+    // Append mode, so that logrotate may truncate the file (`copytruncate`). A slow disk delays no request.
     let file = File::options().append(true).create(true).open(path)?;
     let options = Options::public().access_log_to(file).log_format(FORMAT);
     Server::new(listener, site(page)).options(options).serve_until(tokio::signal::ctrl_c()).await?;

@@ -16,14 +16,16 @@ async fn download(path: Arc<PathBuf>, environ: Environ) -> Result<Response, Resp
     if !["GET", "HEAD"].contains(&&*environ.method()) {
         return Ok(Response::new(405).with_header("Allow", "GET, HEAD"));
     }
-    if path.file_name().and_then(|name| name.to_str()) != environ.path().strip_prefix('/') {
+    let name = environ.path_utf8();
+    let name = name.as_deref().and_then(|path| path.strip_prefix('/'));
+    if name.is_none() || name != path.file_name().and_then(|name| name.to_str()) {
         return Err((404, "no such file\n").into_response());
     }
     send(&path, &environ).await
 }
 
 async fn send(path: &Path, environ: &Environ) -> Result<Response, Response> {
-    // Opened before its metadata are read: both are of the same file, even if it is replaced meanwhile.
+    // The metadata are those of the open file, even if another one gets its name in the meantime.
     let file = tokio::fs::File::open(path).await?;
     let metadata = file.metadata().await?;
     let (length, version) = (metadata.len(), Version::of(&metadata)?);
@@ -90,7 +92,7 @@ impl Version {
     }
 }
 
-/// The part of a file that a client wants.
+/// The requested part of a file.
 enum Wanted {
     All,
     /// Not empty, and within the file.

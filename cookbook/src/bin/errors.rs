@@ -1,4 +1,4 @@
-//! One error type for all functions: statuses by `?`, JSON for clients (RFC 9457), the details in the log alone.
+//! One error type for all functions: statuses by `?`, JSON for clients (RFC 9457), details only in the log.
 //!
 //! `cargo run -p wsgi-cookbook --bin errors [ADDRESS]`, then for instance
 //! `curl -i http://127.0.0.1:8090/users/0`
@@ -10,13 +10,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use wsgi_tokio::{Environ, Error, InputError, IntoResponse, Options, Response, Server, site};
 
-/// Why there is no other response.
+/// The reasons for an error response.
 enum Failure {
     NotFound,
     MethodNotAllowed(&'static str),
-    /// A mistake of the client: the status, and what it may know about it.
+    /// A mistake of the client: the status, and a text for the client.
     Refused(u16, String),
-    /// A failure of ours. The client is told nothing about it.
+    /// A failure of the application. Its text is not for clients.
     Internal(Error),
 }
 
@@ -26,12 +26,12 @@ impl Failure {
     }
 }
 
-/// Any error is an internal one, unless the client has caused it.
+/// Any other error is internal, unless the client caused it.
 impl<E: Into<Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
         let detail = error.to_string();
-        // The response of the server knows: a body that is malformed, too large, too late, or not JSON.
+        // The server has a status for its own errors: a body that is malformed, too large, too late, or not JSON.
         let mut response = Response::from(error);
         match (response.status().code(), response.take_error()) {
             (500, Some(error)) => Self::Internal(error),
@@ -46,7 +46,7 @@ impl Failure {
             Self::NotFound => (404, None),
             Self::MethodNotAllowed(allow) => return problem(405, None).with_header("Allow", allow),
             Self::Refused(status, detail) => (status, Some(detail)),
-            // The connection is lost: no one reads a response, and it is no failure.
+            // The connection is lost, so there is no client to respond to. This is not a failure of the application.
             Self::Internal(error) if error.is::<InputError>() => return error.into_response(),
             Self::Internal(error) => {
                 // Writing to the log never fails.
@@ -101,7 +101,7 @@ async fn api(environ: &Environ) -> Result<Response, Failure> {
 fn user(id: &str) -> Result<String, Failure> {
     let id: usize = id.parse().map_err(|_| Failure::NotFound)?;
     if id == 0 {
-        // No `map_err`: a file that is missing is a failure of ours.
+        // Without `map_err`: a missing file is an internal error here.
         return Ok(std::fs::read_to_string("/no/such/database")?);
     }
     ["Ada", "Grace"].get(id - 1).map(|name| format!("{name}\n")).ok_or(Failure::NotFound)
@@ -122,7 +122,7 @@ async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address).await?;
     println!("serving http://{}/", listener.local_addr()?);
-    // `public` switches `debug` off, so a panic shows its message to the log alone.
+    // `public` switches `debug` off, so the message of a panic is only in the log.
     Server::new(listener, site(application))
         .options(Options::public())
         .serve_until(tokio::signal::ctrl_c())

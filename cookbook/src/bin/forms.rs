@@ -59,7 +59,7 @@ async fn sign(guests: &Guests, environ: &Environ) -> Result<Redirect, Response> 
     let mut guests = guests.lock().unwrap_or_else(PoisonError::into_inner);
     guests.push_front((name, field("text").unwrap_or_default()));
     guests.truncate(ENTRIES);
-    // 303: to load the page again does not send the form again.
+    // 303: reloading the page does not send the form again.
     Ok(Redirect::to("/"))
 }
 
@@ -110,7 +110,7 @@ fn refused(error: multer::Error) -> Response {
         multer::Error::FieldSizeExceeded { .. } | multer::Error::StreamSizeExceeded { .. } => {
             (413, "a file is too large\n").into_response()
         }
-        // The body could not be read: the server knows the status.
+        // The body could not be read: the server has a status for that.
         multer::Error::StreamReadFailed(error) => error.into(),
         error => (400, format!("{error}\n")).into_response(),
     }

@@ -47,7 +47,7 @@ async fn api(users: Arc<Users>, environ: Environ) -> Result<Response, Response> 
 async fn create(users: &Users, environ: &Environ) -> Result<Response, Response> {
     // 415 if `Content-Type` is another one, 413 above the limit, 400 if it is not JSON or not that of a `NewUser`.
     let NewUser { name, admin } = environ.json(LIMIT).await?;
-    // The types have checked the form; this is what they cannot know.
+    // The types describe the shape of the value. Other rules are checked here.
     if name.trim().is_empty() {
         return Err((422, "the name is empty\n").into_response());
     }

@@ -11,21 +11,21 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use wsgi_tokio::{Environ, IntoResponse, Options, Record, Response, Server, ServerHandle, site};
 
-/// The limits of the classes of durations, in milliseconds.
+/// The upper bounds of the buckets for durations, in milliseconds.
 const BUCKETS: [u64; 9] = [1, 5, 10, 50, 100, 500, 1000, 5000, 10_000];
 
 #[derive(Default)]
 struct Metrics {
-    /// By method and status. Nothing that clients choose freely, such as paths, because each value is a new series.
+    /// By method and status. Not by paths, which clients choose freely: each one would be another series.
     requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
     in_flight: AtomicI64,
-    /// Requests that took at most as long as the limit with the same index; those that took longer are in none.
+    /// The number of requests that took at most as long as the limit with the same index.
     durations: [AtomicU64; BUCKETS.len()],
     microseconds: AtomicU64,
 }
 
 impl Metrics {
-    /// Counts a request from its begin to its end. A hook runs in any case: after a panic, and if the client disconnects.
+    /// Counts a request. The hook runs whatever happens: after a panic, and if the client disconnects.
     fn measure(self: &Arc<Self>, environ: &Environ) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let metrics = Arc::clone(self);
@@ -36,7 +36,7 @@ impl Metrics {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
         let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
-        // 0: the client disconnected before anything was sent. 499 is the number that nginx has for that.
+        // 0: the client disconnected before anything was sent. nginx calls that 499.
         let status = if record.status == 0 { 499 } else { record.status };
         *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry((method, status)).or_default() +=
             1;
@@ -103,7 +103,7 @@ async fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let listener = TcpListener::bind(arguments.next().unwrap_or_else(|| "127.0.0.1:8090".into())).await?;
     println!("serving http://{}/", listener.local_addr()?);
-    // A listener of their own, which only the machine or its network can reach: metrics are not for clients.
+    // A separate listener that clients cannot reach.
     let internal = TcpListener::bind(arguments.next().unwrap_or_else(|| "127.0.0.1:9100".into())).await?;
     println!("metrics at http://{}/metrics", internal.local_addr()?);
 

@@ -1,4 +1,4 @@
-//! Behind nginx or another proxy: who the client is and whether it uses HTTPS, a unix socket, and the PROXY protocol.
+//! Behind nginx or another proxy: the client's address and scheme, a unix socket, and the PROXY protocol.
 //!
 //! `cargo run -p wsgi-cookbook --bin proxied [ADDRESS] [SOCKET] [ADDRESS FOR THE PROXY PROTOCOL]`
 
@@ -18,14 +18,14 @@ const PROXIES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Ad
 fn forwarded(environ: &Environ) {
     let is_proxy = match environ.endpoints().remote {
         Address::Ip(peer) => PROXIES.contains(&peer.ip().to_canonical()),
-        // Of the unix socket, which only the proxy may open.
+        // The unix socket, which only the proxy may open.
         Address::Local => true,
     };
     if !is_proxy {
         return;
     }
-    // Each proxy adds the address of its peer at the end. The last one that is not a proxy's is the client's; what is before
-    // it may be anything.
+    // Each proxy appends the address of its peer. The last address that is not a proxy's is the client's. The client may
+    // have made up those before it.
     let fields: Vec<_> = environ.headers("X-Forwarded-For").collect();
     let mut client = None;
     for hop in fields.iter().flat_map(|field| field.split(',')).rev() {
@@ -37,7 +37,7 @@ fn forwarded(environ: &Environ) {
     }
     if let Some(client) = client {
         environ.set("REMOTE_ADDR", client.to_string());
-        // It is not known.
+        // The client's port is unknown.
         environ.remove("REMOTE_PORT");
     }
     if let Some(scheme @ ("http" | "https")) = environ.header("X-Forwarded-Proto").as_deref() {
@@ -51,9 +51,9 @@ async fn page(environ: Environ) -> String {
     format!("{} by {}\n", variable("REMOTE_ADDR"), variable("wsgi.url_scheme"))
 }
 
-/// A socket for the user and the group of this process; add the user of nginx to the group.
+/// A socket that the user and the group of this process may open. Add the user of nginx to the group.
 fn unix_listener(path: &Path) -> std::io::Result<UnixListener> {
-    // The socket of a process that has ended without removing it would keep this one from starting.
+    // A process that was killed has left its socket behind, and an existing file cannot be bound.
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -68,7 +68,7 @@ async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let listener = TcpListener::bind(arguments.next().unwrap_or_else(|| "127.0.0.1:8090".into())).await?;
     println!("serving http://{}/", listener.local_addr()?);
-    // The log shows the client: the proxies overwrite the field, so no client can choose what it shows.
+    // The log shows the client's address. Do this only behind a proxy that overwrites the field.
     let options = Options::public().log_x_forwarded_for(true);
     let mut server = Server::new(listener, site(page)).options(options);
     let socket = arguments.next();
@@ -78,7 +78,7 @@ async fn main() -> Result<()> {
     if let Some(address) = arguments.next() {
         let listener = TcpListener::bind(address).await?;
         println!("PROXY protocol at http://{}/", listener.local_addr()?);
-        // The addresses of the connection are then those of the client: nothing is left to do for `forwarded`.
+        // The connection then has the addresses of the client, and `forwarded` has nothing to do.
         server = server.listener(Listener::from(listener).proxy_protocol("127.0.0.1, ::1".parse()?));
     }
     server.serve_until(tokio::signal::ctrl_c()).await?;

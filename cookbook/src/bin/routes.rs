@@ -104,7 +104,7 @@ fn pages() -> Result<matchit::Router<Page>, matchit::InsertError> {
     pages.insert("/", Page::default().on("GET", index))?;
     pages.insert("/users/{name}", Page::default().on("GET", user).on("DELETE", delete_user))?;
     pages.insert("/users/{name}/posts/{number}", Page::default().on("GET", post))?;
-    // All the rest of the path, with its slashes.
+    // The rest of the path, with its slashes.
     pages.insert("/files/{*path}", Page::default().on("GET", file))?;
     Ok(pages)
 }

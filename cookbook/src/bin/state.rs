@@ -22,8 +22,7 @@ impl State {
     /// Counts a request. Returns how many there were for this page; `None` if there are too many pages.
     fn count(&self, path: &str) -> Option<u64> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        // A lock of std is right where nothing waits while it is held: not across an `.await`, for which tokio has one.
-        // Counters are valid after a panic, too.
+        // Do not hold a lock of std across an `.await`; tokio has one for that. Counters are valid after a panic, too.
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = pages.get_mut(path) {
             *count += 1;

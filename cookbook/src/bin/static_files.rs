@@ -16,7 +16,7 @@ async fn serve(root: Arc<PathBuf>, environ: Environ) -> Result<Response, Respons
         return Ok(Response::new(405).with_header("Allow", "GET, HEAD"));
     }
     let not_found = || (404, "no such file\n").into_response();
-    // Decoded once, as the file is named: `%2e%2e` is `..` here, and `%252e` is `%2e`, which is no dot.
+    // The path is decoded once. `%2e%2e` is `..` here, and `%252e` is `%2e`, the name of a file.
     let path = environ.path_utf8().ok_or_else(not_found)?;
     let mut wanted = relative(&path).ok_or_else(not_found)?;
     if path.ends_with('/') {
@@ -28,7 +28,7 @@ async fn serve(root: Arc<PathBuf>, environ: Environ) -> Result<Response, Respons
     })?;
     let metadata = file.metadata().await?;
     if metadata.is_dir() {
-        // Links in the folder's index are relative to the folder. The path is sent back as it came, encoded.
+        // Links in the index are relative to the folder, which therefore ends with a slash.
         let location = String::from_utf8_lossy(environ.head().path()).into_owned() + "/";
         return Ok(Redirect::permanent(location).into_response());
     }
@@ -36,9 +36,9 @@ async fn serve(root: Arc<PathBuf>, environ: Environ) -> Result<Response, Respons
     let tag = format!("\"{modified:x}-{:x}\"", metadata.len());
     let mut response = Response::new(200)
         .with_header("Content-Type", content_type(&wanted))
-        // A browser must not find another type in the content.
+        // A browser must not guess another type from the content.
         .with_header("X-Content-Type-Options", "nosniff")
-        // Browsers keep the file, and ask each time whether it has changed.
+        // A browser keeps the file, and checks each time whether it has changed.
         .with_header("Cache-Control", "no-cache")
         .with_header("ETag", &tag);
     if environ.headers("If-None-Match").any(|tags| tags.split(',').any(|known| is_same(known, &tag))) {
@@ -49,8 +49,8 @@ async fn serve(root: Arc<PathBuf>, environ: Environ) -> Result<Response, Respons
     Ok(response)
 }
 
-/// The path below the root that a request means; `None` if it may mean something else on some system. Names that begin with
-/// a dot are not served: `..`, and what is hidden, such as `.git` and `.env`.
+/// The path below the root; `None` if a name in it is special on some system. Names that begin with a dot are refused:
+/// `..`, and hidden files such as `.git` and `.env`.
 fn relative(path: &str) -> Option<PathBuf> {
     let names = path.strip_prefix('/')?;
     let names = names.strip_suffix('/').unwrap_or(names);
@@ -62,9 +62,8 @@ fn relative(path: &str) -> Option<PathBuf> {
     names.split('/').all(is_name).then(|| PathBuf::from(names))
 }
 
-/// Opens a file below the root. A symbolic link is followed, unless it leads out of the root: whoever can create links
-/// in the folder can then publish nothing else. Programs that replace the file by a link between both calls can; give
-/// the folder to users that you trust.
+/// Opens a file below the root. Symbolic links are followed, unless they lead out of the root. This is a protection against
+/// mistakes, not against users who may write to the folder: they could replace a file by a link between both calls.
 async fn open(root: &Path, wanted: &Path) -> std::io::Result<File> {
     let path = tokio::fs::canonicalize(root.join(wanted)).await?;
     if !path.starts_with(root) {
@@ -107,7 +106,7 @@ fn content_type(path: &Path) -> &'static str {
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let folder = std::env::args().nth(2).unwrap_or_else(|| "docs".into());
-    // The real path, for comparison with those of the files.
+    // Without links, since it is compared with the real paths of files.
     let root = Arc::new(std::fs::canonicalize(folder)?);
     let listener = TcpListener::bind(address).await?;
     println!("serving http://{}/", listener.local_addr()?);

@@ -1,5 +1,4 @@
-//! A service of systemd: the listener comes from systemd, the program reports when it is ready, and SIGTERM stops it
-//! gracefully.
+//! A service of systemd: it inherits its listener, reports when it is ready, and stops gracefully on SIGTERM.
 //!
 //! `cargo run -p wsgi-cookbook --bin systemd [ADDRESS]` runs it without systemd.
 
@@ -50,7 +49,7 @@ fn listener() -> Result<TcpListener> {
     Ok(TcpListener::from_std(listener)?)
 }
 
-/// Tells systemd. Without systemd there is no one to tell, which is no error.
+/// Notifies systemd. Without systemd this does nothing.
 fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         eprintln!("cannot notify systemd: {error}");
@@ -60,12 +59,12 @@ fn notify(state: NotifyState<'_>) {
 /// An error ends the process with status 1, so that systemd starts it again (`Restart=on-failure`).
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    // Before a client can connect: a signal without a handler would end the process at once.
+    // Before a client can connect: a signal without a handler would end the process immediately.
     let mut signals = Signals::new()?;
     let listener = listener()?;
     println!("serving http://{}/", listener.local_addr()?);
 
-    // Clients that wait in the queue of the listener are served by the next process: systemd keeps the listener.
+    // systemd keeps the listener, so clients in its queue are served by the next process.
     let options = Options::public().graceful_timeout(GRACE).drain_backlog(false);
     let server = Server::new(listener, site(page)).options(options);
     let handle = server.handle();
@@ -73,7 +72,7 @@ async fn main() -> Result<ExitCode> {
     notify(NotifyState::Ready);
 
     tokio::select! {
-        // It has not been stopped, so this is an error, such as an option that is not allowed.
+        // No stop was requested, so this is an error, such as an option that is not allowed.
         ended = &mut serving => return Ok(ended.map(|_| ExitCode::SUCCESS)?),
         () = signals.next() => {}
     }
@@ -85,7 +84,7 @@ async fn main() -> Result<ExitCode> {
             println!("{} connections finished, {} cut", report.finished, report.cut);
             Ok(ExitCode::SUCCESS)
         }
-        // Whoever sends a second signal does not want to wait. What is open is cut.
+        // A second signal ends the wait, and cuts the open connections.
         () = signals.next() => Ok(ExitCode::from(130)),
     }
 }

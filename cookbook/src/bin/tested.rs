@@ -1,4 +1,4 @@
-//! An application and its tests, without a socket, without a runtime of its own and without waiting.
+//! An application and its tests, without a socket and without waiting.
 //!
 //! `cargo run -p wsgi-cookbook --bin tested [ADDRESS]`; the tests: `cargo test -p wsgi-cookbook --bin tested`
 
@@ -18,7 +18,7 @@ const CLIENTS: usize = 10_000;
 struct Limiter {
     /// The clock is a part of the state, so that a test can move it.
     now: Box<dyn Fn() -> Instant + Send + Sync>,
-    /// The begin of each client's minute, and its requests since then.
+    /// The start of each client's minute, and its requests since then.
     clients: Mutex<HashMap<IpAddr, (Instant, u32)>>,
 }
 
@@ -31,8 +31,11 @@ impl Limiter {
     fn check(&self, client: IpAddr) -> Option<Duration> {
         let now = (self.now)();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.len() >= CLIENTS {
+        if clients.len() == CLIENTS && !clients.contains_key(&client) {
             clients.retain(|_, (begin, _)| now - *begin < MINUTE);
+            if clients.len() == CLIENTS {
+                return Some(MINUTE);
+            }
         }
         let (begin, count) = clients.entry(client).or_insert((now, 0));
         if now - *begin >= MINUTE {

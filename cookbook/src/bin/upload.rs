@@ -1,7 +1,8 @@
 //! Uploads to files: a limit, the progress of each, and no partial file, even if the client disconnects.
 //!
 //! `cargo run -p wsgi-cookbook --bin upload [ADDRESS] [FOLDER]`, then for instance
-//! `curl -T big.iso http://127.0.0.1:8090/files/big.iso`, and meanwhile `curl http://127.0.0.1:8090/progress/big.iso`
+//! `curl -T big.iso http://127.0.0.1:8090/files/big.iso`, and at the same time
+//! `curl http://127.0.0.1:8090/progress/big.iso`
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -94,8 +95,8 @@ async fn receive(store: &Store, name: &str, environ: &Environ) -> Result<Respons
     let upload = store.begin(name, environ.content_length());
     let upload = upload.ok_or_else(|| (409, "another client uploads this file\n").into_response())?;
 
-    // In the same folder, because a file cannot be renamed to another disk. Dropping it removes the file, if the client
-    // disconnects, the disk is full or the server stops.
+    // In the same folder, because a file cannot be renamed to another disk. Dropping it removes the file: if the client
+    // disconnects, the disk is full, or the server stops.
     let temporary = NamedTempFile::with_prefix_in(".upload-", &store.folder)?;
     let mut file = tokio::fs::File::from_std(temporary.reopen()?);
     let input = environ.input();
@@ -108,8 +109,8 @@ async fn receive(store: &Store, name: &str, environ: &Environ) -> Result<Respons
         upload.add(chunk.len());
         file.write_all(&chunk).await.map_err(not_written)?;
     }
-    // The bytes are on the disk before they get their name: it has the old content or the new one, never a part. An error
-    // of the last write is returned by `flush` alone.
+    // The bytes are on the disk before the file gets its name, which therefore never has a part of the content. Only
+    // `flush` returns an error of the last write.
     file.flush().await.map_err(not_written)?;
     file.sync_all().await?;
     let path = store.folder.join(name);
@@ -133,7 +134,7 @@ async fn main() -> std::io::Result<()> {
     let store = Arc::new(Store { folder, running: Mutex::default() });
     let application = site(move |environ| page(store.clone(), environ));
     // A larger body is refused with 413, before it is sent if its length is announced. Pages that read a body into memory
-    // have smaller limits of their own, as in `read_all(limit)`.
+    // use a smaller limit: `read_all(limit)`.
     let options = Options::public().max_body_size(LIMIT);
     Server::new(listener, application).options(options).serve_until(tokio::signal::ctrl_c()).await?;
     Ok(())
