@@ -24,8 +24,8 @@ fn forwarded(environ: &Environ) {
     if !is_proxy {
         return;
     }
-    // Each proxy appends the address of its peer. The last address that is not a proxy's is the client's. The client may
-    // have made up those before it.
+    // Each proxy appends the address of its peer. The last address that is not a proxy's is the client's.
+    // The client may have made up those before it.
     let fields: Vec<_> = environ.headers("X-Forwarded-For").collect();
     let mut client = None;
     for hop in fields.iter().flat_map(|field| field.split(',')).rev() {

@@ -49,8 +49,8 @@ async fn serve(root: Arc<PathBuf>, environ: Environ) -> Result<Response, Respons
     Ok(response)
 }
 
-/// The path below the root; `None` if a name in it is special on some system. Names that begin with a dot are refused:
-/// `..`, and hidden files such as `.git` and `.env`.
+/// The path below the root; `None` if a name in it is special on some system. Names that begin with
+/// a dot are refused: `..`, and hidden files such as `.git` and `.env`.
 fn relative(path: &str) -> Option<PathBuf> {
     let names = path.strip_prefix('/')?;
     let names = names.strip_suffix('/').unwrap_or(names);
@@ -62,8 +62,9 @@ fn relative(path: &str) -> Option<PathBuf> {
     names.split('/').all(is_name).then(|| PathBuf::from(names))
 }
 
-/// Opens a file below the root. Symbolic links are followed, unless they lead out of the root. This is a protection against
-/// mistakes, not against users who may write to the folder: they could replace a file by a link between both calls.
+/// Opens a file below the root. Symbolic links are followed, unless they lead out of the root. This is a
+/// protection against mistakes, not against users who may write to the folder: they could replace a file
+/// by a link between both calls.
 async fn open(root: &Path, wanted: &Path) -> std::io::Result<File> {
     let path = tokio::fs::canonicalize(root.join(wanted)).await?;
     if !path.starts_with(root) {

@@ -95,8 +95,8 @@ async fn receive(store: &Store, name: &str, environ: &Environ) -> Result<Respons
     let upload = store.begin(name, environ.content_length());
     let upload = upload.ok_or_else(|| (409, "another client uploads this file\n").into_response())?;
 
-    // In the same folder, because a file cannot be renamed to another disk. Dropping it removes the file: if the client
-    // disconnects, the disk is full, or the server stops.
+    // In the same folder, because a file cannot be renamed to another disk. Dropping it removes the file:
+    // if the client disconnects, the disk is full, or the server stops.
     let temporary = NamedTempFile::with_prefix_in(".upload-", &store.folder)?;
     let mut file = tokio::fs::File::from_std(temporary.reopen()?);
     let input = environ.input();
@@ -109,8 +109,8 @@ async fn receive(store: &Store, name: &str, environ: &Environ) -> Result<Respons
         upload.add(chunk.len());
         file.write_all(&chunk).await.map_err(not_written)?;
     }
-    // The bytes are on the disk before the file gets its name, which therefore never has a part of the content. Only
-    // `flush` returns an error of the last write.
+    // The bytes are on the disk before the file gets its name, which therefore never has a part of the
+    // content. Only `flush` returns an error of the last write.
     file.flush().await.map_err(not_written)?;
     file.sync_all().await?;
     let path = store.folder.join(name);

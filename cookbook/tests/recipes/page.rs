@@ -39,7 +39,9 @@ fn is_excerpt(block: &str, program: &str) -> bool {
 
 /// The part of `program` that begins and ends with the same lines as `block`, and has about as many.
 fn excerpt(block: &str, program: &str) -> Option<String> {
-    let text = starts(block, program).next()?;
+    let same =
+        |text: &String| text.lines().zip(block.lines()).take_while(|(line, shown)| line == shown).count();
+    let text = starts(block, program).max_by_key(same)?;
     let (lines, last) = (block.lines().count(), block.lines().last()?);
     let ends = text.lines().enumerate().filter(|(_, line)| *line == last).map(|(index, _)| index + 1);
     let end = ends.min_by_key(|end| end.abs_diff(lines))?;
