@@ -4,24 +4,19 @@
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tokio::net::{TcpListener, UnixListener};
-use wsgi_tokio::{Address, Environ, Listener, Options, Result, Server, site};
+use wsgi_tokio::{Environ, Listener, Options, ProxySources, Result, Server, site};
 
-/// The addresses of the proxies. Fields of any other peer may be forged.
-const PROXIES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+/// The proxies: addresses, networks such as `10.0.0.0/8`, and the unix socket, which only they may open.
+const PROXIES: &str = "127.0.0.1, ::1, unix";
 
 /// Sets `REMOTE_ADDR` and `wsgi.url_scheme` to those of the client, if a proxy has sent the request.
-fn forwarded(environ: &Environ) {
-    let is_proxy = match environ.endpoints().remote {
-        Address::Ip(peer) => PROXIES.contains(&peer.ip().to_canonical()),
-        // The unix socket, which only the proxy may open.
-        Address::Local => true,
-    };
-    if !is_proxy {
+fn forwarded(proxies: &ProxySources, environ: &Environ) {
+    if !proxies.contains(&environ.endpoints().remote) {
         return;
     }
     // Each proxy appends the address of its peer. The last address that is not a proxy's is the client's.
@@ -31,7 +26,7 @@ fn forwarded(environ: &Environ) {
     for hop in fields.iter().flat_map(|field| field.split(',')).rev() {
         let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
         client = Some(address);
-        if !PROXIES.contains(&address.to_canonical()) {
+        if !proxies.contains(&SocketAddr::new(address, 0).into()) {
             break;
         }
     }
@@ -45,8 +40,8 @@ fn forwarded(environ: &Environ) {
     }
 }
 
-async fn page(environ: Environ) -> String {
-    forwarded(&environ);
+async fn page(proxies: ProxySources, environ: Environ) -> String {
+    forwarded(&proxies, &environ);
     let variable = |name| environ.get(name).unwrap_or_default();
     format!("{} by {}\n", variable("REMOTE_ADDR"), variable("wsgi.url_scheme"))
 }
@@ -70,7 +65,10 @@ async fn main() -> Result<()> {
     println!("serving http://{}/", listener.local_addr()?);
     // The log shows the client's address. Do this only behind a proxy that overwrites the field.
     let options = Options::public().log_x_forwarded_for(true);
-    let mut server = Server::new(listener, site(page)).options(options);
+    let proxies: ProxySources = PROXIES.parse()?;
+    let trusted = proxies.clone();
+    let application = site(move |environ| page(trusted.clone(), environ));
+    let mut server = Server::new(listener, application).options(options);
     let socket = arguments.next();
     if let Some(path) = &socket {
         server = server.listener(unix_listener(Path::new(path))?);
@@ -79,7 +77,7 @@ async fn main() -> Result<()> {
         let listener = TcpListener::bind(address).await?;
         println!("PROXY protocol at http://{}/", listener.local_addr()?);
         // The connection then has the addresses of the client, and `forwarded` has nothing to do.
-        server = server.listener(Listener::from(listener).proxy_protocol("127.0.0.1, ::1".parse()?));
+        server = server.listener(Listener::from(listener).proxy_protocol(proxies));
     }
     server.serve_until(tokio::signal::ctrl_c()).await?;
     if let Some(path) = socket {

@@ -46,13 +46,27 @@ struct Network {
 }
 
 impl ProxySources {
-    /// The error if `remote` is not listed.
-    pub(crate) fn check(&self, remote: &Address) -> io::Result<()> {
-        let listed = match remote {
+    /// Whether `remote` is listed; its port does not matter. For fields that only a proxy may set, such as
+    /// `X-Forwarded-For`:
+    ///
+    /// ```
+    /// use wsgi_app::{Environ, ProxySources};
+    ///
+    /// fn is_https(proxies: &ProxySources, environ: &Environ) -> bool {
+    ///     let is_proxied = proxies.contains(&environ.endpoints().remote);
+    ///     is_proxied && environ.header("X-Forwarded-Proto").as_deref() == Some("https")
+    /// }
+    /// ```
+    pub fn contains(&self, remote: &Address) -> bool {
+        match remote {
             Address::Ip(address) => self.networks.iter().any(|network| network.contains(address.ip())),
             Address::Local => self.unix,
-        };
-        if listed {
+        }
+    }
+
+    /// The error if `remote` is not listed.
+    pub(crate) fn check(&self, remote: &Address) -> io::Result<()> {
+        if self.contains(remote) {
             return Ok(());
         }
         let message = format!("{} is not listed as a source of the PROXY protocol", Remote(remote));
@@ -128,7 +142,8 @@ mod tests {
             "unix" => Address::Local,
             address => SocketAddr::new(address.parse().expect("an address"), 7).into(),
         };
-        sources.check(&remote).is_ok()
+        assert_eq!(sources.contains(&remote), sources.check(&remote).is_ok());
+        sources.contains(&remote)
     }
 
     #[test]
