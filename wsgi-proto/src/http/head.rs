@@ -85,10 +85,30 @@ impl Default for HeadInfo {
 }
 
 impl Head {
+    /// The head as received, with the empty line at its end. Targets, names and values of the other methods are slices of it.
+    ///
+    /// ```
+    /// # use wsgi_proto::Head;
+    /// let received = b"GET /a HTTP/1.1\r\nHost: b\r\n\r\n";
+    /// let head = Head::parse(received, &Default::default())?;
+    /// assert_eq!(head.as_bytes(), received);
+    /// assert!(head.as_bytes().as_ptr_range().contains(&head.target().as_ptr()));
+    /// # Ok::<(), wsgi_proto::RequestError>(())
+    /// ```
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The method as sent; case matters (RFC 9110, 9.1).
     pub fn method(&self) -> &str {
-        // A method is a token, so it is ASCII.
-        core::str::from_utf8(self.line.method(&self.bytes)).unwrap_or_default()
+        match self.line.method(&self.bytes) {
+            // The most frequent ones: without the check of the text.
+            b"GET" => "GET",
+            b"HEAD" => "HEAD",
+            b"POST" => "POST",
+            // A method is a token, so it is ASCII.
+            method => core::str::from_utf8(method).unwrap_or_default(),
+        }
     }
 
     /// The request target as sent.
@@ -100,7 +120,7 @@ impl Head {
     pub fn path(&self) -> &[u8] {
         match self.line.path(&self.bytes) {
             // RFC 9112, 3.2.4: clients send `OPTIONS *` to a proxy in this form.
-            [] if self.method() == "OPTIONS" && self.query().is_none() => b"*",
+            [] if self.line.method(&self.bytes) == b"OPTIONS" && self.query().is_none() => b"*",
             [] => b"/",
             path => path,
         }
