@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -74,6 +75,30 @@ fn a_router_of_axum_runs_on_every_runtime() {
     serves_a_router(&Tokio(Runtime::new().expect("threads are available")));
     serves_a_router(&Smol);
     serves_a_router(&AsyncStd);
+}
+
+#[test]
+fn what_a_service_keeps_of_a_request_stays_as_it_is() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keeping = Arc::clone(&kept);
+    let keep = async move |request: Request| {
+        let (parts, _) = request.into_parts();
+        keeping.lock().expect("no panic").push((parts.uri, parts.headers));
+    };
+    let (_adapter, running) = on_tokio(tower(Router::new().fallback(keep)));
+    let mut client = Caller::connect(running.address);
+    for number in 0..20 {
+        client.send(&format!("GET /{number} HTTP/1.1\r\nHost: h{number}\r\nX-{number}: {number}\r\n\r\n"));
+        assert_eq!(client.answer().status, 200);
+    }
+    for (number, (uri, headers)) in kept.lock().expect("no panic").iter().enumerate() {
+        let of_its_own = headers.get(format!("x-{number}")).map(|value| value.as_bytes());
+        assert_eq!(of_its_own, Some(number.to_string().as_bytes()));
+        assert_eq!(
+            (uri.path(), headers["host"].as_bytes()),
+            (&*format!("/{number}"), format!("h{number}").as_bytes())
+        );
+    }
 }
 
 fn on_tokio(application: impl Application) -> (Tokio, Running) {

@@ -124,6 +124,26 @@ fn a_request_has_everything_that_the_client_sent() {
 }
 
 #[test]
+fn a_request_has_no_fields_of_others() {
+    let service = Of(async |request: Request<Input>| {
+        let names: Vec<_> = request.headers().keys().map(|name| name.as_str().to_owned()).collect();
+        let mut response = Response::new(names.join(" "));
+        for number in 0..100 {
+            let name = http::HeaderName::try_from(format!("x-{number}")).unwrap();
+            response.headers_mut().append(name, http::HeaderValue::from_static("secret"));
+        }
+        Ok(response)
+    });
+    for fields in [1, 0, 90, 2] {
+        let request =
+            (0..fields).fold(TestRequest::get("/"), |request, at| request.header(format!("y-{at}"), "1"));
+        let names = text(&run(call(tower(service.clone()), request)));
+        assert!(names.starts_with("host") && !names.contains("x-"), "{names}");
+        assert_eq!(names.matches("y-").count(), fields, "{names}");
+    }
+}
+
+#[test]
 fn a_body_shows_its_length_and_its_end() {
     let service = Of(async |request: Request<Input>| {
         let body = request.body();

@@ -467,8 +467,7 @@ impl Input {
 
     /// Polls [`client_gone`](Self::client_gone) without the future.
     pub fn poll_client_gone(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.handle.with(|mut exchange| exchange.watch_peer());
-        self.handle.poll_until(context, |exchange| exchange.client_gone())
+        self.handle.poll_client_gone(context)
     }
 
     /// Ends HTTP on this connection after `101 Switching Protocols` was started, sends the 101, and returns the raw

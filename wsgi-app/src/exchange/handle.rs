@@ -161,6 +161,12 @@ impl Handle {
         Poll::Pending
     }
 
+    /// Ready when the client has disconnected or the exchange is over. From now on the connection reads ahead.
+    pub(crate) fn poll_client_gone(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.with(|mut exchange| exchange.watch_peer());
+        self.poll_until(context, |exchange| exchange.client_gone())
+    }
+
     /// Ends HTTP on this connection and, in the same step, marks its transport as awaited: the connection's task may
     /// hand it over at any moment from now on. Returns the bytes that were received but not read. `end` ends HTTP.
     pub(crate) fn begin_take_over(&self, end: EndHttp) -> Result<Vec<u8>, SendError> {

@@ -3,3 +3,4 @@
 mod input;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod spare;

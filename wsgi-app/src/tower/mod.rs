@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_core::Stream;
 use http::header::HeaderMap;
-use http::{Request, StatusCode};
+use http::{Extensions, Request, StatusCode};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 use wsgi_proto::{Lost, NO_HEADERS, SendError, Version};
@@ -21,7 +21,9 @@ use crate::application::environ::Environ;
 use crate::application::input::Input;
 use crate::application::start_response::StartResponse;
 use crate::exchange::error::{Error, Result};
+use crate::exchange::handle::Handle;
 use crate::http_types::response::{Frames, announced, fields};
+use crate::http_types::spare;
 use crate::response::status::Status;
 use crate::sync::{Mutex, lock};
 use crate::tower::upgrade::Upgrade;
@@ -71,13 +73,29 @@ use crate::tower::upgrade::Upgrade;
 /// A client that disconnects cancels the service: its future, or the body of its response, is dropped. That is also so if the
 /// client has only closed its sending side; see [`cancel_on_disconnect`](Tower::cancel_on_disconnect).
 pub fn tower<S>(service: S) -> Tower<S> {
-    Tower { service: Mutex::new(service), cancels: true }
+    Tower { service: Mutex::new(service), extensions: roomy(), cancels: true }
 }
 
 /// The application that [`tower()`] makes.
 pub struct Tower<S> {
     service: Mutex<S>,
+    /// Those of each request, before it has any.
+    extensions: Extensions,
     cancels: bool,
+}
+
+/// Extensions that are empty. They and their clones have room for those that a framework adds to ours: axum adds three, and
+/// a fourth would make the table of a new one grow.
+fn roomy() -> Extensions {
+    #[derive(Clone)]
+    struct Place<const N: usize>;
+    let mut extensions = Extensions::new();
+    extensions.insert(Place::<0>);
+    extensions.insert(Place::<1>);
+    extensions.insert(Place::<2>);
+    extensions.insert(Place::<3>);
+    extensions.clear();
+    extensions
 }
 
 impl<S> Tower<S> {
@@ -97,36 +115,38 @@ where
     B: HttpBody<Error: Into<Error>> + Send + 'static,
 {
     async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
-        let Ok(mut request) = environ.to_http() else {
-            start_response.start("400 Bad Request", NO_HEADERS)?;
-            return Ok(Body::empty());
-        };
+        let leaving = self.cancels.then(|| environ.handle());
         let mut upgrade = Unanswered(None);
-        // RFC 9110, 7.8: not in HTTP/1.0. The connection can be taken over when no body is left to read.
-        let head = environ.head();
-        if head.version() == Version::Http11
-            && request.body().remaining() == Some(0)
-            && head.value("upgrade").is_some()
-        {
-            let extension = Upgrade::new();
-            upgrade.0 = Some(extension.clone());
-            request.extensions_mut().insert(extension);
-        }
-        let leaving = self.cancels.then(|| environ.input());
-
-        let mut service = lock(&self.service).clone();
-        let served = async move {
+        let response = {
+            let mut service = lock(&self.service).clone();
+            unless_gone(pin!(poll_fn(|context| service.poll_ready(context))), leaving)
+                .await?
+                .map_err(Into::into)?;
+            // The request is large: it is made late and passed on without a wait.
+            let Ok(mut request) = environ.to_http_in(spare::take(), self.extensions.clone()) else {
+                start_response.start("400 Bad Request", NO_HEADERS)?;
+                return Ok(Body::empty());
+            };
+            // RFC 9110, 7.8: not in HTTP/1.0. The connection can be taken over when no body is left to read.
+            let head = environ.head();
+            if head.value("upgrade").is_some()
+                && head.version() == Version::Http11
+                && request.body().remaining() == Some(0)
+            {
+                let extension = Upgrade::new();
+                upgrade.0 = Some(extension.clone());
+                request.extensions_mut().insert(extension);
+            }
             // The clone that was ready is the one that is called.
-            poll_fn(|context| service.poll_ready(context)).await?;
-            service.call(request).await
+            unless_gone(pin!(service.call(request)), leaving).await?.map_err(Into::into)?
         };
-        let response = unless_gone(served, leaving.as_ref()).await?.map_err(Into::into)?;
 
         let (parts, body) = response.into_parts();
         let length = announced(&parts, &body).map(|length| length.to_string());
         let length = length.as_ref().map(|length| ("content-length", length.as_bytes()));
         let write = start_response
             .start(Status::from(parts.status), fields(parts.status, &parts.headers).chain(length))?;
+        spare::keep(parts.headers);
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             drop(body);
             let stream = environ.take_over().await;
@@ -150,24 +170,23 @@ where
             Poll::Ready(Some(Ok(block))) if frames.body.is_end_stream() => Ok(block.into()),
             first => {
                 let first = if let Poll::Ready(first) = first { first } else { None };
-                Ok(Body::stream(Watched { first, frames, leaving }))
+                Ok(Body::stream(Watched { first, frames, leaving: leaving.cloned() }))
             }
         }
     }
 }
 
 /// Runs `future` unless the client disconnects first.
-async fn unless_gone<T>(future: impl Future<Output = T>, input: Option<&Input>) -> Result<T> {
-    let mut future = pin!(future);
+async fn unless_gone<F: Future>(mut future: Pin<&mut F>, leaving: Option<&Handle>) -> Result<F::Output> {
     poll_fn(|context| match future.as_mut().poll(context) {
         Poll::Ready(value) => Poll::Ready(Ok(value)),
-        Poll::Pending => poll_gone(input, context).map(|()| Err(SendError::Lost(Lost::Aborted).into())),
+        Poll::Pending => poll_gone(leaving, context).map(|()| Err(SendError::Lost(Lost::Aborted).into())),
     })
     .await
 }
 
-fn poll_gone(input: Option<&Input>, context: &mut Context<'_>) -> Poll<()> {
-    input.map_or(Poll::Pending, |input| input.poll_client_gone(context))
+fn poll_gone(leaving: Option<&Handle>, context: &mut Context<'_>) -> Poll<()> {
+    leaving.map_or(Poll::Pending, |handle| handle.poll_client_gone(context))
 }
 
 /// The blocks of a response, which end with an error when the client disconnects.
@@ -175,7 +194,7 @@ struct Watched<T> {
     /// Was there before the response began.
     first: Option<Result<Bytes>>,
     frames: T,
-    leaving: Option<Input>,
+    leaving: Option<Handle>,
 }
 
 impl<T: Stream<Item = Result<Bytes>> + Unpin> Stream for Watched<T> {
