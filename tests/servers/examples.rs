@@ -41,7 +41,7 @@ fn build(profile: &Path) {
     cargo.args(["build", "--quiet", "-p", "wsgi-tokio", "-p", "wsgi-smol", "-p", "wsgi-std", "--examples"]);
     cargo.args([
         "--features",
-        "wsgi-tokio/tls,wsgi-tokio/tower,wsgi-smol/tls,wsgi-smol/async-std,wsgi-std/tls",
+        "wsgi-tokio/tls,wsgi-tokio/tower,wsgi-smol/tls,wsgi-smol/tower,wsgi-smol/async-std,wsgi-std/tls",
     ]);
     if profile.ends_with("release") {
         cargo.arg("--release");
@@ -98,6 +98,24 @@ fn a_router_of_axum_has_this_servers_stop() {
     let example = Program::start(place("axum"));
     let answer = example.connect().get("/users/7");
     assert_eq!((answer.status, answer.text().as_str()), (200, r#"{"id":7,"name":"user 7"}"#));
+    example.stop();
+}
+
+#[test]
+fn axum_smol_runs_code_that_needs_tokio() {
+    let example = Program::start(place("axum_smol"));
+    let mut client = example.connect();
+    let events = "data: 0\n\ndata: 1\n\ndata: 2\n\n";
+    for (path, status, text) in [
+        ("/users/7", 200, "user 7\n"),
+        ("/task", 200, "done by a task of tokio\n"),
+        ("/events", 200, events),
+        ("/slow", 504, ""),
+        ("/users/8", 200, "user 8\n"),
+    ] {
+        let answer = client.get(path);
+        assert_eq!((answer.status, answer.text().as_str()), (status, text), "{path}");
+    }
     example.stop();
 }
 

@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use wsgi_tests::adapters::{Adapter, AsyncStd, Running, Smol, Tokio};
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::PATIENCE;
-use wsgi_tokio::{Application, Options, tower};
+use wsgi_tokio::{Application, LogEntry, Options, tower};
 
 fn router() -> Router {
     let router = Router::new()
@@ -75,6 +75,30 @@ fn a_router_of_axum_runs_on_every_runtime() {
     serves_a_router(&Tokio(Runtime::new().expect("threads are available")));
     serves_a_router(&Smol);
     serves_a_router(&AsyncStd);
+}
+
+#[test]
+fn code_that_needs_tokio_fails_with_its_reason_on_another_runtime() {
+    let log = Arc::new(Mutex::new(String::new()));
+    let entries = Arc::clone(&log);
+    let options = Options::public().log(move |entry| {
+        if let LogEntry::Error(text) = entry {
+            entries.lock().expect("no panic").push_str(text);
+        }
+    });
+    let slow = async || tokio::time::sleep(Duration::from_millis(1)).await;
+    let router = Router::new().route("/", get(async || "index")).route("/slow", get(slow));
+    let running = Smol.start(options, tower(router)).expect("it starts");
+    let mut client = Caller::connect(running.address);
+    assert_eq!(client.get("/slow").status, 500);
+    assert_eq!(Caller::connect(running.address).get("/").text(), "index");
+    running.handle.shutdown();
+    running.ended.recv_timeout(PATIENCE).expect("it stops").expect("the listener is sound");
+    let log = log.lock().expect("no panic");
+    assert!(
+        log.contains("the application panicked at ") && log.contains("there is no reactor running"),
+        "{log}"
+    );
 }
 
 #[test]
