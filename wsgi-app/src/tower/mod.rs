@@ -72,6 +72,32 @@ use crate::tower::upgrade::Upgrade;
 ///
 /// A client that disconnects cancels the service: its future, or the body of its response, is dropped. That is also so if the
 /// client has only closed its sending side; see [`cancel_on_disconnect`](Tower::cancel_on_disconnect).
+///
+/// # axum
+///
+/// Call `with_state(())` after the last route of a `Router` without a state, as `axum::serve` does itself: handlers become
+/// services once, instead of in each request.
+///
+/// axum's `ConnectInfo` is missing among the extensions, since its type belongs to axum. Read [`Environ::endpoints`], or
+/// insert it by a layer:
+///
+/// ```ignore
+/// let router = router.layer(axum::middleware::map_request(async |mut request: Request| {
+///     let client = request.extensions().get::<Environ>().map(|environ| environ.endpoints().remote);
+///     if let Some(Address::Ip(client)) = client {
+///         request.extensions_mut().insert(ConnectInfo(client));
+///     }
+///     request
+/// }));
+/// ```
+///
+/// axum's `WebSocketUpgrade` needs a private type of hyper and answers 426; an extractor over [`Upgrade`] replaces it.
+///
+/// # Runtimes
+///
+/// A service runs on every runtime. Code in it that needs tokio panics outside of tokio: timers such as that of
+/// `TimeoutLayer`, `tokio::spawn`, `tokio::fs`. On smol and async-std, `Compat` of the crate `async-compat` provides them:
+/// put it around the executor of the connections.
 pub fn tower<S>(service: S) -> Tower<S> {
     Tower { service: Mutex::new(service), extensions: roomy(), cancels: true }
 }
