@@ -1,6 +1,7 @@
 //! The types of the crates `http` and `http-body`, for applications that use them.
 
 mod input;
+mod names;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod spare;

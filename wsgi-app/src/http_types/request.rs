@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderValue};
 use http::{Extensions, Method, Request, Uri};
 use wsgi_proto::{Head, Version};
 
 use crate::application::environ::Environ;
 use crate::application::input::Input;
+use crate::http_types::names;
 
 impl Environ {
     /// Feature `http`. The request with the types of the crate `http`. Its body is [`input`](Self::input), and its
@@ -36,10 +37,13 @@ impl Environ {
         let bytes = Bytes::from_owner(Whole(Arc::clone(head)));
         let fields = head.raw_fields();
         headers.try_reserve(fields.len())?;
-        for (name, value) in fields {
-            let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value))?;
-            headers.try_append(HeaderName::from_bytes(name)?, value)?;
-        }
+        names::with(|names| {
+            for (name, value) in fields {
+                let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value))?;
+                headers.try_append(names.get(name)?, value)?;
+            }
+            Ok::<(), http::Error>(())
+        })?;
         extensions.insert(self.clone());
         let mut request = Request::new(self.input());
         *request.method_mut() = Method::from_bytes(head.method().as_bytes())?;
