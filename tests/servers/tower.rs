@@ -112,7 +112,7 @@ fn what_a_service_keeps_of_a_request_stays_as_it_is() {
     let (_adapter, running) = on_tokio(tower(Router::new().fallback(keep)));
     let mut client = Caller::connect(running.address);
     for number in 0..20 {
-        client.send(&format!("GET /{number} HTTP/1.1\r\nHost: h{number}\r\nX-{number}: {number}\r\n\r\n"));
+        client.send(format!("GET /{number} HTTP/1.1\r\nHost: h{number}\r\nX-{number}: {number}\r\n\r\n"));
         assert_eq!(client.answer().status, 200);
     }
     for (number, (uri, headers)) in kept.lock().expect("no panic").iter().enumerate() {
