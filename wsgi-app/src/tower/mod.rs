@@ -4,6 +4,7 @@ pub(crate) mod upgrade;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io::Write as _;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -168,8 +169,8 @@ where
         };
 
         let (parts, body) = response.into_parts();
-        let length = announced(&parts, &body).map(|length| length.to_string());
-        let length = length.as_ref().map(|length| ("content-length", length.as_bytes()));
+        let mut digits = [0; LONGEST_NUMBER];
+        let length = announced(&parts, &body).map(|length| ("content-length", decimal(length, &mut digits)));
         let write = start_response
             .start(Status::from(parts.status), fields(parts.status, &parts.headers).chain(length))?;
         spare::keep(parts.headers);
@@ -200,6 +201,17 @@ where
             }
         }
     }
+}
+
+/// The number of digits of the largest `u64`.
+const LONGEST_NUMBER: usize = 20;
+
+/// A number as text in `digits`.
+fn decimal(number: u64, digits: &mut [u8; LONGEST_NUMBER]) -> &[u8] {
+    let mut space = &mut digits[..];
+    write!(space, "{number}").expect("there is room for each number");
+    let unused = space.len();
+    &digits[..LONGEST_NUMBER - unused]
 }
 
 /// Runs `future` unless the client disconnects first.
