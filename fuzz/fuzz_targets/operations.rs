@@ -353,10 +353,19 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
             let ended = exchange.take_over().is_ok();
             assert!(!ended || exchange.take_over() == Err(SendError::Finished));
         }
-        20 => match choices.below(3) {
+        20 => match choices.below(5) {
             0 => exchange.abort(),
             1 => exchange.fail("oh"),
-            _ => exchange.refuse(RequestError::ChunkData),
+            2 => exchange.refuse(RequestError::ChunkData),
+            own => {
+                // The head may have the `Content-Length` of another body.
+                let Ok(head) = exchange.draft().write("500 Oh", fields) else { return };
+                let sent = match own {
+                    3 => exchange.fail_with(head, "oh"),
+                    _ => exchange.refuse_with(RequestError::ChunkData, head),
+                };
+                assert!(sent.is_err() || exchange.finish() == Err(SendError::Finished));
+            }
         },
         21 => drop(exchange.set_trailers(fields)),
         22 => drop(exchange.send_continue()),

@@ -594,12 +594,70 @@ fn a_failure_is_answered_even_if_the_outbox_is_full() {
 }
 
 #[test]
+fn a_failure_can_have_another_head() {
+    // Without a body that waits, the connection persists after a failure, and never after a refusal.
+    for (refused, post, persists) in
+        [(false, false, true), (false, true, false), (true, false, false), (true, true, false)]
+    {
+        let mut machine = opened(&if post { POST.to_owned() + "he" } else { GET.to_owned() });
+        let mut exchange = machine.exchange();
+        exchange.respond("200 OK", [("X-A", "never")]).unwrap();
+        exchange.set_trailers([("a", "b")]).unwrap();
+        let head = exchange.draft().write("418 Teapot", [("X-B", "sent")]).unwrap();
+        let text = match refused {
+            false => {
+                exchange.fail_with(head, "oh").unwrap();
+                "oh".to_owned()
+            }
+            true => {
+                exchange.refuse_with(RequestError::Timeout, head).unwrap();
+                format!("{}\n", RequestError::Timeout)
+            }
+        };
+        let record = machine.record();
+        assert_eq!((record.status, record.body_length, record.cut), (418, text.len() as u64, false));
+        assert_eq!(record.refused, refused.then_some(RequestError::Timeout));
+        let sent = machine.take_sent();
+        assert!(sent.starts_with("HTTP/1.1 418 Teapot\r\nX-B: sent\r\n"), "{sent}");
+        assert!(sent.contains(&format!("\r\nContent-Length: {}\r\n", text.len())), "{sent}");
+        assert!(sent.ends_with(&format!("\r\n\r\n{text}")), "{sent}");
+        assert_eq!(!sent.contains("\r\nConnection: close\r\n"), persists, "{sent}");
+    }
+}
+
+#[test]
+fn a_failure_whose_head_does_not_fit_is_cut_or_stays_open() {
+    let mut machine = opened(GET);
+    let mut exchange = machine.exchange();
+    let head = exchange.draft().write("500 Oh", [("Content-Length", "5")]).unwrap();
+    exchange.fail_with(head, "oh").unwrap();
+    assert!(machine.record().cut);
+
+    let mut machine = opened("GET / HTTP/1.0\r\n\r\n");
+    let mut exchange = machine.exchange();
+    let head = exchange.draft().write("101 Switching", NO_HEADERS).unwrap();
+    assert_eq!(exchange.fail_with(&head, "oh"), Err(StartError::CannotSwitch));
+    assert_eq!(exchange.refuse_with(RequestError::Timeout, &head), Err(StartError::CannotSwitch));
+    exchange.fail("oh");
+    let record = machine.record();
+    assert_eq!((record.status, record.refused), (500, None));
+}
+
+#[test]
 fn every_call_after_the_end_of_a_response_returns_an_error() {
-    let end: [fn(&mut wsgi_proto::Exchange<'_>); 4] = [
+    let end: [fn(&mut wsgi_proto::Exchange<'_>); 6] = [
         |exchange| exchange.finish().expect("it was started"),
         |exchange| exchange.abort(),
         |exchange| exchange.fail("oh"),
         |exchange| exchange.refuse(RequestError::ChunkData),
+        |exchange| {
+            let head = exchange.draft().write("503 Later", NO_HEADERS).unwrap();
+            exchange.fail_with(head, "oh").unwrap();
+        },
+        |exchange| {
+            let head = exchange.draft().write("499 Oh", NO_HEADERS).unwrap();
+            exchange.refuse_with(RequestError::ChunkData, head).unwrap();
+        },
     ];
     for end in end {
         let mut machine = opened(&(POST.to_owned() + "he"));
@@ -633,6 +691,9 @@ fn every_call_after_the_end_of_a_response_returns_an_error() {
         exchange.abort();
         exchange.fail("again");
         exchange.refuse(RequestError::ChunkSize);
+        let head = exchange.draft().write("500 Again", NO_HEADERS).unwrap();
+        assert_eq!(exchange.fail_with(&head, "again"), Ok(()));
+        assert_eq!(exchange.refuse_with(RequestError::ChunkSize, &head), Ok(()));
         let _ = exchange.wait(now);
         let sent = machine.take_sent();
         assert_eq!(sent.matches("HTTP/1.1 ").count(), sent.len().min(1), "{sent}");

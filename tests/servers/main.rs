@@ -8,6 +8,7 @@ mod exchanges;
 mod files;
 mod hello_world;
 mod listeners;
+mod maps;
 mod pool;
 #[cfg(target_os = "linux")]
 mod program;

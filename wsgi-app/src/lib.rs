@@ -290,6 +290,7 @@ pub mod blocking;
 mod connection;
 mod context;
 mod exchange;
+mod head;
 #[cfg(feature = "http")]
 mod http_types;
 mod io;
@@ -313,14 +314,14 @@ pub use application::upgrade::Stream;
 pub use application::{Application, BoxApplication, ResponseFuture, application_fn};
 pub use context::log::{Log, LogEntry};
 pub use exchange::error::{Error, InputError, Result};
+pub use head::headers::{Headers, HeadersIter};
+pub use head::status::Status;
 pub use registry::{Report, ServerHandle};
 pub use response::Response;
-pub use response::headers::Headers;
 pub use response::into_response::{Html, IntoResponse, Redirect};
 #[cfg(feature = "json")]
 pub use response::json::{Json, JsonError};
 pub use response::site::{Site, site};
-pub use response::status::Status;
 pub use server::options::{OptionError, Options};
 #[cfg(feature = "proxy-protocol")]
 pub use server::proxy_sources::ProxySources;

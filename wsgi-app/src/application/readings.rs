@@ -77,7 +77,7 @@ impl Environ {
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
-        StartResponse(self.handle().clone()).inform(status, headers)
+        StartResponse::new(self.handle().clone()).inform(status, headers)
     }
 
     /// Ends HTTP on this connection, as [`Input::take_over`](crate::Input::take_over) does.

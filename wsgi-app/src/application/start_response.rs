@@ -5,11 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use wsgi_proto::{Field, Flow, ResponseHead, SendError, StartError};
+use wsgi_proto::{Draft, Field, Flow, ResponseHead, SendError, StartError};
 
 use crate::application::fields::Fields;
 use crate::exchange::error::Error;
 use crate::exchange::handle::Handle;
+use crate::head::headers::Headers;
+use crate::head::maps::Maps;
+use crate::head::status::Status;
 
 /// Starts the response to one request: WSGI's `start_response`.
 ///
@@ -33,9 +36,87 @@ use crate::exchange::handle::Handle;
 /// Clones belong to the same response, and can be moved to other tasks. A handle that outlives its exchange is
 /// harmless: every call returns [`StartError::Over`].
 #[derive(Clone, Debug)]
-pub struct StartResponse(pub(crate) Handle);
+pub struct StartResponse {
+    handle: Handle,
+    /// Change each head that is started by this handle.
+    maps: Maps,
+}
 
 impl StartResponse {
+    #[inline]
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, maps: Maps::default() }
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// A handle for the same response whose heads go through `map`, for middleware: PEP 3333's wrapping of
+    /// `start_response`.
+    ///
+    /// ```
+    /// use wsgi_app::{Application, Body, Environ, Result, StartResponse};
+    ///
+    /// /// Middleware that keeps responses out of frames, whatever its application sends.
+    /// struct Unframed<A>(A);
+    ///
+    /// impl<A: Application> Application for Unframed<A> {
+    ///     async fn call(
+    ///         &self,
+    ///         environ: Environ,
+    ///         start_response: StartResponse,
+    ///     ) -> Result<Body> {
+    ///         let start_response = start_response.map(|_status, headers| {
+    ///             headers.insert_default("X-Frame-Options", "DENY");
+    ///         });
+    ///         self.0.call(environ, start_response).await
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// `map` is called for each head that the new handle, its clones and the handles that are mapped from it start or
+    /// [restart](Self::restart); handles that were there before do not change. So the functions of several middlewares nest:
+    /// that of the outermost is called last. It is also called for the response of the server to an error or a panic of the
+    /// application, or if it started nothing: the functions of the handle that was mapped last change that head. It is not
+    /// called for [interim responses](Self::inform).
+    ///
+    /// It runs without a lock, where the head is started. If it panics, the application fails. In a response of the server,
+    /// a panic, or a head that HTTP does not allow, is logged, and the response is sent without changes.
+    ///
+    /// A `Content-Length` among the fields is one that the application set. Middleware that changes the length of the body
+    /// removes it; the server then adds the length of the body that middleware returns, if it is known.
+    #[must_use = "the handle itself does not change"]
+    pub fn map(&self, map: impl Fn(&mut Status, &mut Headers) + Send + Sync + 'static) -> Self {
+        let maps = self.maps.with(map);
+        self.handle.set_maps(maps.clone());
+        Self { handle: self.handle.clone(), maps }
+    }
+
+    /// Writes a head, after the functions of [`map`](Self::map).
+    fn write(
+        &self,
+        draft: Draft,
+        status: &str,
+        headers: impl IntoIterator<Item = impl Field>,
+    ) -> Result<ResponseHead, StartError> {
+        if self.maps.is_empty() {
+            return draft.write(status, headers);
+        }
+        self.write_mapped(draft, status.to_owned().into(), headers.into_iter().collect())
+    }
+
+    #[cold]
+    fn write_mapped(
+        &self,
+        draft: Draft,
+        mut status: Status,
+        mut headers: Headers,
+    ) -> Result<ResponseHead, StartError> {
+        self.maps.apply(&mut status, &mut headers);
+        draft.write(status.as_str(), &headers)
+    }
+
     /// Starts the response with a status, such as `"200 OK"`, and header fields. Nothing is sent before the first block
     /// of the body.
     ///
@@ -62,14 +143,14 @@ impl StartResponse {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<Write, StartError> {
         // The application's iterator runs outside the lock.
-        let draft = self.0.look(|mut exchange| match exchange.is_started() {
+        let draft = self.handle.look(|mut exchange| match exchange.is_started() {
             true => Err(StartError::AlreadyStarted),
             false => Ok(exchange.draft()),
         });
-        let head = draft.unwrap_or(Err(StartError::Over))?.write(status.as_ref(), headers)?;
-        let started = self.0.with(|mut exchange| exchange.respond_with(head));
+        let head = self.write(draft.unwrap_or(Err(StartError::Over))?, status.as_ref(), headers)?;
+        let started = self.handle.with(|mut exchange| exchange.respond_with(head));
         started.unwrap_or(Err(StartError::Over))?;
-        Ok(Write(self.0.clone()))
+        Ok(Write(self.handle.clone()))
     }
 
     /// Checks a status and header fields, as [`start`](Self::start) does, and keeps them for
@@ -103,19 +184,23 @@ impl StartResponse {
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<ResponseHead, StartError> {
-        ResponseHead::new(&self.0.server_context().config, status.as_ref(), headers)
+        ResponseHead::new(&self.handle.server_context().config, status.as_ref(), headers)
     }
 
-    /// Starts the response with a head that was [prepared](Self::prepare) before: the cheapest way to start one.
+    /// Starts the response with a head that was [prepared](Self::prepare) before: the cheapest way to start one. If the
+    /// handle is [mapped](Self::map), the head is changed and checked again, as [`start`](Self::start) does.
     ///
     /// # Errors
     ///
     /// [`StartError::AlreadyStarted`] at the second call, [`StartError::Over`] after the exchange, and
     /// [`StartError::CannotSwitch`] for a 101 to a client of HTTP/1.0.
     pub fn start_with(&self, head: &ResponseHead) -> Result<Write, StartError> {
-        let started = self.0.with(|mut exchange| exchange.respond_with(head));
+        if !self.maps.is_empty() {
+            return self.start(head.status(), head.fields());
+        }
+        let started = self.handle.with(|mut exchange| exchange.respond_with(head));
         started.unwrap_or(Err(StartError::Over))?;
-        Ok(Write(self.0.clone()))
+        Ok(Write(self.handle.clone()))
     }
 
     /// Replaces a started response because of `error`: WSGI's `exc_info`. If no response was started, it starts one.
@@ -159,12 +244,12 @@ impl StartResponse {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
         error: impl Into<Error>,
     ) -> Result<Write, Error> {
-        let Some(draft) = self.0.look(|mut exchange| exchange.draft()) else {
+        let Some(draft) = self.handle.look(|mut exchange| exchange.draft()) else {
             return Err(StartError::Over.into());
         };
-        let head = draft.write(status.as_ref(), headers)?;
-        match self.0.with(|mut exchange| exchange.replace_with(head)) {
-            Some(Ok(())) => Ok(Write(self.0.clone())),
+        let head = self.write(draft, status.as_ref(), headers)?;
+        match self.handle.with(|mut exchange| exchange.replace_with(head)) {
+            Some(Ok(())) => Ok(Write(self.handle.clone())),
             Some(Err(StartError::HeadSent)) => Err(error.into()),
             Some(Err(refused)) => Err(refused.into()),
             None => Err(StartError::Over.into()),
@@ -198,7 +283,7 @@ impl StartResponse {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         let (status, headers) = (status.as_ref(), Fields::collect(headers));
-        let informed = self.0.with(|mut exchange| exchange.inform(status, headers));
+        let informed = self.handle.with(|mut exchange| exchange.inform(status, headers));
         informed.unwrap_or(Err(StartError::Over))
     }
 }

@@ -5,7 +5,9 @@ use std::ops::Deref;
 use wsgi_proto::{Field, Record, SendError, StartError};
 
 use crate::application::environ::Environ as AsyncEnviron;
+use crate::application::start_response::StartResponse as AsyncStartResponse;
 use crate::blocking::input::Input;
+use crate::blocking::response::StartResponse;
 use crate::blocking::stream::Stream;
 #[cfg(feature = "json")]
 use crate::response::json::{self, JsonError};
@@ -60,9 +62,7 @@ impl Environ {
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
-        self.0.inform(status, headers)?;
-        self.0.handle().flush();
-        Ok(())
+        StartResponse(AsyncStartResponse::new(self.0.handle().clone())).inform(status, headers)
     }
 
     /// Ends HTTP on this connection, as [`Input::take_over`](super::Input::take_over) does.

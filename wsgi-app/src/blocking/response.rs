@@ -9,6 +9,8 @@ use crate::application::start_response::StartResponse as AsyncStartResponse;
 use crate::application::start_response::Write as AsyncWrite;
 use crate::exchange::error::Error;
 use crate::exchange::handle::Handle;
+use crate::head::headers::Headers;
+use crate::head::status::Status;
 
 /// Starts the response to one request: WSGI's `start_response`.
 ///
@@ -36,6 +38,33 @@ use crate::exchange::handle::Handle;
 pub struct StartResponse(pub(super) AsyncStartResponse);
 
 impl StartResponse {
+    /// A handle for the same response whose heads go through `map`, for middleware: PEP 3333's wrapping of
+    /// `start_response`.
+    ///
+    /// ```
+    /// use wsgi_app::blocking::{Application, Environ, StartResponse};
+    /// use wsgi_app::{Body, Result};
+    ///
+    /// /// Middleware that keeps responses out of frames, whatever its application sends.
+    /// struct Unframed<A>(A);
+    ///
+    /// impl<A: Application> Application for Unframed<A> {
+    ///     fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
+    ///         let start_response = start_response.map(|_status, headers| {
+    ///             headers.insert_default("X-Frame-Options", "DENY");
+    ///         });
+    ///         self.0.call(environ, start_response)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// It holds for what [`wsgi_app::StartResponse::map`](crate::StartResponse::map) names: each head that the handle starts
+    /// or restarts, and the response of the server to an application that fails.
+    #[must_use = "the handle itself does not change"]
+    pub fn map(&self, map: impl Fn(&mut Status, &mut Headers) + Send + Sync + 'static) -> Self {
+        Self(self.0.map(map))
+    }
+
     /// Starts the response with a status, such as `"200 OK"`, and header fields. Nothing is sent before the first block
     /// of the body.
     ///
@@ -99,7 +128,8 @@ impl StartResponse {
         self.0.prepare(status, headers)
     }
 
-    /// Starts the response with a head that was [prepared](Self::prepare) before: the cheapest way to start one.
+    /// Starts the response with a head that was [prepared](Self::prepare) before: the cheapest way to start one. If the
+    /// handle is [mapped](Self::map), the head is changed and checked again, as [`start`](Self::start) does.
     ///
     /// # Errors
     ///
@@ -178,7 +208,7 @@ impl StartResponse {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         self.0.inform(status, headers)?;
-        self.0.0.flush();
+        self.0.handle().flush();
         Ok(())
     }
 }

@@ -72,7 +72,7 @@ impl<A: Application> Request<A> {
             return request;
         }
         let environ = Environ::new(request.environ.take(), head, endpoints, handle.clone());
-        request.call.as_mut().begin(server, environ.clone(), StartResponse(handle));
+        request.call.as_mut().begin(server, environ.clone(), StartResponse::new(handle));
         request.environ = Some(environ);
         request
     }
@@ -112,15 +112,16 @@ impl<A: Application> Request<A> {
     }
 
     /// Makes the memory ready for another request, after the exchange and under the lock: runs no code of the
-    /// application. Returns false if the environ has to be dropped outside the lock.
+    /// application. Returns false if values of the application have to be dropped outside the lock.
     #[inline(always)]
     pub(super) fn release(&mut self, inner: &mut Inner) -> bool {
         if is_raw::<A>() {
             self.raw = None;
             return true;
         }
-        let Some(environ) = &mut self.environ else { return true };
-        if environ.release() {
+        let has_maps = !inner.maps.is_empty();
+        let Some(environ) = &mut self.environ else { return !has_maps };
+        if !has_maps && environ.release() {
             return true;
         }
         self.has_hooks = environ.has_hooks();
@@ -128,7 +129,7 @@ impl<A: Application> Request<A> {
             // The hooks see what was really sent.
             inner.machine.flush_before_record();
         }
-        self.has_hooks
+        self.has_hooks && !has_maps
     }
 
     /// The head and the handle of the open request.

@@ -4,6 +4,7 @@ mod any_thread;
 mod call;
 mod file;
 pub(crate) mod handshake;
+mod own_response;
 pub(crate) mod proxy;
 #[cfg(feature = "proxy-protocol")]
 pub(crate) mod proxy_header;
@@ -173,7 +174,7 @@ impl<A: Application, T: Transport> Connection<A, T> {
                     write_answers(&mut inner, transfer, context);
                     if !request.as_mut().is_none_or(|request| request.release(&mut inner)) {
                         drop(inner);
-                        self.drop_environ();
+                        self.drop_values();
                         return Poll::Ready(());
                     }
                 }
@@ -398,15 +399,20 @@ impl<A: Application, T: Transport> Connection<A, T> {
         let mut inner = guard.shared.lock();
         if !request.as_mut().is_none_or(|request| request.release(&mut inner)) {
             drop(inner);
-            self.drop_environ();
+            self.drop_values();
         }
     }
 
-    /// Drops an environ that the application has kept or put values into.
+    /// Drops the functions of middleware, and an environ that the application has kept or put values into, unless hooks need
+    /// it.
     #[cold]
-    fn drop_environ(&mut self) {
-        let environ = self.request.as_mut().and_then(|request| request.environ.take());
-        environ.into_iter().for_each(|environ| drop_caught(&self.transfer.server_context, environ));
+    fn drop_values(&mut self) {
+        let server_context = &self.transfer.server_context;
+        let maps = mem::take(&mut self.guard.shared.lock().maps);
+        drop_caught(server_context, "a function of `StartResponse::map`", maps);
+        let request = self.request.as_mut().filter(|request| !request.has_hooks);
+        let environ = request.and_then(|request| request.environ.take());
+        drop_caught(server_context, "a value in the environ", environ);
     }
 
     /// Takes the record of an exchange, runs its post hooks and writes its access line.

@@ -3,6 +3,7 @@
 use wsgi_proto::{BodyError, Head, Record, SendError};
 
 use crate::application::environ::Environ;
+use crate::connection::own_response::OwnResponse;
 use crate::context::ServerContext;
 use crate::context::catch_panic;
 use crate::context::log::one_line;
@@ -43,12 +44,15 @@ pub(crate) fn conclude(server_context: &ServerContext, head: &Head, handle: &Han
     if let Some(message) = &message {
         message.log(server_context, &head.request_line().escape_ascii().to_string());
     }
-    handle.with(|mut exchange| match (refusal, message) {
-        (Some(error), _) => exchange.refuse(error),
-        (None, Some(message)) if server_context.debug => exchange.fail(&format!("{}\n", message.text())),
-        (None, Some(_)) => exchange.fail(""),
-        (None, None) => exchange.abort(),
-    });
+    let own = match (refusal, message) {
+        (Some(error), _) => OwnResponse::Refusal(error),
+        (None, Some(message)) if server_context.debug => {
+            OwnResponse::Failure(format!("{}\n", message.text()))
+        }
+        (None, Some(_)) => OwnResponse::Failure(String::new()),
+        (None, None) => return handle.with(|mut exchange| exchange.abort()).unwrap_or_default(),
+    };
+    own.send(server_context, handle);
 }
 
 /// The message of a failure that is logged.
@@ -102,10 +106,10 @@ fn clients_fault(handle: &Handle, error: &(dyn std::error::Error + 'static)) -> 
     (text == InputError::Body(known).to_string() || text == known.to_string()).then_some(known)
 }
 
-/// Drops an environ. Values that middleware put into it may panic when they are dropped.
-pub(crate) fn drop_caught(server_context: &ServerContext, environ: Environ) {
-    if let Err(panic) = catch_panic::catch(|| drop(environ)) {
-        server_context.error(&format!("a value in the environ {}", one_line(&panic)));
+/// Drops values of the application, which may panic then.
+pub(crate) fn drop_caught<T>(server_context: &ServerContext, name: &str, values: T) {
+    if let Err(panic) = catch_panic::catch(|| drop(values)) {
+        server_context.error(&format!("{name} {}", one_line(&panic)));
     }
 }
 
@@ -129,7 +133,7 @@ pub(crate) fn settle(server_context: &ServerContext, environ: Option<Environ>, r
                 }
             }
         }
-        drop_caught(server_context, environ);
+        drop_caught(server_context, "a value in the environ", environ);
     }
     server_context.access(record);
 }

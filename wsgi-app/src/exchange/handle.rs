@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fs::File;
+use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -12,6 +13,7 @@ use crate::context::ServerContext;
 use crate::exchange::error::InputError;
 use crate::exchange::file::{FileBlock, Stopped};
 use crate::exchange::shared::{ConnShared, Hook, Inner, Taken, WakeList};
+use crate::head::maps::Maps;
 use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::MutexGuard;
@@ -67,6 +69,23 @@ impl Handle {
         exchange.flush_before_record();
         inner.hooks.push(hook);
         true
+    }
+
+    /// Keeps the functions that change the head of the server's own response. They are dropped after the exchange.
+    pub(crate) fn set_maps(&self, maps: Maps) {
+        let mut inner = self.shared.lock();
+        let before = match inner.exchange(self.serial) {
+            Some(_) => mem::replace(&mut inner.maps, maps),
+            None => maps,
+        };
+        drop(inner);
+        // Values of the application.
+        drop(before);
+    }
+
+    /// The functions that change the head of the server's own response.
+    pub(crate) fn maps(&self) -> Maps {
+        self.shared.lock().maps.clone()
     }
 
     /// Like [`with`](Self::with), for calls that give the connection's task nothing to do.

@@ -5,6 +5,7 @@
 //! the bytes itself.
 
 use std::any::Any;
+use std::mem;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -14,6 +15,7 @@ use wsgi_proto::{BodyEvent, Connection, Endpoints, Exchange, Instant, Io, Lost, 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
 use crate::exchange::file::{FileBlock, Stopped};
+use crate::head::maps::Maps;
 use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock, try_lock};
@@ -81,6 +83,8 @@ pub(crate) struct Inner {
     pub(super) read: u64,
     /// The post hooks of a raw application, until the record of their exchange is taken.
     pub(crate) hooks: Vec<Hook>,
+    /// The functions of middleware that change the head of the server's own response, until the end of the exchange.
+    pub(crate) maps: Maps,
     /// Another thread is about to write what waits to be sent.
     pub(crate) flushes_soon: bool,
     /// The application's waiting tasks, each once.
@@ -114,6 +118,7 @@ impl ConnShared {
             peeked: Bytes::new(),
             read: 0,
             hooks: Vec::new(),
+            maps: Maps::default(),
             flushes_soon: false,
             waiting: Vec::new(),
             runner: None,
@@ -198,8 +203,9 @@ impl ConnShared {
         let stream = if inner.fetching { None } else { inner.stream.take() };
         wake_list.0.append(&mut inner.waiting);
         let directive = inner.directive;
+        let maps = mem::take(&mut inner.maps);
         drop(inner);
-        drop(stream);
+        drop((stream, maps));
         directive
     }
 }
@@ -244,13 +250,13 @@ impl Inner {
     /// Like [`touch`](Self::touch), but returns the waker, to be called once the lock is released.
     #[inline]
     pub(super) fn rouse(&mut self) -> Option<Waker> {
-        if std::mem::take(&mut self.asleep) { self.runner.clone() } else { None }
+        if mem::take(&mut self.asleep) { self.runner.clone() } else { None }
     }
 
     /// Marks the connection's task as running; it checks everything before it sleeps again. Returns true if something
     /// other than the transport gave it work.
     pub(crate) fn awake(&mut self) -> bool {
-        !std::mem::take(&mut self.asleep)
+        !mem::take(&mut self.asleep)
     }
 
     /// Marks the connection's task as asleep.
@@ -279,7 +285,7 @@ impl Inner {
 
     /// Whether something has changed for the application since the last call.
     pub(crate) fn take_notice(&mut self) -> bool {
-        self.machine.take_notice() | std::mem::take(&mut self.news)
+        self.machine.take_notice() | mem::take(&mut self.news)
     }
 
     /// Records that the transport has stopped before the end of the file's block.
@@ -306,7 +312,7 @@ impl Inner {
     /// Hands the transport to the application, which has taken over the connection. If it was handed over before, or no
     /// task waits for it, the transport closes.
     pub(crate) fn hand_over(&mut self, transport: impl Transport) {
-        if !std::mem::replace(&mut self.handed_over, true) && self.fetching {
+        if !mem::replace(&mut self.handed_over, true) && self.fetching {
             self.stream = Some(Box::new(transport));
             self.news = true;
         }

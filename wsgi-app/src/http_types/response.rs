@@ -12,10 +12,10 @@ use http_body::Body as HttpBody;
 
 use crate::application::body::Body;
 use crate::exchange::error::{Error, Result};
+use crate::head::headers::Headers;
+use crate::head::status::Status;
 use crate::response::Response;
-use crate::response::headers::Headers;
 use crate::response::into_response::IntoResponse;
-use crate::response::status::Status;
 
 /// Feature `http`. A code that is not registered has no reason.
 impl From<StatusCode> for Status {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use wsgi_proto::Field;
 
 use crate::application::body::Body;
+use crate::head::status::Status;
 use crate::response::Response;
-use crate::response::status::Status;
 
 /// A value that becomes a [`Response`]: what a function of a [`site`](crate::site) returns.
 ///

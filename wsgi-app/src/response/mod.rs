@@ -1,22 +1,20 @@
 //! Responses as values, and applications that return them.
 
 mod error;
-pub(crate) mod headers;
 pub(crate) mod into_response;
 #[cfg(feature = "json")]
 pub(crate) mod json;
 pub(crate) mod site;
-pub(crate) mod status;
 
 use std::fmt;
 
-use wsgi_proto::FieldBytes;
+use wsgi_proto::{BodyError, FieldBytes};
 
 use crate::application::body::Body;
 use crate::application::start_response::StartResponse;
-use crate::exchange::error::{Error, Result};
-use crate::response::headers::Headers;
-use crate::response::status::Status;
+use crate::exchange::error::{Error, InputError, Result, input_error};
+use crate::head::headers::Headers;
+use crate::head::status::Status;
 
 /// A response as a value: a status, header fields and a body.
 ///
@@ -75,7 +73,11 @@ impl Response {
     /// assert_eq!(response.error().unwrap().to_string(), "no disk");
     /// ```
     pub fn from_error(error: Error) -> Self {
-        Self { status: Status::of_error(&*error), error: Some(error), ..Self::default() }
+        let status = match input_error(&*error) {
+            Some(InputError::Body(BodyError::Request(error))) => error.status(),
+            _ => 500,
+        };
+        Self { status: status.into(), error: Some(error), ..Self::default() }
     }
 
     /// The status.

@@ -2,8 +2,8 @@
 
 use wsgi_proto::latin1;
 
+use crate::head::headers::Headers;
 use crate::response::Response;
-use crate::response::headers::Headers;
 
 /// The bytes of a response, as far as they have arrived.
 #[derive(Debug)]

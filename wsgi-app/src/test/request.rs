@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use wsgi_proto::{Address, Endpoints, FieldBytes};
 
-use crate::response::headers::Headers;
+use crate::head::headers::Headers;
 use crate::server::options::Options;
 
 /// A request for [`call`](super::call).

@@ -23,9 +23,9 @@ use crate::application::input::Input;
 use crate::application::start_response::StartResponse;
 use crate::exchange::error::{Error, Result};
 use crate::exchange::handle::Handle;
+use crate::head::status::Status;
 use crate::http_types::response::{Frames, announced, fields};
 use crate::http_types::spare;
-use crate::response::status::Status;
 use crate::sync::{Mutex, lock};
 use crate::tower::upgrade::Upgrade;
 

@@ -103,6 +103,45 @@ impl ResponseHead {
         Draft { text: Vec::new(), version, capitalize }.write(status, headers)
     }
 
+    /// The status, such as `200 OK`.
+    pub fn status(&self) -> &str {
+        let line = self.lines().next().and_then(|line| line.get(self.version.as_str().len()..));
+        // It was a `str`.
+        line.and_then(|status| core::str::from_utf8(status).ok()).unwrap_or_default().trim_ascii()
+    }
+
+    /// The names and values of the fields, in order: those that the server keeps, with names as they are sent. The options
+    /// of `Connection` are a last field.
+    ///
+    /// ```
+    /// # use wsgi_proto::*;
+    /// let headers = [("connection", "close, x"), ("content-type", "text/plain")];
+    /// let head = ResponseHead::new(&Config::default(), "200 OK", headers)?;
+    /// assert_eq!(head.status(), "200 OK");
+    /// let wanted: [(&[u8], &[u8]); 2] =
+    ///     [(b"Content-Type", b"text/plain"), (b"Connection", b"close")];
+    /// assert!(head.fields().eq(wanted));
+    /// # Ok::<(), StartError>(())
+    /// ```
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let options: Option<&[u8]> = match (self.info.close, self.info.upgrade) {
+            (true, true) => Some(b"close, upgrade"),
+            (true, false) => Some(b"close"),
+            (false, true) => Some(b"upgrade"),
+            (false, false) => None,
+        };
+        let field = |line| {
+            let colon = memchr::memchr(b':', line)?;
+            Some((&line[..colon], trim(&line[colon + 1..])))
+        };
+        let connection = options.map(|options| (&b"Connection"[..], options));
+        self.lines().skip(1).filter_map(field).chain(connection)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    }
+
     /// Appends the lines to `out`, with the version of the connection.
     #[inline]
     pub(crate) fn copy_to(&self, out: &mut Vec<u8>, version: Version) {

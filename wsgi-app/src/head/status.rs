@@ -3,10 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use wsgi_proto::BodyError;
-
-use crate::exchange::error::{InputError, input_error};
-
 /// The status of a response as a value, such as `200 OK`.
 ///
 /// It is made from a code or from the whole text:
@@ -27,14 +23,6 @@ pub struct Status {
 }
 
 impl Status {
-    /// The status that the server sends for an error of an application.
-    pub(crate) fn of_error(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
-        match input_error(error) {
-            Some(InputError::Body(BodyError::Request(error))) => error.status().into(),
-            _ => 500.into(),
-        }
-    }
-
     /// The code, such as 404; 0 if the text does not begin with three digits.
     pub fn code(&self) -> u16 {
         self.code

@@ -92,8 +92,8 @@ impl Headers {
     }
 
     /// The names and values as bytes, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|field| (&self.text[field.name.clone()], &self.text[field.value.clone()]))
+    pub fn iter(&self) -> HeadersIter<'_> {
+        HeadersIter { text: &self.text, fields: self.fields.iter() }
     }
 
     /// The number of fields.
@@ -119,6 +119,44 @@ impl Headers {
     }
 }
 
+/// The names and values as bytes, in order.
+impl<'a> IntoIterator for &'a Headers {
+    type Item = (&'a [u8], &'a [u8]);
+    type IntoIter = HeadersIter<'a>;
+
+    fn into_iter(self) -> HeadersIter<'a> {
+        self.iter()
+    }
+}
+
+/// The iterator of [`Headers::iter`].
+#[derive(Clone)]
+pub struct HeadersIter<'a> {
+    text: &'a [u8],
+    fields: std::slice::Iter<'a, Place>,
+}
+
+impl<'a> Iterator for HeadersIter<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let field = self.fields.next()?;
+        Some((&self.text[field.name.clone()], &self.text[field.value.clone()]))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.fields.size_hint()
+    }
+}
+
+impl ExactSizeIterator for HeadersIter<'_> {}
+
+impl fmt::Debug for HeadersIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown(self.clone(), f)
+    }
+}
+
 /// Adds fields, also those whose names are there already.
 impl<F: Field> Extend<F> for Headers {
     fn extend<I: IntoIterator<Item = F>>(&mut self, fields: I) {
@@ -137,8 +175,12 @@ impl<F: Field> FromIterator<F> for Headers {
 /// As text, bytes outside ASCII as latin-1.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter().map(|(name, value)| (latin1(name), latin1(value)))).finish()
+        shown(self.iter(), f)
     }
+}
+
+fn shown(fields: HeadersIter<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.debug_map().entries(fields.map(|(name, value)| (latin1(name), latin1(value)))).finish()
 }
 
 #[cfg(test)]
