@@ -1,10 +1,12 @@
 //! Responses as values, and calls of applications without a socket.
 
+mod common;
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use wsgi_app::test::{Request, call, call_blocking};
 use wsgi_app::{
@@ -12,16 +14,7 @@ use wsgi_app::{
     StartResponse, Status, application_fn, blocking, site,
 };
 
-/// Runs a future that needs no runtime.
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let (mut future, mut context) = (pin!(future), Context::from_waker(Waker::noop()));
-    for _ in 0..1000 {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return value;
-        }
-    }
-    panic!("the future waits for something")
-}
+use common::run;
 
 fn get(application: impl Application) -> Response {
     run(call(application, Request::get("/")))

@@ -1,12 +1,14 @@
 //! Applications of `tower::Service`, and the types of `http` and `http-body`.
 #![cfg(feature = "tower")]
 
+mod common;
+
 use std::collections::VecDeque;
 use std::future::{Future, Ready, poll_fn, ready};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -14,15 +16,7 @@ use tower_service::Service;
 use wsgi_app::test::{Request as TestRequest, call};
 use wsgi_app::{Application, Bytes, Environ, Error, Input, IntoResponse, Upgrade, site, tower};
 
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let (mut future, mut context) = (pin!(future), Context::from_waker(Waker::noop()));
-    for _ in 0..1000 {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return value;
-        }
-    }
-    panic!("the future waits for something")
-}
+use common::run;
 
 fn text(response: &wsgi_app::Response) -> String {
     response.body().as_bytes().expect("in memory").escape_ascii().to_string()
