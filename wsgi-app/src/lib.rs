@@ -267,9 +267,9 @@
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
-//! | `futures-io` | off | the I/O traits of smol and async-std for [`Input`] and [`Stream`] |
-//! | `tokio-io` | off | the I/O traits of tokio for [`Input`] and [`Stream`]; `wsgi-tokio` switches it on |
-//! | `http` | off | the types of `http` and `http-body`: [`Environ::to_http`](struct.Environ.html#method.to_http), [`Input`] as a body, `http::Response` as a [`Response`] |
+//! | `futures-io` | off | the I/O traits of smol and async-std for [`Input`] and [`Stream`], and as a [`Body`] |
+//! | `tokio-io` | off | the I/O traits of tokio for [`Input`] and [`Stream`], and as a [`Body`]; `wsgi-tokio` switches it on |
+//! | `http` | off | the types of `http` and `http-body`: [`Environ::to_http`](struct.Environ.html#method.to_http), [`Input`] and [`Body`] as bodies, `http::Response` as a [`Response`] |
 //! | `json` | off | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde |
 //! | `tower` | off | [`tower()`](fn.tower.html): an application of a `tower::Service` |
 //! | `proxy-protocol` | off | [`ProxySources`](struct.ProxySources.html), and the PROXY protocol of the adapters |
@@ -306,6 +306,7 @@ pub mod test;
 #[cfg(feature = "tower")]
 mod tower;
 
+pub use application::blocks::Blocks;
 pub use application::body::Body;
 pub use application::environ::{Environ, Errors};
 pub use application::input::{Input, Lines};

@@ -51,7 +51,7 @@ fn maps(response: &Response) -> String {
 }
 
 fn text(response: &Response) -> String {
-    String::from_utf8(response.body().as_bytes().expect("in memory").to_vec()).unwrap()
+    String::from_utf8(response.body().as_bytes().expect("in memory").to_vec()).expect("text")
 }
 
 fn get(application: impl Application) -> Response {

@@ -773,7 +773,7 @@
 //! | `json` | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde |
 //! | `http` | the types of `http` and `http-body`: `http::Response` as a [`Response`], and [`Input`] as a body |
 //! | `tower` | [`tower()`](fn.tower.html): applications of `tower::Service`, such as a `Router` of axum |
-//! | `futures-io` | the I/O traits of `futures-io` for [`Input`] and [`Stream`] |
+//! | `futures-io` | the I/O traits of `futures-io` for [`Input`] and [`Stream`], and as a [`Body`] |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]

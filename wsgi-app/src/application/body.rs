@@ -1,6 +1,7 @@
 //! The body of a response, as the application returns it.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,14 +9,12 @@ use std::ops::RangeBounds;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_core::Stream;
 
 use crate::application::file::FileRange;
-use crate::exchange::error::{Error, Result};
-
-/// The largest read of a [`Body::reader`], in bytes.
-const BLOCK: usize = 64 * 1024;
+use crate::application::readers::Reads;
+use crate::exchange::error::Result;
 
 /// The body of a response, as an application returns it.
 ///
@@ -64,6 +63,24 @@ const BLOCK: usize = 64 * 1024;
 ///
 /// Each block is one chunk, unless `minimum_chunk_size` joins them. Empty blocks are skipped.
 ///
+/// # Reading a body
+///
+/// Middleware that changes a body of another application reads its blocks: as a [`Stream`](futures_core::Stream), or in
+/// blocking code as an iterator. A file is read where it is polled, in blocks of up to 64 KiB. Empty blocks are skipped. A
+/// body that was read in part can be sent: it has the blocks that are left.
+///
+/// ```
+/// use wsgi_app::{Body, Bytes};
+///
+/// let body = Body::blocks(["one", "two"]);
+/// let upper = body.into_iter().map(|block| Ok(Bytes::from(block?.to_ascii_uppercase())));
+/// let body = Body::iterator(upper);
+/// assert_eq!(body.into_iter().collect::<Result<Vec<_>, _>>()?, ["ONE", "TWO"]);
+/// # Ok::<(), wsgi_app::Error>(())
+/// ```
+///
+/// An error of a block is one of the application: pass it on, so that the response is cut.
+///
 /// # End
 ///
 /// The body is dropped after its last block was taken, or when it cannot be sent any more: this is WSGI's `close()`.
@@ -77,7 +94,7 @@ pub(crate) enum Kind {
     #[default]
     Empty,
     Bytes(Bytes),
-    Blocks(Vec<Bytes>),
+    Blocks(VecDeque<Bytes>),
     Iterator(Box<dyn Iterator<Item = Result<Bytes>> + Send>),
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>),
     File(FileRange),
@@ -102,11 +119,7 @@ impl Body {
         match &self.0 {
             Kind::Empty => Some(&[]),
             Kind::Bytes(bytes) => Some(bytes),
-            Kind::Blocks(blocks) => match &blocks[..] {
-                [] => Some(&[]),
-                [bytes] => Some(bytes),
-                _ => None,
-            },
+            Kind::Blocks(blocks) if blocks.len() < 2 => Some(blocks.front().map_or(&[], |bytes| bytes)),
             _ => None,
         }
     }
@@ -241,39 +254,11 @@ impl Body {
     /// Its reads run in the connection's own task: use it for nothing that is slower than a local file. In a
     /// [`blocking`](crate::blocking) application a read may wait. The length is not known. Errors are those of an
     /// [`iterator`](Self::iterator).
+    ///
+    /// `Body::tokio_reader` and `Body::futures_reader` are for asynchronous readers, with the features `tokio-io` and
+    /// `futures-io`.
     pub fn reader(reader: impl Read + Send + 'static) -> Self {
-        Self::iterator(Blocks { reader, block: BytesMut::new(), ended: false })
-    }
-}
-
-struct Blocks<R> {
-    reader: R,
-    block: BytesMut,
-    ended: bool,
-}
-
-impl<R: Read> Iterator for Blocks<R> {
-    type Item = Result<Bytes>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        self.block.resize(BLOCK, 0);
-        loop {
-            match self.reader.read(&mut self.block) {
-                Ok(0) => {
-                    self.ended = true;
-                    return None;
-                }
-                Ok(count) => return Some(Ok(self.block.split_to(count).freeze())),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(Error::from(error)));
-                }
-            }
-        }
+        Self::iterator(Reads::new(reader))
     }
 }
 
@@ -285,7 +270,7 @@ impl From<Bytes> for Body {
 
 impl From<Vec<Bytes>> for Body {
     fn from(blocks: Vec<Bytes>) -> Self {
-        Self(Kind::Blocks(blocks))
+        Self(Kind::Blocks(blocks.into()))
     }
 }
 
@@ -358,15 +343,5 @@ mod tests {
             let Body(Kind::Bytes(bytes)) = body else { panic!("not bytes: {body:?}") };
             assert_eq!(bytes, "body");
         }
-    }
-
-    #[test]
-    fn a_reader_gives_all_its_bytes_and_then_ends() {
-        let Body(Kind::Iterator(mut blocks)) = Body::reader(std::io::Cursor::new(vec![7; BLOCK + 5])) else {
-            panic!("not an iterator")
-        };
-        let lengths: Vec<_> = blocks.by_ref().map(|block| block.unwrap().len()).collect();
-        assert_eq!(lengths, [BLOCK, 5]);
-        assert!(blocks.next().is_none());
     }
 }

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
+
 /// A range of a regular file. The file was long enough when it was made.
 pub(crate) struct FileRange {
     pub(crate) file: Arc<File>,
@@ -35,6 +37,54 @@ impl FileRange {
                 Err(invalid(format!("range {start}..{end} is not within a file of {length} bytes")))
             }
             _ => Err(invalid(format!("range is not within a file of {length} bytes"))),
+        }
+    }
+}
+
+impl FileRange {
+    /// Reads the first block of the range, of at most `most` bytes; `None` at its end. After an error the range is the same
+    /// as before.
+    pub(crate) fn next_block(&mut self, most: usize) -> Option<io::Result<Bytes>> {
+        let most = usize::try_from(self.end - self.start).map_or(most, |left| left.min(most));
+        let read = (most > 0).then(|| read_block(&self.file, self.start, most))?;
+        if let Ok(block) = &read {
+            self.start += block.len() as u64;
+        }
+        Some(read)
+    }
+}
+
+/// Reads up to `most` bytes at `at`, at least one.
+pub(crate) fn read_block(file: &File, at: u64, most: usize) -> io::Result<Bytes> {
+    let mut block = BytesMut::zeroed(most);
+    let count = read_at(file, &mut block, at)?;
+    if count == 0 {
+        return Err(ended(at));
+    }
+    block.truncate(count);
+    Ok(block.freeze())
+}
+
+/// The error of a file that ends at `at`, before the end of its range.
+pub(crate) fn ended(at: u64) -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, format!("the file has become shorter: it ends at byte {at}"))
+}
+
+fn read_at(file: &File, space: &mut [u8], at: u64) -> io::Result<usize> {
+    loop {
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_at(file, space, at);
+        #[cfg(windows)]
+        let read = std::os::windows::fs::FileExt::seek_read(file, space, at);
+        #[cfg(not(any(unix, windows)))]
+        let read = {
+            use std::io::{Read, Seek, SeekFrom};
+            let mut file = file;
+            file.seek(SeekFrom::Start(at)).and_then(|_| file.read(space))
+        };
+        match read {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The I/O traits of `futures-io`, which smol and async-std use, for [`Input`] and [`Stream`]. On tokio,
-//! `tokio_util::compat` converts them to tokio's traits.
+//! The I/O traits of `futures-io`, which smol and async-std use, for [`Input`] and [`Stream`], and as a
+//! [`Body`]. On tokio, `tokio_util::compat` converts them to tokio's traits.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use crate::application::body::Body;
 use crate::application::input::Input;
+use crate::application::readers::Reads;
 use crate::application::upgrade::Stream;
 
 /// Feature `futures-io`. Errors are [`InputError`](crate::InputError) in an [`io::Error`].
@@ -51,5 +53,18 @@ impl AsyncWrite for Stream {
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_shutdown(context)
+    }
+}
+
+impl Body {
+    /// Feature `futures-io`. A body of all bytes of `reader`, in blocks of up to 64 KiB, as they arrive: the output of a
+    /// process, the response of a client, a file of async-std.
+    ///
+    /// The length is not known. Errors are those of an [`iterator`](Self::iterator).
+    pub fn futures_reader(reader: impl AsyncRead + Send + 'static) -> Self {
+        let mut reader = Box::pin(reader);
+        let read =
+            move |context: &mut Context<'_>, space: &mut [u8]| reader.as_mut().poll_read(context, space);
+        Self::stream(Reads::new(read))
     }
 }

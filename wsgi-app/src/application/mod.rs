@@ -1,6 +1,7 @@
 //! The traits of asynchronous applications, and their boxed form.
 
 pub(crate) mod blocking;
+pub(crate) mod blocks;
 pub(crate) mod body;
 pub(crate) mod environ;
 mod fields;
@@ -9,6 +10,7 @@ pub(crate) mod file;
 mod futures_io;
 pub(crate) mod input;
 pub(crate) mod raw;
+mod readers;
 mod readings;
 pub(crate) mod start_response;
 #[cfg(feature = "tokio-io")]

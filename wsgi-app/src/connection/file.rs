@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use wsgi_proto::{Flow, SendError};
 
-use crate::application::file::FileRange;
+use crate::application::file::{FileRange, ended, read_block};
 use crate::connection::request::Failure;
 use crate::exchange::file::Stopped;
 use crate::exchange::handle::Handle;
@@ -106,43 +106,11 @@ async fn finish_block(handle: &Handle, file: &Arc<File>) -> Result<(), Failure> 
 /// Reads up to `most` bytes, at least one.
 async fn read(handle: &Handle, file: &Arc<File>, at: u64, most: u64) -> io::Result<Bytes> {
     let file = Arc::clone(file);
-    let read = move || {
-        let mut block = BytesMut::zeroed(most as usize);
-        let count = read_at(&file, &mut block, at)?;
-        if count == 0 {
-            return Err(ended(at));
-        }
-        block.truncate(count);
-        Ok(block.freeze())
-    };
-    handle.server_context().blocking.run(read).await?
+    handle.server_context().blocking.run(move || read_block(&file, at, most as usize)).await?
 }
 
 fn failed(error: io::Error) -> Failure {
     Failure::Application(Box::new(error))
-}
-
-fn ended(at: u64) -> io::Error {
-    io::Error::new(ErrorKind::UnexpectedEof, format!("the file has become shorter: it ends at byte {at}"))
-}
-
-fn read_at(file: &File, space: &mut [u8], at: u64) -> io::Result<usize> {
-    loop {
-        #[cfg(unix)]
-        let read = std::os::unix::fs::FileExt::read_at(file, space, at);
-        #[cfg(windows)]
-        let read = std::os::windows::fs::FileExt::seek_read(file, space, at);
-        #[cfg(not(any(unix, windows)))]
-        let read = {
-            use std::io::{Read, Seek, SeekFrom};
-            let mut file = file;
-            file.seek(SeekFrom::Start(at)).and_then(|_| file.read(space))
-        };
-        match read {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
 }
 
 /// The number of bytes from `at`, `most` at most, that are in the system's cache: files are read from front to back, so

@@ -1,5 +1,6 @@
 //! The types of the crates `http` and `http-body`, for applications that use them.
 
+mod body;
 mod input;
 mod names;
 pub(crate) mod request;

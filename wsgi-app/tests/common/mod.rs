@@ -25,7 +25,7 @@ pub(crate) fn logging() -> (Options, Arc<Mutex<Vec<String>>>) {
     let kept = Arc::clone(&errors);
     let log = move |entry: &LogEntry<'_>| {
         if let LogEntry::Error(text) = entry {
-            kept.lock().unwrap().push((*text).to_owned());
+            kept.lock().expect("no panic").push((*text).to_owned());
         }
     };
     (Options::default().log(log), errors)
