@@ -315,7 +315,7 @@ pub use application::upgrade::Stream;
 pub use application::{Application, BoxApplication, ResponseFuture, application_fn};
 pub use context::log::{Log, LogEntry};
 pub use exchange::error::{Error, InputError, Result};
-pub use head::headers::{Headers, HeadersIter};
+pub use head::headers::{Headers, HeadersIter, IntoHeadersIter};
 pub use head::status::Status;
 pub use registry::{Report, ServerHandle};
 pub use response::Response;

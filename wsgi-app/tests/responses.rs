@@ -10,8 +10,8 @@ use std::task::Poll;
 
 use wsgi_app::test::{Request, call, call_blocking};
 use wsgi_app::{
-    Application, Body, Bytes, Environ, Error, Html, IntoResponse, Options, Redirect, Response, Result,
-    StartResponse, Status, application_fn, blocking, site,
+    Application, Body, Bytes, Environ, Error, Headers, Html, IntoResponse, Options, Redirect, Response,
+    Result, StartResponse, Status, application_fn, blocking, site,
 };
 
 use common::run;
@@ -40,6 +40,16 @@ fn values_become_responses() {
     assert_eq!(of(Body::from("a")), "200 OK||a");
     assert_eq!(of(()), "200 OK||");
     assert_eq!(of(Status::from(204)), "204 No Content||");
+    assert_eq!(of((404, ())), "404 Not Found||");
+    assert_eq!(of((200, vec![b'a'])), "200 OK|application/octet-stream|a");
+    assert_eq!(of(([("Content-Type", "x/y")], "a")), "200 OK|x/y|a");
+    assert_eq!(of((vec![("Content-Type", "x/y".to_owned())], (404, "a"))), "404 Not Found|x/y|a");
+    let headers: Headers = [("content-type", "x/y")].into_iter().collect();
+    assert_eq!(of((headers.clone(), vec![b'a'])), "200 OK|x/y|a");
+    assert_eq!(of((headers.clone(), ())), "200 OK|x/y|");
+    assert_eq!(of((String::from("201 Made"), headers.clone(), "a")), "201 Made|x/y|a");
+    assert_eq!(of((Status::from(201), &headers, "a")), "201 Created|x/y|a");
+    assert_eq!(of(("201 Made", headers.into_iter().map(|(name, _)| (name, "z")), "a")), "201 Made|z|a");
     assert_eq!(of((404, "a")), format!("404 Not Found|{text}|a"));
     assert_eq!(of(("404 Gone Fishing", "a")), format!("404 Gone Fishing|{text}|a"));
     assert_eq!(of((Status::from(404), Html("a"))), "404 Not Found|text/html; charset=utf-8|a");

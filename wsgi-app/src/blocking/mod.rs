@@ -32,9 +32,10 @@ pub(crate) mod serve;
 mod site;
 mod stream;
 
+pub use crate::response::site::Site;
 pub use application::{Application, BoxApplication, Outcome, application_fn};
 pub use environ::Environ;
 pub use input::{Input, Lines};
 pub use response::{StartResponse, Write};
-pub use site::{Site, site};
+pub use site::site;
 pub use stream::Stream;

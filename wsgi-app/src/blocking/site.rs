@@ -1,13 +1,12 @@
 //! Functions that block and return a response, as applications.
 
-use std::fmt;
-
 use crate::application::body::Body;
 use crate::blocking::application::Application;
 use crate::blocking::environ::Environ;
 use crate::blocking::response::StartResponse;
 use crate::exchange::error::Result;
 use crate::response::into_response::IntoResponse;
+use crate::response::site::Site;
 
 /// Turns a function from a request to a response into a blocking application: [`wsgi_app::site`](crate::site) without
 /// `async`.
@@ -41,10 +40,6 @@ where
     Site(function)
 }
 
-/// The application that [`site`] makes.
-#[derive(Clone)]
-pub struct Site<F>(F);
-
 impl<F, T> Application for Site<F>
 where
     F: Fn(Environ) -> T + Send + Sync + 'static,
@@ -52,11 +47,5 @@ where
 {
     fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body> {
         (self.0)(environ).into_response().start(&start_response.0)
-    }
-}
-
-impl<F> fmt::Debug for Site<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").finish_non_exhaustive()
     }
 }

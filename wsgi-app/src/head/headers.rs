@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use bytes::Bytes;
 use wsgi_proto::{Field, FieldBytes, latin1};
 
 /// The header fields of a [`Response`](crate::Response), in their order.
@@ -126,6 +127,44 @@ impl<'a> IntoIterator for &'a Headers {
 
     fn into_iter(self) -> HeadersIter<'a> {
         self.iter()
+    }
+}
+
+/// The names and values, in order, without a copy.
+impl IntoIterator for Headers {
+    type Item = (Bytes, Bytes);
+    type IntoIter = IntoHeadersIter;
+
+    fn into_iter(self) -> IntoHeadersIter {
+        IntoHeadersIter { text: self.text.into(), fields: self.fields.into_iter() }
+    }
+}
+
+/// The iterator of the fields of [`Headers`] by value.
+#[derive(Clone)]
+pub struct IntoHeadersIter {
+    text: Bytes,
+    fields: std::vec::IntoIter<Place>,
+}
+
+impl Iterator for IntoHeadersIter {
+    type Item = (Bytes, Bytes);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let field = self.fields.next()?;
+        Some((self.text.slice(field.name), self.text.slice(field.value)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.fields.size_hint()
+    }
+}
+
+impl ExactSizeIterator for IntoHeadersIter {}
+
+impl fmt::Debug for IntoHeadersIter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown(HeadersIter { text: &self.text, fields: self.fields.as_slice().iter() }, f)
     }
 }
 

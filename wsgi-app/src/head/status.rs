@@ -14,8 +14,9 @@ use std::fmt;
 /// assert_eq!(Status::from("200 Fine").code(), 200);
 /// ```
 ///
-/// A code gets the reason of IANA's registry, and none if it is not registered. A status that HTTP does not allow is an
-/// error when the response is sent, see [`StartResponse::start`](crate::StartResponse::start).
+/// A code gets the reason of IANA's registry, and none if it is not registered. A status that HTTP does not allow, such as
+/// `Status::from(1000)`, keeps its text, has the [code](Self::code) 0, and is an error when the response is sent, see
+/// [`StartResponse::start`](crate::StartResponse::start).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Status {
     code: u16,
@@ -23,7 +24,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// The code, such as 404; 0 if the text does not begin with three digits.
+    /// The code, such as 404; 0 if it is not a number from 100 to 999 of exactly three digits.
     pub fn code(&self) -> u16 {
         self.code
     }
@@ -41,8 +42,10 @@ impl Status {
 
 impl From<u16> for Status {
     fn from(code: u16) -> Self {
-        let text = registered(code).map_or_else(|| code.to_string().into(), Cow::Borrowed);
-        Self { code, text }
+        match registered(code) {
+            Some(text) => Self { code, text: text.into() },
+            None => code.to_string().into(),
+        }
     }
 }
 
@@ -92,7 +95,7 @@ impl fmt::Debug for Status {
 fn code(text: &str) -> u16 {
     let digits = text.split(' ').next().unwrap_or_default();
     let all_digits = digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if all_digits { digits.parse().unwrap_or(0) } else { 0 }
+    if all_digits && !digits.starts_with('0') { digits.parse().unwrap_or(0) } else { 0 }
 }
 
 /// The text of a registered code (IANA, HTTP Status Code Registry).
@@ -181,8 +184,14 @@ mod tests {
         assert_eq!(Status::from(299).to_string(), "299");
         let (gone, found) = (Status::from("404 Gone Away"), Status::from(404));
         assert!(gone == 404 && gone != found);
-        for text in ["", "OK", "20 OK", "2000 OK", "+20 OK", "abc OK"] {
+        for text in ["", "OK", "20 OK", "2000 OK", "+20 OK", "abc OK", "099 OK"] {
             assert_eq!(Status::from(text).code(), 0, "{text}");
         }
+        for code in [7, 99, 1000, 10_000] {
+            let status = Status::from(code);
+            assert_eq!((status.code(), status.as_str()), (0, &*code.to_string()));
+            assert!(status == Status::from(code.to_string()) && status != code);
+        }
+        assert!(Status::from(100) == 100 && Status::from(999) == 999);
     }
 }

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use wsgi_proto::Field;
+use wsgi_proto::{Field, FieldBytes};
 
 use crate::application::body::Body;
+use crate::head::headers::Headers;
 use crate::head::status::Status;
 use crate::response::Response;
 
@@ -22,11 +23,13 @@ use crate::response::Response;
 /// | `()` | 200, an empty body |
 /// | [`Status`] | that status, an empty body |
 /// | `(status, value)` | the response of `value`, with that status; not if `value` is an error |
-/// | `(status, headers, value)` | the same, with these fields in place of those with the same names |
+/// | `(headers, value)` | the response of `value`, with these fields in place of those with the same names |
+/// | `(status, headers, value)` | both |
 /// | `Result<T, E>` | the response of either |
 /// | [`Error`](crate::Error), and the errors of this crate | [that of an error](Response::from_error) |
 ///
-/// A status is a code, a text such as `"200 OK"`, or a [`Status`].
+/// A status is a code (`u16`), a text such as `"200 OK"`, a [`Status`], or with the feature `http` a `StatusCode`. Headers are
+/// an array or a `Vec` of pairs, or [`Headers`]; behind a status also anything else that can be iterated over.
 ///
 /// ```
 /// use wsgi_app::{Environ, Html, IntoResponse, Result};
@@ -84,9 +87,29 @@ use crate::response::Response;
 /// # fn is_an_application(_: impl wsgi_app::Application) {}
 /// # is_an_application(wsgi_app::site(user));
 /// ```
+///
+/// Anything else is a compiler error:
+///
+/// ```compile_fail,E0277
+/// # use wsgi_app::{Environ, IntoResponse};
+/// // A code is a `u16`.
+/// async fn page(_environ: Environ) -> impl IntoResponse {
+///     (404_i32, "no such page\n")
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use wsgi_app::{Environ, IntoResponse};
+/// // The status comes first.
+/// async fn page(_environ: Environ) -> impl IntoResponse {
+///     ([("X-Page", "none")], 404_u16, "no such page\n")
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a response",
-    label = "expected a `Response`, text, bytes, a `(status, value)`, or a `Result` of them",
+    label = "expected a `Response`, text, bytes, a tuple of a status, headers and a value, or a `Result` of them",
+    note = "tuples are `(status, value)`, `(headers, value)` and `(status, headers, value)`; a status is a `u16`, text or \
+            a `Status`, and headers are pairs such as `[(\"Content-Type\", \"text/plain\")]`",
     note = "your own type is a response if it implements `IntoResponse`"
 )]
 pub trait IntoResponse {
@@ -196,29 +219,60 @@ impl<const N: usize> IntoResponse for &'static [u8; N] {
     }
 }
 
-impl<S: Into<Status>, T: IntoResponse> IntoResponse for (S, T) {
+/// Tuples that begin with a status. A blanket implementation for all statuses would exclude those that begin with fields.
+macro_rules! statuses {
+    ($($status:ty),*) => {$(
+        impl<T: IntoResponse> IntoResponse for ($status, T) {
+            fn into_response(self) -> Response {
+                self.1.into_response().with_status(self.0)
+            }
+        }
+
+        impl<H, T> IntoResponse for ($status, H, T)
+        where
+            H: IntoIterator<Item: Field>,
+            T: IntoResponse,
+        {
+            fn into_response(self) -> Response {
+                with_fields(self.2.into_response().with_status(self.0), self.1)
+            }
+        }
+    )*};
+}
+
+statuses!(u16, &'static str, String, Status);
+#[cfg(feature = "http")]
+statuses!(http::StatusCode);
+
+impl<N: FieldBytes, V: FieldBytes, const LENGTH: usize, T: IntoResponse> IntoResponse
+    for ([(N, V); LENGTH], T)
+{
     fn into_response(self) -> Response {
-        self.1.into_response().with_status(self.0)
+        with_fields(self.1.into_response(), self.0)
     }
 }
 
-impl<S, H, F, T> IntoResponse for (S, H, T)
-where
-    S: Into<Status>,
-    H: IntoIterator<Item = F>,
-    F: Field,
-    T: IntoResponse,
-{
+impl<N: FieldBytes, V: FieldBytes, T: IntoResponse> IntoResponse for (Vec<(N, V)>, T) {
     fn into_response(self) -> Response {
-        let mut response = (self.0, self.2).into_response();
-        let fields: Vec<F> = self.1.into_iter().collect();
-        // Several with one name stay several.
-        for field in &fields {
-            response.headers_mut().remove(field.name());
-        }
-        response.headers_mut().extend(fields);
-        response
+        with_fields(self.1.into_response(), self.0)
     }
+}
+
+impl<T: IntoResponse> IntoResponse for (Headers, T) {
+    fn into_response(self) -> Response {
+        with_fields(self.1.into_response(), self.0)
+    }
+}
+
+/// The response with these fields in place of those with the same names.
+fn with_fields<F: Field>(mut response: Response, fields: impl IntoIterator<Item = F>) -> Response {
+    let fields: Vec<F> = fields.into_iter().collect();
+    // Several with one name stay several.
+    for field in &fields {
+        response.headers_mut().remove(field.name());
+    }
+    response.headers_mut().extend(fields);
+    response
 }
 
 impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {

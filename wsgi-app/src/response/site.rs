@@ -79,9 +79,9 @@ where
     Site(function)
 }
 
-/// The application that [`site`] makes.
+/// The application that [`site`], or [`blocking::site`](crate::blocking::site), makes.
 #[derive(Clone)]
-pub struct Site<F>(F);
+pub struct Site<F>(pub(crate) F);
 
 impl<F, T> Application for Site<F>
 where
