@@ -4,14 +4,20 @@
 #![cfg(unix)]
 
 mod access_log;
+mod compression;
+mod cors;
 mod download;
 mod errors;
+mod etag;
 mod forms;
 mod json;
 mod metrics;
 mod page;
 mod proxied;
+mod request_id;
+mod request_log;
 mod routes;
+mod session;
 mod state;
 mod static_files;
 mod systemd;

@@ -80,6 +80,13 @@ impl PartialEq<u16> for Status {
     }
 }
 
+/// For [`Response::status`](crate::Response::status), which returns a reference.
+impl PartialEq<u16> for &Status {
+    fn eq(&self, code: &u16) -> bool {
+        self.code == *code
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -183,7 +190,7 @@ mod tests {
         assert_eq!(Status::from(404).to_string(), "404 Not Found");
         assert_eq!(Status::from(299).to_string(), "299");
         let (gone, found) = (Status::from("404 Gone Away"), Status::from(404));
-        assert!(gone == 404 && gone != found);
+        assert!(gone == 404 && &gone == 404 && gone != found);
         for text in ["", "OK", "20 OK", "2000 OK", "+20 OK", "abc OK", "099 OK"] {
             assert_eq!(Status::from(text).code(), 0, "{text}");
         }
