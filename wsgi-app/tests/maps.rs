@@ -181,6 +181,8 @@ fn an_interim_response_and_one_that_is_cut_are_not_mapped() {
         start.inform("103 Early Hints", [("Link", "</a.css>")])?;
         let write = start.start("200 OK", NO_HEADERS)?;
         write.write("begun").await?;
+        assert!(start.start("200 OK", NO_HEADERS).is_err());
+        assert_eq!(start.restart("500 Oh", NO_HEADERS, "late").unwrap_err().to_string(), "late");
         Err("no disk".into())
     });
     let response = get(Mapped(application, map));

@@ -14,7 +14,9 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tower_service::Service;
 use wsgi_app::test::{Request as TestRequest, call};
-use wsgi_app::{Application, Bytes, Environ, Error, Input, IntoResponse, Upgrade, site, tower};
+use wsgi_app::{
+    Application, Body, Bytes, Environ, Error, Input, IntoResponse, StartResponse, Upgrade, site, tower,
+};
 
 use common::run;
 
@@ -343,4 +345,36 @@ where
     S::Future: Send,
 {
     tower(service)
+}
+
+/// An application whose heads are mapped.
+struct Mapped<A>(A);
+
+impl<A: Application> Application for Mapped<A> {
+    async fn call(&self, environ: Environ, start_response: StartResponse) -> Result<Body, Error> {
+        let start_response = start_response.map(|_, headers| headers.insert("X-Mapped", "1"));
+        self.0.call(environ, start_response).await
+    }
+}
+
+#[test]
+fn the_head_of_a_service_can_be_mapped() {
+    let switches = || {
+        let mut response = Response::new(String::new());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response
+    };
+    let page = move |request: Request<Input>| {
+        ready(match request.uri().path() {
+            "/" => Ok(Response::new("hello".to_owned())),
+            "/switches" => Ok(switches()),
+            _ => Err(Error::from("no disk")),
+        })
+    };
+    let application = Arc::new(Mapped(tower(Of(page))));
+    for (path, status) in [("/", 200), ("/switches", 101), ("/fails", 500)] {
+        let response = run(call(application.clone(), TestRequest::get(path).header("Upgrade", "echo")));
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers().get("X-Mapped").as_deref(), Some("1"), "{path}");
+    }
 }

@@ -565,7 +565,7 @@ pub use wsgi_app::{
     Trailers, Version, Write, Writing, application_fn, format_date_time,
 };
 // Responses as values, and calls of applications without a socket.
-pub use wsgi_app::{Headers, Html, IntoResponse, Redirect, Response, Site, Status, site, test};
+pub use wsgi_app::{Blocks, Headers, Html, IntoResponse, Redirect, Response, Site, Status, site, test};
 #[cfg(feature = "json")]
 pub use wsgi_app::{Json, JsonError};
 #[cfg(feature = "tower")]

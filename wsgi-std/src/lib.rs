@@ -548,7 +548,7 @@ pub use wsgi_app::{
     Scheme, Trailers, Version, format_date_time,
 };
 // Responses as values, and calls of applications without a socket.
-pub use wsgi_app::{Headers, Html, IntoResponse, Redirect, Response, Status, test};
+pub use wsgi_app::{Blocks, Headers, Html, IntoResponse, Redirect, Response, Status, test};
 #[cfg(feature = "json")]
 pub use wsgi_app::{Json, JsonError};
 // Their errors.

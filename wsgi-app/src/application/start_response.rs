@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use wsgi_proto::{Draft, Field, Flow, ResponseHead, SendError, StartError};
+use wsgi_proto::{Field, Flow, ResponseHead, SendError, StartError};
 
 use crate::application::fields::Fields;
 use crate::exchange::error::Error;
 use crate::exchange::handle::Handle;
+use crate::exchange::mapped::MappedHandle;
 use crate::head::headers::Headers;
-use crate::head::maps::Maps;
 use crate::head::status::Status;
 
 /// Starts the response to one request: WSGI's `start_response`.
@@ -36,20 +36,17 @@ use crate::head::status::Status;
 /// Clones belong to the same response, and can be moved to other tasks. A handle that outlives its exchange is
 /// harmless: every call returns [`StartError::Over`].
 #[derive(Clone, Debug)]
-pub struct StartResponse {
-    handle: Handle,
-    /// Change each head that is started by this handle.
-    maps: Maps,
-}
+pub struct StartResponse(MappedHandle);
 
 impl StartResponse {
     #[inline]
     pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle, maps: Maps::default() }
+        Self(MappedHandle::new(handle))
     }
 
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
+    /// The handle, without functions.
+    pub(crate) fn handle(&self) -> Handle {
+        self.0.plain()
     }
 
     /// A handle for the same response whose heads go through `map`, for middleware: PEP 3333's wrapping of
@@ -86,35 +83,32 @@ impl StartResponse {
     ///
     /// A `Content-Length` among the fields is one that the application set. Middleware that changes the length of the body
     /// removes it; the server then adds the length of the body that middleware returns, if it is known.
+    ///
+    /// # Panics
+    ///
+    /// If it is called 16 million times for one response: all functions are kept until its end.
     #[must_use = "the handle itself does not change"]
     pub fn map(&self, map: impl Fn(&mut Status, &mut Headers) + Send + Sync + 'static) -> Self {
-        let maps = self.maps.with(map);
-        self.handle.set_maps(maps.clone());
-        Self { handle: self.handle.clone(), maps }
+        Self(self.0.map(map))
     }
 
-    /// Writes a head, after the functions of [`map`](Self::map).
-    fn write(
-        &self,
-        draft: Draft,
-        status: &str,
-        headers: impl IntoIterator<Item = impl Field>,
-    ) -> Result<ResponseHead, StartError> {
-        if self.maps.is_empty() {
-            return draft.write(status, headers);
-        }
-        self.write_mapped(draft, status.to_owned().into(), headers.into_iter().collect())
+    /// The handle without functions, and the head after the functions of [`map`](Self::map).
+    fn mapped(&self, status: &str, mut headers: Headers) -> (Self, Status, Headers) {
+        let mut status = status.to_owned().into();
+        self.0.maps().apply(&mut status, &mut headers);
+        (Self::new(self.handle()), status, headers)
     }
 
     #[cold]
-    fn write_mapped(
-        &self,
-        draft: Draft,
-        mut status: Status,
-        mut headers: Headers,
-    ) -> Result<ResponseHead, StartError> {
-        self.maps.apply(&mut status, &mut headers);
-        draft.write(status.as_str(), &headers)
+    fn start_mapped(&self, status: &str, headers: Headers) -> Result<Write, StartError> {
+        match self.handle().look(|exchange| exchange.is_started()) {
+            None => Err(StartError::Over),
+            Some(true) => Err(StartError::AlreadyStarted),
+            Some(false) => {
+                let (start_response, status, headers) = self.mapped(status, headers);
+                start_response.start(status, &headers)
+            }
+        }
     }
 
     /// Starts the response with a status, such as `"200 OK"`, and header fields. Nothing is sent before the first block
@@ -142,15 +136,18 @@ impl StartResponse {
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<Write, StartError> {
+        let Some(handle) = self.0.unmapped() else {
+            return self.start_mapped(status.as_ref(), headers.into_iter().collect());
+        };
         // The application's iterator runs outside the lock.
-        let draft = self.handle.look(|mut exchange| match exchange.is_started() {
+        let draft = handle.look(|mut exchange| match exchange.is_started() {
             true => Err(StartError::AlreadyStarted),
             false => Ok(exchange.draft()),
         });
-        let head = self.write(draft.unwrap_or(Err(StartError::Over))?, status.as_ref(), headers)?;
-        let started = self.handle.with(|mut exchange| exchange.respond_with(head));
+        let head = draft.unwrap_or(Err(StartError::Over))?.write(status.as_ref(), headers)?;
+        let started = handle.with(|mut exchange| exchange.respond_with(head));
         started.unwrap_or(Err(StartError::Over))?;
-        Ok(Write(self.handle.clone()))
+        Ok(Write(handle.clone()))
     }
 
     /// Checks a status and header fields, as [`start`](Self::start) does, and keeps them for
@@ -184,7 +181,7 @@ impl StartResponse {
         status: impl AsRef<str>,
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<ResponseHead, StartError> {
-        ResponseHead::new(&self.handle.server_context().config, status.as_ref(), headers)
+        ResponseHead::new(&self.handle().server_context().config, status.as_ref(), headers)
     }
 
     /// Starts the response with a head that was [prepared](Self::prepare) before: the cheapest way to start one. If the
@@ -195,12 +192,12 @@ impl StartResponse {
     /// [`StartError::AlreadyStarted`] at the second call, [`StartError::Over`] after the exchange, and
     /// [`StartError::CannotSwitch`] for a 101 to a client of HTTP/1.0.
     pub fn start_with(&self, head: &ResponseHead) -> Result<Write, StartError> {
-        if !self.maps.is_empty() {
-            return self.start(head.status(), head.fields());
-        }
-        let started = self.handle.with(|mut exchange| exchange.respond_with(head));
+        let Some(handle) = self.0.unmapped() else {
+            return self.start_mapped(head.status(), head.fields().collect());
+        };
+        let started = handle.with(|mut exchange| exchange.respond_with(head));
         started.unwrap_or(Err(StartError::Over))?;
-        Ok(Write(self.handle.clone()))
+        Ok(Write(handle.clone()))
     }
 
     /// Replaces a started response because of `error`: WSGI's `exc_info`. If no response was started, it starts one.
@@ -244,12 +241,20 @@ impl StartResponse {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
         error: impl Into<Error>,
     ) -> Result<Write, Error> {
-        let Some(draft) = self.handle.look(|mut exchange| exchange.draft()) else {
+        let Some(handle) = self.0.unmapped() else {
+            if self.handle().look(|exchange| exchange.head_is_sent()) == Some(true) {
+                return Err(error.into());
+            }
+            let (start_response, status, headers) =
+                self.mapped(status.as_ref(), headers.into_iter().collect());
+            return start_response.restart(status, &headers, error);
+        };
+        let Some(draft) = handle.look(|mut exchange| exchange.draft()) else {
             return Err(StartError::Over.into());
         };
-        let head = self.write(draft, status.as_ref(), headers)?;
-        match self.handle.with(|mut exchange| exchange.replace_with(head)) {
-            Some(Ok(())) => Ok(Write(self.handle.clone())),
+        let head = draft.write(status.as_ref(), headers)?;
+        match handle.with(|mut exchange| exchange.replace_with(head)) {
+            Some(Ok(())) => Ok(Write(handle.clone())),
             Some(Err(StartError::HeadSent)) => Err(error.into()),
             Some(Err(refused)) => Err(refused.into()),
             None => Err(StartError::Over.into()),
@@ -283,7 +288,7 @@ impl StartResponse {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         let (status, headers) = (status.as_ref(), Fields::collect(headers));
-        let informed = self.handle.with(|mut exchange| exchange.inform(status, headers));
+        let informed = self.handle().with(|mut exchange| exchange.inform(status, headers));
         informed.unwrap_or(Err(StartError::Over))
     }
 }

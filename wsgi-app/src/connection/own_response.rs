@@ -52,7 +52,7 @@ impl OwnResponse {
         server_context: &ServerContext,
         handle: &Handle,
     ) -> Result<Option<ResponseHead>, String> {
-        let maps = handle.maps();
+        let maps = handle.last_maps();
         if maps.is_empty() || handle.look(|exchange| exchange.head_is_sent()) != Some(false) {
             return Ok(None);
         }

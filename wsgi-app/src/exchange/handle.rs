@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::fs::File;
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -25,8 +24,8 @@ pub(crate) type EndHttp = fn(&mut Exchange<'_>) -> Result<Vec<u8>, SendError>;
 /// exchange is over.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
-    shared: Arc<ConnShared>,
-    serial: u64,
+    pub(super) shared: Arc<ConnShared>,
+    pub(super) serial: u64,
 }
 
 impl Handle {
@@ -71,21 +70,9 @@ impl Handle {
         true
     }
 
-    /// Keeps the functions that change the head of the server's own response. They are dropped after the exchange.
-    pub(crate) fn set_maps(&self, maps: Maps) {
-        let mut inner = self.shared.lock();
-        let before = match inner.exchange(self.serial) {
-            Some(_) => mem::replace(&mut inner.maps, maps),
-            None => maps,
-        };
-        drop(inner);
-        // Values of the application.
-        drop(before);
-    }
-
-    /// The functions that change the head of the server's own response.
-    pub(crate) fn maps(&self) -> Maps {
-        self.shared.lock().maps.clone()
+    /// The functions that change the head of the server's own response: those of the handle that was mapped last.
+    pub(crate) fn last_maps(&self) -> Maps {
+        self.shared.lock().maps.last().cloned().unwrap_or_default()
     }
 
     /// Like [`with`](Self::with), for calls that give the connection's task nothing to do.

@@ -3,5 +3,6 @@
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod handle;
+pub(crate) mod mapped;
 pub(crate) mod receiving;
 pub(crate) mod shared;

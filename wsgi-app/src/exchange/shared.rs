@@ -83,8 +83,8 @@ pub(crate) struct Inner {
     pub(super) read: u64,
     /// The post hooks of a raw application, until the record of their exchange is taken.
     pub(crate) hooks: Vec<Hook>,
-    /// The functions of middleware that change the head of the server's own response, until the end of the exchange.
-    pub(crate) maps: Maps,
+    /// The functions of middleware that change heads, by the numbers of their handles, until the end of the exchange.
+    pub(crate) maps: Vec<Maps>,
     /// Another thread is about to write what waits to be sent.
     pub(crate) flushes_soon: bool,
     /// The application's waiting tasks, each once.
@@ -118,7 +118,7 @@ impl ConnShared {
             peeked: Bytes::new(),
             read: 0,
             hooks: Vec::new(),
-            maps: Maps::default(),
+            maps: Vec::new(),
             flushes_soon: false,
             waiting: Vec::new(),
             runner: None,
