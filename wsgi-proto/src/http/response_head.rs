@@ -260,6 +260,7 @@ impl ResponseInfo {
 }
 
 /// The code of the status of a final response.
+#[inline(always)]
 fn final_status(status: &str) -> Result<u16, StartError> {
     match parse_status(status) {
         Some(code @ (101 | 200..=599)) => Ok(code),
