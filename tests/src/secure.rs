@@ -5,8 +5,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{
     ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedProtocolVersion,
 };
@@ -25,6 +27,31 @@ pub struct Trust {
     /// For a client that trusts only this server.
     pub client: Arc<ClientConfig>,
     certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// The certificate of a client, and of the authority that has signed it.
+#[derive(Debug)]
+pub struct Identity {
+    /// As the client sends them, its own first.
+    pub chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// A client's certificate, made once per process.
+pub fn identity() -> &'static Identity {
+    static IDENTITY: OnceLock<Identity> = OnceLock::new();
+    IDENTITY.get_or_init(|| {
+        let [authority_key, key] = [(); 2].map(|()| KeyPair::generate().expect("a key"));
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let signed = authority.self_signed(&authority_key).expect("a certificate");
+        let client = CertificateParams::new(["client".to_owned()]).expect("a name");
+        let issuer = Issuer::new(authority, authority_key);
+        let client = client.signed_by(&key, &issuer).expect("a certificate");
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        Identity { chain: vec![client.der().clone(), signed.der().clone()], key }
+    })
 }
 
 /// The crypto provider of every test. None is installed as the process default, because the crates do not need one.
@@ -41,9 +68,9 @@ pub fn trust() -> &'static Trust {
         let certificate = made.cert.der().clone();
         let server = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let server = server.expect("ring has their cipher suites").with_no_client_auth();
-        let server = server.with_single_cert(vec![certificate.clone()], key).expect("they match");
+        let server = server.with_single_cert(vec![certificate.clone()], key.clone_key()).expect("they match");
         let client = trusting(&certificate, ALL_VERSIONS);
-        Trust { server: Arc::new(server), client, certificate }
+        Trust { server: Arc::new(server), client, certificate, key }
     })
 }
 
@@ -53,6 +80,49 @@ impl Trust {
         let mut config = ServerConfig::clone(&self.server);
         config.alpn_protocols = names(protocols);
         Arc::new(config)
+    }
+
+    /// For the same server, asking for the certificate of [`identity`], without which a client is accepted too unless it
+    /// is `required`.
+    ///
+    /// # Panics
+    ///
+    /// rustls accepts no certificate that was made for a test.
+    pub fn server_asking(&self, required: bool) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(identity().chain[1].clone()).expect("a certificate");
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
+        let server = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let server = server.expect("ring has their cipher suites");
+        let server = server.with_client_cert_verifier(verifier.build().expect("a root"));
+        let mut server = server
+            .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())
+            .expect("they match");
+        server.alpn_protocols = names(&["http/1.1"]);
+        Arc::new(server)
+    }
+
+    /// For a client that trusts only this server, and has the certificate of [`identity`].
+    ///
+    /// # Panics
+    ///
+    /// rustls accepts no certificate that was made for a test.
+    pub fn client_with_certificate(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
+        let client = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions);
+        let client = client.expect("ring has their cipher suites").with_root_certificates(self.roots());
+        let identity = identity();
+        let client = client.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key());
+        Arc::new(client.expect("they match"))
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("a certificate");
+        roots
     }
 
     /// For a client that trusts only this server and offers these protocols by ALPN.

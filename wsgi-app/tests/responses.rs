@@ -11,13 +11,17 @@ use std::task::Poll;
 use wsgi_app::test::{Request, call, call_blocking};
 use wsgi_app::{
     Application, Body, Bytes, Environ, Error, Headers, Html, IntoResponse, Options, Redirect, Response,
-    Result, StartResponse, Status, application_fn, blocking, site,
+    Result, StartResponse, Status, Tls, application_fn, blocking, site,
 };
 
 use common::run;
 
 fn get(application: impl Application) -> Response {
     run(call(application, Request::get("/")))
+}
+
+fn text(response: &Response) -> String {
+    String::from_utf8_lossy(response.body().as_bytes().expect("in memory")).into_owned()
 }
 
 fn shown(response: &Response) -> String {
@@ -292,4 +296,23 @@ fn blocking_applications_are_called_the_same_way() {
     });
     let response = call_blocking(short, Request::post("/", "a").header("Content-Length", "2"));
     assert_eq!(response.status().code(), 400);
+}
+
+/// A request of a client with a certificate.
+#[test]
+fn a_test_can_have_a_connection_with_a_client_certificate() {
+    fn described(environ: &Environ) -> String {
+        let Some(tls) = environ.tls() else { return "none".to_owned() };
+        let scheme = environ.get("wsgi.url_scheme").unwrap_or_default();
+        format!("{scheme} {} {:?} {:?}", tls.version(), tls.server_name(), tls.peer_certificates())
+    }
+
+    let tls = || Tls::new("TLSv1.3").with_server_name("a").with_peer_certificates([&b"one"[..], b"two"]);
+    let seen = r#"https TLSv1.3 Some("a") [b"one", b"two"]"#;
+    let application = || site(|environ: Environ| async move { described(&environ) });
+    assert_eq!(text(&run(call(application(), Request::get("/").tls(tls())))), seen);
+    assert_eq!(text(&run(call(application(), Request::get("/")))), "none");
+    let blocks = || blocking::site(|environ: blocking::Environ| described(&environ));
+    assert_eq!(text(&call_blocking(blocks(), Request::get("/").tls(tls()))), seen);
+    assert_eq!(text(&call_blocking(blocks(), Request::get("/"))), "none");
 }

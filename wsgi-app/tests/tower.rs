@@ -15,7 +15,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tower_service::Service;
 use wsgi_app::test::{Request as TestRequest, call};
 use wsgi_app::{
-    Application, Body, Bytes, Environ, Error, Input, IntoResponse, StartResponse, Upgrade, site, tower,
+    Application, Body, Bytes, Environ, Error, Input, IntoResponse, StartResponse, Tls, Upgrade, site, tower,
 };
 
 use common::run;
@@ -377,4 +377,15 @@ fn the_head_of_a_service_can_be_mapped() {
         assert_eq!(response.status(), status, "{path}");
         assert_eq!(response.headers().get("X-Mapped").as_deref(), Some("1"), "{path}");
     }
+}
+
+#[test]
+fn a_service_sees_what_tls_has_negotiated() {
+    let service = Of(|request: Request<Input>| async move {
+        let certificates = request.extensions().get::<Tls>().map(|tls| tls.peer_certificates().to_vec());
+        Ok(Response::new(format!("{certificates:?}")))
+    });
+    let request = TestRequest::get("/").tls(Tls::new("TLSv1.3").with_peer_certificates([&b"one"[..]]));
+    assert_eq!(text(&run(call(tower(service.clone()), request))), r#"Some([b\"one\"])"#);
+    assert_eq!(text(&run(call(tower(service), TestRequest::get("/")))), "None");
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Async, Timer};
 use socket2::SockRef;
+use wsgi_app::Tls;
 use wsgi_app::adapter::Transport;
 
 /// Whether connections inherit the options of their listener.
@@ -71,6 +72,11 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Makes the connection end with a reset when the stream is dropped: a partial response must not look complete.
     /// Does nothing where that is not possible.
     fn reset(&mut self) {}
+
+    /// What TLS has negotiated; `None` if this is not an encrypted stream. Called once, after the handshake.
+    fn tls(&self) -> Option<Tls> {
+        None
+    }
 
     /// Sends up to `length` bytes of `file`, from `offset`, without copying them, and returns their number; 0 means that the
     /// file ends there. If this is an error that is not one of the connection, such as
@@ -174,6 +180,10 @@ impl<S> Socket<S> {
 }
 
 impl<S: Duplex> Transport for Socket<S> {
+    fn tls(&self) -> Option<Tls> {
+        self.stream.tls()
+    }
+
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.readable {
             ready!(self.stream.poll_readable(context))?;

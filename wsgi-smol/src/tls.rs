@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::task::Context;
 
 #[cfg(feature = "tls")]
-use futures_rustls::TlsAcceptor;
+use futures_rustls::{TlsAcceptor, rustls::ServerConnection};
+#[cfg(feature = "tls")]
+use wsgi_app::Tls;
 use wsgi_app::adapter::{ProxyPrelude, Transport};
 
 use crate::socket::{Duplex, Socket};
@@ -53,6 +55,10 @@ impl<S: Duplex> Duplex for futures_rustls::server::TlsStream<S> {
         self.get_mut().0.reset();
     }
 
+    fn tls(&self) -> Option<Tls> {
+        Some(negotiated(self.get_ref().1))
+    }
+
     fn poll_readable(&mut self, context: &mut Context<'_>) -> std::task::Poll<io::Result<()>> {
         let (stream, session) = self.get_mut();
         // rustls may already hold plaintext, which the stream would not report.
@@ -62,4 +68,25 @@ impl<S: Duplex> Duplex for futures_rustls::server::TlsStream<S> {
             _ => std::task::Poll::Ready(Ok(())),
         }
     }
+}
+
+/// What the handshake of `session` has negotiated.
+#[cfg(feature = "tls")]
+fn negotiated(session: &ServerConnection) -> Tls {
+    let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or_default();
+    let mut tls = Tls::new(version.replace('_', "."));
+    if let Some(suite) = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()) {
+        // rustls has its own names for those of TLS 1.3.
+        tls = tls.with_cipher_suite(suite.replacen("TLS13_", "TLS_", 1));
+    }
+    if let Some(name) = session.server_name() {
+        tls = tls.with_server_name(name);
+    }
+    if let Some(protocol) = session.alpn_protocol() {
+        tls = tls.with_alpn_protocol(protocol);
+    }
+    if let Some(chain) = session.peer_certificates() {
+        tls = tls.with_peer_certificates(chain.iter().map(|certificate| certificate.to_vec()));
+    }
+    tls
 }

@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::task::coop;
 use tokio::time::{Sleep, sleep_until};
+use wsgi_app::Tls;
 use wsgi_app::adapter::Transport;
 
 /// A socket, and the one timer of its connection.
@@ -118,6 +119,11 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn send_file_now(&self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
         let _ = (file, offset, length);
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// What TLS has negotiated, if this is an encrypted stream.
+    fn tls(&self) -> Option<Tls> {
+        None
     }
 
     /// Corks or uncorks a TCP connection, where that is possible.
@@ -345,6 +351,10 @@ fn unless_it_blocks<R>(result: io::Result<R>) -> Poll<io::Result<R>> {
 }
 
 impl<S: Stream> Transport for Socket<S> {
+    fn tls(&self) -> Option<Tls> {
+        self.stream.tls()
+    }
+
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_read_ready(context)
     }

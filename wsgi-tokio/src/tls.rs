@@ -103,7 +103,9 @@ mod rustls {
     use std::io::{self, BufRead, IoSlice, Read, Write};
     use std::task::{Context, Poll};
 
+    use tokio_rustls::rustls::ServerConnection;
     use tokio_rustls::server::TlsStream;
+    use wsgi_app::Tls;
 
     use crate::socket::Stream;
 
@@ -123,6 +125,10 @@ mod rustls {
             self.get_ref().0.reset();
         }
 
+        fn tls(&self) -> Option<Tls> {
+            Some(negotiated(self.get_ref().1))
+        }
+
         fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
             let (stream, session) = self.get_mut();
             while session.wants_read() && session.read_tls(&mut Now(stream))? > 0 {
@@ -140,6 +146,26 @@ mod rustls {
             }
             Ok(())
         }
+    }
+
+    /// What the handshake of `session` has negotiated.
+    fn negotiated(session: &ServerConnection) -> Tls {
+        let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or_default();
+        let mut tls = Tls::new(version.replace('_', "."));
+        if let Some(suite) = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()) {
+            // rustls has its own names for those of TLS 1.3.
+            tls = tls.with_cipher_suite(suite.replacen("TLS13_", "TLS_", 1));
+        }
+        if let Some(name) = session.server_name() {
+            tls = tls.with_server_name(name);
+        }
+        if let Some(protocol) = session.alpn_protocol() {
+            tls = tls.with_alpn_protocol(protocol);
+        }
+        if let Some(chain) = session.peer_certificates() {
+            tls = tls.with_peer_certificates(chain.iter().map(|certificate| certificate.to_vec()));
+        }
+        tls
     }
 
     struct Now<'s, S>(&'s mut S);

@@ -11,7 +11,7 @@ use std::thread;
 
 use wsgi_tests::live::PATIENCE;
 use wsgi_tests::runtimes::{Runtime, TOKIO};
-use wsgi_tokio::{Body, Options, Report, Result, ServerHandle};
+use wsgi_tokio::{Body, Options, Report, Result, ServerHandle, Tls};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -91,18 +91,19 @@ fn serve(runtime: Runtime, listeners: impl IntoIterator<Item = Listener>, option
 
 async fn who(environ: wsgi_tokio::Environ, start_response: wsgi_tokio::StartResponse) -> Result<Body> {
     start_response.start("200 OK", PLAIN)?;
-    Ok(text(|name| environ.get(name).map(|value| value.to_string())).into())
+    Ok(text(environ.tls(), |name| environ.get(name).map(|value| value.to_string())).into())
 }
 
 fn who_blocking(environ: wsgi_std::Environ, start_response: wsgi_std::StartResponse) -> Result<Body> {
     start_response.start("200 OK", PLAIN)?;
-    Ok(text(|name| environ.get(name).map(|value| value.to_string())).into())
+    Ok(text(environ.tls(), |name| environ.get(name).map(|value| value.to_string())).into())
 }
 
-/// The address of the client, that of the server, and the scheme.
-fn text(get: impl Fn(&str) -> Option<String>) -> String {
+/// The address of the client, that of the server, the scheme, and the version of TLS if the server speaks it.
+fn text(tls: Option<&Tls>, get: impl Fn(&str) -> Option<String>) -> String {
     let names = ["REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme"];
-    names.map(|name| get(name).unwrap_or_default()).join(" ")
+    let values = names.map(|name| get(name).unwrap_or_default());
+    values.iter().map(String::as_str).chain(tls.map(Tls::version)).collect::<Vec<_>>().join(" ")
 }
 
 /// The answer of the application to a client with these addresses.

@@ -72,8 +72,9 @@ impl Site {
         Ok((address, Caller::new(stream).try_answer()?))
     }
 
+    /// The scheme, and the version of TLS.
     fn scheme(&self) -> &'static str {
-        if self.encrypted { "https" } else { "http" }
+        if self.encrypted { "https TLSv1.3" } else { "http" }
     }
 
     fn counts(&self, connections: usize) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
-use wsgi_tokio::{Body, Bytes, Record, Result};
+use wsgi_tokio::{Body, Bytes, Record, Result, Tls};
 
 pub(crate) const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -65,6 +65,16 @@ fn large(count: usize) -> Body {
     Body::iterator(blocks.map(move |from| Ok(pattern(from, BLOCK.min(count - from)).into())))
 }
 
+/// What was negotiated, in one line, and the client's certificates behind it.
+fn described(tls: Option<&Tls>) -> Vec<u8> {
+    let tls = tls.expect("all connections are encrypted");
+    let alpn = tls.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+    let line = format!("{} {:?} {:?} {alpn:?}\n", tls.version(), tls.server_name(), tls.cipher_suite());
+    [&[line.as_bytes()], &*tls.peer_certificates().iter().map(|one| &one[..]).collect::<Vec<_>>()]
+        .concat()
+        .concat()
+}
+
 /// The path and the number after it: `/large/1000`.
 fn asked(path: &str) -> (&str, usize) {
     match path[1..].split_once('/') {
@@ -87,6 +97,10 @@ macro_rules! answer {
                 start.start("200 OK", PLAIN)?;
                 let named = ["wsgi.url_scheme", "HTTPS", "SERVER_PROTOCOL"].map(|name| environ.get(name));
                 Ok(format!("{named:?}").into())
+            }
+            ("tls", _) => {
+                start.start("200 OK", PLAIN)?;
+                Ok(described(environ.tls()).into())
             }
             ("error", _) => Err("it failed".into()),
             ("large", count) => {

@@ -5,6 +5,7 @@ mod alpn;
 mod application;
 mod bodies;
 mod ends;
+mod facts;
 mod handshakes;
 mod records;
 mod site;

@@ -12,6 +12,7 @@ use wsgi_proto::{Endpoints, Head, Record, Variables, latin1};
 use crate::application::input::Input;
 use crate::context::log::one_line;
 use crate::exchange::handle::Handle;
+use crate::io::tls::Tls;
 use crate::sync::{Mutex, MutexGuard, get_mut, lock};
 
 type Hook = Box<dyn FnOnce(&Environ, &Record) + Send>;
@@ -260,6 +261,20 @@ impl Environ {
     /// `wsgi.url_scheme`). Behind a proxy, the remote address is the proxy's.
     pub fn endpoints(&self) -> &Endpoints {
         &self.0.endpoints
+    }
+
+    /// What TLS has negotiated on this connection: the client's certificates, the server name, the ALPN protocol, the
+    /// version. `None` if the connection is not encrypted, as behind a proxy that ends TLS.
+    ///
+    /// ```
+    /// # use wsgi_app::Environ;
+    /// fn is_known(environ: &Environ, allowed: &[u8]) -> bool {
+    ///     let certificates = environ.tls().map_or(&[][..], |tls| tls.peer_certificates());
+    ///     certificates.first().is_some_and(|certificate| certificate == allowed)
+    /// }
+    /// ```
+    pub fn tls(&self) -> Option<&Tls> {
+        self.handle().tls()
     }
 
     /// The request body (`wsgi.input`). All handles read the same body: each byte is returned once.

@@ -11,6 +11,7 @@ use crate::application::body::Body;
 use crate::application::environ::Errors;
 use crate::exchange::error::Result;
 use crate::exchange::handle::Handle;
+use crate::io::tls::Tls;
 
 /// A blocking application that starts and sends its response by calls of the [`Exchange`]: for programs that embed the
 /// server in another language, and have their own `environ` and `start_response`.
@@ -87,6 +88,11 @@ impl RawRequest {
     /// The addresses and the scheme of the connection.
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+
+    /// What TLS has negotiated on the connection; `None` if it is not encrypted.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.handle.tls()
     }
 
     /// The settings of the server.

@@ -32,7 +32,7 @@ pub async fn serve_after_handshake<A: Application, T: Transport, S: Future>(
 }
 
 impl<A> Server<A> {
-    async fn handshake<T, S: Future>(
+    async fn handshake<T: Transport, S: Future>(
         &self,
         guard: &ConnectionGuard,
         handshake: impl Future<Output = io::Result<T>>,
@@ -65,7 +65,10 @@ impl<A> Server<A> {
             Poll::Ready(if stops { None } else { Some(Err(io::ErrorKind::TimedOut.into())) })
         });
         match done.await? {
-            Ok(transport) => Some(transport),
+            Ok(transport) => {
+                transport.tls().into_iter().for_each(|tls| guard.shared.set_tls(tls));
+                Some(transport)
+            }
             Err(error) => {
                 let endpoints = *guard.shared.lock().machine.endpoints();
                 self.context.handshake_failed(&endpoints, &error);

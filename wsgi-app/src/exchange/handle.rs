@@ -14,6 +14,7 @@ use crate::exchange::file::{FileBlock, Stopped};
 use crate::exchange::shared::{ConnShared, Hook, Inner, Taken, WakeList};
 use crate::head::maps::Maps;
 use crate::io::blocking::BlockingTransport;
+use crate::io::tls::Tls;
 use crate::io::transport::Transport;
 use crate::sync::MutexGuard;
 
@@ -299,6 +300,11 @@ impl Handle {
     /// The value of the connection, made by `make` if there is none; `None` if it has another type.
     pub(crate) fn connection_value<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
         self.shared.value(make)
+    }
+
+    /// What TLS has negotiated on the connection; `None` if it is not encrypted.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.shared.tls()
     }
 
     pub(crate) fn blocking_transport(&self) -> Option<Arc<dyn BlockingTransport>> {

@@ -17,6 +17,7 @@ use crate::exchange::error::InputError;
 use crate::exchange::file::{FileBlock, Stopped};
 use crate::head::maps::Maps;
 use crate::io::blocking::BlockingTransport;
+use crate::io::tls::Tls;
 use crate::io::transport::Transport;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock, try_lock};
 
@@ -49,6 +50,8 @@ pub(crate) struct ConnShared {
     blocking_transport: OnceLock<Weak<dyn BlockingTransport>>,
     /// The value that a raw application keeps for this connection.
     value: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// Set after a handshake of TLS, before the first request.
+    tls: OnceLock<Tls>,
 }
 
 /// The part of a connection's state behind the lock.
@@ -130,6 +133,7 @@ impl ConnShared {
             has_request: AtomicBool::new(false),
             blocking_transport: OnceLock::new(),
             value: OnceLock::new(),
+            tls: OnceLock::new(),
         }
     }
 
@@ -150,6 +154,16 @@ impl ConnShared {
     /// The transport of blocking calls, while the connection exists.
     pub(crate) fn blocking_transport(&self) -> Option<Arc<dyn BlockingTransport>> {
         self.blocking_transport.get().and_then(Weak::upgrade)
+    }
+
+    pub(crate) fn set_tls(&self, tls: Tls) {
+        // There is one handshake.
+        let _ = self.tls.set(tls);
+    }
+
+    /// What TLS has negotiated; `None` if the connection is not encrypted.
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        self.tls.get()
     }
 
     /// The value of this connection, made by `make` if there is none; `None` if it has another type.

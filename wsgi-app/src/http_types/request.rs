@@ -13,7 +13,8 @@ use crate::http_types::names;
 
 impl Environ {
     /// Feature `http`. The request with the types of the crate `http`. Its body is [`input`](Self::input), and its
-    /// extensions have a clone of this environ: the addresses and the scheme are in [`endpoints`](Self::endpoints).
+    /// extensions have a clone of this environ: the addresses and the scheme are in [`endpoints`](Self::endpoints). On an
+    /// encrypted connection they also have its [`Tls`](crate::Tls).
     ///
     /// The target and the fields are those that the client sent, whatever was [set](Self::set). They share the memory of
     /// [`head`](Self::head), which exists as long as one of them does.
@@ -53,6 +54,9 @@ impl Environ {
             _ => http::Version::HTTP_11,
         };
         *request.headers_mut() = headers;
+        if let Some(tls) = self.tls() {
+            extensions.insert(tls.clone());
+        }
         *request.extensions_mut() = extensions;
         Ok(request)
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use crate::io::tls::Tls;
 use crate::io::transport::Transport;
 
 /// Writes the bytes of a connection that wait to be sent. Returns true if none are left.
@@ -52,6 +53,12 @@ pub trait BlockingTransport: Send + Sync + 'static {
     /// fill a packet; uncorking sends them. It is corked between the parts of a file only.
     fn cork(&self, corked: bool) {
         let _ = corked;
+    }
+
+    /// What TLS has negotiated; `None` for a connection that is not encrypted. Called once, after the handshake of
+    /// [`serve_blocking_after_handshake`](crate::adapter::serve_blocking_after_handshake).
+    fn tls(&self) -> Option<Tls> {
+        None
     }
 
     /// Closes our half of the connection; the peer's half stays open. Bytes written before still arrive.
@@ -136,6 +143,10 @@ impl<T: BlockingTransport + ?Sized> Transport for Polled<T> {
 
     fn cork(&mut self, corked: bool) {
         self.0.cork(corked);
+    }
+
+    fn tls(&self) -> Option<Tls> {
+        self.0.tls()
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {

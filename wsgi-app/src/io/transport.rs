@@ -5,6 +5,8 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use crate::io::tls::Tls;
+
 /// One accepted connection on a runtime. Every method is called from the connection's own task only.
 pub trait Transport: Send + 'static {
     /// Ready when a read would probably return something. Waiting here needs no buffer. A transport that cannot detect
@@ -87,6 +89,12 @@ pub trait Transport: Send + 'static {
         let _ = corked;
     }
 
+    /// What TLS has negotiated; `None` for a connection that is not encrypted. Called once, after the handshake of
+    /// [`serve_after_handshake`](crate::adapter::serve_after_handshake).
+    fn tls(&self) -> Option<Tls> {
+        None
+    }
+
     /// Closes our half of the connection; the peer's half stays open. Bytes written before still arrive.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
@@ -166,6 +174,10 @@ impl Transport for Box<dyn Transport> {
 
     fn cork(&mut self, corked: bool) {
         (**self).cork(corked);
+    }
+
+    fn tls(&self) -> Option<Tls> {
+        (**self).tls()
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

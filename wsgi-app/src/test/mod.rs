@@ -68,9 +68,10 @@ pub use crate::test::request::Request;
 /// If the options of the request do not fit together, see [`OptionError`](crate::OptionError).
 pub async fn call(application: impl Application, request: Request) -> Response {
     let (memory, head_only) = (Memory::new(&request), request.is_head());
-    let (options, endpoints) = request.into_server();
+    let (options, endpoints, tls) = request.into_server();
     let server = Server::new(options, &ServerHandle::new(), application).expect("the options fit together");
     let guard = server.admit(endpoints);
+    tls.into_iter().for_each(|tls| guard.shared.set_tls(tls));
     let mut connection = pin!(serve_connection(server, guard, memory.clone()));
     let ended =
         poll_fn(|context| until_answered(connection.as_mut().poll(context), &memory, head_only)).await;
@@ -104,10 +105,11 @@ pub async fn call(application: impl Application, request: Request) -> Response {
 /// Those of [`call`].
 pub fn call_blocking(application: impl BlockingApplication, request: Request) -> Response {
     let (memory, head_only) = (Memory::new(&request), request.is_head());
-    let (options, endpoints) = request.into_server();
+    let (options, endpoints, tls) = request.into_server();
     let server =
         Server::new(options, &ServerHandle::new(), Blocking(application)).expect("the options fit together");
     let guard = server.admit(endpoints);
+    tls.into_iter().for_each(|tls| guard.shared.set_tls(tls));
     let mut connection = pin!(serve_blocking(server, guard, memory.clone()));
     let mut context = Context::from_waker(Waker::noop());
     let mut ended = false;

@@ -1,9 +1,10 @@
 //! The request of a call.
 
 use bytes::Bytes;
-use wsgi_proto::{Address, Endpoints, FieldBytes};
+use wsgi_proto::{Address, Endpoints, FieldBytes, Scheme};
 
 use crate::head::headers::Headers;
+use crate::io::tls::Tls;
 use crate::server::options::Options;
 
 /// A request for [`call`](super::call).
@@ -28,6 +29,7 @@ pub struct Request {
     body: Option<Bytes>,
     options: Options,
     endpoints: Endpoints,
+    tls: Option<Tls>,
 }
 
 impl Request {
@@ -36,7 +38,15 @@ impl Request {
         let options = Options::default().log_output(false);
         let endpoints = Endpoints::new(Address::Local, Address::Local);
         let headers = [("Host", "localhost")].into_iter().collect();
-        Self { method: method.into(), target: target.into(), headers, body: None, options, endpoints }
+        Self {
+            method: method.into(),
+            target: target.into(),
+            headers,
+            body: None,
+            options,
+            endpoints,
+            tls: None,
+        }
     }
 
     /// A GET.
@@ -84,6 +94,23 @@ impl Request {
         self
     }
 
+    /// Makes the connection an encrypted one, which has negotiated `tls`. Its scheme is `https`.
+    ///
+    /// ```
+    /// use wsgi_app::Tls;
+    /// use wsgi_app::test::Request;
+    ///
+    /// let certificate: &[u8] = b"in DER";
+    /// let tls = Tls::new("TLSv1.3").with_peer_certificates([certificate]);
+    /// let request = Request::get("/").tls(tls);
+    /// # let _ = request;
+    /// ```
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Whether the body has the length that the header fields announce.
     pub(super) fn is_whole(&self) -> bool {
         let announced = self.headers.get("Content-Length").map(|length| length.parse().ok());
@@ -96,8 +123,9 @@ impl Request {
         self.method == "HEAD"
     }
 
-    pub(super) fn into_server(self) -> (Options, Endpoints) {
-        (self.options, self.endpoints)
+    pub(super) fn into_server(self) -> (Options, Endpoints, Option<Tls>) {
+        let scheme = if self.tls.is_some() { Scheme::Https } else { self.endpoints.scheme };
+        (self.options, Endpoints { scheme, ..self.endpoints }, self.tls)
     }
 
     /// The bytes that a client sends.

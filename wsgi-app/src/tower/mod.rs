@@ -66,6 +66,7 @@ use crate::tower::upgrade::Upgrade;
 /// | extension | for |
 /// | --- | --- |
 /// | [`Environ`] | the addresses and the scheme, interim responses, post hooks, the log |
+/// | [`Tls`](crate::Tls), on an encrypted connection | the client's certificates, the server name, ALPN |
 /// | [`Upgrade`], with a field `Upgrade` in a request of HTTP/1.1 without a body | the raw stream after 101 |
 ///
 /// Trailers of the response are sent if it is chunked. An error of the service or of its body is an error of the

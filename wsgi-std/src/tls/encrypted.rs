@@ -7,6 +7,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use rustls::{ServerConfig, ServerConnection};
+use wsgi_app::Tls;
 use wsgi_app::adapter::{Blocking, BlockingTransport, Flush, serve_blocking_after_handshake};
 use wsgi_app::adapter::{ConnectionGuard, ProxyPrelude, Server};
 use wsgi_app::blocking::Application;
@@ -118,6 +119,10 @@ impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
         Ok(mem::take(&mut session.taken))
     }
 
+    fn tls(&self) -> Option<Tls> {
+        Some(negotiated(&self.session().tls))
+    }
+
     fn shutdown(&self) -> io::Result<()> {
         let mut session = self.session();
         // A second call has no effect.
@@ -161,6 +166,26 @@ impl<T: BlockingTransport> BlockingTransport for Encrypted<T> {
     fn waker(&self) -> Waker {
         self.transport.waker()
     }
+}
+
+/// What the handshake of `session` has negotiated.
+fn negotiated(session: &ServerConnection) -> Tls {
+    let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or_default();
+    let mut tls = Tls::new(version.replace('_', "."));
+    if let Some(suite) = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()) {
+        // rustls has its own names for those of TLS 1.3.
+        tls = tls.with_cipher_suite(suite.replacen("TLS13_", "TLS_", 1));
+    }
+    if let Some(name) = session.server_name() {
+        tls = tls.with_server_name(name);
+    }
+    if let Some(protocol) = session.alpn_protocol() {
+        tls = tls.with_alpn_protocol(protocol);
+    }
+    if let Some(chain) = session.peer_certificates() {
+        tls = tls.with_peer_certificates(chain.iter().map(|certificate| certificate.to_vec()));
+    }
+    tls
 }
 
 /// The underlying transport, as rustls reads and writes it.
