@@ -6,6 +6,7 @@ mod admission;
 mod everywhere;
 mod exchanges;
 mod files;
+mod goodbyes;
 mod hello_world;
 mod listeners;
 mod maps;

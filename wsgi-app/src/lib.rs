@@ -317,6 +317,7 @@ pub use context::log::{Log, LogEntry};
 pub use exchange::error::{Error, InputError, Result};
 pub use head::headers::{Headers, HeadersIter, IntoHeadersIter};
 pub use head::status::Status;
+pub use exchange::stopping::Stopping;
 pub use io::tls::Tls;
 pub use registry::{Report, ServerHandle};
 pub use response::Response;

@@ -214,18 +214,29 @@ fn a_stop_ends_the_wait_for_a_connection_that_is_taken_over() {
     check(2, || {
         let pipe = Pipe::default();
         pipe.send(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n", false);
-        let handle = ServerHandle::new();
-        let application = application_fn(move |environ: Environ, start: StartResponse| async move {
-            start.start("101 Switching Protocols", [("Upgrade", "x")])?;
-            let input = environ.input();
-            thread::spawn(move || drop(block_on(input.take_over())));
-            // It never returns: only the abort ends it.
-            pending::<Result<Body>>().await
+        let (handle, done) = (ServerHandle::new(), Done::default());
+        let heard = done.clone();
+        let application = application_fn(move |environ: Environ, start: StartResponse| {
+            let heard = heard.clone();
+            async move {
+                start.start("101 Switching Protocols", [("Upgrade", "x")])?;
+                let input = environ.input();
+                thread::spawn(move || {
+                    drop(block_on(input.take_over()));
+                    heard.tell();
+                });
+                // It never returns: only the abort ends it.
+                pending::<Result<Body>>().await
+            }
         });
         let connection = serve(&handle, pipe, application);
         let stops = handle.clone();
         thread::spawn(move || stops.registry.abort());
         block_on(connection);
+        // The connection is known until the thread no longer waits for its stream.
+        if handle.connections() > 0 {
+            block_on(done.wait());
+        }
         assert_eq!(handle.connections(), 0);
     });
 }
@@ -252,6 +263,74 @@ fn two_handles_that_wait_are_woken_for_bytes_that_arrive_and_for_an_abort() {
             stops.registry.abort();
         });
         block_on(connection);
+        assert_eq!(handle.connections(), 0);
+    });
+}
+
+#[test]
+fn tasks_that_wait_for_a_stop_are_woken_by_it_or_by_the_end_of_the_connection() {
+    for stops in [true, false] {
+        check(2, move || {
+            let pipe = Pipe::default();
+            pipe.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", false);
+            let (handle, done) = (ServerHandle::new(), Done::default());
+            let heard = done.clone();
+            let application = application_fn(move |environ: Environ, start: StartResponse| {
+                let heard = heard.clone();
+                async move {
+                    start.start("200 OK", wsgi_proto::NO_HEADERS)?;
+                    let stopping = environ.stopping();
+                    thread::spawn(move || {
+                        block_on(stopping);
+                        heard.tell();
+                    });
+                    Ok(Body::empty())
+                }
+            });
+            let connection = serve(&handle, pipe.clone(), application);
+            if stops {
+                let stops = handle.clone();
+                thread::spawn(move || {
+                    stops.shutdown();
+                    pipe.send(b"", true);
+                });
+            } else {
+                thread::spawn(move || pipe.send(b"", true));
+            }
+            block_on(connection);
+            block_on(done.wait());
+        });
+    }
+}
+
+#[test]
+fn a_stream_that_another_thread_has_leaves_the_registry_with_its_task_or_after_it() {
+    check(2, || {
+        let pipe = Pipe::default();
+        pipe.send(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n", false);
+        let (handle, done) = (ServerHandle::new(), Done::default());
+        let heard = done.clone();
+        let application = application_fn(move |environ: Environ, start: StartResponse| {
+            let heard = heard.clone();
+            async move {
+                start.start("101 Switching Protocols", [("Upgrade", "x")])?;
+                let mut stream = environ.take_over().await?;
+                thread::spawn(move || {
+                    // Only the abort ends it.
+                    assert!(block_on(stream.read(&mut [0])).is_err());
+                    drop(stream);
+                    heard.tell();
+                });
+                Ok(Body::empty())
+            }
+        });
+        let connection = serve(&handle, pipe, application);
+        let stops = handle.clone();
+        thread::spawn(move || stops.registry.abort());
+        block_on(connection);
+        if handle.connections() > 0 {
+            block_on(done.wait());
+        }
         assert_eq!(handle.connections(), 0);
     });
 }

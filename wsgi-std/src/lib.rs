@@ -545,7 +545,7 @@ pub use wsgi_app::blocking::{
 };
 pub use wsgi_app::{
     Address, Body, BodyLength, Bytes, Endpoints, Errors, Field, FieldBytes, Head, NO_HEADERS, ResponseHead,
-    Scheme, Tls, Trailers, Version, format_date_time,
+    Scheme, Stopping, Tls, Trailers, Version, format_date_time,
 };
 // Responses as values, and calls of applications without a socket.
 pub use wsgi_app::{Blocks, Headers, Html, IntoResponse, Redirect, Response, Status, test};

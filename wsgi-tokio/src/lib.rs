@@ -801,8 +801,8 @@ pub use tokio_rustls::rustls;
 // The application, its requests and responses.
 pub use wsgi_app::{
     Address, Application, Body, BodyLength, BoxApplication, Bytes, Endpoints, Environ, Errors, Field,
-    FieldBytes, Head, Input, Lines, NO_HEADERS, ResponseFuture, ResponseHead, Scheme, StartResponse, Stream,
-    Tls, Trailers, Version, Write, Writing, application_fn, format_date_time,
+    FieldBytes, Head, Input, Lines, NO_HEADERS, ResponseFuture, ResponseHead, Scheme, StartResponse,
+    Stopping, Stream, Tls, Trailers, Version, Write, Writing, application_fn, format_date_time,
 };
 // Responses as values, and calls of applications without a socket.
 pub use wsgi_app::{Blocks, Headers, Html, IntoResponse, Redirect, Response, Site, Status, site, test};

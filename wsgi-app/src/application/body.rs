@@ -192,6 +192,10 @@ impl Body {
     ///
     /// Blocks are sent when the stream is pending, or earlier if `limits.outbox` (64 KiB by default) is reached. The
     /// stream is not polled while that much waits to be sent. Errors are those of an [`iterator`](Self::iterator).
+    ///
+    /// A graceful stop waits for the end of the stream until `graceful_timeout`, then drops it and cuts the response. A stream
+    /// without an end, such as server-sent events, ends itself when [`Environ::stopping`](crate::Environ::stopping) is ready. If
+    /// the client disconnects, the stream is dropped once that is noticed: at its next block.
     pub fn stream(blocks: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
         Self(Kind::Stream(Box::pin(blocks)))
     }

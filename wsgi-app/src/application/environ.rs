@@ -12,6 +12,7 @@ use wsgi_proto::{Endpoints, Head, Record, Variables, latin1};
 use crate::application::input::Input;
 use crate::context::log::one_line;
 use crate::exchange::handle::Handle;
+use crate::exchange::stopping::Stopping;
 use crate::io::tls::Tls;
 use crate::sync::{Mutex, MutexGuard, get_mut, lock};
 
@@ -275,6 +276,48 @@ impl Environ {
     /// ```
     pub fn tls(&self) -> Option<&Tls> {
         self.handle().tls()
+    }
+
+    /// A future that is ready when the server begins to stop: for responses without an end, long polls and streams that were
+    /// taken over, which can then say goodbye before they are cut at `graceful_timeout`.
+    ///
+    /// ```
+    /// # use std::future::{Future, poll_fn};
+    /// # use std::task::Poll;
+    /// # use wsgi_app::{Body, Environ, Result, StartResponse};
+    /// # async fn next_event() -> String { String::new() }
+    /// async fn long_poll(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    ///     let (mut stopping, mut event) = (environ.stopping(), Box::pin(next_event()));
+    ///     // With tokio: `tokio::select!`.
+    ///     let event = poll_fn(|context| match std::pin::Pin::new(&mut stopping).poll(context) {
+    ///         Poll::Ready(()) => Poll::Ready(None),
+    ///         Poll::Pending => event.as_mut().poll(context).map(Some),
+    ///     });
+    ///     match event.await {
+    ///         Some(event) => {
+    ///             start_response.start("200 OK", [("Content-Type", "text/plain")])?;
+    ///             Ok(event.into())
+    ///         }
+    ///         None => {
+    ///             start_response.start("503 Service Unavailable", [("Retry-After", "1")])?;
+    ///             Ok(Body::empty())
+    ///         }
+    ///     }
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::Application) {}
+    /// # is_an_application(long_poll);
+    /// ```
+    ///
+    /// It can be kept after the request, for instance by a task or by the body of the response. It costs nothing until it is
+    /// polled. [`Stopping`] describes it; blocking code waits with
+    /// [`wait_stopping`](crate::blocking::Environ::wait_stopping).
+    pub fn stopping(&self) -> Stopping {
+        self.handle().stopping()
+    }
+
+    /// Whether the server has begun to stop, for code that computes for long.
+    pub fn is_stopping(&self) -> bool {
+        self.handle().lock().is_stopping()
     }
 
     /// The request body (`wsgi.input`). All handles read the same body: each byte is returned once.

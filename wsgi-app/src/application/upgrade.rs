@@ -9,6 +9,8 @@ use bytes::{Buf, Bytes};
 use wsgi_proto::SendError;
 
 use crate::exchange::handle::{EndHttp, Handle};
+use crate::exchange::stopping::Stopping;
+use crate::exchange::taken::Taken;
 use crate::io::transport::Transport;
 
 /// The raw stream of a connection that was taken over from HTTP, made by [`Input::take_over`](crate::Input::take_over).
@@ -44,23 +46,28 @@ use crate::io::transport::Transport;
 /// Dropping the stream closes the connection. Call [`shutdown`](Self::shutdown) before that: over TLS only that sends
 /// `close_notify`.
 ///
-/// While the application runs, the connection counts for `max_size`, and a graceful stop waits for it until
-/// `graceful_timeout`, then drops the application. A stream that another task keeps after that is no longer known to
-/// the server: it counts for nothing, and a stop does not wait for it.
+/// # Stopping
+///
+/// The connection counts for `max_size` until the stream is dropped, wherever it was moved. A graceful stop waits for it until
+/// `graceful_timeout`: [`stopping`](Self::stopping) is ready when the stop begins, so that a handler can say goodbye. What is
+/// left then is cut: the application is dropped, and a stream that another task has fails with
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) from then on.
 ///
 /// With the feature `futures-io`, `Stream` implements `AsyncRead` and `AsyncWrite` of that crate, with `tokio-io` those of
 /// tokio.
 pub struct Stream {
     unread: Bytes,
     transport: Box<dyn Transport>,
+    /// After the transport: the server then knows one connection less.
+    taken: Taken,
 }
 
 pub(crate) async fn take_over(handle: &Handle, end: EndHttp) -> Result<Stream, SendError> {
-    let unread = handle.begin_take_over(end)?;
+    let (unread, taken) = handle.begin_take_over(end)?;
     let _fetching = Fetching(handle);
     let transport = poll_fn(|context| handle.poll_stream(context)).await;
     let transport = transport.ok_or(SendError::Lost(wsgi_proto::Lost::Transport))?;
-    Ok(Stream { unread: unread.into(), transport })
+    Ok(Stream { unread: unread.into(), transport, taken })
 }
 
 /// Closes the connection if the take-over is cancelled.
@@ -73,8 +80,57 @@ impl Drop for Fetching<'_> {
 }
 
 impl Stream {
-    pub(crate) fn into_unread(self) -> Bytes {
-        self.unread
+    pub(crate) fn into_parts(self) -> (Bytes, Taken) {
+        (self.unread, self.taken)
+    }
+
+    /// A future that is ready when the server begins to stop: [`Environ::stopping`](crate::Environ::stopping), for code that has
+    /// only the stream.
+    ///
+    /// ```
+    /// # use std::future::{Future, poll_fn};
+    /// # use std::io;
+    /// # use std::pin::pin;
+    /// # use std::task::Poll;
+    /// # use wsgi_app::Stream;
+    /// async fn ticks(mut stream: Stream, mut tick: impl AsyncFnMut()) -> io::Result<()> {
+    ///     let stopping = stream.stopping();
+    ///     while !stream.is_stopping() {
+    ///         // With tokio: `tokio::select!`.
+    ///         let (mut tick, mut stopping) = (pin!(tick()), pin!(stopping.clone()));
+    ///         poll_fn(|context| match stopping.as_mut().poll(context) {
+    ///             Poll::Ready(()) => Poll::Ready(()),
+    ///             Poll::Pending => tick.as_mut().poll(context),
+    ///         })
+    ///         .await;
+    ///         stream.write_all(b"tick\n").await?;
+    ///     }
+    ///     stream.write_all(b"goodbye\n").await?;
+    ///     stream.shutdown().await
+    /// }
+    /// ```
+    pub fn stopping(&self) -> Stopping {
+        self.taken.stopping()
+    }
+
+    /// Whether the server has begun to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.taken.is_stopping()
+    }
+
+    /// Calls the transport, unless a stop has cut the connection or does so while the call waits.
+    fn poll<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        call: impl FnOnce(&mut dyn Transport, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if !self.taken.is_cut() {
+            let polled = call(&mut *self.transport, context);
+            if polled.is_ready() {
+                return polled;
+            }
+        }
+        self.taken.poll_cut(context).map(Err)
     }
 
     /// Reads bytes into `space` as soon as there are any, and returns their number. 0 means that the client closed its
@@ -113,7 +169,7 @@ impl Stream {
     ///
     /// Those of the transport.
     pub async fn shutdown(&mut self) -> io::Result<()> {
-        poll_fn(|context| self.transport.poll_shutdown(context)).await
+        poll_fn(|context| self.poll_shutdown(context)).await
     }
 
     /// Polls for bytes: [`read`](Self::read) without the future.
@@ -123,7 +179,7 @@ impl Stream {
     /// Those of the transport.
     pub fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.unread.is_empty() {
-            return self.transport.poll_read(context, space);
+            return self.poll(context, |transport, context| transport.poll_read(context, space));
         }
         let count = self.unread.len().min(space.len());
         self.unread.copy_to_slice(&mut space[..count]);
@@ -141,7 +197,7 @@ impl Stream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.transport.poll_write(context, slices)
+        self.poll(context, |transport, context| transport.poll_write(context, slices))
     }
 
     /// Sends bytes that the transport took and kept, as TLS does. Call it after [`poll_write`](Self::poll_write).
@@ -150,7 +206,7 @@ impl Stream {
     ///
     /// Those of the transport.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.transport.poll_flush(context)
+        self.poll(context, |transport, context| transport.poll_flush(context))
     }
 
     /// Polls [`shutdown`](Self::shutdown) without the future.
@@ -159,7 +215,7 @@ impl Stream {
     ///
     /// Those of the transport.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.transport.poll_shutdown(context)
+        self.poll(context, |transport, context| transport.poll_shutdown(context))
     }
 }
 

@@ -1,6 +1,8 @@
 //! WSGI's `environ` for blocking applications.
 
 use std::ops::Deref;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use wsgi_proto::{Field, Record, SendError, StartError};
 
@@ -72,6 +74,34 @@ impl Environ {
     /// Those of [`Input::take_over`](super::Input::take_over).
     pub fn take_over(&self) -> Result<Stream, SendError> {
         self.input().take_over()
+    }
+
+    /// Blocks this thread for `time`, or until the server begins to stop, and returns whether it stops: a sleep for responses
+    /// without an end, which can then say goodbye before they are cut at `graceful_timeout`. A client that
+    /// disconnects does not end it; the next write fails then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wsgi_app::blocking::{Environ, StartResponse};
+    /// use wsgi_app::{Body, Result};
+    ///
+    /// fn ticks(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    ///     let write = start_response.start("200 OK", [("Content-Type", "text/event-stream")])?;
+    ///     while !environ.wait_stopping(Duration::from_secs(1)) {
+    ///         write.write("data: tick\n\n")?;
+    ///     }
+    ///     write.write("data: goodbye\n\n")?;
+    ///     Ok(Body::empty())
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::blocking::Application) {}
+    /// # is_an_application(ticks);
+    /// ```
+    ///
+    /// A thread that waits for something else can check [`is_stopping`](crate::Environ::is_stopping).
+    pub fn wait_stopping(&self, time: Duration) -> bool {
+        let handle = self.0.handle();
+        handle.block_until(pin!(handle.stopping()), Instant::now().checked_add(time));
+        self.0.is_stopping()
     }
 
     /// Calls `hook` once, after the response was sent completely or the client disconnected (`eventlet.posthooks`).

@@ -1,10 +1,13 @@
 //! Connections that a blocking application has taken over.
 
 use std::fmt;
+use std::future::Future;
 use std::io::{self, IoSlice, Read, Write};
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
@@ -12,8 +15,10 @@ use wsgi_proto::{Lost, SendError};
 
 use crate::application::upgrade;
 use crate::exchange::handle::{EndHttp, Handle};
+use crate::exchange::stopping::Stopping;
+use crate::exchange::taken::Taken;
 use crate::io::blocking::BlockingTransport;
-use crate::sync::{Mutex, MutexGuard, lock, try_lock};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock, try_lock};
 
 /// The raw stream of a connection that was taken over from HTTP, made by
 /// [`Input::take_over`](crate::blocking::Input::take_over) and
@@ -47,15 +52,21 @@ use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 /// Dropping the stream closes the connection. Call [`shutdown`](Self::shutdown) before that: over TLS only that sends
 /// `close_notify`.
 ///
-/// While the application runs, the connection counts for `max_size`, and a graceful stop waits for it until
-/// `graceful_timeout`, then cuts the connection. A stream that another thread keeps after that is no longer known to
-/// the server: it counts for nothing, and a stop does not wait for it.
+/// # Stopping
+///
+/// The connection counts for `max_size` until the stream is dropped, wherever it was moved. A graceful stop waits for it until
+/// `graceful_timeout`, then cuts it: reads and writes fail. A thread that waits in a read notices the stop earlier after
+/// [`set_stop_ends_reads`](Self::set_stop_ends_reads).
 pub struct Stream {
     unread: Mutex<Bytes>,
     timeouts: Mutex<Timeouts>,
     /// Held during a write: over TLS, a write that would block has to be repeated with the same bytes.
     writing: Mutex<()>,
+    /// Whether a stop ends a read that waits.
+    stop_ends_reads: AtomicBool,
     transport: Arc<dyn BlockingTransport>,
+    /// After the transport: the server then knows one connection less.
+    taken: Taken,
 }
 
 /// How long a call may wait.
@@ -67,13 +78,15 @@ struct Timeouts {
 
 pub(super) fn take_over(handle: &Handle, end: EndHttp) -> Result<Stream, SendError> {
     let transport = handle.blocking_transport().ok_or(SendError::Lost(Lost::Transport))?;
-    let unread = handle.block_on(upgrade::take_over(handle, end))?.into_unread();
+    let (unread, taken) = handle.block_on(upgrade::take_over(handle, end))?.into_parts();
     transport.leave();
     Ok(Stream {
         unread: Mutex::new(unread),
         timeouts: Mutex::default(),
         writing: Mutex::default(),
+        stop_ends_reads: AtomicBool::new(false),
         transport,
+        taken,
     })
 }
 
@@ -101,6 +114,47 @@ impl Stream {
         lock(&self.timeouts).write = timeout;
     }
 
+    /// Whether a stop of the server ends a read that waits; by default it does not.
+    ///
+    /// With it, a read that has to wait fails with [`TimedOut`](io::ErrorKind::TimedOut), as at the end of its
+    /// [time](Self::set_read_timeout), when the stop begins and from then on. [`is_stopping`](Self::is_stopping) tells the two
+    /// apart. No byte is lost: switched off again, the read can be repeated.
+    ///
+    /// ```
+    /// use std::io::{ErrorKind, Read, Result, Write};
+    /// use wsgi_app::blocking::Stream;
+    ///
+    /// fn converse(mut stream: Stream) -> Result<()> {
+    ///     let mut space = [0; 4096];
+    ///     stream.set_stop_ends_reads(true);
+    ///     loop {
+    ///         match stream.read(&mut space) {
+    ///             Ok(0) => break,
+    ///             Ok(count) => stream.write_all(&space[..count])?,
+    ///             Err(error) if error.kind() == ErrorKind::TimedOut && stream.is_stopping() => {
+    ///                 stream.write_all(b"goodbye\n")?;
+    ///                 break;
+    ///             }
+    ///             Err(error) => return Err(error),
+    ///         }
+    ///     }
+    ///     stream.shutdown()
+    /// }
+    /// ```
+    pub fn set_stop_ends_reads(&self, ends: bool) {
+        self.stop_ends_reads.store(ends, Ordering::Relaxed);
+    }
+
+    /// Whether the server has begun to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.taken.is_stopping()
+    }
+
+    /// A future that is ready when the server begins to stop, for code that can poll it.
+    pub fn stopping(&self) -> Stopping {
+        self.taken.stopping()
+    }
+
     /// Takes the bytes that the client sent early, with which the stream begins, for programs that continue with the
     /// [`descriptor`](Self::descriptor). Empty if they were read.
     pub fn take_unread(&self) -> Bytes {
@@ -125,6 +179,7 @@ impl Stream {
 
     fn wait_until<R>(&self, read: bool, mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
         let mut deadline = None;
+        let mut stopping = None;
         loop {
             match call() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -138,6 +193,14 @@ impl Stream {
             });
             if until.is_some_and(|until| until <= Instant::now()) {
                 return Err(io::ErrorKind::TimedOut.into());
+            }
+            if read && self.stop_ends_reads.load(Ordering::Relaxed) {
+                // A stop that begins after this wakes the thread.
+                let stopping = stopping.get_or_insert_with(|| self.taken.stopping());
+                let waker = self.transport.waker();
+                if Pin::new(stopping).poll(&mut Context::from_waker(&waker)).is_ready() {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
             }
             self.transport.wait(read, !read, until)?;
         }

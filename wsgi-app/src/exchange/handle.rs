@@ -13,6 +13,8 @@ use crate::exchange::error::InputError;
 use crate::exchange::file::{FileBlock, Stopped};
 use crate::exchange::shared::{ConnShared, Hook, Inner, Taken, WakeList};
 use crate::head::maps::Maps;
+use crate::exchange::stopping::Stopping;
+use crate::exchange::taken;
 use crate::io::blocking::BlockingTransport;
 use crate::io::tls::Tls;
 use crate::io::transport::Transport;
@@ -175,8 +177,9 @@ impl Handle {
     }
 
     /// Ends HTTP on this connection and, in the same step, marks its transport as awaited: the connection's task may
-    /// hand it over at any moment from now on. Returns the bytes that were received but not read. `end` ends HTTP.
-    pub(crate) fn begin_take_over(&self, end: EndHttp) -> Result<Vec<u8>, SendError> {
+    /// hand it over at any moment from now on. Returns the bytes that were received but not read, and what keeps the
+    /// connection known to the server. `end` ends HTTP.
+    pub(crate) fn begin_take_over(&self, end: EndHttp) -> Result<(Vec<u8>, taken::Taken), SendError> {
         let mut inner = self.shared.lock();
         let is_read = inner.peeked.is_empty();
         let Some(mut exchange) = inner.exchange(self.serial) else { return Err(SendError::Finished) };
@@ -185,11 +188,11 @@ impl Handle {
             return Err(SendError::BodyUnread);
         }
         let unread = end(&mut exchange)?;
-        inner.fetching = true;
+        (inner.fetching, inner.taken) = (true, true);
         let runner = inner.rouse();
         drop(inner);
         runner.into_iter().for_each(Waker::wake);
-        Ok(unread)
+        Ok((unread, taken::Taken::new(Arc::clone(&self.shared))))
     }
 
     /// Ready with the transport when the connection's task has handed it over; `None` if it never will.
@@ -300,6 +303,10 @@ impl Handle {
     /// The value of the connection, made by `make` if there is none; `None` if it has another type.
     pub(crate) fn connection_value<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
         self.shared.value(make)
+    }
+
+    pub(crate) fn stopping(&self) -> Stopping {
+        Stopping::new(Arc::clone(&self.shared))
     }
 
     /// What TLS has negotiated on the connection; `None` if it is not encrypted.

@@ -6,3 +6,6 @@ pub(crate) mod handle;
 pub(crate) mod mapped;
 pub(crate) mod receiving;
 pub(crate) mod shared;
+mod stop_waiters;
+pub(crate) mod stopping;
+pub(crate) mod taken;

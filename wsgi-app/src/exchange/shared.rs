@@ -16,6 +16,7 @@ use crate::context::ServerContext;
 use crate::exchange::error::InputError;
 use crate::exchange::file::{FileBlock, Stopped};
 use crate::head::maps::Maps;
+use crate::exchange::stop_waiters::StopWaiters;
 use crate::io::blocking::BlockingTransport;
 use crate::io::tls::Tls;
 use crate::io::transport::Transport;
@@ -46,6 +47,9 @@ pub(crate) struct ConnShared {
     pub(crate) server_context: Arc<ServerContext>,
     /// The application has a request. Only a count reads it, so no other memory depends on it.
     has_request: AtomicBool,
+    /// A stop has cut the connection. Only a stream that was taken over reads it, and it looks again under the lock before it
+    /// waits.
+    cut: AtomicBool,
     /// The transport of blocking calls; it is dropped with the connection.
     blocking_transport: OnceLock<Weak<dyn BlockingTransport>>,
     /// The value that a raw application keeps for this connection.
@@ -74,6 +78,14 @@ pub(crate) struct Inner {
     news: bool,
     /// A task of the application is waiting for the transport.
     pub(super) fetching: bool,
+    /// The application has taken over the connection, and has its stream or waits for it.
+    pub(super) taken: bool,
+    /// The entry in the registry of a connection whose task has ended while the application has its stream.
+    pub(super) entry: Option<Box<dyn Any + Send>>,
+    /// The tasks that wait for a stop, if there are any.
+    pub(super) stop_waiters: Option<Box<StopWaiters>>,
+    /// The connection has ended, also for the application.
+    over: bool,
     /// The file of which the transport sends a block.
     pub(crate) file: Option<Box<FileBlock>>,
     /// Whether the transport can send files; `None` until it was tried.
@@ -115,6 +127,10 @@ impl ConnShared {
             handed_over: false,
             news: false,
             fetching: false,
+            taken: false,
+            entry: None,
+            stop_waiters: None,
+            over: false,
             file: None,
             sends_files: None,
             corked: false,
@@ -131,6 +147,7 @@ impl ConnShared {
             inner: Mutex::new(inner),
             server_context,
             has_request: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             blocking_transport: OnceLock::new(),
             value: OnceLock::new(),
             tls: OnceLock::new(),
@@ -198,16 +215,24 @@ impl ConnShared {
             inner.machine.shutdown();
         }
         inner.touch(&mut wake_list);
+        if inner.is_stopping() {
+            inner.end_stop_waits(&mut wake_list);
+        }
         if directive == Directive::Abort {
+            self.cut.store(true, Ordering::Release);
             wake_list.0.append(&mut inner.waiting);
             drop(inner);
             self.blocking_transport().into_iter().for_each(|transport| transport.cut());
         }
     }
 
-    /// Ends the connection: its task is not woken any more, and waiting tasks are woken to see the end. Returns the
-    /// last directive.
-    pub(crate) fn end(&self) -> Directive {
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    /// Ends the connection: its task is not woken any more, and waiting tasks are woken to see the end. Returns `None` if the
+    /// application has taken it over and still has its stream, otherwise the last directive.
+    pub(crate) fn end(&self) -> Option<Directive> {
         let mut wake_list = WakeList::default();
         let mut inner = self.lock();
         (inner.runner, inner.asleep) = (None, false);
@@ -216,7 +241,11 @@ impl ConnShared {
         // A stream that no task fetches closes with its connection.
         let stream = if inner.fetching { None } else { inner.stream.take() };
         wake_list.0.append(&mut inner.waiting);
-        let directive = inner.directive;
+        inner.over = !inner.taken;
+        if inner.over {
+            inner.end_stop_waits(&mut wake_list);
+        }
+        let directive = inner.over.then_some(inner.directive);
         let maps = mem::take(&mut inner.maps);
         drop(inner);
         drop((stream, maps));
@@ -334,6 +363,12 @@ impl Inner {
 
     /// Remembers a task of the application that waits for bytes to be moved or for the exchange to end.
     pub(super) fn wait(&mut self, context: &Context<'_>, wake_list: &mut WakeList) {
+        self.note_waiting(context, wake_list);
+        self.touch(wake_list);
+    }
+
+    /// Like [`wait`](Self::wait), for a task that needs nothing of the connection's task.
+    pub(super) fn note_waiting(&mut self, context: &Context<'_>, wake_list: &mut WakeList) {
         if !self.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
             if self.waiting.len() >= WAITING {
                 // Some of them may have given up long ago; the others register again.
@@ -341,7 +376,23 @@ impl Inner {
             }
             self.waiting.push(context.waker().clone());
         }
-        self.touch(wake_list);
+    }
+
+    /// Whether the server has begun to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.directive >= Directive::Finish
+    }
+
+    /// Wakes the tasks that wait for a stop: it has begun, or the connection is over.
+    fn end_stop_waits(&mut self, wake_list: &mut WakeList) {
+        if let Some(waiters) = self.stop_waiters.take() {
+            wake_list.0.extend(waiters.into_wakers());
+        }
+    }
+
+    /// Whether the connection has ended, also for an application that took it over.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     /// Whether tasks of the application wait.

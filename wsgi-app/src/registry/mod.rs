@@ -15,7 +15,8 @@ use crate::io::blocking::BlockingTransport;
 use crate::registry::candidates::Candidates;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 
-/// A connection's entry in the registry; it is removed when this is dropped.
+/// A connection's entry in the registry. It is removed when this is dropped, or later: when the application drops the stream of
+/// a connection that it took over.
 #[derive(Debug)]
 pub struct ConnectionGuard {
     pub(crate) shared: Arc<ConnShared>,
@@ -37,7 +38,12 @@ impl ConnectionGuard {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        let aborted = self.shared.end() == Directive::Abort;
+        let Some(directive) = self.shared.end() else {
+            let Self { shared, registry, slot } = &*self;
+            let entry = Self { shared: Arc::clone(shared), registry: Arc::clone(registry), slot: *slot };
+            return self.shared.keep(Box::new(entry));
+        };
+        let aborted = directive == Directive::Abort;
         let mut state = self.registry.lock();
         state.leave(self.slot, aborted);
         let waits_for_room = self.registry.is_crowded();
@@ -82,7 +88,8 @@ impl ServerHandle {
     /// Begins a graceful stop and returns immediately. The server closes its listeners, after it
     /// has accepted the connections in their queues, and idle connections 1 s after their last response. Requests that
     /// begin until then are finished, with `Connection: close`, or cut at
-    /// [`Options::graceful_timeout`](crate::Options::graceful_timeout). `serve` then returns a [`Report`].
+    /// [`Options::graceful_timeout`](crate::Options::graceful_timeout), and so are streams that were taken over.
+    /// [`Environ::stopping`](crate::Environ::stopping) notifies applications. `serve` then returns a [`Report`].
     ///
     /// A server that does not run yet stops as soon as it starts. Further calls do nothing.
     pub fn shutdown(&self) {

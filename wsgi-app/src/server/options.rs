@@ -395,8 +395,9 @@ impl Options {
         self
     }
 
-    /// How long a graceful stop waits for requests that have begun; those that are still unfinished are then cut. An
-    /// idle connection stays open until 1 s after its last response, or half of this time if that is less, since its
+    /// How long a graceful stop waits for requests that have begun; those that are still unfinished are then cut. A
+    /// response without an end and a stream that was taken over count, too:
+    /// [`Environ::stopping`](crate::Environ::stopping) tells them that the stop has begun. An idle connection stays open until 1 s after its last response, or half of this time if that is less, since its
     /// client may have been sending the next request. Default: 30 s. Allowed: any; zero cuts immediately.
     #[must_use]
     pub fn graceful_timeout(mut self, timeout: Duration) -> Self {

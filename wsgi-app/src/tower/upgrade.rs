@@ -40,8 +40,8 @@ use crate::sync::{Mutex, lock};
 /// }
 /// ```
 ///
-/// The first clone that is awaited gets the stream. From then on a stop of the server does not wait for it, see
-/// [`Stream`].
+/// The first clone that is awaited gets the stream. A stop of the server waits for it until `graceful_timeout`, wherever it is;
+/// [`Stream::stopping`] is ready when the stop begins.
 ///
 /// # Errors
 ///
