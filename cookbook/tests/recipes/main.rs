@@ -4,11 +4,13 @@
 #![cfg(unix)]
 
 mod access_log;
+mod client_certificates;
 mod compression;
 mod cors;
 mod download;
 mod errors;
 mod etag;
+mod events;
 mod forms;
 mod json;
 mod metrics;
@@ -23,3 +25,4 @@ mod static_files;
 mod systemd;
 mod tested;
 mod upload;
+mod web_socket;

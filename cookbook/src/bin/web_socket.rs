@@ -1,0 +1,137 @@
+//! A WebSocket that sends back what it receives, on tokio. A stop of the server says goodbye with the code 1001.
+//!
+//! `cargo run -p wsgi-cookbook --bin web_socket [ADDRESS]`
+//!
+//! ```text
+//! websocat ws://127.0.0.1:8090/
+//! ```
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::{Error as WebSocketError, ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use wsgi_tokio::{
+    Body, Environ, IntoResponse, Options, Response, Result, Server, StartResponse, Stream, Version,
+};
+
+/// The largest message of a client.
+const LARGEST: usize = 1024 * 1024;
+
+/// A client that is silent for this long gets a ping, and is given up if it does not answer that in the same time.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// How long a client may take to answer a Close.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The `Sec-WebSocket-Accept` for a handshake; otherwise the response to another request (RFC 6455, 4.2.1).
+fn handshake(environ: &Environ) -> Result<String, Box<Response>> {
+    let has = |name, token: &str| {
+        environ.headers(name).any(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case(token)))
+    };
+    if environ.method() != "GET" {
+        return Err((405, [("Allow", "GET")], "use GET\n").into_response().into());
+    }
+    if !has("Upgrade", "websocket") || environ.header("Sec-WebSocket-Version").as_deref() != Some("13") {
+        let fields = [("Upgrade", "websocket"), ("Connection", "upgrade"), ("Sec-WebSocket-Version", "13")];
+        return Err((426, fields, "this is a WebSocket of version 13\n").into_response().into());
+    }
+    let key = environ.header("Sec-WebSocket-Key").unwrap_or_default();
+    // 16 bytes in base64.
+    let is_key = key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(is_base64);
+    if !is_key || !has("Connection", "upgrade") || environ.head().version() == Version::Http10 {
+        return Err((400, "malformed handshake of a WebSocket\n").into_response().into());
+    }
+    Ok(derive_accept_key(key.as_bytes()))
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/'
+}
+
+pub(crate) async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    // A page of another site can open a WebSocket with the cookies of its visitor. If that matters, compare `Origin` here.
+    let accept = match handshake(&environ) {
+        Ok(accept) => accept,
+        Err(response) => return response.start(&start_response),
+    };
+    let fields = [("Upgrade", "websocket"), ("Connection", "upgrade"), ("Sec-WebSocket-Accept", &*accept)];
+    start_response.start("101 Switching Protocols", fields)?;
+    // It begins with the bytes that the client has sent behind its handshake.
+    let stream = environ.take_over().await?;
+    // An error is one of the client: it has left.
+    let _ = echo(stream).await;
+    Ok(Body::empty())
+}
+
+async fn echo(stream: Stream) -> Result<(), WebSocketError> {
+    let stopping = stream.stopping();
+    let config = WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let mut is_pinged = false;
+    let code = loop {
+        let received = tokio::select! {
+            received = timeout(SILENCE, socket.next()) => received,
+            () = stopping.clone() => break Some(CloseCode::Away),
+        };
+        let silent = received.is_err();
+        match received {
+            Ok(Some(Ok(message @ (Message::Text(_) | Message::Binary(_))))) => socket.send(message).await?,
+            // The crate answers a Ping, and a Close: the end follows.
+            Ok(Some(Ok(_))) => {}
+            Ok(None) => break None,
+            Ok(Some(Err(error))) => break Some(code(error)?),
+            Err(_) if is_pinged => return Ok(()),
+            Err(_) => socket.send(Message::Ping("".into())).await?,
+        }
+        is_pinged = silent;
+    };
+    if let Some(code) = code {
+        socket.close(Some(CloseFrame { code, reason: "".into() })).await?;
+    }
+    let _ = timeout(GOODBYE, goodbye(socket)).await;
+    Ok(())
+}
+
+/// What to say to a client that does not keep to the protocol, or to the limit.
+fn code(error: WebSocketError) -> Result<CloseCode, WebSocketError> {
+    match error {
+        WebSocketError::Capacity(_) => Ok(CloseCode::Size),
+        WebSocketError::Utf8(_) => Ok(CloseCode::Invalid),
+        WebSocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Err(error),
+        WebSocketError::Protocol(_) => Ok(CloseCode::Protocol),
+        error => Err(error),
+    }
+}
+
+/// Waits for the Close of the client, then for the end of its connection.
+async fn goodbye(mut socket: WebSocketStream<Stream>) -> std::io::Result<()> {
+    while let Some(Ok(_)) = socket.next().await {}
+    let mut stream = socket.into_inner();
+    stream.shutdown().await?;
+    // If bytes were left unread, the system would reset the connection, and our Close might be lost.
+    while stream.read(&mut [0; 4096]).await? > 0 {}
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
+    let listener = TcpListener::bind(address).await?;
+    println!("serving http://{}/", listener.local_addr()?);
+    let server = Server::new(listener, application).options(Options::public());
+    let handle = server.handle();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.shutdown();
+        }
+    });
+    server.serve().await?;
+    Ok(())
+}

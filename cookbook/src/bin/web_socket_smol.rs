@@ -1,0 +1,162 @@
+//! A WebSocket that sends back what it receives, on smol. A stop of the server says goodbye with the code 1001.
+//!
+//! `cargo run -p wsgi-cookbook --bin web_socket_smol [ADDRESS]`
+//!
+//! ```text
+//! websocat ws://127.0.0.1:8090/
+//! ```
+
+use std::time::Duration;
+
+use async_signal::{Signal, Signals};
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::Message;
+use async_tungstenite::tungstenite::error::{Error as WebSocketError, ProtocolError};
+use async_tungstenite::tungstenite::handshake::derive_accept_key;
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use smol::Timer;
+use smol::future::or;
+use smol::net::TcpListener;
+use smol::stream::StreamExt;
+use wsgi_smol::{
+    Body, Environ, IntoResponse, Options, Response, Result, Server, StartResponse, Stream, Version,
+};
+
+/// The largest message of a client.
+const LARGEST: usize = 1024 * 1024;
+
+/// A client that is silent for this long gets a ping, and is given up if it does not answer that in the same time.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// How long a client may take to answer a Close.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The `Sec-WebSocket-Accept` for a handshake; otherwise the response to another request (RFC 6455, 4.2.1).
+fn handshake(environ: &Environ) -> Result<String, Box<Response>> {
+    let has = |name, token: &str| {
+        environ.headers(name).any(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case(token)))
+    };
+    if environ.method() != "GET" {
+        return Err((405, [("Allow", "GET")], "use GET\n").into_response().into());
+    }
+    if !has("Upgrade", "websocket") || environ.header("Sec-WebSocket-Version").as_deref() != Some("13") {
+        let fields = [("Upgrade", "websocket"), ("Connection", "upgrade"), ("Sec-WebSocket-Version", "13")];
+        return Err((426, fields, "this is a WebSocket of version 13\n").into_response().into());
+    }
+    let key = environ.header("Sec-WebSocket-Key").unwrap_or_default();
+    // 16 bytes in base64.
+    let is_key = key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(is_base64);
+    if !is_key || !has("Connection", "upgrade") || environ.head().version() == Version::Http10 {
+        return Err((400, "malformed handshake of a WebSocket\n").into_response().into());
+    }
+    Ok(derive_accept_key(key.as_bytes()))
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/'
+}
+
+pub(crate) async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
+    // A page of another site can open a WebSocket with the cookies of its visitor. If that matters, compare `Origin` here.
+    let accept = match handshake(&environ) {
+        Ok(accept) => accept,
+        Err(response) => return response.start(&start_response),
+    };
+    let fields = [("Upgrade", "websocket"), ("Connection", "upgrade"), ("Sec-WebSocket-Accept", &*accept)];
+    start_response.start("101 Switching Protocols", fields)?;
+    // It begins with the bytes that the client has sent behind its handshake.
+    let stream = environ.take_over().await?;
+    // An error is one of the client: it has left.
+    let _ = echo(stream).await;
+    Ok(Body::empty())
+}
+
+/// What a connection waits for.
+enum Next {
+    Received(Option<Result<Message, WebSocketError>>),
+    Silence,
+    Stops,
+}
+
+async fn echo(stream: Stream) -> Result<(), WebSocketError> {
+    let stopping = stream.stopping();
+    let config = WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let mut is_pinged = false;
+    let code = loop {
+        let stops = async {
+            stopping.clone().await;
+            Next::Stops
+        };
+        let silence = async {
+            Timer::after(SILENCE).await;
+            Next::Silence
+        };
+        let received = async { Next::Received(socket.next().await) };
+        let next = or(received, or(stops, silence)).await;
+        let silent = matches!(next, Next::Silence);
+        match next {
+            Next::Stops => break Some(CloseCode::Away),
+            Next::Received(Some(Ok(message @ (Message::Text(_) | Message::Binary(_))))) => {
+                socket.send(message).await?;
+            }
+            // The crate answers a Ping, and a Close: the end follows.
+            Next::Received(Some(Ok(_))) => {}
+            Next::Received(None) => break None,
+            Next::Received(Some(Err(error))) => break Some(code(error)?),
+            Next::Silence if is_pinged => return Ok(()),
+            Next::Silence => socket.send(Message::Ping("".into())).await?,
+        }
+        is_pinged = silent;
+    };
+    if let Some(code) = code {
+        socket.close(Some(CloseFrame { code, reason: "".into() })).await?;
+    }
+    let timer = async {
+        Timer::after(GOODBYE).await;
+        Ok(())
+    };
+    or(goodbye(socket), timer).await?;
+    Ok(())
+}
+
+/// What to say to a client that does not keep to the protocol, or to the limit.
+fn code(error: WebSocketError) -> Result<CloseCode, WebSocketError> {
+    match error {
+        WebSocketError::Capacity(_) => Ok(CloseCode::Size),
+        WebSocketError::Utf8(_) => Ok(CloseCode::Invalid),
+        WebSocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Err(error),
+        WebSocketError::Protocol(_) => Ok(CloseCode::Protocol),
+        error => Err(error),
+    }
+}
+
+/// Waits for the Close of the client, then for the end of its connection.
+async fn goodbye(mut socket: WebSocketStream<Stream>) -> std::io::Result<()> {
+    while let Some(Ok(_)) = socket.next().await {}
+    let mut stream = socket.into_inner();
+    stream.shutdown().await?;
+    // If bytes were left unread, the system would reset the connection, and our Close might be lost.
+    while stream.read(&mut [0; 4096]).await? > 0 {}
+    Ok(())
+}
+
+fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
+    smol::block_on(async {
+        let listener = TcpListener::bind(address).await?;
+        println!("serving http://{}/", listener.local_addr()?);
+        let server = Server::new(listener, application).options(Options::public());
+        let handle = server.handle();
+        let mut signals = Signals::new([Signal::Int])?;
+        smol::spawn(async move {
+            if let Some(Ok(_)) = signals.next().await {
+                handle.shutdown();
+            }
+        })
+        .detach();
+        server.serve().await?;
+        Ok(())
+    })
+}
