@@ -8,6 +8,7 @@ mod exchanges;
 mod files;
 mod goodbyes;
 mod hello_world;
+mod leaving;
 mod listeners;
 mod maps;
 mod pool;

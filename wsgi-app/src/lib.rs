@@ -226,8 +226,9 @@
 //!
 //! ## Notice clients that disconnect
 //!
-//! The server never cancels an application because its client disconnected. Reads and writes then return an error.
-//! While the application does neither, only [`Input::client_gone`] notices it:
+//! The server does not cancel an application because its client disconnected, except for a service of the feature `tower`.
+//! Reads and writes then return an error. While the application does neither, only [`Input::client_gone`] notices it, which
+//! describes [every case](Input::client_gone):
 //!
 //! ```
 //! use std::future::{Future, poll_fn};

@@ -456,10 +456,34 @@ impl Input {
     /// # fn check(environ: &Environ) { is_send(unless_gone(environ, async {})) }
     /// ```
     ///
-    /// Nothing else notices a client that disconnects while the application neither reads nor writes. A client that
-    /// closed only its sending side can still read the response, so an application may respond after this.
+    /// # When a client leaves
     ///
-    /// From this call on the server reads ahead. If an unread body or pipelined requests fill the receive buffer
+    /// | the client | reads of the body | writes | `client_gone` |
+    /// | --- | --- | --- | --- |
+    /// | closes only its sending side (a half-close) | an error if the body is not complete, which is answered with 400 | reach it | ready |
+    /// | closes the connection | the same | seem to succeed until it answers them with a reset, then fail | ready |
+    /// | resets the connection | fail | fail | ready |
+    /// | disappears without a word | wait, at most for the options below | the same | not ready |
+    ///
+    /// The first two look the same until something is written: TCP tells a server only that no more bytes follow. So nothing is
+    /// cancelled by itself, and a client that sent `EOF` behind its request, such as `nc -N`, gets its response. Clients that
+    /// disappear are given up by `socket_timeout`, `min_request_rate` and `min_response_rate`, which
+    /// [`Options::public`](crate::Options::public) sets, as long as the server waits for their bytes or for room.
+    ///
+    /// What then happens to the application:
+    ///
+    /// | application | |
+    /// | --- | --- |
+    /// | a function with `start_response`, or a [`site`](crate::site()) | runs to its end. Reads and writes fail, which ends it if it returns their errors; that is no error entry. A body is dropped at the block that cannot be sent. |
+    /// | a [blocking](crate::blocking) one | the same, and no call can be interrupted. Between steps of its work it asks [`is_client_gone`](crate::blocking::Input::is_client_gone). |
+    /// | a service of the feature `tower` | is cancelled, as with hyper: its future or its body is dropped, also after a half-close. `cancel_on_disconnect(false)` makes it run to its end like the others. |
+    /// | one that has taken over the connection | a read of its stream returns 0, or fails after a reset. Nothing else happens. |
+    ///
+    /// Post hooks run in each case. [`Record::lost`](crate::Record::lost) has the reason if not everything was sent.
+    ///
+    /// # Reading ahead
+    ///
+    /// Nothing else notices a client that disconnects while the application neither reads nor writes. From this call on the server reads ahead. If an unread body or pipelined requests fill the receive buffer
     /// (`limits.inbox`), a disconnect is not noticed until they are read.
     pub async fn client_gone(&self) {
         poll_fn(|context| self.poll_client_gone(context)).await;

@@ -182,7 +182,7 @@ pub trait Application: Send + Sync + 'static {
     /// Runs one request: starts the response with `start_response` and returns its body.
     ///
     /// The future runs in the task of its connection, so it must not block the thread. A client that disconnects does
-    /// not cancel it; see [`Input::client_gone`](crate::Input::client_gone). The server drops it early only if it stops
+    /// not cancel it, see [When a client leaves](crate::Input::client_gone). The server drops it early only if it stops
     /// and `graceful_timeout` has passed.
     ///
     /// If no response was started, an `Ok` is an application failure too, and the client gets 500.

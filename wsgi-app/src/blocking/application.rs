@@ -97,7 +97,7 @@ pub trait Application: Send + Sync + 'static {
     /// Runs one request: starts the response with `start_response` and returns its body.
     ///
     /// It runs on a thread of the server and may block it. A client that disconnects does not end the call; reads and
-    /// writes then fail. The server never ends it either: after `graceful_timeout` a stop cuts the connection, and no
+    /// writes then fail, see [When a client leaves](crate::Input::client_gone). The server never ends it either: after `graceful_timeout` a stop cuts the connection, and no
     /// longer waits.
     ///
     /// If no response was started, an `Ok` is an application failure too, and the client gets 500.

@@ -247,7 +247,7 @@ impl Input {
     ///
     /// It queries the system, so it notices a client that has disconnected even if nothing else reads. Like
     /// [`client_gone`](Self::client_gone), it makes the server read ahead. A client that closed only its sending side can
-    /// still read the response.
+    /// still read the response, see [When a client leaves](crate::Input::client_gone).
     pub fn is_client_gone(&self) -> bool {
         self.inner.handle.is_client_gone()
     }
@@ -273,7 +273,8 @@ impl Input {
     /// ```
     ///
     /// Nothing else notices a client that disconnects while the application neither reads nor writes. A client that
-    /// closed only its sending side can still read the response.
+    /// closed only its sending side can still read the response, see
+    /// [When a client leaves](crate::Input::client_gone).
     ///
     /// From this call on the server reads ahead. If an unread body or pipelined requests fill the receive buffer
     /// (`limits.inbox`), a disconnect is not noticed until they are read.

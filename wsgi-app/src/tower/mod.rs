@@ -73,7 +73,8 @@ use crate::tower::upgrade::Upgrade;
 /// application: 500, or a response that is cut. A request that the types of `http` cannot represent gets 400.
 ///
 /// A client that disconnects cancels the service: its future, or the body of its response, is dropped. That is also so if the
-/// client has only closed its sending side; see [`cancel_on_disconnect`](Tower::cancel_on_disconnect).
+/// client has only closed its sending side; see [`cancel_on_disconnect`](Tower::cancel_on_disconnect), and
+/// [When a client leaves](crate::Input::client_gone).
 ///
 /// # axum
 ///
