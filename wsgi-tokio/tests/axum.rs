@@ -12,10 +12,11 @@ use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use wsgi_tokio::test::{Request, call};
-use wsgi_tokio::{Options, Response, Server, ServerHandle, tower};
+use wsgi_tokio::{Options, Report, Response, Server, ServerHandle, tower};
 
 fn router() -> axum::Router {
     site::router(Duration::from_secs(60))
@@ -50,6 +51,12 @@ async fn a_router_answers_as_on_its_own_server() {
     assert_eq!(answered(Request::get("/nowhere")).await, "404 Not Found no such page\\n");
     assert_eq!(answered(Request::get("/client")).await, "200 OK Local\\n");
     assert!(answered(Request::get("/echo")).await.starts_with("426"));
+    let upgrade = || Request::get("/echo").header("Connection", "Upgrade").header("Upgrade", "websocket");
+    let refused = call(tower(router()), upgrade().header("Sec-WebSocket-Version", "8")).await;
+    let version = refused.headers().get("Sec-WebSocket-Version");
+    assert_eq!((refused.status().code(), version.as_deref()), (426, Some("13")));
+    let keyless = upgrade().header("Sec-WebSocket-Version", "13");
+    assert!(answered(keyless).await.starts_with("400"));
     let cors = call(tower(router()), Request::get("/").header("Origin", "http://a.example")).await;
     assert_eq!(cors.headers().get("Access-Control-Allow-Origin").as_deref(), Some("*"));
     let preflight = Request::new("OPTIONS", "/users")
@@ -68,12 +75,17 @@ async fn layers_and_streams_may_wait() {
 }
 
 async fn serve(options: Options) -> (SocketAddr, ServerHandle) {
+    let (address, handle, _) = begin(options).await;
+    (address, handle)
+}
+
+async fn begin(options: Options) -> (SocketAddr, ServerHandle, JoinHandle<std::io::Result<Report>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
     let server = Server::new(listener, tower(router())).options(options.log_output(false));
     let handle = server.handle();
-    tokio::spawn(async move { server.serve().await });
-    (address, handle)
+    let served = tokio::spawn(async move { server.serve().await });
+    (address, handle, served)
 }
 
 #[tokio::test]
@@ -92,6 +104,24 @@ async fn a_web_socket_sends_messages_both_ways() {
     }
     socket.close(None).await.expect("closed");
     assert!(matches!(socket.next().await, None | Some(Ok(Message::Close(_)))));
+}
+
+#[tokio::test]
+async fn a_stop_says_goodbye_to_a_web_socket_and_waits_for_its_answer() {
+    let (address, handle, served) = begin(Options::public()).await;
+    let stream = TcpStream::connect(address).await.expect("it listens");
+    let (mut socket, _) = client_async(format!("ws://{address}/echo"), stream).await.expect("an upgrade");
+    socket.send(Message::text("a")).await.expect("sent");
+    assert_eq!(socket.next().await.expect("a message").expect("a whole one"), Message::text("a"));
+    assert_eq!((handle.connections(), handle.requests()), (1, 0));
+    handle.shutdown();
+    let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else { panic!("no goodbye") };
+    assert_eq!(u16::from(frame.code), 1001);
+    assert!(!served.is_finished(), "the client has not answered");
+    assert!(socket.next().await.is_none_or(|end| end.is_err()));
+    drop(socket);
+    let report = served.await.expect("it does not panic").expect("the listener is sound");
+    assert_eq!(report, Report { finished: 1, cut: 0 });
 }
 
 #[tokio::test]

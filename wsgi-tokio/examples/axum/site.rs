@@ -13,6 +13,8 @@ use axum::{Extension, Json, Router};
 use futures_util::{SinkExt, Stream, StreamExt, stream};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tower_http::cors::CorsLayer;
 use tower_http::timeout::TimeoutLayer;
 use wsgi_tokio::Environ;
@@ -79,10 +81,21 @@ async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
 }
 
 async fn echo(mut socket: WebSocket) {
-    while let Some(Ok(message)) = socket.next().await {
+    let stopping = socket.get_ref().stopping();
+    loop {
+        let message = tokio::select! {
+            message = socket.next() => message,
+            () = stopping.clone() => break,
+        };
+        let Some(Ok(message)) = message else { return };
         let text_or_binary = message.is_text() || message.is_binary();
         if text_or_binary && socket.send(message).await.is_err() {
-            break;
+            return;
         }
+    }
+    // The server waits for the answer until `graceful_timeout`, although this task is not one of its own.
+    let goodbye = CloseFrame { code: CloseCode::Away, reason: "".into() };
+    if socket.close(Some(goodbye)).await.is_ok() {
+        while let Some(Ok(_)) = socket.next().await {}
     }
 }

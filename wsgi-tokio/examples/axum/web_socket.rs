@@ -23,13 +23,18 @@ impl<S: Sync> FromRequestParts<S> for WebSocketUpgrade {
         let is = |name, value| {
             parts.headers.get(name).is_some_and(|v: &HeaderValue| v.as_bytes().eq_ignore_ascii_case(value))
         };
-        let key = parts.headers.get("sec-websocket-key").filter(|_| is("upgrade", b"websocket"));
-        let (Some(key), Some(upgrade)) = (key, parts.extensions.get::<Upgrade>()) else {
-            return Err((StatusCode::UPGRADE_REQUIRED, [("Upgrade", "websocket")]).into_response());
+        let (Some(upgrade), true, true) = (
+            parts.extensions.get::<Upgrade>(),
+            is("upgrade", b"websocket"),
+            is("sec-websocket-version", b"13"),
+        ) else {
+            let fields = [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
+            return Err((StatusCode::UPGRADE_REQUIRED, fields).into_response());
         };
-        if !is("sec-websocket-version", b"13") {
-            return Err((StatusCode::BAD_REQUEST, [("Sec-WebSocket-Version", "13")]).into_response());
-        }
+        // 16 bytes in base64.
+        let Some(key) = parts.headers.get("sec-websocket-key").filter(|key| key.len() == 24) else {
+            return Err(StatusCode::BAD_REQUEST.into_response());
+        };
         Ok(Self { upgrade: upgrade.clone(), accept: derive_accept_key(key.as_bytes()) })
     }
 }
