@@ -6,6 +6,7 @@
 //! websocat ws://127.0.0.1:8090/
 //! ```
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -24,7 +25,8 @@ use wsgi_tokio::{
 /// The largest message of a client.
 const LARGEST: usize = 1024 * 1024;
 
-/// A client that is silent for this long gets a ping, and is given up if it does not answer that in the same time.
+/// A client that is silent for this long gets a ping, and is given up if it does not answer that in the same time, or does not
+/// read for as long.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// How long a client may take to answer a Close.
@@ -82,21 +84,26 @@ async fn echo(stream: Stream) -> Result<(), WebSocketError> {
         };
         let silent = received.is_err();
         match received {
-            Ok(Some(Ok(message @ (Message::Text(_) | Message::Binary(_))))) => socket.send(message).await?,
+            Ok(Some(Ok(message @ (Message::Text(_) | Message::Binary(_))))) => {
+                send(&mut socket, message).await?
+            }
             // The crate answers a Ping, and a Close: the end follows.
             Ok(Some(Ok(_))) => {}
             Ok(None) => break None,
             Ok(Some(Err(error))) => break Some(code(error)?),
             Err(_) if is_pinged => return Ok(()),
-            Err(_) => socket.send(Message::Ping("".into())).await?,
+            Err(_) => send(&mut socket, Message::Ping("".into())).await?,
         }
         is_pinged = silent;
     };
-    if let Some(code) = code {
-        socket.close(Some(CloseFrame { code, reason: "".into() })).await?;
-    }
-    let _ = timeout(GOODBYE, goodbye(socket)).await;
+    let _ = timeout(GOODBYE, goodbye(socket, code)).await;
     Ok(())
+}
+
+/// Sends a message, unless the client reads nothing for too long.
+async fn send(socket: &mut WebSocketStream<Stream>, message: Message) -> Result<(), WebSocketError> {
+    let sent = timeout(SILENCE, socket.send(message)).await;
+    sent.unwrap_or_else(|_| Err(WebSocketError::Io(ErrorKind::TimedOut.into())))
 }
 
 /// What to say to a client that does not keep to the protocol, or to the limit.
@@ -110,8 +117,12 @@ fn code(error: WebSocketError) -> Result<CloseCode, WebSocketError> {
     }
 }
 
-/// Waits for the Close of the client, then for the end of its connection.
-async fn goodbye(mut socket: WebSocketStream<Stream>) -> std::io::Result<()> {
+/// Says why the server ends the conversation, if it does, and waits for the Close of the client, then for the end of its
+/// connection.
+async fn goodbye(mut socket: WebSocketStream<Stream>, code: Option<CloseCode>) -> Result<(), WebSocketError> {
+    if let Some(code) = code {
+        socket.close(Some(CloseFrame { code, reason: "".into() })).await?;
+    }
     while let Some(Ok(_)) = socket.next().await {}
     let mut stream = socket.into_inner();
     stream.shutdown().await?;

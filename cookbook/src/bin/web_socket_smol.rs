@@ -6,6 +6,7 @@
 //! websocat ws://127.0.0.1:8090/
 //! ```
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
@@ -26,7 +27,8 @@ use wsgi_smol::{
 /// The largest message of a client.
 const LARGEST: usize = 1024 * 1024;
 
-/// A client that is silent for this long gets a ping, and is given up if it does not answer that in the same time.
+/// A client that is silent for this long gets a ping, and is given up if it does not answer that in the same time, or does not
+/// read for as long.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// How long a client may take to answer a Close.
@@ -99,26 +101,32 @@ async fn echo(stream: Stream) -> Result<(), WebSocketError> {
         match next {
             Next::Stops => break Some(CloseCode::Away),
             Next::Received(Some(Ok(message @ (Message::Text(_) | Message::Binary(_))))) => {
-                socket.send(message).await?;
+                send(&mut socket, message).await?;
             }
             // The crate answers a Ping, and a Close: the end follows.
             Next::Received(Some(Ok(_))) => {}
             Next::Received(None) => break None,
             Next::Received(Some(Err(error))) => break Some(code(error)?),
             Next::Silence if is_pinged => return Ok(()),
-            Next::Silence => socket.send(Message::Ping("".into())).await?,
+            Next::Silence => send(&mut socket, Message::Ping("".into())).await?,
         }
         is_pinged = silent;
     };
-    if let Some(code) = code {
-        socket.close(Some(CloseFrame { code, reason: "".into() })).await?;
-    }
     let timer = async {
         Timer::after(GOODBYE).await;
         Ok(())
     };
-    or(goodbye(socket), timer).await?;
+    or(goodbye(socket, code), timer).await?;
     Ok(())
+}
+
+/// Sends a message, unless the client reads nothing for too long.
+async fn send(socket: &mut WebSocketStream<Stream>, message: Message) -> Result<(), WebSocketError> {
+    let silence = async {
+        Timer::after(SILENCE).await;
+        Err(WebSocketError::Io(ErrorKind::TimedOut.into()))
+    };
+    or(socket.send(message), silence).await
 }
 
 /// What to say to a client that does not keep to the protocol, or to the limit.
@@ -132,8 +140,12 @@ fn code(error: WebSocketError) -> Result<CloseCode, WebSocketError> {
     }
 }
 
-/// Waits for the Close of the client, then for the end of its connection.
-async fn goodbye(mut socket: WebSocketStream<Stream>) -> std::io::Result<()> {
+/// Says why the server ends the conversation, if it does, and waits for the Close of the client, then for the end of its
+/// connection.
+async fn goodbye(mut socket: WebSocketStream<Stream>, code: Option<CloseCode>) -> Result<(), WebSocketError> {
+    if let Some(code) = code {
+        socket.close(Some(CloseFrame { code, reason: "".into() })).await?;
+    }
     while let Some(Ok(_)) = socket.next().await {}
     let mut stream = socket.into_inner();
     stream.shutdown().await?;

@@ -23,7 +23,8 @@ use wsgi_std::{
 /// The largest message of a client.
 const LARGEST: usize = 1024 * 1024;
 
-/// A client that is silent for this long gets a ping, and is given up if it does not answer that in the same time.
+/// A client that is silent for this long gets a ping, and is given up if it does not answer that in the same time, or does not
+/// read for as long.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// How long a client may take to answer a Close.
@@ -74,6 +75,7 @@ pub(crate) fn application(environ: Environ, start_response: StartResponse) -> Re
 
 fn echo(stream: Stream) -> Result<(), WebSocketError> {
     stream.set_read_timeout(Some(SILENCE));
+    stream.set_write_timeout(Some(SILENCE));
     // A stop ends a read that waits.
     stream.set_stop_ends_reads(true);
     let config = WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
@@ -100,11 +102,7 @@ fn echo(stream: Stream) -> Result<(), WebSocketError> {
         }
         is_pinged = silent;
     };
-    if let Some(code) = code {
-        socket.close(Some(CloseFrame { code, reason: "".into() }))?;
-    }
-    goodbye(socket)?;
-    Ok(())
+    goodbye(socket, code)
 }
 
 /// What to say to a client that does not keep to the protocol, or to the limit.
@@ -118,8 +116,9 @@ fn code(error: WebSocketError) -> Result<CloseCode, WebSocketError> {
     }
 }
 
-/// Waits for the Close of the client, then for the end of its connection.
-fn goodbye(mut socket: WebSocket<Stream>) -> std::io::Result<()> {
+/// Says why the server ends the conversation, if it does, and waits for the Close of the client, then for the end of its
+/// connection.
+fn goodbye(mut socket: WebSocket<Stream>, code: Option<CloseCode>) -> Result<(), WebSocketError> {
     let end = Instant::now() + GOODBYE;
     let bound = |stream: &Stream| {
         let left = end.saturating_duration_since(Instant::now());
@@ -127,6 +126,10 @@ fn goodbye(mut socket: WebSocket<Stream>) -> std::io::Result<()> {
         !left.is_zero()
     };
     socket.get_ref().set_stop_ends_reads(false);
+    socket.get_ref().set_write_timeout(Some(GOODBYE));
+    if let Some(code) = code {
+        socket.close(Some(CloseFrame { code, reason: "".into() }))?;
+    }
     while bound(socket.get_ref()) && socket.read().is_ok() {}
     let mut stream = socket.get_ref();
     stream.shutdown()?;
