@@ -322,6 +322,7 @@ pub use exchange::stopping::Stopping;
 pub use io::tls::Tls;
 pub use registry::{Report, ServerHandle};
 pub use response::Response;
+pub use response::form::FormError;
 pub use response::into_response::{Html, IntoResponse, Redirect};
 #[cfg(feature = "json")]
 pub use response::json::{Json, JsonError};

@@ -96,6 +96,32 @@ fn a_call_without_a_socket_takes_no_time_while_the_clock_is_paused() {
 }
 
 #[test]
+fn a_body_of_a_slow_client_takes_no_time_while_the_clock_is_paused() {
+    use wsgi_tokio::test::{Request, call};
+    use wsgi_tokio::{Bytes, Environ, InputError, site};
+
+    let pause = Duration::from_secs(10);
+    let upper_case = site(async |environ: Environ| {
+        let body = environ.input().read_to_end().await?;
+        Ok::<_, InputError>(body.to_ascii_uppercase())
+    });
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().start_paused(true).build().expect("a runtime").block_on(async {
+        let begun = tokio::time::Instant::now();
+        let (send, parts) = smol::channel::bounded(1);
+        tokio::spawn(async move {
+            for part in ["Hello, ", "world"] {
+                send.send(Bytes::from(part)).await.expect("it is received");
+                tokio::time::sleep(pause).await;
+            }
+        });
+        let response = call(upper_case, Request::new("POST", "/").stream(parts)).await;
+        assert_eq!(response.body().as_str(), Some("HELLO, WORLD"));
+        assert_eq!(begun.elapsed(), 2 * pause);
+    });
+}
+
+#[test]
 fn wsgi_smol_serves_with_the_provider_of_the_program() {
     use wsgi_smol::{Body, Environ, Listener, Result, Server, StartResponse};
 

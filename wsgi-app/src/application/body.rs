@@ -124,6 +124,18 @@ impl Body {
         }
     }
 
+    /// [`as_bytes`](Self::as_bytes) as text; `None` if it is not UTF-8.
+    ///
+    /// ```
+    /// use wsgi_app::Body;
+    ///
+    /// assert_eq!(Body::from("Hello").as_str(), Some("Hello"));
+    /// assert_eq!(Body::from(b"\xff").as_str(), None);
+    /// ```
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(self.as_bytes()?).ok()
+    }
+
     /// The length in bytes, if it is known: the server announces it then.
     ///
     /// ```

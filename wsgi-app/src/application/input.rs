@@ -77,18 +77,13 @@ use crate::exchange::shared::Taken;
 #[derive(Clone, Debug)]
 pub struct Input {
     pub(crate) handle: Handle,
-    /// The last frame of the body was returned.
-    #[cfg(feature = "http")]
+    /// The end of the body was returned, by a trait that returns nothing behind it.
     pub(crate) ended: bool,
 }
 
 impl Input {
     pub(crate) fn new(handle: Handle) -> Self {
-        Self {
-            handle,
-            #[cfg(feature = "http")]
-            ended: false,
-        }
+        Self { handle, ended: false }
     }
 
     /// Bytes that have arrived: between 1 and `limit`, as soon as there are any; empty at the end of the body or if

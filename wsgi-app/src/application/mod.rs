@@ -3,6 +3,7 @@
 pub(crate) mod blocking;
 pub(crate) mod blocks;
 pub(crate) mod body;
+mod chunks;
 pub(crate) mod environ;
 mod fields;
 pub(crate) mod file;
@@ -11,7 +12,7 @@ mod futures_io;
 pub(crate) mod input;
 pub(crate) mod raw;
 mod readers;
-mod readings;
+pub(crate) mod readings;
 pub(crate) mod start_response;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;

@@ -66,6 +66,12 @@ impl Environ {
         pairs(&self.query()).into_iter()
     }
 
+    /// The type of the body without its parameters, such as `text/html`, in lower case; empty without `Content-Type`.
+    pub(crate) fn media_type(&self) -> String {
+        let value = self.header("Content-Type").unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
     /// Sends an interim response now, as [`StartResponse::inform`](crate::StartResponse::inform) does: for applications
     /// that do not get `start_response`.
     ///
@@ -103,7 +109,8 @@ fn bytes(latin1: &str) -> Option<Vec<u8>> {
     latin1.chars().map(|char| u8::try_from(char).ok()).collect()
 }
 
-fn pairs(query: &str) -> Vec<(String, String)> {
+/// The names and values of a form, whose bytes are latin-1 characters here.
+pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))

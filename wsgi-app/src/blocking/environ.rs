@@ -11,6 +11,7 @@ use crate::application::start_response::StartResponse as AsyncStartResponse;
 use crate::blocking::input::Input;
 use crate::blocking::response::StartResponse;
 use crate::blocking::stream::Stream;
+use crate::response::form::{self, FormError};
 #[cfg(feature = "json")]
 use crate::response::json::{self, JsonError};
 
@@ -39,6 +40,17 @@ impl Environ {
     /// The request body (`wsgi.input`). All handles read the same body: each byte is returned once.
     pub fn input(&self) -> Input {
         Input::new(self.0.input())
+    }
+
+    /// The names and values of the form that is the request body, of at most `limit` bytes, in order. They are decoded as
+    /// [`query_pairs`](crate::Environ::query_pairs) are.
+    ///
+    /// # Errors
+    ///
+    /// [`FormError`](crate::FormError), which is a response of a [`site`](crate::blocking::site).
+    pub fn form(&self, limit: usize) -> Result<Vec<(String, String)>, FormError> {
+        self.0.check_form()?;
+        Ok(form::parse(&self.input().read_all(limit)?))
     }
 
     /// Feature `json`. The value that the request body has as JSON, of at most `limit` bytes. See

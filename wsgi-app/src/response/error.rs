@@ -4,21 +4,25 @@ use wsgi_proto::{SendError, StartError};
 
 use crate::exchange::error::{Error, InputError};
 use crate::response::Response;
+use crate::response::form::FormError;
 use crate::response::into_response::IntoResponse;
 #[cfg(feature = "json")]
 use crate::response::json::JsonError;
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        // `?` has made them errors of any type.
         #[cfg(feature = "json")]
         let error = match self.downcast::<JsonError>() {
-            // `?` has made it an error of any type.
             Ok(error) => return error.into_response(),
             Err(error) => error,
         };
         #[cfg(not(feature = "json"))]
         let error = self;
-        Response::from_error(error)
+        match error.downcast::<FormError>() {
+            Ok(error) => error.into_response(),
+            Err(error) => Response::from_error(error),
+        }
     }
 }
 

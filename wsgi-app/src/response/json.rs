@@ -109,8 +109,7 @@ impl Environ {
 
     /// Whether the body is announced as JSON.
     pub(crate) fn check_json(&self) -> Result<(), JsonError> {
-        let value = self.header("Content-Type").unwrap_or_default();
-        let media = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let media = self.media_type();
         let is_json =
             media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));
         if is_json { Ok(()) } else { Err(JsonError::ContentType) }

@@ -1,6 +1,7 @@
 //! Responses as values, and applications that return them.
 
 mod error;
+pub(crate) mod form;
 pub(crate) mod into_response;
 #[cfg(feature = "json")]
 pub(crate) mod json;

@@ -11,6 +11,7 @@ use crate::io::blocking::BlockingTransport;
 use crate::io::transport::Transport;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::test::answer::Answer;
+use crate::test::parts::{Next, Parts};
 use crate::test::request::Request;
 
 /// Both ends of the connection.
@@ -20,6 +21,8 @@ pub(super) struct Memory(Arc<Mutex<Both>>);
 struct Both {
     /// What the server has not read.
     request: Bytes,
+    /// What arrives later.
+    parts: Option<Parts>,
     /// What the server has sent.
     sent: Vec<u8>,
     /// How much had been sent when the client looked last.
@@ -33,13 +36,15 @@ struct Both {
 }
 
 impl Memory {
-    pub(super) fn new(request: &Request) -> Self {
+    pub(super) fn new(request: &mut Request) -> Self {
+        let parts = request.parts();
         let both = Both {
-            request: request.to_bytes().into(),
+            request: request.to_bytes(parts.is_some()).into(),
+            // Otherwise the server would wait for the rest, and no timer ends that.
+            hung_up: parts.is_none() && !request.is_whole(),
+            parts,
             sent: Vec::new(),
             seen: None,
-            // Otherwise the server would wait for the rest, and no timer ends that.
-            hung_up: !request.is_whole(),
             closed: false,
             reader: None,
         };
@@ -76,11 +81,30 @@ impl Memory {
     }
 
     /// The number of bytes read; `None` if there are none now.
-    fn take(&self, space: &mut [u8]) -> Option<usize> {
+    fn take(&self, context: &mut Context<'_>, space: &mut [u8]) -> Option<usize> {
+        self.poll_parts(context);
         let mut both = self.both();
         let count = both.request.len().min(space.len());
         both.request.copy_to_slice(&mut space[..count]);
         (count > 0 || both.hung_up).then_some(count)
+    }
+
+    /// Lets the next part arrive if the server has read everything.
+    fn poll_parts(&self, context: &mut Context<'_>) {
+        let parts = {
+            let mut both = self.both();
+            if both.request.is_empty() { both.parts.take() } else { None }
+        };
+        let Some(mut parts) = parts else { return };
+        // Outside the lock: this is code of the test.
+        let next = parts.poll_next(context);
+        let mut both = self.both();
+        match next {
+            Poll::Pending => both.parts = Some(parts),
+            Poll::Ready(Next::Send(bytes)) => (both.request, both.parts) = (bytes, Some(parts)),
+            Poll::Ready(Next::SendLast(bytes)) => both.request = bytes,
+            Poll::Ready(Next::HangUp) => both.hung_up = true,
+        }
     }
 
     fn put(&self, slices: &[IoSlice<'_>]) -> usize {
@@ -92,7 +116,7 @@ impl Memory {
 
 impl Transport for Memory {
     fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        if let Some(count) = self.take(space) {
+        if let Some(count) = self.take(context, space) {
             return Poll::Ready(Ok(count));
         }
         self.both().reader = Some(context.waker().clone());
@@ -115,7 +139,8 @@ impl Transport for Memory {
 
 impl BlockingTransport for Memory {
     fn read(&self, space: &mut [u8]) -> io::Result<usize> {
-        self.take(space).ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        let count = self.take(&mut Context::from_waker(Waker::noop()), space);
+        count.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -139,7 +164,7 @@ impl BlockingTransport for Memory {
     fn remind(&self, _: Instant) {}
 
     fn wait(&self, _: bool, _: bool, _: Option<Instant>) -> io::Result<()> {
-        // Nothing arrives later, except from other threads of the application.
+        // Nothing wakes this thread: other threads of the application send, and parts of the request arrive when they are polled.
         std::thread::yield_now();
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod memory;
+mod parts;
 mod request;
 
 use std::future::{Future, poll_fn};
@@ -66,8 +67,8 @@ pub use crate::test::request::Request;
 /// # Panics
 ///
 /// If the options of the request do not fit together, see [`OptionError`](crate::OptionError).
-pub async fn call(application: impl Application, request: Request) -> Response {
-    let (memory, head_only) = (Memory::new(&request), request.is_head());
+pub async fn call(application: impl Application, mut request: Request) -> Response {
+    let (memory, head_only) = (Memory::new(&mut request), request.is_head());
     let (options, endpoints, tls) = request.into_server();
     let server = Server::new(options, &ServerHandle::new(), application).expect("the options fit together");
     let guard = server.admit(endpoints);
@@ -103,8 +104,8 @@ pub async fn call(application: impl Application, request: Request) -> Response {
 /// # Panics
 ///
 /// Those of [`call`].
-pub fn call_blocking(application: impl BlockingApplication, request: Request) -> Response {
-    let (memory, head_only) = (Memory::new(&request), request.is_head());
+pub fn call_blocking(application: impl BlockingApplication, mut request: Request) -> Response {
+    let (memory, head_only) = (Memory::new(&mut request), request.is_head());
     let (options, endpoints, tls) = request.into_server();
     let server =
         Server::new(options, &ServerHandle::new(), Blocking(application)).expect("the options fit together");

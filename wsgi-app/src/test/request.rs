@@ -1,11 +1,13 @@
 //! The request of a call.
 
 use bytes::Bytes;
+use futures_core::Stream;
 use wsgi_proto::{Address, Endpoints, FieldBytes, Scheme};
 
 use crate::head::headers::Headers;
 use crate::io::tls::Tls;
 use crate::server::options::Options;
+use crate::test::parts::Parts;
 
 /// A request for [`call`](super::call).
 ///
@@ -27,6 +29,7 @@ pub struct Request {
     target: String,
     headers: Headers,
     body: Option<Bytes>,
+    parts: Option<Parts>,
     options: Options,
     endpoints: Endpoints,
     tls: Option<Tls>,
@@ -43,6 +46,7 @@ impl Request {
             target: target.into(),
             headers,
             body: None,
+            parts: None,
             options,
             endpoints,
             tls: None,
@@ -76,7 +80,40 @@ impl Request {
     /// Sets the body. With a field `Transfer-Encoding: chunked` it is sent as one chunk, otherwise with its length.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = Some(body.into());
+        (self.body, self.parts) = (Some(body.into()), None);
+        self
+    }
+
+    /// Sets a body that arrives part by part, whenever `parts` is ready: for slow clients, also while the time of a runtime is
+    /// paused.
+    ///
+    /// It is chunked, with one chunk for each part, unless a `Content-Length` is set. A [blocking](super::call_blocking)
+    /// application polls it again and again while it waits.
+    ///
+    /// ```
+    /// use std::pin::Pin;
+    /// use std::task::{Context, Poll};
+    /// use futures_core::Stream;
+    /// use wsgi_app::Bytes;
+    /// use wsgi_app::test::Request;
+    ///
+    /// // Crates such as `futures` and `async-stream` make streams without this.
+    /// struct Parts(Vec<&'static str>);
+    ///
+    /// impl Stream for Parts {
+    ///     type Item = Bytes;
+    ///
+    ///     fn poll_next(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    ///         Poll::Ready(self.0.pop().map(Bytes::from))
+    ///     }
+    /// }
+    ///
+    /// let request = Request::new("POST", "/").stream(Parts(vec!["world", "Hello, "]));
+    /// # let _ = request;
+    /// ```
+    #[must_use]
+    pub fn stream(mut self, parts: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        (self.body, self.parts) = (None, Some(Parts::new(parts)));
         self
     }
 
@@ -111,6 +148,16 @@ impl Request {
         self
     }
 
+    /// What the client sends after the first bytes, whose head announces it.
+    pub(super) fn parts(&mut self) -> Option<Parts> {
+        let mut parts = self.parts.take()?;
+        match self.headers.get("Content-Length") {
+            Some(length) => parts.announced(length.parse().unwrap_or(0)),
+            None => self.headers.insert("Transfer-Encoding", "chunked"),
+        }
+        Some(parts)
+    }
+
     /// Whether the body has the length that the header fields announce.
     pub(super) fn is_whole(&self) -> bool {
         let announced = self.headers.get("Content-Length").map(|length| length.parse().ok());
@@ -129,7 +176,7 @@ impl Request {
     }
 
     /// The bytes that a client sends.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self, has_parts: bool) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         let mut field = |name: &[u8], value: &[u8]| bytes.extend([name, b": ", value, b"\r\n"].concat());
         self.headers.iter().for_each(|(name, value)| field(name, value));
@@ -140,6 +187,7 @@ impl Request {
         }
         bytes.extend(b"\r\n");
         match chunked {
+            _ if has_parts => {}
             true if body.is_empty() => bytes.extend(b"0\r\n\r\n"),
             true => {
                 bytes.extend([format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat())

@@ -1,0 +1,102 @@
+//! The fields of a form as the body of a request.
+
+use std::fmt;
+
+use wsgi_proto::latin1;
+
+use crate::application::environ::Environ;
+use crate::application::readings::pairs;
+use crate::exchange::error::InputError;
+use crate::response::Response;
+use crate::response::into_response::IntoResponse;
+
+/// Why a request has no form, made by [`Environ::form`].
+///
+/// As a response it is 415 with a text that names the reason, or that of the [`InputError`], such as 413; also inside an
+/// [`Error`](crate::Error), when a function of a [`site`](crate::site) returns it. In other applications it is an error
+/// like any other.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FormError {
+    /// The body cannot be read, or is larger than the limit.
+    Input(InputError),
+    /// `Content-Type` is not that of a form without files.
+    ContentType,
+}
+
+impl fmt::Display for FormError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(error) => error.fmt(f),
+            Self::ContentType => f.write_str(
+                "the body is not a form (expected `Content-Type: application/x-www-form-urlencoded`)",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for FormError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Input(error) => Some(error),
+            Self::ContentType => None,
+        }
+    }
+}
+
+impl From<InputError> for FormError {
+    fn from(error: InputError) -> Self {
+        Self::Input(error)
+    }
+}
+
+impl IntoResponse for FormError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Input(error) => error.into_response(),
+            Self::ContentType => (415, format!("{self}\n")).into_response(),
+        }
+    }
+}
+
+impl Environ {
+    /// The names and values of the form that is the request body, of at most `limit` bytes, in order. They are decoded
+    /// as [`query_pairs`](Self::query_pairs) are.
+    ///
+    /// ```
+    /// use wsgi_app::{Environ, Redirect, Result};
+    ///
+    /// async fn sign(environ: Environ) -> Result<Redirect> {
+    ///     let form = environ.form(4096).await?; // 413 if it is larger, 415 if it is no form
+    ///     for (name, value) in form {
+    ///         println!("{name}: {value}");
+    ///     }
+    ///     Ok(Redirect::to("/"))
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::Application) {}
+    /// # is_an_application(wsgi_app::site(sign));
+    /// ```
+    ///
+    /// Forms with files (`multipart/form-data`) are another format: the crate `multer` reads them from
+    /// [`input`](Self::input).
+    ///
+    /// # Errors
+    ///
+    /// [`FormError`], which is a response of a [`site`](crate::site).
+    pub async fn form(&self, limit: usize) -> Result<Vec<(String, String)>, FormError> {
+        self.check_form()?;
+        Ok(parse(&self.input().read_all(limit).await?))
+    }
+
+    /// Whether the body is announced as a form.
+    pub(crate) fn check_form(&self) -> Result<(), FormError> {
+        match &*self.media_type() {
+            "application/x-www-form-urlencoded" => Ok(()),
+            _ => Err(FormError::ContentType),
+        }
+    }
+}
+
+pub(crate) fn parse(body: &[u8]) -> Vec<(String, String)> {
+    pairs(&latin1(body))
+}
