@@ -6,10 +6,9 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::stream;
 use multer::{Constraints, Multipart, SizeLimit};
 use tokio::net::TcpListener;
-use wsgi_tokio::{Bytes, Environ, Error, Html, IntoResponse, Options, Redirect, Response, Server, site};
+use wsgi_tokio::{Environ, Html, IntoResponse, Options, Redirect, Response, Server, site};
 
 /// The largest form without files, in bytes.
 const FORM: usize = 16 * 1024;
@@ -52,7 +51,7 @@ fn escape(text: &str) -> String {
 }
 
 async fn sign(guests: &Guests, environ: &Environ) -> Result<Redirect, Response> {
-    let form = read_form(environ).await?;
+    let form = environ.form(FORM).await?; // 413 if it is larger, 415 if it is no form
     let field = |name| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim().to_owned());
     let name = field("name").filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| (422, "the form has no name\n").into_response())?;
@@ -63,33 +62,14 @@ async fn sign(guests: &Guests, environ: &Environ) -> Result<Redirect, Response> 
     Ok(Redirect::to("/"))
 }
 
-async fn read_form(environ: &Environ) -> Result<Vec<(String, String)>, Response> {
-    if media_type(environ) != "application/x-www-form-urlencoded" {
-        return Err((415, "this is not a form\n").into_response());
-    }
-    let body = environ.input().read_all(FORM).await?; // 413 if it is larger
-    Ok(form_urlencoded::parse(&body).into_owned().collect())
-}
-
-fn media_type(environ: &Environ) -> String {
-    let value = environ.header("Content-Type").unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
 /// Responds with the name, the type and the length of each file.
 async fn measure(environ: &Environ) -> Result<String, Response> {
     let content_type = environ.header("Content-Type").unwrap_or_default();
     let boundary = multer::parse_boundary(content_type)
         .map_err(|_| (415, "this is not a form with files\n").into_response())?;
-    let input = environ.input();
-    let chunks = stream::try_unfold(input, async |input| {
-        let chunk: Bytes = input.chunk().await?;
-        Ok::<_, Error>((!chunk.is_empty()).then_some((chunk, input)))
-    });
-    // The stream is moved around while it is read.
-    let chunks = Box::pin(chunks);
     let limits = SizeLimit::new().whole_stream(UPLOAD).per_field(FILE);
-    let mut form = Multipart::with_constraints(chunks, boundary, Constraints::new().size_limit(limits));
+    let mut form =
+        Multipart::with_constraints(environ.input(), boundary, Constraints::new().size_limit(limits));
     let mut lines = String::new();
     while let Some(mut field) = form.next_field().await.map_err(refused)? {
         // A name is whatever the client sends: never use it as a path.

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     fn text(response: &Response) -> String {
-        String::from_utf8_lossy(response.body().as_bytes().unwrap()).into_owned()
+        response.body().as_str().unwrap().to_owned()
     }
 
     #[tokio::test]
