@@ -383,7 +383,15 @@ fn call(exchange: &mut Exchange<'_>, now: Now, choices: &mut Given<'_>, kept: &m
         }
         27 => match &*kept {
             Some(head) => drop(exchange.answer_with(head, vec![b'v'; choices.below(9000)])),
-            None => *kept = ResponseHead::new(exchange.config(), status, fields).ok(),
+            None => {
+                *kept = ResponseHead::new(exchange.config(), status, fields).ok();
+                if let Some(head) = kept {
+                    // Middleware writes a head that was read again.
+                    let again = ResponseHead::new(exchange.config(), head.status(), head.fields());
+                    let again = again.expect("it was allowed before");
+                    assert!(again.status() == head.status() && again.fields().eq(head.fields()));
+                }
+            }
         },
         29 => drop(exchange.send_external(choices.below(9000) as u64)),
         30 => {
