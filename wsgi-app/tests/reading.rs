@@ -6,6 +6,7 @@ use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
@@ -40,9 +41,14 @@ impl Stream for Slow {
 }
 
 fn file() -> Body {
-    let path = std::env::temp_dir().join(format!("wsgi-app-reading-{}", std::process::id()));
+    // Tests run side by side.
+    static FILES: AtomicU32 = AtomicU32::new(0);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("wsgi-app-reading-{}-{number}", std::process::id()));
     std::fs::write(&path, "xonetwo").expect("the folder is writable");
-    Body::file(File::open(&path).expect("it exists"), 1..).expect("it is long enough")
+    let file = File::open(&path).expect("it exists");
+    std::fs::remove_file(&path).expect("it exists");
+    Body::file(file, 1..).expect("it is long enough")
 }
 
 /// `onetwo`, as every kind of body, with its length if that is known, and its number of blocks.

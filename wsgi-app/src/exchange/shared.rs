@@ -15,8 +15,8 @@ use wsgi_proto::{BodyEvent, Connection, Endpoints, Exchange, Instant, Io, Lost, 
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
 use crate::exchange::file::{FileBlock, Stopped};
-use crate::head::maps::Maps;
 use crate::exchange::stop_waiters::StopWaiters;
+use crate::head::maps::Maps;
 use crate::io::blocking::BlockingTransport;
 use crate::io::tls::Tls;
 use crate::io::transport::Transport;
