@@ -44,13 +44,13 @@
 //! | --- | --- |
 //! | a server on tokio, smol, async-std or blocking sockets | `wsgi-tokio`, `wsgi-smol` or `wsgi-std` instead |
 //! | an application or middleware for every asynchronous adapter | this crate, its root |
-//! | an application or middleware for blocking code | this crate, [`blocking`] |
+//! | an application or middleware for blocking code | this crate, [`blocking`](mod@blocking) |
 //! | an adapter for another runtime or transport | this crate, [`adapter`] |
 //! | a driver without `std` or without tasks | `wsgi-proto` |
 //!
 //! The adapters re-export everything that applications need: read `wsgi_tokio::Body` for `wsgi_app::Body` below.
 //!
-//! There are two namespaces. The crate root is for applications, and [`blocking`] has its types with calls that wait.
+//! There are two namespaces. The crate root is for applications, and [`blocking`](mod@blocking) has its types with calls that wait.
 //! [`adapter`] is for adapters; applications need nothing from it. The crate depends on no runtime and opens no socket.
 //!
 //! # Cookbook
@@ -314,6 +314,7 @@ pub use application::input::{Input, Lines};
 pub use application::start_response::{StartResponse, Write, Writing};
 pub use application::upgrade::Stream;
 pub use application::{Application, BoxApplication, ResponseFuture, application_fn};
+pub use blocking::on_threads::blocking;
 pub use context::log::{Log, LogEntry};
 pub use exchange::error::{Error, InputError, Result};
 pub use exchange::stopping::Stopping;

@@ -566,6 +566,8 @@ pub use wsgi_app::{
 };
 // Responses as values, and calls of applications without a socket.
 pub use wsgi_app::{Blocks, Headers, Html, IntoResponse, Redirect, Response, Site, Status, site, test};
+// Applications that block.
+pub use wsgi_app::blocking;
 #[cfg(feature = "json")]
 pub use wsgi_app::{Json, JsonError};
 #[cfg(feature = "tower")]

@@ -806,6 +806,8 @@ pub use wsgi_app::{
 };
 // Responses as values, and calls of applications without a socket.
 pub use wsgi_app::{Blocks, Headers, Html, IntoResponse, Redirect, Response, Site, Status, site, test};
+// Applications that block.
+pub use wsgi_app::blocking;
 #[cfg(feature = "json")]
 pub use wsgi_app::{Json, JsonError};
 #[cfg(feature = "tower")]
@@ -972,7 +974,7 @@ impl<A> Server<A> {
             let runtime = runtime
                 .descriptor_limit(descriptor_limit())
                 .ignore_max_size(ignores_max_size)
-                .blocking(|work| drop(tokio::task::spawn_blocking(work)));
+                .blocking(spawn_blocking);
             let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
             listeners.iter_mut().for_each(|listener| listener.prepare(server.limits_slow_readers()));
             server.run(&handle, listeners, &Tokio { server: &server, pool }).await
@@ -1059,6 +1061,13 @@ fn descriptor_limit() -> Option<usize> {
     }
     #[cfg(not(unix))]
     None
+}
+
+/// Runs `work` on a thread of the current runtime that may block. If that has shut down, it drops `work`.
+fn spawn_blocking(work: Box<dyn FnOnce() + Send>) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        drop(runtime.spawn_blocking(work));
+    }
 }
 
 /// Whether a test can pause the clock of tokio's timers: tokio's feature `test-util`, which no crate can query, adds

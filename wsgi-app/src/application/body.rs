@@ -163,7 +163,7 @@ impl Body {
     ///
     /// Each block is sent before the next one is requested (PEP 3333), because an iterator cannot announce that its
     /// next block takes long. `minimum_chunk_size` joins small blocks. `next` runs in the connection's own task, so it
-    /// must not wait: use a [`stream`](Self::stream) for that. In a [`blocking`](crate::blocking) application it may
+    /// must not wait: use a [`stream`](Self::stream) for that. In a [`blocking`](mod@crate::blocking) application it may
     /// wait. There, another thread sends blocks that have waited for one to two milliseconds, so that blocks that follow
     /// each other closely are sent together.
     ///
@@ -268,7 +268,7 @@ impl Body {
     /// A body of all bytes of `reader`, in blocks of up to 64 KiB. For a file, use [`file`](Self::file).
     ///
     /// Its reads run in the connection's own task: use it for nothing that is slower than a local file. In a
-    /// [`blocking`](crate::blocking) application a read may wait. The length is not known. Errors are those of an
+    /// [`blocking`](mod@crate::blocking) application a read may wait. The length is not known. Errors are those of an
     /// [`iterator`](Self::iterator).
     ///
     /// `Body::tokio_reader` and `Body::futures_reader` are for asynchronous readers, with the features `tokio-io` and

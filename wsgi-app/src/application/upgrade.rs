@@ -80,8 +80,9 @@ impl Drop for Fetching<'_> {
 }
 
 impl Stream {
-    pub(crate) fn into_parts(self) -> (Bytes, Taken) {
-        (self.unread, self.taken)
+    /// The bytes that were not read, the transport, and what keeps the connection known to the server.
+    pub(crate) fn into_parts(self) -> (Bytes, Box<dyn Transport>, Taken) {
+        (self.unread, self.transport, self.taken)
     }
 
     /// A future that is ready when the server begins to stop: [`Environ::stopping`](crate::Environ::stopping), for code that has

@@ -203,9 +203,9 @@ impl Input {
         self.inner.set_hundred_continue_response_headers(headers)
     }
 
-    /// Sends a `100 Continue` now, with the fields that were set, and waits until the system has taken it. It can be
-    /// called several times, for instance to report progress, and works without `Expect`. It replaces the automatic
-    /// one.
+    /// Sends a `100 Continue` now, with the fields that were set, and waits as
+    /// [`Write::write`](crate::blocking::Write::write) does. It can be called several times, for instance to report
+    /// progress, and works without `Expect`. It replaces the automatic one.
     ///
     /// ```
     /// # use wsgi_app::{Result, blocking::Environ};
@@ -227,7 +227,7 @@ impl Input {
     /// (`limits.outbox`); nothing was sent then.
     pub fn send_hundred_continue_response(&self) -> Result<(), StartError> {
         self.inner.send_hundred_continue_response()?;
-        self.inner.handle.flush();
+        self.inner.handle.flush_itself();
         Ok(())
     }
 

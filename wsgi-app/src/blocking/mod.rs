@@ -23,19 +23,24 @@
 
 pub(crate) mod application;
 mod block_on;
+mod blocks;
 mod direct;
 mod environ;
 mod input;
+pub(crate) mod on_threads;
+mod parker;
 mod raw;
 mod response;
 pub(crate) mod serve;
 mod site;
 mod stream;
+mod taken_over;
 
 pub use crate::response::site::Site;
 pub use application::{Application, BoxApplication, Outcome, application_fn};
 pub use environ::Environ;
 pub use input::{Input, Lines};
+pub use on_threads::OnThreads;
 pub use response::{StartResponse, Write};
 pub use site::site;
 pub use stream::Stream;

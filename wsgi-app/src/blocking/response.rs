@@ -180,8 +180,8 @@ impl StartResponse {
         self.0.restart(status, headers, error).map(Write)
     }
 
-    /// Sends an interim response now, such as `103 Early Hints` or `102 Processing`, and waits until the system has
-    /// taken it.
+    /// Sends an interim response now, such as `103 Early Hints` or `102 Processing`. It waits as
+    /// [`Write::write`] does.
     ///
     /// ```
     /// # use wsgi_app::{Body, Result, blocking::{Environ, StartResponse}};
@@ -208,7 +208,7 @@ impl StartResponse {
         headers: impl IntoIterator<Item = impl Field>, // none: `NO_HEADERS`
     ) -> Result<(), StartError> {
         self.0.inform(status, headers)?;
-        self.0.handle().flush();
+        self.0.handle().flush_itself();
         Ok(())
     }
 }
@@ -245,8 +245,10 @@ impl Write {
     /// Sends one block as its own chunk, of any length and whatever `minimum_chunk_size` is. An empty block sends the
     /// head.
     ///
-    /// Waits until the system has taken the block (PEP 3333); `socket_timeout` bounds each wait. For HEAD and other
-    /// responses without a body the block is dropped, and that is not an error.
+    /// Waits until the system has taken the block (PEP 3333); `socket_timeout` bounds each wait. On an asynchronous adapter
+    /// it waits only while more than `limits.outbox` bytes wait to be sent: the connection's task sends the block while the
+    /// application continues, as PEP 3333 allows. For HEAD and other responses without a body the block is dropped, and that
+    /// is not an error.
     ///
     /// # Errors
     ///
@@ -255,7 +257,7 @@ impl Write {
     /// [`SendError::Finished`] after the exchange.
     pub fn write(&self, block: impl Into<Bytes>) -> Result<(), SendError> {
         self.0.0.block_on(self.0.write(block))?;
-        self.0.0.flush();
+        self.0.0.flush_itself();
         Ok(())
     }
 

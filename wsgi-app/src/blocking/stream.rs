@@ -11,9 +11,10 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use wsgi_proto::{Lost, SendError};
+use wsgi_proto::SendError;
 
 use crate::application::upgrade;
+use crate::blocking::taken_over::TakenOver;
 use crate::exchange::handle::{EndHttp, Handle};
 use crate::exchange::stopping::Stopping;
 use crate::exchange::taken::Taken;
@@ -77,9 +78,20 @@ struct Timeouts {
 }
 
 pub(super) fn take_over(handle: &Handle, end: EndHttp) -> Result<Stream, SendError> {
-    let transport = handle.blocking_transport().ok_or(SendError::Lost(Lost::Transport))?;
-    let (unread, taken) = handle.block_on(upgrade::take_over(handle, end))?.into_parts();
-    transport.leave();
+    let blocking = handle.blocking_transport();
+    let (unread, transport, taken) = handle.block_on(upgrade::take_over(handle, end))?.into_parts();
+    let transport = match blocking {
+        Some(blocking) => {
+            drop(transport);
+            blocking.leave();
+            blocking
+        }
+        None => {
+            let transport: Arc<dyn BlockingTransport> = Arc::new(TakenOver::new(transport));
+            handle.cut_at_abort(&transport);
+            transport
+        }
+    };
     Ok(Stream {
         unread: Mutex::new(unread),
         timeouts: Mutex::default(),
@@ -162,7 +174,7 @@ impl Stream {
     }
 
     /// The socket, for programs that make a socket object of another kind from a duplicate of it; `None` over TLS, whose
-    /// bytes differ. It does not block (`O_NONBLOCK`), and closes with this stream.
+    /// bytes differ, and on asynchronous adapters. It does not block (`O_NONBLOCK`), and closes with this stream.
     #[cfg(unix)]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.transport.descriptor()

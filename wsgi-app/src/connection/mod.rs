@@ -222,8 +222,10 @@ impl<A: Application, T: Transport> Connection<A, T> {
                 let makes_room = begin_exchange(&mut inner, guard);
                 transfer.turn.count_request();
                 let (endpoints, serial) = (*inner.machine.endpoints(), inner.serial);
-                let receives =
-                    transfer.server_context.receive_before_call > 0 && inner.receives_before_call();
+                let receives = transfer.server_context.receive_before_call > 0
+                    // Elsewhere an application that waits holds no thread, unless `blocking` has wrapped it.
+                    && transfer.server_context.blocking.is_in_place()
+                    && inner.receives_before_call();
                 drop(inner);
                 if makes_room {
                     // This connection is busy again, so another one has to make room.

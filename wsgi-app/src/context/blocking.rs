@@ -1,4 +1,5 @@
-//! Runs work that may block, such as reading a file, where it does not hold up the tasks of other connections.
+//! Runs work that may block, such as a blocking application or reading a file, where it does not hold up the tasks of
+//! other connections.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -29,7 +30,8 @@ impl Blocking {
         matches!(self, Self::InPlace)
     }
 
-    /// Runs `work` and returns its result. If this future is dropped, the result is lost.
+    /// Runs `work` and returns its result. If this future is dropped, the result is lost, and work that has not begun is
+    /// dropped, too.
     ///
     /// # Errors
     ///
@@ -38,17 +40,53 @@ impl Blocking {
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> io::Result<R> {
+        if self.is_in_place() { Ok(work()) } else { self.run_elsewhere(work).await }
+    }
+
+    /// Like [`run`](Self::run), but never in the calling task, even if its thread may block.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run).
+    pub(crate) async fn run_elsewhere<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> io::Result<R> {
         let shared = Arc::new(Mutex::new(Progress::Pending(None)));
-        let job = Job(Arc::clone(&shared));
-        let run = move || job.end(Progress::Done(work()));
+        let (job, waits) = (Job(Arc::clone(&shared)), Waits(shared));
+        self.spawn(move || {
+            if !job.is_abandoned() {
+                job.end(Progress::Done(work()));
+            }
+        })?;
+        let result = poll_fn(|context| poll(&waits.0, context)).await;
+        result.ok_or_else(|| io::Error::other("the work was dropped: its threads have shut down"))
+    }
+
+    /// Has another thread run `work`, which must not panic. A pool may drop it instead, on any thread.
+    ///
+    /// # Errors
+    ///
+    /// No thread is available.
+    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         match self {
-            Self::Thread => drop(thread::Builder::new().name("wsgi-file".into()).spawn(run)?),
-            Self::Pool(pool) => pool(Box::new(run)),
-            Self::InPlace => run(),
+            Self::Pool(pool) => pool(Box::new(work)),
+            Self::Thread | Self::InPlace => {
+                thread::Builder::new().name("wsgi-blocking".into()).spawn(work)?;
+            }
         }
-        poll_fn(|context| poll(&shared, context))
-            .await
-            .ok_or_else(|| io::Error::other("the work was not done"))
+        Ok(())
+    }
+}
+
+/// The part that the waiting task holds.
+struct Waits<R>(Arc<Mutex<Progress<R>>>);
+
+impl<R> Drop for Waits<R> {
+    fn drop(&mut self) {
+        let progress = mem::replace(&mut *lock(&self.0), Progress::Dropped);
+        // Not under the lock: it may be a value of the application.
+        drop(progress);
     }
 }
 
@@ -75,6 +113,11 @@ fn poll<R>(shared: &Mutex<Progress<R>>, context: &Context<'_>) -> Poll<Option<R>
 struct Job<R>(Arc<Mutex<Progress<R>>>);
 
 impl<R> Job<R> {
+    /// Whether no task waits for the result any more.
+    fn is_abandoned(&self) -> bool {
+        matches!(*lock(&self.0), Progress::Dropped)
+    }
+
     fn end(&self, end: Progress<R>) {
         let mut progress = lock(&self.0);
         if let Progress::Pending(waker) = &mut *progress {

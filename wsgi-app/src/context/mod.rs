@@ -35,7 +35,7 @@ pub(crate) struct ServerContext {
     pub(crate) format: LogFormat,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) blocking: Blocking,
-    /// The number of bytes of a body that are received before the application is called.
+    /// The number of bytes of a body that are received before a blocking application is called.
     pub(crate) receive_before_call: usize,
 }
 

@@ -11,7 +11,7 @@ use wsgi_proto::{Exchange, Now, SendError, Trailers};
 use crate::context::ServerContext;
 use crate::exchange::error::InputError;
 use crate::exchange::file::{FileBlock, Stopped};
-use crate::exchange::shared::{ConnShared, Hook, Inner, Taken, WakeList};
+use crate::exchange::shared::{ConnShared, Directive, Hook, Inner, Taken, WakeList};
 use crate::exchange::stopping::Stopping;
 use crate::exchange::taken;
 use crate::head::maps::Maps;
@@ -176,6 +176,19 @@ impl Handle {
         self.poll_until(context, |exchange| exchange.client_gone())
     }
 
+    /// Asks the connection's task to notify the handles that wait, among them this one. Ready if the exchange is
+    /// over, or the connection is lost.
+    pub(crate) fn poll_notice(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut wake_list = WakeList::default();
+        let mut inner = self.shared.lock();
+        if inner.exchange(self.serial).is_none() || inner.machine.is_lost() {
+            return Poll::Ready(());
+        }
+        inner.news = true;
+        inner.wait(context, &mut wake_list);
+        Poll::Pending
+    }
+
     /// Ends HTTP on this connection and, in the same step, marks its transport as awaited: the connection's task may
     /// hand it over at any moment from now on. Returns the bytes that were received but not read, and what keeps the
     /// connection known to the server. `end` ends HTTP.
@@ -209,6 +222,17 @@ impl Handle {
                 inner.wait(context, &mut wake_list);
                 Poll::Pending
             }
+        }
+    }
+
+    /// Has the transport that was handed over cut when the server stops without waiting for the application.
+    pub(crate) fn cut_at_abort(&self, transport: &Arc<dyn BlockingTransport>) {
+        let mut inner = self.shared.lock();
+        let is_late = inner.directive == Directive::Abort;
+        inner.taken_over = Some(Arc::downgrade(transport));
+        drop(inner);
+        if is_late {
+            transport.cut();
         }
     }
 

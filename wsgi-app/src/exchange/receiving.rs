@@ -13,9 +13,12 @@ impl Inner {
     /// Whether the application is called only after a part of the body has arrived. Not if the client may be waiting for the
     /// application to send a 100. A client that asks for another protocol has to send the body first, too.
     pub(crate) fn receives_before_call(&mut self) -> bool {
-        self.machine
-            .exchange()
-            .is_some_and(|exchange| exchange.remaining() != Some(0) && !exchange.expects_continue())
+        // An application that is called again may have left some.
+        self.peeked.is_empty()
+            && self
+                .machine
+                .exchange()
+                .is_some_and(|exchange| exchange.remaining() != Some(0) && !exchange.expects_continue())
     }
 }
 

@@ -1,8 +1,8 @@
 //! State that an application's handles share with the task of their connection.
 //!
 //! There is one lock per connection, held for the length of a call and never across a wait. The connection's own task
-//! moves the bytes. A call from another task changes the state and wakes it; a [blocking](crate::blocking) call moves
-//! the bytes itself.
+//! moves the bytes. A call from another task changes the state and wakes it; a [blocking](mod@crate::blocking) call over a
+//! blocking transport moves the bytes itself.
 
 use std::any::Any;
 use std::mem;
@@ -74,8 +74,11 @@ pub(crate) struct Inner {
     /// The transport of a connection that the application has taken over, until the application fetches it.
     pub(super) stream: Option<Box<dyn Transport>>,
     handed_over: bool,
-    /// The application has not been notified yet that the transport was handed over, or has stopped sending a file.
-    news: bool,
+    /// The same transport, while a blocking application of an asynchronous adapter uses it.
+    pub(super) taken_over: Option<Weak<dyn BlockingTransport>>,
+    /// The application has not been notified yet: the transport was handed over, or has stopped sending a file, or a
+    /// handle asks for a notice.
+    pub(super) news: bool,
     /// A task of the application is waiting for the transport.
     pub(super) fetching: bool,
     /// The application has taken over the connection, and has its stream or waits for it.
@@ -125,6 +128,7 @@ impl ConnShared {
             waits_since: Some(now),
             stream: None,
             handed_over: false,
+            taken_over: None,
             news: false,
             fetching: false,
             taken: false,
@@ -221,8 +225,10 @@ impl ConnShared {
         if directive == Directive::Abort {
             self.cut.store(true, Ordering::Release);
             wake_list.0.append(&mut inner.waiting);
+            let taken_over = inner.taken_over.take().and_then(|transport| transport.upgrade());
             drop(inner);
-            self.blocking_transport().into_iter().for_each(|transport| transport.cut());
+            let transports = [self.blocking_transport(), taken_over];
+            transports.into_iter().flatten().for_each(|transport| transport.cut());
         }
     }
 

@@ -114,8 +114,7 @@ impl<A> Server<A> {
             format,
             lifetimes: Lifetimes::new(options.max_connection_age, options.max_requests),
             config: Arc::new(options.config),
-            // Elsewhere an application that waits holds no thread.
-            receive_before_call: if runtime.blocking.is_in_place() { options.receive_before_call } else { 0 },
+            receive_before_call: options.receive_before_call,
             blocking: runtime.blocking,
         };
         let wanted = if runtime.ignores_max_size { usize::MAX } else { options.max_size };
