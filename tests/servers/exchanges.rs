@@ -155,6 +155,17 @@ fn all_over_threads<L: Line>(tls: Tls<'_>, connect: Connect<L>) {
     all_over(start, connect);
 }
 
+#[cfg(unix)]
+fn all_over_blocking<L: Line>(adapter: impl Adapter, tls: Tls<'_>, connect: Connect<L>) {
+    let start = |options: Options, site: Arc<Site>| {
+        let application = move |environ: wsgi_std::Environ, start: wsgi_std::StartResponse| {
+            blocking::play(site.next(), &environ, &start, || site.stop())
+        };
+        adapter.start_with(tls, options, wsgi_tokio::blocking(application))
+    };
+    all_over(start, connect);
+}
+
 #[test]
 fn wsgi_tokio_answers_every_exchange_as_written() {
     all_over_futures(Tokio(Runtime::new().unwrap()), None, IN_THE_CLEAR);
@@ -195,4 +206,28 @@ fn wsgi_std_answers_every_exchange_as_written() {
 #[test]
 fn wsgi_std_answers_every_exchange_as_written_over_tls() {
     all_over_threads(Some(&secure::trust().server), ENCRYPTED);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_blocking_application_on_wsgi_tokio_answers_every_exchange_as_written() {
+    all_over_blocking(Tokio(Runtime::new().unwrap()), None, IN_THE_CLEAR);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_blocking_application_on_wsgi_tokio_answers_every_exchange_as_written_over_tls() {
+    all_over_blocking(Tokio(Runtime::new().unwrap()), Some(&secure::trust().server), ENCRYPTED);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_blocking_application_on_wsgi_smol_answers_every_exchange_as_written() {
+    all_over_blocking(Smol, None, IN_THE_CLEAR);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_blocking_application_on_async_std_answers_every_exchange_as_written() {
+    all_over_blocking(AsyncStd, None, IN_THE_CLEAR);
 }

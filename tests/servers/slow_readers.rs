@@ -44,7 +44,7 @@ fn blocking_site(_: wsgi_std::Environ, start_response: wsgi_std::StartResponse) 
 
 type Start = fn(Tls<'_>, Options) -> Running;
 
-const RUNTIMES: [(&str, Start); 4] = [
+const RUNTIMES: [(&str, Start); 5] = [
     ("tokio", |tls, options| {
         // The runtime lives as long as the test program.
         let runtime = Box::leak(Box::new(Tokio(Runtime::new().expect("threads are available"))));
@@ -52,6 +52,9 @@ const RUNTIMES: [(&str, Start); 4] = [
     }),
     ("smol", |tls, options| Smol.start_with(tls, options, site).expect("there is a port")),
     ("async-std", |tls, options| AsyncStd.start_with(tls, options, site).expect("there is a port")),
+    ("smol, blocking", |tls, options| {
+        Smol.start_with(tls, options, wsgi_smol::blocking(blocking_site)).expect("there is a port")
+    }),
     ("std", |tls, options| start_std_with(tls, options, blocking_site).expect("there is a port")),
 ];
 

@@ -1,4 +1,5 @@
-//! One check on every runtime: tokio, smol, async-std, and the threads of `wsgi-std`.
+//! One check on every runtime: tokio, smol, async-std, the threads of `wsgi-std`, and blocking applications on the
+//! asynchronous ones.
 
 use std::sync::LazyLock;
 use std::{fmt, thread};
@@ -25,7 +26,22 @@ pub enum Runtime {
     /// `wsgi-std`.
     #[cfg(unix)]
     Std,
+    /// A blocking application on `wsgi-tokio`.
+    BlockingOnTokio,
+    /// A blocking application on `wsgi-smol`.
+    BlockingOnSmol,
+    /// A blocking application on `wsgi-smol`, with a listener and the tasks of async-std.
+    BlockingOnAsyncStd,
 }
+
+/// One for each kind of listener.
+pub const ADAPTERS: &[Runtime] = &[
+    Runtime::Tokio,
+    Runtime::Smol,
+    Runtime::AsyncStd,
+    #[cfg(unix)]
+    Runtime::Std,
+];
 
 /// All of them.
 pub const RUNTIMES: &[Runtime] = &[
@@ -34,6 +50,9 @@ pub const RUNTIMES: &[Runtime] = &[
     Runtime::AsyncStd,
     #[cfg(unix)]
     Runtime::Std,
+    Runtime::BlockingOnTokio,
+    Runtime::BlockingOnSmol,
+    Runtime::BlockingOnAsyncStd,
 ];
 
 impl Runtime {
@@ -73,8 +92,18 @@ impl Runtime {
             Self::Smol => Smol.start_on(bound, tls, options, application),
             Self::AsyncStd => AsyncStd.start_on(bound, tls, options, application),
             Self::Std => adapters::start_std_on(bound, tls, options, blocking),
+            Self::BlockingOnTokio => TOKIO.start_on(bound, tls, options, wsgi_tokio::blocking(blocking)),
+            Self::BlockingOnSmol => Smol.start_on(bound, tls, options, wsgi_smol::blocking(blocking)),
+            Self::BlockingOnAsyncStd => AsyncStd.start_on(bound, tls, options, wsgi_smol::blocking(blocking)),
         };
         running.expect("it is a socket")
+    }
+}
+
+impl Runtime {
+    /// Whether the application blocks its thread.
+    pub fn blocks(self) -> bool {
+        !matches!(self, Self::Tokio | Self::Smol | Self::AsyncStd)
     }
 }
 
@@ -86,6 +115,9 @@ impl fmt::Display for Runtime {
             Self::AsyncStd => "wsgi-smol with async-std",
             #[cfg(unix)]
             Self::Std => "wsgi-std",
+            Self::BlockingOnTokio => "wsgi-tokio, blocking",
+            Self::BlockingOnSmol => "wsgi-smol, blocking",
+            Self::BlockingOnAsyncStd => "wsgi-smol with async-std, blocking",
         })
     }
 }
@@ -98,6 +130,19 @@ impl fmt::Display for Runtime {
 ///
 /// The check fails.
 pub fn on_each(what: &str, check: impl Fn(Runtime) + Sync) {
+    on_all(RUNTIMES, what, check);
+}
+
+/// Like [`on_each`], once for each kind of listener.
+///
+/// # Panics
+///
+/// The check fails.
+pub fn on_each_adapter(what: &str, check: impl Fn(Runtime) + Sync) {
+    on_all(ADAPTERS, what, check);
+}
+
+fn on_all(runtimes: &[Runtime], what: &str, check: impl Fn(Runtime) + Sync) {
     let check = &check;
     let failed: Vec<_> = thread::scope(|scope| {
         let begin = |runtime: &Runtime| {
@@ -106,7 +151,7 @@ pub fn on_each(what: &str, check: impl Fn(Runtime) + Sync) {
             let thread = thread.spawn_scoped(scope, move || check(runtime)).expect("threads are available");
             (runtime, thread)
         };
-        let begun: Vec<_> = RUNTIMES.iter().map(begin).collect();
+        let begun: Vec<_> = runtimes.iter().map(begin).collect();
         let failed = |(runtime, thread): (Runtime, thread::ScopedJoinHandle<'_, ()>)| {
             thread.join().err().map(|_| runtime.to_string())
         };

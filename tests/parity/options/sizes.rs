@@ -78,7 +78,7 @@ fn receive_before_call_is_the_part_of_a_body_that_arrives_before_the_call() {
         let mut waits = with.connect();
         waits.send(half);
         // Asynchronous applications hold no thread while they wait.
-        if runtime == Runtime::Std {
+        if runtime.blocks() {
             eventually("its request has begun", || with.handle().requests() == 1);
             assert_eq!(with.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").status, 200);
             assert_eq!(with.handle().requests(), 1, "it was answered");

@@ -9,7 +9,7 @@ use smol::Async;
 use smol::channel::{Sender, bounded};
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Journal, Kind, PATIENCE, eventually};
-use wsgi_tests::runtimes::{Runtime, TOKIO, on_each};
+use wsgi_tests::runtimes::{Runtime, TOKIO, on_each_adapter};
 use wsgi_tokio::{Address, Endpoints, Options, Scheme};
 
 use super::{Listener, answer, serve};
@@ -61,6 +61,7 @@ fn channel(runtime: Runtime) -> (Feed, Listener) {
             let (sender, receiver) = mpsc::sync_channel::<Item>(64);
             return (Feed::Std(sender), Listener::Std(wsgi_std::Listener::incoming(receiver)));
         }
+        other => unreachable!("{other} has the listeners of another one"),
     };
     (Feed::Futures(sender), listener)
 }
@@ -84,7 +85,7 @@ fn shown(endpoints: &Endpoints) -> String {
 
 #[test]
 fn connections_from_a_channel_are_served_with_their_endpoints() {
-    on_each("a channel", |runtime| {
+    on_each_adapter("a channel", |runtime| {
         let (feed, listener) = channel(runtime);
         let serving = serve(runtime, [listener], Options::default().log_output(false));
         let mut clients: Vec<_> = (0..8)
@@ -114,7 +115,7 @@ fn connections_from_a_channel_are_served_with_their_endpoints() {
 
 #[test]
 fn a_server_ends_when_all_its_streams_and_connections_have_ended() {
-    on_each("the end of all streams", |runtime| {
+    on_each_adapter("the end of all streams", |runtime| {
         let ((first, one), (second, other)) = (channel(runtime), channel(runtime));
         let serving = serve(runtime, [one, other], Options::default().log_output(false));
         let send = |feed: &Feed| {
@@ -146,7 +147,7 @@ fn a_server_ends_when_all_its_streams_and_connections_have_ended() {
 
 #[test]
 fn a_stop_does_not_wait_for_a_stream_that_has_not_ended() {
-    on_each("a stop", |runtime| {
+    on_each_adapter("a stop", |runtime| {
         let (feed, listener) = channel(runtime);
         let serving = serve(runtime, [listener], Options::default().log_output(false));
         let (mut client, connection) = pair();
@@ -160,7 +161,7 @@ fn a_stop_does_not_wait_for_a_stream_that_has_not_ended() {
 
 #[test]
 fn a_stop_ends_a_server_whose_streams_have_ended() {
-    on_each("a stop after the end", |runtime| {
+    on_each_adapter("a stop after the end", |runtime| {
         let (feed, listener) = channel(runtime);
         let serving = serve(runtime, [listener], Options::default().log_output(false));
         let (mut client, connection) = pair();
@@ -174,7 +175,7 @@ fn a_stop_ends_a_server_whose_streams_have_ended() {
 
 #[test]
 fn errors_of_a_stream_are_those_of_accept() {
-    on_each("errors", |runtime| {
+    on_each_adapter("errors", |runtime| {
         let (feed, listener) = channel(runtime);
         let (options, journal) = Journal::keep(Options::default().debug(false));
         let serving = serve(runtime, [listener], options);
@@ -195,7 +196,7 @@ fn errors_of_a_stream_are_those_of_accept() {
 
 #[test]
 fn a_connection_waits_for_room_like_any_other() {
-    on_each("room", |runtime| {
+    on_each_adapter("room", |runtime| {
         let (feed, listener) = channel(runtime);
         let serving = serve(runtime, [listener], Options::default().log_output(false).max_size(2));
         let clients: Vec<_> = (0..6)

@@ -13,7 +13,7 @@ use wsgi_tests::caller::{Answer, Caller};
 use wsgi_tests::echo::listen::Bound;
 use wsgi_tests::echo::{on_smol, on_std, on_tokio};
 use wsgi_tests::live::{Journal, Kind, PATIENCE, eventually};
-use wsgi_tests::runtimes::{Runtime, TOKIO, on_each};
+use wsgi_tests::runtimes::{Runtime, TOKIO, on_each_adapter};
 use wsgi_tests::secure::trust;
 use wsgi_tokio::Options;
 
@@ -107,6 +107,7 @@ fn expecting(runtime: Runtime, bound: Bound, encrypted: bool) -> Listener {
             Listener::Smol(on_smol::async_std_listener(bound, tls).proxy_protocol(sources()))
         }
         Runtime::Std => Listener::Std(on_std::listener(bound, tls).proxy_protocol(sources())),
+        other => unreachable!("{other} has the listeners of another one"),
     }
 }
 
@@ -139,7 +140,7 @@ impl Arrival {
 
 /// Runs the check on all runtimes, with and without TLS.
 fn on_every_site(what: &str, options: impl Fn() -> Options + Sync, check: impl Fn(&Site) + Sync) {
-    on_each(what, |runtime| {
+    on_each_adapter(what, |runtime| {
         for encrypted in [false, true] {
             let site = Site::new(runtime, encrypted, options());
             check(&site);
@@ -372,7 +373,7 @@ fn bytes_behind_a_header_are_those_of_the_first_request_even_if_there_are_many()
 fn unix_sockets_are_a_source_by_their_own_name() {
     use std::os::unix::net::{UnixListener, UnixStream};
 
-    on_each("unix sockets", |runtime| {
+    on_each_adapter("unix sockets", |runtime| {
         let name = format!("wsgi-proxy-{}-{runtime:?}.sock", std::process::id());
         let path = std::env::temp_dir().join(name);
         let listener = UnixListener::bind(&path).expect("a place for a file");

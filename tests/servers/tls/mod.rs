@@ -38,6 +38,21 @@ macro_rules! on_every_runtime {
             fn on_std() {
                 super::$name(Runtime::Std);
             }
+
+            #[test]
+            fn blocking_on_tokio() {
+                super::$name(Runtime::BlockingOnTokio);
+            }
+
+            #[test]
+            fn blocking_on_smol() {
+                super::$name(Runtime::BlockingOnSmol);
+            }
+
+            #[test]
+            fn blocking_on_async_std() {
+                super::$name(Runtime::BlockingOnAsyncStd);
+            }
         })*
     };
 }

@@ -1,4 +1,4 @@
-//! A server with TLS, on one of the four runtimes, for one test.
+//! A server with TLS, on one of the runtimes, for one test.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
