@@ -179,7 +179,8 @@ fn times_in_the_log_are_in_the_zone_of_the_environment() {
     assert_eq!(logged_offset(&[]), String::from_utf8_lossy(&date.stdout).trim_end());
 }
 
-const RUNTIMES: [&str; 4] = ["tokio", "smol", "async-std", "std"];
+const RUNTIMES: [&str; 7] =
+    ["tokio", "smol", "async-std", "std", "blocking-on-tokio", "blocking-on-smol", "blocking-on-async-std"];
 
 #[test]
 fn every_runtime_has_the_paths_that_checks_ask_for() {

@@ -3,6 +3,7 @@
 //! `echo_binary.rs` and `examples.rs` start programs and are separate binaries, see `Cargo.toml`.
 
 mod admission;
+mod blocking;
 mod everywhere;
 mod exchanges;
 mod files;

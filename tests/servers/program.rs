@@ -15,9 +15,9 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(runtime: Runtime, flags: &str) -> Self {
-        let runtime = format!("{runtime:?}").to_ascii_lowercase().replace("asyncstd", "async-std");
+        let runtime = runtime.flag();
         let mut child = Command::new(env!("CARGO_BIN_EXE_echo"))
-            .args(["--runtime", &runtime, "--listen", "127.0.0.1:0"])
+            .args(["--runtime", runtime, "--listen", "127.0.0.1:0"])
             .args(flags.split_whitespace())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -43,6 +43,15 @@ pub const ADAPTERS: &[Runtime] = &[
     Runtime::Std,
 ];
 
+/// Those whose applications block.
+pub const BLOCKING: &[Runtime] = &[
+    #[cfg(unix)]
+    Runtime::Std,
+    Runtime::BlockingOnTokio,
+    Runtime::BlockingOnSmol,
+    Runtime::BlockingOnAsyncStd,
+];
+
 /// All of them.
 pub const RUNTIMES: &[Runtime] = &[
     Runtime::Tokio,
@@ -101,9 +110,23 @@ impl Runtime {
 }
 
 impl Runtime {
+    /// The value of the flag `--runtime` of the programs.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::Tokio => "tokio",
+            Self::Smol => "smol",
+            Self::AsyncStd => "async-std",
+            #[cfg(unix)]
+            Self::Std => "std",
+            Self::BlockingOnTokio => "blocking-on-tokio",
+            Self::BlockingOnSmol => "blocking-on-smol",
+            Self::BlockingOnAsyncStd => "blocking-on-async-std",
+        }
+    }
+
     /// Whether the application blocks its thread.
     pub fn blocks(self) -> bool {
-        !matches!(self, Self::Tokio | Self::Smol | Self::AsyncStd)
+        BLOCKING.contains(&self)
     }
 }
 
@@ -140,6 +163,15 @@ pub fn on_each(what: &str, check: impl Fn(Runtime) + Sync) {
 /// The check fails.
 pub fn on_each_adapter(what: &str, check: impl Fn(Runtime) + Sync) {
     on_all(ADAPTERS, what, check);
+}
+
+/// Like [`on_each`], where the application blocks its thread.
+///
+/// # Panics
+///
+/// The check fails.
+pub fn on_each_blocking(what: &str, check: impl Fn(Runtime) + Sync) {
+    on_all(BLOCKING, what, check);
 }
 
 fn on_all(runtimes: &[Runtime], what: &str, check: impl Fn(Runtime) + Sync) {

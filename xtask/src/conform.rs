@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use crate::command::{Cmd, target_dir};
 use crate::{Options, Outcome, python};
 
-const RUNTIMES: &[&str] = &["tokio", "smol", "async-std", "std"];
+const RUNTIMES: &[&str] =
+    &["tokio", "smol", "async-std", "std", "blocking-on-tokio", "blocking-on-smol", "blocking-on-async-std"];
 /// The time limit for a server to listen.
 const START: Duration = Duration::from_secs(10);
 /// The time limit for its end after SIGTERM: its `graceful_timeout` and some more.

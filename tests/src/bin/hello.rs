@@ -16,9 +16,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clap::{ArgAction, Parser};
 use tokio::runtime;
+use wsgi_tests::echo::listen::Bound;
 use wsgi_tests::echo::options::{Place, Runtime};
 use wsgi_tests::echo::{announce, listen, on_smol, on_tokio, signals, status, stream};
-use wsgi_tokio::{Body, Environ, Options, Report, Result, StartResponse};
+use wsgi_tokio::{Application, Body, Environ, Options, Report, Result, ServerHandle, StartResponse};
 
 static BLANK: [u8; 1024 * 1024] = [b'x'; 1024 * 1024];
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
@@ -59,8 +60,10 @@ async fn hello(environ: Environ, start_response: StartResponse) -> Result<Body> 
 }
 
 /// The same on a thread.
-#[cfg(unix)]
-fn hello_blocking(environ: wsgi_std::Environ, start_response: wsgi_std::StartResponse) -> Result<Body> {
+fn hello_blocking(
+    environ: wsgi_tokio::blocking::Environ,
+    start_response: wsgi_tokio::blocking::StartResponse,
+) -> Result<Body> {
     let path = environ.head().path();
     let Some(body) = body(path) else {
         start_response.start("404 Not Found", PLAIN)?;
@@ -103,21 +106,13 @@ fn serve(settings: Settings) -> io::Result<Report> {
         announce(&places)
     };
     match settings.runtime {
-        Runtime::Tokio => runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-            let listeners =
-                bound.into_iter().map(|bound| on_tokio::listener(bound, None)).collect::<io::Result<_>>()?;
-            on_tokio::run(on_tokio::build(listeners, hello, options)?, accepting).await
-        }),
-        Runtime::Smol => {
-            let listeners =
-                bound.into_iter().map(|bound| on_smol::listener(bound, None)).collect::<io::Result<_>>()?;
-            let executor = Arc::new(smol::Executor::new());
-            let server = on_smol::build(listeners, hello, options)?.pool(Arc::clone(&executor));
-            smol::block_on(executor.run(on_smol::run(server, accepting)))
-        }
-        Runtime::AsyncStd => {
-            let listeners = bound.into_iter().map(|bound| on_smol::async_std_listener(bound, None)).collect();
-            async_std::task::block_on(on_smol::run(on_smol::build(listeners, hello, options)?, accepting))
+        Runtime::Tokio => on_tokio(bound, hello, options, accepting),
+        Runtime::BlockingOnTokio => on_tokio(bound, wsgi_tokio::blocking(hello_blocking), options, accepting),
+        Runtime::Smol => on_smol(bound, hello, options, accepting),
+        Runtime::BlockingOnSmol => on_smol(bound, wsgi_smol::blocking(hello_blocking), options, accepting),
+        Runtime::AsyncStd => on_async_std(bound, hello, options, accepting),
+        Runtime::BlockingOnAsyncStd => {
+            on_async_std(bound, wsgi_smol::blocking(hello_blocking), options, accepting)
         }
         #[cfg(unix)]
         Runtime::Std => {
@@ -132,6 +127,42 @@ fn serve(settings: Settings) -> io::Result<Report> {
             )
         }
     }
+}
+
+fn on_tokio(
+    bound: Vec<Bound>,
+    application: impl Application,
+    options: Options,
+    accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
+) -> io::Result<Report> {
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let listeners =
+            bound.into_iter().map(|bound| on_tokio::listener(bound, None)).collect::<io::Result<_>>()?;
+        on_tokio::run(on_tokio::build(listeners, application, options)?, accepting).await
+    })
+}
+
+fn on_smol(
+    bound: Vec<Bound>,
+    application: impl Application,
+    options: Options,
+    accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
+) -> io::Result<Report> {
+    let listeners =
+        bound.into_iter().map(|bound| on_smol::listener(bound, None)).collect::<io::Result<_>>()?;
+    let executor = Arc::new(smol::Executor::new());
+    let server = on_smol::build(listeners, application, options)?.pool(Arc::clone(&executor));
+    smol::block_on(executor.run(on_smol::run(server, accepting)))
+}
+
+fn on_async_std(
+    bound: Vec<Bound>,
+    application: impl Application,
+    options: Options,
+    accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
+) -> io::Result<Report> {
+    let listeners = bound.into_iter().map(|bound| on_smol::async_std_listener(bound, None)).collect();
+    async_std::task::block_on(on_smol::run(on_smol::build(listeners, application, options)?, accepting))
 }
 
 fn main() -> ExitCode {

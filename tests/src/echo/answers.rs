@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::hint;
-use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +10,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use wsgi_tokio::{Body, Environ, Result};
 
-use super::stream;
 use super::text;
 
 pub(super) const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
@@ -37,8 +35,7 @@ impl Start for wsgi_tokio::StartResponse {
     }
 }
 
-#[cfg(unix)]
-impl Start for wsgi_std::StartResponse {
+impl Start for wsgi_tokio::blocking::StartResponse {
     fn begin(&self, status: &str, headers: &[(&str, &str)]) -> Result<()> {
         self.start(status, headers)?;
         Ok(())
@@ -46,17 +43,18 @@ impl Start for wsgi_std::StartResponse {
 }
 
 /// State that outlives the requests.
-#[derive(Default)]
 pub(super) struct Echo {
     /// The file at `/file`.
     file: Option<PathBuf>,
+    /// Makes a body of blocks that are ready.
+    ready: fn(Blank) -> Body,
     /// Lines written by the post hooks of `/hooks`.
     hooked: Mutex<String>,
 }
 
 impl Echo {
-    pub(super) fn new(file: Option<PathBuf>) -> Self {
-        Self { file, ..Self::default() }
+    pub(super) fn new(file: Option<PathBuf>, ready: fn(Blank) -> Body) -> Self {
+        Self { file, ready, hooked: Mutex::default() }
     }
 
     /// Answers the request, or returns `None` for any other path.
@@ -95,7 +93,7 @@ impl Echo {
             "/evil-status" => started("200 OK\r\nX-Injected: 1", &[("Content-Length", "2")], "ok".into()),
             "/big" => {
                 let length = number(environ, "n", 1_000_000);
-                sized(start, length, stream::ready_blocks(blank(length)))
+                sized(start, length, (self.ready)(Blank(length)))
             }
             path => return self.beyond_the_contract(path, environ, start),
         })
@@ -113,7 +111,7 @@ impl Echo {
             Ok(body)
         };
         Some(match path {
-            "/big-chunked" => started(&PLAIN, stream::ready_blocks(blank(number(environ, "n", 1_000_000)))),
+            "/big-chunked" => started(&PLAIN, (self.ready)(Blank(number(environ, "n", 1_000_000)))),
             "/environ" => {
                 let variables = environ.to_map();
                 json(start, text::object(variables.iter().map(|(name, value)| (&**name, &**value))))
@@ -220,13 +218,17 @@ fn json(start: &impl Start, body: String) -> Result<Body> {
     Ok(body.into())
 }
 
-/// `length` bytes in blocks.
-fn blank(mut length: u64) -> impl Iterator<Item = Bytes> + Send + Unpin {
-    iter::from_fn(move || {
-        let block = length.min(BLOCK as u64);
-        length -= block;
+/// This number of bytes, in blocks.
+pub(super) struct Blank(u64);
+
+impl Iterator for Blank {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let block = self.0.min(BLOCK as u64);
+        self.0 -= block;
         (block > 0).then(|| Bytes::from_static(&BLANK[..block as usize]))
-    })
+    }
 }
 
 pub(super) fn milliseconds(environ: &Environ, otherwise: u64) -> Duration {

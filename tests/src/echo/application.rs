@@ -12,7 +12,7 @@ use super::stream::{self, Sleep};
 
 /// The application, for a runtime with this sleep function. `/file` serves `file`.
 pub fn application(sleep: Sleep, file: Option<PathBuf>) -> impl Application {
-    let echo = Arc::new(Echo::new(file));
+    let echo = Arc::new(Echo::new(file, stream::ready_blocks));
     move |environ, start_response| {
         let echo = Arc::clone(&echo);
         async move { answer(&echo, sleep, environ, start_response).await }

@@ -1,4 +1,4 @@
-//! The echo application for blocking sockets: every wait blocks its thread.
+//! The echo application for `wsgi-std`, and for other runtimes that run it on threads: every wait blocks its thread.
 
 use std::io::{Read, Write};
 use std::iter;
@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use wsgi_std::{Application, Body, Environ, InputError, Result, StartResponse};
+use wsgi_tokio::blocking::{Application, Environ, StartResponse};
+use wsgi_tokio::{Body, InputError, Result};
 
 use super::answers::{BLOCK, CONTINUE, Echo, PLAIN, SWITCHING, echo, milliseconds, plain};
 
 /// The application. `/file` serves `file`.
 pub fn application(file: Option<PathBuf>) -> impl Application {
-    let echo = Arc::new(Echo::new(file));
+    let echo = Arc::new(Echo::new(file, |blocks| Body::iterator(blocks.map(Ok))));
     move |environ, start_response| answer(&echo, environ, start_response)
 }
 

@@ -3,7 +3,6 @@
 
 mod answers;
 pub mod application;
-#[cfg(unix)]
 pub mod blocking;
 pub mod listen;
 pub mod on_smol;
@@ -45,12 +44,26 @@ pub fn run(settings: Settings) -> io::Result<Report> {
         Some(threads) => Threads::Pool(threads),
         None => Threads::Runtime(settings.threads),
     };
+    let blocks = || blocking::application(front.file.clone());
     match settings.runtime {
-        Runtime::Tokio => on_tokio::serve(bound, &front, options, threads, accepting),
-        Runtime::Smol => on_smol::serve(bound, &front, options, threads, accepting),
-        Runtime::AsyncStd => on_smol::serve_async_std(bound, &front, options, threads, accepting),
+        Runtime::Tokio => on_tokio::serve(bound, &front, on_tokio::echo(&front), options, threads, accepting),
+        Runtime::BlockingOnTokio => {
+            on_tokio::serve(bound, &front, wsgi_tokio::blocking(blocks()), options, threads, accepting)
+        }
+        Runtime::Smol => on_smol::serve(bound, &front, on_smol::echo(&front), options, threads, accepting),
+        Runtime::BlockingOnSmol => {
+            on_smol::serve(bound, &front, wsgi_smol::blocking(blocks()), options, threads, accepting)
+        }
+        Runtime::AsyncStd => {
+            let echo = on_smol::echo_async_std(&front);
+            on_smol::serve_async_std(bound, &front, echo, options, threads, accepting)
+        }
+        Runtime::BlockingOnAsyncStd => {
+            let echo = wsgi_smol::blocking(blocks());
+            on_smol::serve_async_std(bound, &front, echo, options, threads, accepting)
+        }
         #[cfg(unix)]
-        Runtime::Std => on_std::serve(bound, &front, options, threads, accepting),
+        Runtime::Std => on_std::run(bound, &front, blocks(), options, threads, accepting),
     }
 }
 

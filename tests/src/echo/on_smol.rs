@@ -1,4 +1,4 @@
-//! The echo application on `wsgi-smol`, with the sockets of smol and of async-std.
+//! The echo application on `wsgi-smol`, and how any application is served there, with the sockets of smol and of async-std.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -22,6 +22,16 @@ const SLEEP: Sleep = |time| {
     })
 };
 
+/// The application, with the timer of smol.
+pub fn echo(front: &Front) -> impl Application + use<> {
+    application(SLEEP, front.file.clone())
+}
+
+/// The application, with the timer of async-std.
+pub fn echo_async_std(front: &Front) -> impl Application + use<> {
+    application(|time| Box::pin(async_std::task::sleep(time)), front.file.clone())
+}
+
 /// Serves until the server is stopped. `accepting` is called when it accepts, with the handle that stops it. Without a
 /// number of threads the connections run on smol's global executor.
 ///
@@ -31,14 +41,14 @@ const SLEEP: Sleep = |time| {
 pub fn serve(
     listeners: Vec<Bound>,
     front: &Front,
+    application: impl Application,
     options: Options,
     threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
     let listeners =
         listeners.into_iter().map(|bound| Ok(fronted(listener(bound, front.tls.as_ref())?, front)));
-    let server =
-        build(listeners.collect::<io::Result<Vec<_>>>()?, application(SLEEP, front.file.clone()), options)?;
+    let server = build(listeners.collect::<io::Result<Vec<_>>>()?, application, options)?;
     let executor = Arc::new(Executor::new());
     match threads {
         Threads::Runtime(None) => smol::block_on(run(server, accepting)),
@@ -62,14 +72,14 @@ pub fn serve(
 pub fn serve_async_std(
     listeners: Vec<Bound>,
     front: &Front,
+    application: impl Application,
     options: Options,
     threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
 ) -> io::Result<Report> {
     let listener = |bound| fronted(async_std_listener(bound, front.tls.as_ref()), front);
     let listeners = listeners.into_iter().map(listener).collect();
-    let echo = application(|time| Box::pin(async_std::task::sleep(time)), front.file.clone());
-    let server = build(listeners, echo, options)?;
+    let server = build(listeners, application, options)?;
     let Threads::Pool(threads) = threads else {
         return async_std::task::block_on(run(server, accepting));
     };

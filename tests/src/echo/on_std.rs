@@ -1,4 +1,4 @@
-//! The echo application on `wsgi-std`.
+//! How any application is served on `wsgi-std`.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use std::time::Duration;
 use wsgi_std::rustls::ServerConfig;
 use wsgi_std::{Application, Listener, Options, Report, Server, ServerHandle};
 
-use super::blocking::application;
 use super::listen::Bound;
 use super::{Front, Threads};
 
@@ -21,21 +20,6 @@ const REFUSAL: Duration = Duration::from_millis(50);
 /// # Errors
 ///
 /// Errors from `wsgi_std` and from `accepting`.
-pub fn serve(
-    listeners: Vec<Bound>,
-    front: &Front,
-    options: Options,
-    threads: Threads,
-    accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
-) -> io::Result<Report> {
-    run(listeners, front, application(front.file.clone()), options, threads, accepting)
-}
-
-/// Serves any application in the same way.
-///
-/// # Errors
-///
-/// Like [`serve`].
 pub fn run(
     listeners: Vec<Bound>,
     front: &Front,

@@ -1,4 +1,4 @@
-//! The echo application on `wsgi-tokio`.
+//! The echo application on `wsgi-tokio`, and how any application is served there.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -17,6 +17,11 @@ use super::application::application;
 use super::listen::Bound;
 use super::{Front, Threads};
 
+/// The application, with the timer of tokio.
+pub fn echo(front: &Front) -> impl Application + use<> {
+    application(|time| Box::pin(tokio::time::sleep(time)), front.file.clone())
+}
+
 /// Serves until the server is stopped. `accepting` is called when it accepts, with the handle that stops it.
 ///
 /// # Errors
@@ -25,6 +30,7 @@ use super::{Front, Threads};
 pub fn serve(
     listeners: Vec<Bound>,
     front: &Front,
+    application: impl Application,
     options: Options,
     threads: Threads,
     accepting: impl FnOnce(ServerHandle) -> io::Result<()>,
@@ -45,8 +51,7 @@ pub fn serve(
         let listeners =
             listeners.into_iter().map(|bound| Ok(fronted(listener(bound, front.tls.as_ref())?, front)));
         let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
-        let echo = application(|time| Box::pin(tokio::time::sleep(time)), front.file.clone());
-        let mut server = build(listeners, echo, options)?;
+        let mut server = build(listeners, application, options)?;
         if let Some(pool) = &pool {
             server = server.custom_pool(pool.handle().clone());
         }

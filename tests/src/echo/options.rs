@@ -69,6 +69,12 @@ pub enum Runtime {
     /// the sockets of std, for blocking applications
     #[cfg(unix)]
     Std,
+    /// tokio, for blocking applications
+    BlockingOnTokio,
+    /// smol, for blocking applications
+    BlockingOnSmol,
+    /// async-std, for blocking applications
+    BlockingOnAsyncStd,
 }
 
 /// The options of the server; a missing one keeps its default, except `debug`.
