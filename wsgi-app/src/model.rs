@@ -1,4 +1,5 @@
-//! Handles of one exchange on two threads, and the task of their connection, under every interleaving. To run it:
+//! Handles of one exchange on two threads, or of a blocking application on its own thread, and the task of their connection,
+//! under every interleaving. To run it:
 //! `RUSTFLAGS="--cfg loom" cargo test -p wsgi-app --release --lib model`, or `cargo xtask model`.
 //!
 //! The whole crate is compiled with loom's locks ([`sync`](crate::sync)). A thread that loom finds waiting indefinitely
@@ -20,6 +21,7 @@ use crate::application::body::Body;
 use crate::application::environ::Environ;
 use crate::application::start_response::StartResponse;
 use crate::application::{Application, application_fn};
+use crate::blocking;
 use crate::connection::serve_connection;
 use crate::context::runtime::{Clock, Runtime};
 use crate::exchange::error::Result;
@@ -117,7 +119,7 @@ fn serve<A: Application>(
 ) -> impl Future<Output = ()> + use<A> {
     let options =
         Options::default().log_output(false).header_timeout(None).linger_timeout(Duration::ZERO).debug(false);
-    let runtime = Runtime::default().clock(Still(Instant::now()));
+    let runtime = Runtime::default().clock(Still(Instant::now())).blocking(|work| drop(thread::spawn(work)));
     let server = Server::with_runtime(options, handle, application, runtime)
         .expect("each option has an allowed value");
     let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
@@ -331,6 +333,91 @@ fn a_stream_that_another_thread_has_leaves_the_registry_with_its_task_or_after_i
         if handle.connections() > 0 {
             block_on(done.wait());
         }
+    });
+}
+
+#[test]
+fn a_blocking_call_is_woken_for_bytes_that_arrive() {
+    check(2, || {
+        let pipe = Pipe::default();
+        pipe.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n", false);
+        let (peer, served) = (pipe.clone(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&served);
+        let application = blocking::application_fn(move |environ, start| {
+            assert_eq!(environ.input().read_to_end()?, "ab");
+            count.fetch_add(1, Ordering::Relaxed);
+            start.start("200 OK", wsgi_proto::NO_HEADERS)?.write("c")?;
+            Ok(Body::empty())
+        });
+        let connection = serve(&ServerHandle::new(), pipe, blocking::on_threads::blocking(application));
+        thread::spawn(move || {
+            peer.send(b"a", false);
+            peer.send(b"b", true);
+        });
+        block_on(connection);
+        assert_eq!(served.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_blocking_call_looks_whether_its_client_has_disconnected_and_a_stop_ends_it() {
+    check(2, || {
+        let pipe = Pipe::default();
+        pipe.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n", false);
+        let handle = ServerHandle::new();
+        let application = blocking::application_fn(move |environ, _| {
+            environ.input().is_client_gone();
+            environ.input().read_to_end().expect_err("the rest does not arrive");
+            Ok(Body::empty())
+        });
+        let connection = serve(&handle, pipe, blocking::on_threads::blocking(application));
+        let stops = handle.clone();
+        thread::spawn(move || stops.registry.abort());
+        block_on(connection);
+        assert_eq!(handle.connections(), 0);
+    });
+}
+
+#[test]
+fn the_blocks_of_an_iterator_that_blocks_are_all_sent() {
+    check(2, || {
+        let pipe = Pipe::default();
+        pipe.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", true);
+        let computed = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&computed);
+        let application = blocking::application_fn(move |_, start| {
+            start.start("200 OK", wsgi_proto::NO_HEADERS)?;
+            let count = Arc::clone(&count);
+            Ok(Body::iterator((0..3).map(move |_| {
+                count.fetch_add(1, Ordering::Relaxed);
+                Ok("block".into())
+            })))
+        });
+        block_on(serve(&ServerHandle::new(), pipe, blocking::on_threads::blocking(application)));
+        assert_eq!(computed.load(Ordering::Relaxed), 3);
+    });
+}
+
+#[test]
+fn a_blocking_application_reads_a_connection_that_it_has_taken_over_until_a_stop() {
+    check(2, || {
+        let pipe = Pipe::default();
+        pipe.send(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n", false);
+        let (handle, peer) = (ServerHandle::new(), pipe.clone());
+        let application = blocking::application_fn(move |environ, start| {
+            start.start("101 Switching Protocols", [("Upgrade", "x")])?;
+            let mut stream = environ.take_over()?;
+            // Until the stop cuts it.
+            while let Ok(1..) = std::io::Read::read(&mut stream, &mut [0; 8]) {}
+            Ok(Body::empty())
+        });
+        let connection = serve(&handle, pipe, blocking::on_threads::blocking(application));
+        let stops = handle.clone();
+        thread::spawn(move || {
+            peer.send(b"ab", false);
+            stops.registry.abort();
+        });
+        block_on(connection);
         assert_eq!(handle.connections(), 0);
     });
 }

@@ -1,0 +1,171 @@
+//! Blocking applications on a runtime with one thread for them.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use wsgi_tokio::blocking::{Application, Environ, StartResponse};
+use wsgi_tokio::test::{Request, call};
+use wsgi_tokio::{Body, Bytes, NO_HEADERS, Options, Report, Result, Server, ServerHandle, blocking};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+/// A runtime with a server.
+struct Site {
+    runtime: Runtime,
+    address: SocketAddr,
+    handle: ServerHandle,
+    serving: JoinHandle<std::io::Result<Report>>,
+}
+
+impl Site {
+    fn new(options: Options, application: impl Application) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(1)
+            .enable_all()
+            .build()
+            .expect("threads are available");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        listener.set_nonblocking(true).expect("a socket");
+        let _inside = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+        let server = Server::new(listener, blocking(application)).options(options);
+        let (handle, serving) = (server.handle(), runtime.spawn(server.serve()));
+        drop(_inside);
+        Self { runtime, address, handle, serving }
+    }
+
+    fn send(&self, request: &str) -> TcpStream {
+        let mut client = TcpStream::connect(self.address).expect("it accepts");
+        client.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        client.write_all(request.as_bytes()).expect("there is room");
+        client
+    }
+
+    fn ask(&self, request: &str) -> String {
+        answer(self.send(request))
+    }
+}
+
+/// All that the client gets, as far as it is text.
+fn answer(mut client: TcpStream) -> String {
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).expect("an answer, in time");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn quiet() -> Options {
+    Options::default().debug(false).log_output(false)
+}
+
+fn fine(start: &StartResponse, body: impl Into<Body>) -> Result<Body> {
+    start.start("200 OK", NO_HEADERS)?;
+    Ok(body.into())
+}
+
+/// Waits until the test sends something, or ends.
+fn pass(gate: &Mutex<Receiver<()>>) {
+    let _ = gate.lock().expect("no panic").recv();
+}
+
+fn gate() -> (Sender<()>, Arc<Mutex<Receiver<()>>>) {
+    let (open, gate) = channel();
+    (open, Arc::new(Mutex::new(gate)))
+}
+
+#[test]
+fn a_client_that_reads_slowly_holds_no_thread() {
+    const BLOCKS: usize = 1000;
+    let site = Site::new(quiet(), |environ: Environ, start: StartResponse| match &*environ.path() {
+        "/much" => {
+            let block = Bytes::from(vec![b'x'; 64 * 1024]);
+            fine(&start, Body::iterator((0..BLOCKS).map(move |_| Ok(block.clone()))))
+        }
+        _ => fine(&start, "fine"),
+    });
+    let mut slow = site.send("GET /much HTTP/1.0\r\n\r\n");
+    // The answer has begun.
+    slow.read_exact(&mut [0; 100]).expect("it is sent");
+    assert!(site.ask(GET).ends_with("fine"));
+    assert!(answer(slow).len() > BLOCKS * 64 * 1024);
+}
+
+#[test]
+fn a_client_that_sends_slowly_holds_no_thread_if_the_body_is_received_before_the_call() {
+    let options = quiet().receive_before_call(1000);
+    let site = Site::new(options, |environ: Environ, start: StartResponse| {
+        fine(&start, environ.input().read_to_end()?)
+    });
+    let mut slow =
+        site.send("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 9\r\n\r\nslow");
+    assert!(site.ask(GET).starts_with("HTTP/1.1 200 OK\r\n"));
+    slow.write_all(b" body").expect("there is room");
+    assert!(answer(slow).ends_with("slow body"));
+}
+
+#[test]
+fn calls_wait_for_a_thread_and_those_of_cut_connections_do_not_begin() {
+    let (open, gate) = gate();
+    let (tell, begun) = channel();
+    let tell = Mutex::new(tell);
+    let options = quiet().graceful_timeout(Duration::from_millis(200));
+    let site = Site::new(options, move |environ: Environ, start: StartResponse| {
+        tell.lock().expect("no panic").send(environ.path().into_owned())?;
+        pass(&gate);
+        fine(&start, "fine")
+    });
+    let first = site.send("GET /1 HTTP/1.0\r\n\r\n");
+    assert_eq!(begun.recv_timeout(PATIENCE).as_deref(), Ok("/1"));
+    let second = site.send("GET /2 HTTP/1.0\r\n\r\n");
+    while site.handle.requests() < 2 {
+        std::thread::yield_now();
+    }
+    open.send(()).expect("it waits");
+    assert!(answer(first).ends_with("fine"));
+    assert_eq!(begun.recv_timeout(PATIENCE).as_deref(), Ok("/2"));
+    let third = site.send("GET /3 HTTP/1.0\r\n\r\n");
+    while site.handle.requests() < 2 {
+        std::thread::yield_now();
+    }
+    site.handle.shutdown();
+    let report = site.runtime.block_on(site.serving).expect("no panic").expect("the listener is sound");
+    assert_eq!(report.cut, 2);
+    // The second call returns, and the thread is free for the third.
+    drop(open);
+    site.runtime.shutdown_timeout(PATIENCE);
+    assert!(begun.try_recv().is_err(), "the third call has begun");
+    drop((second, third));
+}
+
+#[test]
+fn a_runtime_that_is_dropped_ends_the_calls_that_wait_for_a_client() {
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let site = Site::new(quiet(), move |environ: Environ, start: StartResponse| {
+        tell.lock().expect("no panic").send(())?;
+        let read = environ.input().read_to_end();
+        tell.lock().expect("no panic").send(())?;
+        fine(&start, read?)
+    });
+    let _client = site.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n");
+    told.recv_timeout(PATIENCE).expect("it is called");
+    // It waits for the thread.
+    drop(site.runtime);
+    told.try_recv().expect("the read has ended");
+}
+
+#[tokio::test]
+async fn it_is_called_without_a_socket() {
+    let application = blocking(|environ: Environ, start: StartResponse| -> Result<Body> {
+        fine(&start, environ.input().read_to_end()?)
+    });
+    let response = call(application, Request::post("/", "abc")).await;
+    assert_eq!(response.body().as_bytes(), Some(&b"abc"[..]));
+}
