@@ -30,8 +30,9 @@
 //! ```
 //!
 //! A connection is one task, and the application runs in it, without a channel or a hop to another thread. It must not
-//! block; put blocking code into [`unblock`](https://docs.rs/smol/latest/smol/fn.unblock.html), or use [`wsgi-std`](https://docs.rs/wsgi-std), where applications
-//! may block. A connection that waits for a request holds no buffer.
+//! block: put a call that blocks into [`unblock`](https://docs.rs/smol/latest/smol/fn.unblock.html), and wrap an application
+//! that blocks in [`blocking()`](fn@blocking), or use [`wsgi-std`](https://docs.rs/wsgi-std), where all applications may block.
+//! A connection that waits for a request holds no buffer.
 //!
 //! Applications have the same interface as those of [`wsgi-tokio`](https://docs.rs/wsgi-tokio), and differ only in the
 //! crate that they import. The protocol is implemented by [`wsgi-proto`](https://docs.rs/wsgi-proto), and the types

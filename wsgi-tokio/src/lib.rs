@@ -28,10 +28,10 @@
 //! ```
 //!
 //! A connection is one task, and the application runs in it, without a channel or a hop to another thread. It must not
-//! block; put blocking code into
-//! [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html), or use
-//! [`wsgi-std`](https://docs.rs/wsgi-std), where applications may block. A connection that waits for a request holds no
-//! buffer.
+//! block: put a call that blocks into
+//! [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html), and wrap an application that blocks in
+//! [`blocking()`](fn@blocking), or use [`wsgi-std`](https://docs.rs/wsgi-std), where all applications may block. A connection
+//! that waits for a request holds no buffer.
 //!
 //! The protocol is implemented by [`wsgi-proto`](https://docs.rs/wsgi-proto), and the types that applications use by
 //! [`wsgi-app`](https://docs.rs/wsgi-app). Everything you need is re-exported here: where an example on the page of a

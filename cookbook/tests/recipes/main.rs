@@ -4,6 +4,7 @@
 #![cfg(unix)]
 
 mod access_log;
+mod blocking;
 mod client_certificates;
 mod compression;
 mod cors;

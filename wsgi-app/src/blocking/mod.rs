@@ -15,11 +15,13 @@
 //! # is_an_application(greet);
 //! ```
 //!
-//! `wsgi-std` serves such applications. [`Body`](crate::Body), [`Errors`](crate::Errors), [`Error`](crate::Error) and
-//! the other types of the crate root are the same for both kinds.
+//! `wsgi-std` serves such applications, and [`blocking()`](fn@crate::blocking) makes applications for the asynchronous
+//! adapters of them. [`Body`](crate::Body), [`Errors`](crate::Errors), [`Error`](crate::Error) and the other types of the crate
+//! root are the same for both kinds.
 //!
-//! Each call is the asynchronous one, run on the calling thread. While it waits, that thread moves the connection's
-//! bytes, so two threads that read and write one exchange never wait for each other.
+//! Each call is the asynchronous one, run on the calling thread. On `wsgi-std` that thread moves the connection's bytes while it
+//! waits; on an asynchronous adapter it sleeps, and the connection's task moves them. So two threads that read and write one
+//! exchange never wait for each other.
 
 pub(crate) mod application;
 mod block_on;

@@ -428,7 +428,8 @@ impl Options {
     /// [`socket_timeout`](Self::socket_timeout) and [`min_request_rate`](Self::min_request_rate) bound that.
     ///
     /// Each connection whose body arrives may hold this much memory, at most twice as much for a moment, besides its
-    /// receive buffer. No effect with asynchronous applications, which occupy no thread while they wait. Default: 0, off.
+    /// receive buffer. It holds for blocking applications, also those that [`blocking()`](fn@crate::blocking) runs on an asynchronous
+    /// adapter. No effect with asynchronous applications, which occupy no thread while they wait. Default: 0, off.
     /// Allowed: any.
     #[must_use]
     pub fn receive_before_call(mut self, bytes: usize) -> Self {
