@@ -6,7 +6,6 @@
 use wsgi_proto::Limits;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Journal, Kind, eventually};
-use wsgi_tests::runtimes::Runtime;
 use wsgi_tokio::Options;
 
 use super::site::{ECHO, HELLO, MEBIBYTE, MUCH, Program, Serve as _, Site, busy, on_each};

@@ -133,7 +133,7 @@ use crate::exchange::error::{Error, Result};
 ///
 /// ```compile_fail,E0277
 /// # use wsgi_app::{Body, Environ, NO_HEADERS, Result, StartResponse};
-/// // Not async: an application for `wsgi-std`.
+/// // Not async: an application for `wsgi-std`, or, with the types of `wsgi_app::blocking`, for `blocking(site)`.
 /// fn site(environ: Environ, start_response: StartResponse) -> Result<Body> {
 ///     start_response.start("204 No Content", NO_HEADERS)?;
 ///     Ok(Body::empty())
@@ -254,7 +254,7 @@ impl<A: Application> Application for Arc<A> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a future of `Result<Body, E>`",
     label = "expected an `async fn(Environ, StartResponse) -> Result<Body, E>`",
-    note = "a blocking `fn(Environ, StartResponse) -> Result<Body, E>` is an application for `wsgi-std`"
+    note = "a blocking `fn` of `blocking::Environ` and `blocking::StartResponse` is an application for `wsgi-std`, and in `blocking(..)` for this adapter"
 )]
 pub trait ResponseFuture: Future<Output = Result<Body, Self::Error>> {
     /// The error type of the application.

@@ -56,8 +56,10 @@ impl Runtime {
         self
     }
 
-    /// Sets how work that blocks is run outside the tasks of connections, such as reading a file that is not in memory.
-    /// `run` must return without waiting for the work. Default: each piece of work gets its own thread.
+    /// Sets how work that blocks is run outside the tasks of connections, such as reading a file that is not in memory, or a
+    /// call of an application that [`blocking()`](fn@crate::blocking) wraps. `run` must return without waiting for the work,
+    /// which can take any time. It may drop the work when its threads have shut down. Default: each piece of work gets its
+    /// own thread.
     #[must_use]
     pub fn blocking(mut self, run: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static) -> Self {
         self.blocking = Blocking::Pool(Arc::new(run));
