@@ -2,19 +2,21 @@
 //! as on other adapters.
 
 use std::future::Future;
-use std::io::{BufRead, Read, Write};
+use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread, ThreadId};
+use std::time::Instant;
 
+use wsgi_app::adapter::{Runtime, Server, Transport, serve_connection};
 use wsgi_app::blocking::{Environ, StartResponse};
 use wsgi_app::test::{Request, call};
 use wsgi_app::{
-    Application, Body, Bytes, LogEntry, NO_HEADERS, Options, Response, Result, StartError, application_fn,
-    blocking, site,
+    Address, Application, Body, Bytes, Endpoints, LogEntry, NO_HEADERS, Options, Response, Result,
+    ServerHandle, StartError, application_fn, blocking, site,
 };
 
 struct Unpark(Thread);
@@ -268,5 +270,81 @@ fn it_is_an_application_among_others() {
     let route = Arc::new(route);
     for page in ["slow", "fast"] {
         assert_eq!(text(&ask(Arc::clone(&route), Request::get(format!("/{page}")))), page);
+    }
+}
+
+/// A client that has sent one request and takes a number of bytes.
+struct Client {
+    sent: &'static [u8],
+    takes: Arc<AtomicUsize>,
+}
+
+impl Transport for Client {
+    fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let count = self.sent.len().min(space.len());
+        space[..count].copy_from_slice(&self.sent[..count]);
+        self.sent = &self.sent[count..];
+        if count == 0 { Poll::Pending } else { Poll::Ready(Ok(count)) }
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let count = length.min(self.takes.load(Ordering::Relaxed));
+        self.takes.fetch_sub(count, Ordering::Relaxed);
+        if count == 0 { Poll::Pending } else { Poll::Ready(Ok(count)) }
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_deadline(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+#[test]
+fn blocks_are_computed_a_little_ahead_of_a_client_and_hold_no_thread_until_it_reads() {
+    const BLOCK: usize = 1000;
+    /// The outbox, what waits beside it, and what is taken together.
+    const AHEAD: usize = 2 * 64 * 1024 + 20 * BLOCK;
+    let computed: Arc<AtomicUsize> = Arc::default();
+    let counter = Arc::clone(&computed);
+    let endless = blocking(move |_: Environ, start: StartResponse| -> Result<Body> {
+        start.start("200 OK", NO_HEADERS)?;
+        let counter = Arc::clone(&counter);
+        Ok(Body::iterator(std::iter::repeat_with(move || {
+            counter.fetch_add(BLOCK, Ordering::Relaxed);
+            Ok(Bytes::from(vec![b'x'; BLOCK]))
+        })))
+    });
+    // The test decides when the work is done.
+    let (add, work) = channel();
+    let add = Mutex::new(add);
+    let runtime = Runtime::default().blocking(move |work| drop(add.lock().expect("no panic").send(work)));
+    let options = Options::default().log_output(false);
+    let server = Server::with_runtime(options, &ServerHandle::new(), endless, runtime).expect("are allowed");
+    let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
+    let takes: Arc<AtomicUsize> = Arc::default();
+    let client = Client { sent: b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", takes: Arc::clone(&takes) };
+    let mut connection = pin!(serve_connection(server, guard, client));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut taken = 0;
+    for more in [0, 1000, 100_000, 10_000_000] {
+        takes.store(more, Ordering::Relaxed);
+        taken += more;
+        // Until nothing is left to do: a turn that is over looks like a wait.
+        let mut idle = 0;
+        while idle < 100 {
+            assert!(connection.as_mut().poll(&mut context).is_pending());
+            idle = work.try_recv().map_or(idle + 1, |work| {
+                work();
+                0
+            });
+        }
+        assert_eq!(takes.load(Ordering::Relaxed), 0);
+        // One hundredth is framing.
+        let computed = computed.load(Ordering::Relaxed);
+        assert!((taken - taken / 100..taken + AHEAD).contains(&computed), "{taken} {computed}");
     }
 }
