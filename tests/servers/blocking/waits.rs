@@ -41,7 +41,7 @@ fn applications_that_block_run_side_by_side() {
 /// The ways in which a call waits for its client.
 const WAITS: [&str; 6] = ["/read", "/write", "/reader", "/iterator", "/gone", "/stream"];
 
-/// Waits for the client until that fails. Reports it on a thread of its own if the application itself does not wait.
+/// Waits for the client until that fails, and reports the end of the wait: when the body is dropped, if that waits.
 fn wait_for_client(environ: &Environ, start: &StartResponse, ended: &Sender<()>) -> Result<Body> {
     struct Tells(Sender<()>);
 

@@ -118,7 +118,8 @@ impl Environ {
 
     /// Calls `hook` once, after the response was sent completely or the client disconnected (`eventlet.posthooks`).
     ///
-    /// This is [`Environ::add_post_hook`](crate::Environ::add_post_hook) with a blocking environ for the hook.
+    /// This is [`Environ::add_post_hook`](crate::Environ::add_post_hook) with a blocking environ for the hook. On an
+    /// asynchronous adapter the hook runs in the connection's task, so it must not block there.
     pub fn add_post_hook(&self, hook: impl FnOnce(&Self, &Record) + Send + 'static) {
         self.0.add_post_hook(move |environ, record| hook(&Self(environ.clone()), record));
     }

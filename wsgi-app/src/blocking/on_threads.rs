@@ -51,8 +51,8 @@ use crate::exchange::handle::Handle;
 ///
 /// # Threads
 ///
-/// Each call runs on a thread that the runtime has for blocking work: that of `spawn_blocking` on tokio, that of `unblock` on
-/// smol and async-std. The connection's task moves the bytes. A call that waits for its client sleeps, and costs its thread
+/// Each call runs on one of the threads that the runtime has for blocking work: those of `spawn_blocking` on tokio, and of
+/// `unblock` on smol and async-std. The connection's task moves the bytes. A call that waits for its client sleeps, and costs its thread
 /// and no processor time.
 ///
 /// These threads are limited: 512 by default on tokio (`max_blocking_threads`), 500 on smol and async-std
@@ -71,8 +71,8 @@ use crate::exchange::handle::Handle;
 ///
 /// # Bodies
 ///
-/// Iterators and readers may wait, too. Their blocks are computed, and they are dropped, on those threads, but no thread is
-/// held while 64 KiB or more wait to be sent. Bodies in memory and [files](Body::file) are sent by the connection's task
+/// Iterators and readers may wait, too. Blocks are computed on those threads, and the iterator or reader is dropped there. No
+/// thread is held while 64 KiB or more wait to be sent. Bodies in memory and [files](Body::file) are sent by the connection's task
 /// immediately. A [`stream`](Body::stream) is polled in that task, so it must not block.
 ///
 /// Post hooks run in the connection's task, on a thread of the runtime, and so does the drop of values that were put into the

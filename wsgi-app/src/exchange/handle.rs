@@ -176,7 +176,7 @@ impl Handle {
         self.poll_until(context, |exchange| exchange.client_gone())
     }
 
-    /// Asks the connection's task to notify the handles that wait, among them this one. Ready if the exchange is
+    /// Makes the connection's task notify the handles that wait, among them this one. Ready if the exchange is
     /// over, or the connection is lost.
     pub(crate) fn poll_notice(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut wake_list = WakeList::default();

@@ -77,7 +77,7 @@ pub(crate) struct Inner {
     /// The same transport, while a blocking application of an asynchronous adapter uses it.
     pub(super) taken_over: Option<Weak<dyn BlockingTransport>>,
     /// The application has not been notified yet: the transport was handed over, or has stopped sending a file, or a
-    /// handle asks for a notice.
+    /// handle requests a notice.
     pub(super) news: bool,
     /// A task of the application is waiting for the transport.
     pub(super) fetching: bool,
