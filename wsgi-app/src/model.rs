@@ -379,6 +379,26 @@ fn a_blocking_call_looks_whether_its_client_has_disconnected_and_a_stop_ends_it(
 }
 
 #[test]
+fn a_connection_that_is_dropped_by_its_runtime_ends_a_blocking_call() {
+    check(2, || {
+        let pipe = Pipe::default();
+        pipe.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n", false);
+        let application = blocking::application_fn(move |environ, _| {
+            environ.input().is_client_gone();
+            environ.input().read_to_end().expect_err("the rest does not arrive");
+            Ok(Body::empty())
+        });
+        let connection = serve(&ServerHandle::new(), pipe, blocking::on_threads::blocking(application));
+        let mut connection = Box::pin(connection);
+        block_on(poll_fn(|context| {
+            assert!(connection.as_mut().poll(context).is_pending(), "it waits for the call");
+            Poll::Ready(())
+        }));
+        drop(connection);
+    });
+}
+
+#[test]
 fn the_blocks_of_an_iterator_that_blocks_are_all_sent() {
     check(2, || {
         let pipe = Pipe::default();
