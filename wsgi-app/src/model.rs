@@ -441,3 +441,29 @@ fn a_blocking_application_reads_a_connection_that_it_has_taken_over_until_a_stop
         assert_eq!(handle.connections(), 0);
     });
 }
+
+#[test]
+fn two_threads_read_a_connection_that_was_taken_over_to_its_end() {
+    check(2, || {
+        let pipe = Pipe::default();
+        pipe.send(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n", false);
+        let peer = pipe.clone();
+        let application = blocking::application_fn(move |environ, start| {
+            start.start("101 Switching Protocols", [("Upgrade", "x")])?;
+            let stream = Arc::new(environ.take_over()?);
+            let other = Arc::clone(&stream);
+            let read = |stream: &blocking::Stream| {
+                while let Ok(1..) = std::io::Read::read(&mut { stream }, &mut [0; 1]) {}
+            };
+            thread::spawn(move || read(&other));
+            read(&stream);
+            Ok(Body::empty())
+        });
+        let connection = serve(&ServerHandle::new(), pipe, blocking::on_threads::blocking(application));
+        thread::spawn(move || {
+            peer.send(b"a", false);
+            peer.send(b"", true);
+        });
+        block_on(connection);
+    });
+}
