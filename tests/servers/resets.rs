@@ -6,7 +6,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wsgi_app::adapter::{Runtime as Offers, Server};
 use wsgi_tests::adapters::Running;
@@ -131,7 +131,11 @@ fn what_a_stop_cuts_does_not_look_complete() {
         let blocking = |_: wsgi_std::Environ, start: wsgi_std::StartResponse| -> Result<Body> {
             let write = start.start("200 OK", PLAIN)?;
             write.write("half of it")?;
-            std::thread::park_timeout(PATIENCE);
+            // The thread has run other requests, so a wake-up of theirs may end the first wait.
+            let end = Instant::now() + PATIENCE;
+            while Instant::now() < end {
+                std::thread::park_timeout(PATIENCE);
+            }
             Ok(Body::empty())
         };
         let options = quiet().graceful_timeout(Duration::from_millis(100));
