@@ -88,7 +88,7 @@ fn a_body_is_a_stream_that_ends_after_its_end_and_after_an_error() {
                 Err(error) => panic!("{error}"),
             }
         }
-        assert!(matches!(run(poll_fn(|context| Pin::new(&mut input).poll_next(context))), None));
+        assert!(run(poll_fn(|context| Pin::new(&mut input).poll_next(context))).is_none());
         format!("{} {errors}", String::from_utf8_lossy(&bytes))
     }
     for (request, expected) in [

@@ -470,7 +470,7 @@ impl Input {
     /// | application | |
     /// | --- | --- |
     /// | a function with `start_response`, or a [`site`](crate::site()) | runs to its end. Reads and writes fail, which ends it if it returns their errors; that is no error entry. A body is dropped at the block that cannot be sent. |
-    /// | a [blocking](crate::blocking) one | the same, and no call can be interrupted. Between steps of its work it asks [`is_client_gone`](crate::blocking::Input::is_client_gone). |
+    /// | a [blocking](mod@crate::blocking) one | the same, and no call can be interrupted. Between steps of its work it asks [`is_client_gone`](crate::blocking::Input::is_client_gone). |
     /// | a service of the feature `tower` | is cancelled, as with hyper: its future or its body is dropped, also after a half-close. `cancel_on_disconnect(false)` makes it run to its end like the others. |
     /// | one that has taken over the connection | a read of its stream returns 0, or fails after a reset. Nothing else happens. |
     ///
