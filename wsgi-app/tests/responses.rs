@@ -316,3 +316,17 @@ fn a_test_can_have_a_connection_with_a_client_certificate() {
     assert_eq!(text(&call_blocking(blocks(), Request::get("/").tls(tls()))), seen);
     assert_eq!(text(&call_blocking(blocks(), Request::get("/"))), "none");
 }
+
+#[test]
+fn a_response_starts_from_either_kind_of_application() {
+    async fn page(_: Environ, start_response: StartResponse) -> Result<Body> {
+        Response::text("async").start(&start_response)
+    }
+    fn page_blocking(_: blocking::Environ, start_response: blocking::StartResponse) -> Result<Body> {
+        let mut response = Response::text("blocking");
+        response.trailers_mut().insert("X-Sum", "1");
+        response.start(start_response)
+    }
+    assert_eq!(run(call(page, Request::get("/"))).body().as_str(), Some("async"));
+    assert_eq!(call_blocking(page_blocking, Request::get("/")).body().as_str(), Some("blocking"));
+}

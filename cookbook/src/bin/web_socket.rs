@@ -33,22 +33,22 @@ const SILENCE: Duration = Duration::from_secs(30);
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// The `Sec-WebSocket-Accept` for a handshake; otherwise the response to another request (RFC 6455, 4.2.1).
-fn handshake(environ: &Environ) -> Result<String, Box<Response>> {
+fn handshake(environ: &Environ) -> Result<String, Response> {
     let has = |name, token: &str| {
         environ.headers(name).any(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case(token)))
     };
     if environ.method() != "GET" {
-        return Err((405, [("Allow", "GET")], "use GET\n").into_response().into());
+        return Err((405, [("Allow", "GET")], "use GET\n").into_response());
     }
     if !has("Upgrade", "websocket") || environ.header("Sec-WebSocket-Version").as_deref() != Some("13") {
         let fields = [("Upgrade", "websocket"), ("Connection", "upgrade"), ("Sec-WebSocket-Version", "13")];
-        return Err((426, fields, "this is a WebSocket of version 13\n").into_response().into());
+        return Err((426, fields, "this is a WebSocket of version 13\n").into_response());
     }
     let key = environ.header("Sec-WebSocket-Key").unwrap_or_default();
     // 16 bytes in base64.
     let is_key = key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(is_base64);
     if !is_key || !has("Connection", "upgrade") || environ.head().version() == Version::Http10 {
-        return Err((400, "malformed handshake of a WebSocket\n").into_response().into());
+        return Err((400, "malformed handshake of a WebSocket\n").into_response());
     }
     Ok(derive_accept_key(key.as_bytes()))
 }

@@ -38,6 +38,13 @@ use crate::head::status::Status;
 #[derive(Clone, Debug)]
 pub struct StartResponse(MappedHandle);
 
+/// For [`Response::start`](crate::Response::start).
+impl AsRef<Self> for StartResponse {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl StartResponse {
     #[inline]
     pub(crate) fn new(handle: Handle) -> Self {

@@ -37,6 +37,13 @@ use crate::head::status::Status;
 #[derive(Clone, Debug)]
 pub struct StartResponse(pub(super) AsyncStartResponse);
 
+/// For [`Response::start`](crate::Response::start).
+impl AsRef<AsyncStartResponse> for StartResponse {
+    fn as_ref(&self) -> &AsyncStartResponse {
+        &self.0
+    }
+}
+
 impl StartResponse {
     /// A handle for the same response whose heads go through `map`, for middleware: PEP 3333's wrapping of
     /// `start_response`.

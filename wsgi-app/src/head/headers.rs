@@ -41,6 +41,11 @@ struct Place {
 }
 
 impl Headers {
+    /// No fields.
+    pub const fn new() -> Self {
+        Self { text: Vec::new(), fields: Vec::new() }
+    }
+
     /// The value of the first field with this name; bytes outside ASCII are latin-1.
     pub fn get(&self, name: &str) -> Option<Cow<'_, str>> {
         self.get_all(name).next()

@@ -18,91 +18,81 @@ use std::fmt;
 /// `Status::from(1000)`, keeps its text, has the [code](Self::code) 0, and is an error when the response is sent, see
 /// [`StartResponse::start`](crate::StartResponse::start).
 #[derive(Clone, PartialEq, Eq)]
-pub struct Status {
-    code: u16,
-    text: Cow<'static, str>,
-}
+pub struct Status(Cow<'static, str>);
 
 impl Status {
     /// The code, such as 404; 0 if it is not a number from 100 to 999 of exactly three digits.
     pub fn code(&self) -> u16 {
-        self.code
+        let digits = self.0.split(' ').next().unwrap_or_default();
+        let all_digits = digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if all_digits && !digits.starts_with('0') { digits.parse().unwrap_or(0) } else { 0 }
     }
 
     /// The code and the reason, such as `404 Not Found`.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0
     }
 
     /// Whether the code is 400 or higher.
     pub fn is_error(&self) -> bool {
-        self.code >= 400
+        self.code() >= 400
     }
 }
 
 impl From<u16> for Status {
     fn from(code: u16) -> Self {
-        match registered(code) {
-            Some(text) => Self { code, text: text.into() },
-            None => code.to_string().into(),
-        }
+        Self(registered(code).map_or_else(|| code.to_string().into(), Cow::Borrowed))
     }
 }
 
 impl From<&'static str> for Status {
     fn from(text: &'static str) -> Self {
-        Self { code: code(text), text: text.into() }
+        Self(text.into())
     }
 }
 
 impl From<String> for Status {
     fn from(text: String) -> Self {
-        Self { code: code(&text), text: text.into() }
+        Self(text.into())
     }
 }
 
 impl Default for Status {
     /// `200 OK`.
     fn default() -> Self {
-        Self { code: 200, text: Cow::Borrowed("200 OK") }
+        Self(Cow::Borrowed("200 OK"))
     }
 }
 
 impl AsRef<str> for Status {
     fn as_ref(&self) -> &str {
-        &self.text
+        &self.0
     }
 }
 
 impl PartialEq<u16> for Status {
     fn eq(&self, code: &u16) -> bool {
-        self.code == *code
+        self.code() == *code
     }
 }
 
 /// For [`Response::status`](crate::Response::status), which returns a reference.
 impl PartialEq<u16> for &Status {
     fn eq(&self, code: &u16) -> bool {
-        self.code == *code
+        self.code() == *code
     }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0)
     }
 }
 
 impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Status({:?})", self.text)
+        write!(f, "Status({:?})", self.0)
     }
-}
-
-fn code(text: &str) -> u16 {
-    let digits = text.split(' ').next().unwrap_or_default();
-    let all_digits = digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if all_digits && !digits.starts_with('0') { digits.parse().unwrap_or(0) } else { 0 }
 }
 
 /// The text of a registered code (IANA, HTTP Status Code Registry).
@@ -181,7 +171,7 @@ mod tests {
         let known: Vec<_> = (0..1000).filter_map(|code| Some((code, registered(code)?))).collect();
         assert_eq!(known.len(), 60);
         for (number, text) in known {
-            assert_eq!(code(text), number, "{text}");
+            assert_eq!(Status::from(text).code(), number, "{text}");
         }
     }
 

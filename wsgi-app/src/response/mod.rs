@@ -41,9 +41,18 @@ pub struct Response {
     status: Status,
     headers: Headers,
     body: Body,
+    /// In a box, so that a `Result<T, Response>` is small enough for clippy's `result_large_err`.
+    rare: Option<Box<Rare>>,
+}
+
+/// What few responses have.
+#[derive(Default)]
+struct Rare {
     trailers: Headers,
     error: Option<Error>,
 }
+
+const _: () = assert!(size_of::<Response>() < 128, "see `Response::rare`");
 
 impl Response {
     /// A response without header fields and with an empty body.
@@ -78,7 +87,7 @@ impl Response {
             Some(InputError::Body(BodyError::Request(error))) => error.status(),
             _ => 500,
         };
-        Self { status: status.into(), error: Some(error), ..Self::default() }
+        Self::new(status).with_error(error)
     }
 
     /// The status.
@@ -136,32 +145,37 @@ impl Response {
     ///
     /// [`Write::set_trailers`](crate::Write::set_trailers) sets those that are only known at the end of the body.
     pub fn trailers(&self) -> &Headers {
-        &self.trailers
+        static NONE: Headers = Headers::new();
+        self.rare.as_ref().map_or(&NONE, |rare| &rare.trailers)
     }
 
     /// The trailer fields, to change them.
     pub fn trailers_mut(&mut self) -> &mut Headers {
-        &mut self.trailers
+        &mut self.rare().trailers
     }
 
     /// The error that the server will log, see [`from_error`](Self::from_error).
     pub fn error(&self) -> Option<&Error> {
-        self.error.as_ref()
+        self.rare.as_ref()?.error.as_ref()
     }
 
     pub(crate) fn with_error(mut self, error: Error) -> Self {
-        self.error = Some(error);
+        self.rare().error = Some(error);
         self
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// Takes the error out of the response, which is then sent as it is: with its status, its header fields and its body.
     /// The error is not logged.
     pub fn take_error(&mut self) -> Option<Error> {
-        self.error.take()
+        self.rare.as_mut()?.error.take()
     }
 
     /// Starts this response, and returns its body for the application to return: for an application that gets
-    /// `start_response`.
+    /// `start_response`, that of this crate's root or that of [`blocking`](mod@crate::blocking).
     ///
     /// ```
     /// use wsgi_app::{Body, Environ, Response, Result, StartResponse};
@@ -177,13 +191,13 @@ impl Response {
     ///
     /// The [error](Self::error) of the response if it has one; nothing is started then. Otherwise those of
     /// [`StartResponse::start`].
-    pub fn start(self, start_response: &StartResponse) -> Result<Body> {
-        if let Some(error) = self.error {
+    pub fn start(mut self, start_response: impl AsRef<StartResponse>) -> Result<Body> {
+        if let Some(error) = self.take_error() {
             return Err(error);
         }
-        let write = start_response.start(&self.status, self.headers.iter())?;
-        if !self.trailers.is_empty() {
-            write.set_trailers(self.trailers.iter())?;
+        let write = start_response.as_ref().start(&self.status, self.headers.iter())?;
+        if !self.trailers().is_empty() {
+            write.set_trailers(self.trailers().iter())?;
         }
         Ok(self.body)
     }
@@ -196,10 +210,10 @@ impl fmt::Debug for Response {
             .field("status", &self.status.as_str())
             .field("headers", &self.headers)
             .field("body", &self.body);
-        if !self.trailers.is_empty() {
-            response.field("trailers", &self.trailers);
+        if !self.trailers().is_empty() {
+            response.field("trailers", self.trailers());
         }
-        if let Some(error) = &self.error {
+        if let Some(error) = self.error() {
             response.field("error", error);
         }
         response.finish()
