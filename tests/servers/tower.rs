@@ -192,3 +192,24 @@ fn a_client_that_half_closes_gets_its_answer_if_the_service_is_not_cancelled() {
         assert_eq!(answer.is_ok_and(|answer| answer.text() == "done"), answered);
     }
 }
+
+#[test]
+fn the_head_does_not_wait_for_the_first_block() {
+    let (dropped, _is_dropped) = channel();
+    let events = move || {
+        let body = Body::from_stream(Endless { first: None, dropped: dropped.clone() });
+        async move { ([("X-Begun", "yes")], body) }
+    };
+    let (_adapter, running) = on_tokio(tower(Router::new().route("/", get(events))));
+    let mut client = Caller::connect(running.address);
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut received = Vec::new();
+    while !received.ends_with(b"\r\n\r\n") {
+        received.extend(client.bytes(1));
+    }
+    let head = String::from_utf8(received).expect("text");
+    assert!(
+        head.starts_with("HTTP/1.1 200 OK\r\n") && head.to_lowercase().contains("x-begun: yes"),
+        "{head}"
+    );
+}

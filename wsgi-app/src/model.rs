@@ -423,12 +423,15 @@ fn a_blocking_application_reads_a_connection_that_it_has_taken_over_until_a_stop
     check(2, || {
         let pipe = Pipe::default();
         pipe.send(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n", false);
-        let (handle, peer) = (ServerHandle::new(), pipe.clone());
+        let (handle, peer, done) = (ServerHandle::new(), pipe.clone(), Done::default());
+        let heard = done.clone();
         let application = blocking::application_fn(move |environ, start| {
             start.start("101 Switching Protocols", [("Upgrade", "x")])?;
-            let mut stream = environ.take_over()?;
-            // Until the stop cuts it.
-            while let Ok(1..) = std::io::Read::read(&mut stream, &mut [0; 8]) {}
+            if let Ok(mut stream) = environ.take_over() {
+                // Until the stop cuts it.
+                while let Ok(1..) = std::io::Read::read(&mut stream, &mut [0; 8]) {}
+            }
+            heard.tell();
             Ok(Body::empty())
         });
         let connection = serve(&handle, pipe, blocking::on_threads::blocking(application));
@@ -438,6 +441,10 @@ fn a_blocking_application_reads_a_connection_that_it_has_taken_over_until_a_stop
             stops.registry.abort();
         });
         block_on(connection);
+        // The stream counts until its thread drops it.
+        if handle.connections() > 0 {
+            block_on(done.wait());
+        }
         assert_eq!(handle.connections(), 0);
     });
 }

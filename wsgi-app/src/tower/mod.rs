@@ -69,7 +69,7 @@ use crate::tower::upgrade::Upgrade;
 /// | [`Tls`](crate::Tls), on an encrypted connection | the client's certificates, the server name, ALPN |
 /// | [`Upgrade`], with a field `Upgrade` in a request of HTTP/1.1 without a body | the raw stream after 101 |
 ///
-/// Trailers of the response are sent if it is chunked. An error of the service or of its body is an error of the
+/// The head of a response is sent before its body if the body has no block yet. Trailers of the response are sent if it is chunked. An error of the service or of its body is an error of the
 /// application: 500, or a response that is cut. A request that the types of `http` cannot represent gets 400.
 ///
 /// A client that disconnects cancels the service: its future, or the body of its response, is dropped. That is also so if the
@@ -187,9 +187,10 @@ where
         if body.is_end_stream() {
             return Ok(Body::empty());
         }
+        let trailing = write.clone();
         let set = move |trailers: &HeaderMap| {
             let fields = trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-            write.set_trailers(fields).map_err(Error::from)
+            trailing.set_trailers(fields).map_err(Error::from)
         };
         let mut frames = Frames { body: Box::pin(body), trailers: set };
         // Most bodies are one block that is there.
@@ -198,7 +199,14 @@ where
             Poll::Ready(None) => Ok(Body::empty()),
             Poll::Ready(Some(Ok(block))) if frames.body.is_end_stream() => Ok(block.into()),
             first => {
-                let first = if let Poll::Ready(first) = first { first } else { None };
+                let first = match first {
+                    Poll::Ready(first) => first,
+                    Poll::Pending => {
+                        // The first block may take long, and clients of such bodies wait for the head, as `EventSource` does.
+                        write.write(Bytes::new()).await?;
+                        None
+                    }
+                };
                 Ok(Body::stream(Watched { first, frames, leaving: leaving.cloned() }))
             }
         }

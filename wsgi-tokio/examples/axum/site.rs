@@ -13,13 +13,20 @@ use axum::{Extension, Json, Router};
 use futures_util::{SinkExt, Stream, StreamExt, stream};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::timeout::TimeoutLayer;
 use wsgi_tokio::Environ;
 
 use super::web_socket::{WebSocket, WebSocketUpgrade};
+
+/// The deadlines of the server end at an upgrade, so a socket needs one of its own: a client that is silent for this long
+/// gets a Ping, and loses its connection if it stays silent.
+const SILENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct Database {
@@ -56,6 +63,7 @@ pub(crate) fn router(longest: Duration) -> Router {
         .route("/events", get(events))
         .route("/echo", get(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo)))
         .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
+        .layer(CompressionLayer::new())
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, longest))
         .layer(CorsLayer::permissive())
         .with_state(Arc::default())
@@ -82,14 +90,28 @@ async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
 
 async fn echo(mut socket: WebSocket) {
     let stopping = socket.get_ref().stopping();
+    let mut is_pinged = false;
     loop {
         let message = tokio::select! {
-            message = socket.next() => message,
+            message = timeout(SILENCE, socket.next()) => message,
             () = stopping.clone() => break,
         };
-        let Some(Ok(message)) = message else { return };
-        let text_or_binary = message.is_text() || message.is_binary();
-        if text_or_binary && socket.send(message).await.is_err() {
+        let answer = match message {
+            Ok(Some(Ok(message))) => {
+                is_pinged = false;
+                if !message.is_text() && !message.is_binary() {
+                    continue;
+                }
+                message
+            }
+            Err(_) if !is_pinged => {
+                is_pinged = true;
+                Message::Ping("".into())
+            }
+            _ => return,
+        };
+        // A client that does not read must not hold the socket either.
+        if !matches!(timeout(SILENCE, socket.send(answer)).await, Ok(Ok(()))) {
             return;
         }
     }

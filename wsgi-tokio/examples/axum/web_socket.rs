@@ -6,8 +6,11 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use wsgi_tokio::{Stream, Upgrade};
+
+/// The largest message, in bytes.
+const LARGEST: usize = 64 * 1024;
 
 pub(crate) type WebSocket = WebSocketStream<Stream>;
 
@@ -31,6 +34,11 @@ impl<S: Sync> FromRequestParts<S> for WebSocketUpgrade {
             let fields = [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
             return Err((StatusCode::UPGRADE_REQUIRED, fields).into_response());
         };
+        let connection = parts.headers.get_all("connection").iter().filter_map(|value| value.to_str().ok());
+        let mut tokens = connection.flat_map(|value| value.split(','));
+        if !tokens.any(|token| token.trim().eq_ignore_ascii_case("upgrade")) {
+            return Err(StatusCode::BAD_REQUEST.into_response());
+        }
         // 16 bytes in base64.
         let Some(key) = parts.headers.get("sec-websocket-key").filter(|key| key.len() == 24) else {
             return Err(StatusCode::BAD_REQUEST.into_response());
@@ -47,8 +55,10 @@ impl WebSocketUpgrade {
     ) -> Response {
         let Self { upgrade, accept } = self;
         tokio::spawn(async move {
+            let config =
+                WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
             if let Ok(stream) = upgrade.await {
-                handler(WebSocketStream::from_raw_socket(stream, Role::Server, None).await).await;
+                handler(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await).await;
             }
         });
         let headers = [("Upgrade", "websocket".to_owned()), ("Sec-WebSocket-Accept", accept)];
