@@ -474,3 +474,30 @@ fn two_threads_read_a_connection_that_was_taken_over_to_its_end() {
         block_on(connection);
     });
 }
+
+#[test]
+fn a_stop_ends_the_reads_of_two_threads() {
+    check(2, || {
+        let pipe = Pipe::default();
+        pipe.send(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n", false);
+        let (handle, read) = (ServerHandle::new(), Arc::new(AtomicUsize::new(0)));
+        let (stops, ended) = (handle.clone(), Arc::clone(&read));
+        let application = blocking::application_fn(move |environ, start| {
+            start.start("101 Switching Protocols", [("Upgrade", "x")])?;
+            let stream = Arc::new(environ.take_over()?);
+            stream.set_stop_ends_reads(true);
+            let read = |stream: &blocking::Stream, ended: &AtomicUsize| {
+                std::io::Read::read(&mut { stream }, &mut [0; 1]).expect_err("nothing arrives");
+                ended.fetch_add(1, Ordering::Relaxed);
+            };
+            let (other, count, stops) = (Arc::clone(&stream), Arc::clone(&ended), stops.clone());
+            let second = thread::spawn(move || read(&other, &count));
+            thread::spawn(move || stops.shutdown());
+            read(&stream, &ended);
+            second.join().expect("it ends");
+            Ok(Body::empty())
+        });
+        block_on(serve(&handle, pipe, blocking::on_threads::blocking(application)));
+        assert_eq!(read.load(Ordering::Relaxed), 2);
+    });
+}

@@ -175,3 +175,115 @@ async fn it_is_called_without_a_socket() {
     let response = call(application, Request::post("/", "abc")).await;
     assert_eq!(response.body().as_bytes(), Some(&b"abc"[..]));
 }
+
+#[test]
+fn a_function_of_map_that_would_wait_for_its_own_task_fails() {
+    let site = Site::new(quiet(), |environ: Environ, start: StartResponse| -> Result<Body> {
+        let asked = environ.clone();
+        let start = start.map(move |_, headers| {
+            let is_gone = asked.input().is_client_gone();
+            headers.insert("X-Gone", is_gone.to_string());
+        });
+        if environ.path() == "/fails" {
+            return Err("a failure".into());
+        }
+        start.start("200 OK", NO_HEADERS)?;
+        Ok("fine".into())
+    });
+    // In the call it may wait.
+    assert!(site.ask(GET).contains("X-Gone: false\r\n"));
+    let failed = site.ask("GET /fails HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert!(failed.starts_with("HTTP/1.1 500 ") && !failed.contains("X-Gone"), "{failed}");
+    assert!(site.ask(GET).contains("X-Gone: false\r\n"));
+}
+
+#[test]
+fn the_wait_for_a_stop_ends_when_the_connection_is_over() {
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let site = Site::new(quiet(), move |environ: Environ, start: StartResponse| -> Result<Body> {
+        let tell = tell.lock().expect("no panic").clone();
+        std::thread::spawn(move || {
+            let seen = environ.wait_stopping(PATIENCE);
+            tell.send((seen, environ.is_stopping(), environ.wait_stopping(PATIENCE))).expect("it is awaited");
+        });
+        fine(&start, "fine")
+    });
+    assert!(site.ask(GET).ends_with("fine"));
+    assert_eq!(told.recv_timeout(PATIENCE / 2).expect("it ends"), (true, true, true));
+}
+
+#[test]
+fn an_iterator_of_empty_blocks_ends_with_its_connection() {
+    struct Empty(Sender<()>);
+
+    impl Iterator for Empty {
+        type Item = Result<Bytes>;
+
+        fn next(&mut self) -> Option<Self::Item> {
+            std::thread::yield_now();
+            Some(Ok(Bytes::new()))
+        }
+    }
+
+    impl Drop for Empty {
+        fn drop(&mut self) {
+            // The receiver is gone if the test has failed.
+            let _ = self.0.send(());
+        }
+    }
+
+    let (dropped, is_dropped) = channel();
+    let dropped = Mutex::new(dropped);
+    let site =
+        Site::new(quiet().graceful_timeout(Duration::ZERO), move |_: Environ, start: StartResponse| {
+            let empty = Empty(dropped.lock().expect("no panic").clone());
+            fine(&start, Body::iterator([Ok("begun".into())].into_iter().chain(empty)))
+        });
+    let mut client = site.send(GET);
+    let mut begun = Vec::new();
+    while !begun.ends_with(b"begun\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).expect("it begins");
+        begun.extend(byte);
+    }
+    site.handle.shutdown();
+    is_dropped.recv_timeout(PATIENCE).expect("its thread is free");
+}
+
+#[test]
+fn a_stop_ends_the_reads_of_all_threads() {
+    for readers in [1, 2, 3] {
+        let (tell, told) = channel();
+        let tell = Mutex::new(tell);
+        let site = Site::new(quiet(), move |environ: Environ, start: StartResponse| -> Result<Body> {
+            start.start("101 Switching Protocols", [("Upgrade", "x")])?;
+            let stream = Arc::new(environ.take_over()?);
+            stream.set_stop_ends_reads(true);
+            for _ in 0..readers {
+                let (stream, tell) = (Arc::clone(&stream), tell.lock().expect("no panic").clone());
+                std::thread::spawn(move || {
+                    let read = Read::read(&mut &*stream, &mut [0; 8]).map_err(|error| error.kind());
+                    tell.send(read).expect("it is awaited");
+                });
+            }
+            Ok(Body::empty())
+        });
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            let mut client = site.send("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                client.read_exact(&mut byte).expect("it answers");
+                head.extend(byte);
+            }
+            clients.push(client);
+        }
+        site.handle.shutdown();
+        for _ in 0..20 * readers {
+            let read = told.recv_timeout(PATIENCE).expect("each read ends");
+            assert_eq!(read, Err(std::io::ErrorKind::TimedOut));
+        }
+    }
+}

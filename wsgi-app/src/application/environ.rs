@@ -315,9 +315,10 @@ impl Environ {
         self.handle().stopping()
     }
 
-    /// Whether the server has begun to stop, for code that computes for long.
+    /// Whether the server has begun to stop, or the connection is over: whether [`stopping`](Self::stopping) is ready, for code
+    /// that computes for long.
     pub fn is_stopping(&self) -> bool {
-        self.handle().lock().is_stopping()
+        self.handle().is_stopping()
     }
 
     /// The request body (`wsgi.input`). All handles read the same body: each byte is returned once.

@@ -95,13 +95,16 @@ impl Work {
     /// Computes blocks until `most` bytes are ready, the iterator has ended, or the stream was dropped.
     fn compute(mut self, most: usize) {
         while let Some(source) = &mut self.source {
-            let end = match catch_for_another_thread(|| source.find(is_not_empty)) {
+            if self.shared.lock().dropped {
+                self.source.take().into_iter().for_each(|source| self.shared.drop_caught(source));
+                return;
+            }
+            let end = match catch_for_another_thread(|| source.next()) {
+                Ok(Some(Ok(block))) if block.is_empty() => continue,
                 Ok(Some(Ok(block))) => {
                     let mut state = self.shared.lock();
                     if state.dropped {
-                        drop(state);
-                        self.source.take().into_iter().for_each(|source| self.shared.drop_caught(source));
-                        return;
+                        continue;
                     }
                     state.bytes += block.len();
                     state.ready.push_back(block);
@@ -135,10 +138,6 @@ impl Drop for Work {
     fn drop(&mut self) {
         self.end(End::Error("the threads for blocking work have shut down".into()));
     }
-}
-
-fn is_not_empty(block: &Result<Bytes>) -> bool {
-    !matches!(block, Ok(block) if block.is_empty())
 }
 
 /// Wakes the task that waits for a block.

@@ -90,7 +90,8 @@ impl Environ {
 
     /// Blocks this thread for `time`, or until the server begins to stop, and returns whether it stops: a sleep for responses
     /// without an end, which can then say goodbye before they are cut at `graceful_timeout`. A client that
-    /// disconnects does not end it; the next write fails then.
+    /// disconnects does not end it; the next write fails then. It is also true when the connection is over, so that no thread
+    /// goes on for a response that has ended.
     ///
     /// ```
     /// use std::time::Duration;

@@ -75,8 +75,10 @@ use crate::exchange::handle::Handle;
 /// thread is held while 64 KiB or more wait to be sent. Bodies in memory and [files](Body::file) are sent by the connection's task
 /// immediately. A [`stream`](Body::stream) is polled in that task, so it must not block.
 ///
-/// Post hooks run in the connection's task, on a thread of the runtime, and so does the drop of values that were put into the
-/// environ. They must not block: spawn what takes long.
+/// Post hooks run in the connection's task, on a thread of the runtime, and so does the drop of functions of
+/// [`map`](crate::blocking::StartResponse::map) and of values that were put into the environ. They must not block: spawn what
+/// takes long. The functions of `map` also run there for the server's own response to a call that failed. A call of this
+/// crate that would wait panics in them then, so the response is sent without changes.
 ///
 /// # Disconnected clients and stops
 ///

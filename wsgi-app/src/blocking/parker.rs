@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Wake;
 use std::time::Instant;
 
+use crate::context::no_waiting;
 use crate::sync::{Condvar, Mutex, lock, wait, wait_while};
 
 /// One thread's sleep. A wake-up is kept until the next sleep, which then does not begin.
@@ -31,7 +32,12 @@ impl Parker {
     }
 
     /// Blocks the calling thread until this is woken, even if that happened before, or until `end`.
+    ///
+    /// # Panics
+    ///
+    /// In code that must not wait, see [`no_waiting`].
     pub(super) fn park(&self, end: Option<Instant>) {
+        no_waiting::check();
         let mut woken = lock(&self.woken);
         match end {
             Some(end) => {

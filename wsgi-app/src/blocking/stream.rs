@@ -130,7 +130,8 @@ impl Stream {
     ///
     /// With it, a read that has to wait fails with [`TimedOut`](io::ErrorKind::TimedOut), as at the end of its
     /// [time](Self::set_read_timeout), when the stop begins and from then on. [`is_stopping`](Self::is_stopping) tells the two
-    /// apart. No byte is lost: switched off again, the read can be repeated.
+    /// apart. No byte is lost: switched off again, the read can be repeated. It has no effect on a read that another thread has
+    /// begun before.
     ///
     /// ```
     /// use std::io::{ErrorKind, Read, Result, Write};
@@ -214,7 +215,8 @@ impl Stream {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
             }
-            self.transport.wait(read, !read, until)?;
+            let is_over = || stopping.is_some() && self.taken.is_stopping();
+            self.transport.wait_unless(read, !read, until, &is_over)?;
         }
     }
 }

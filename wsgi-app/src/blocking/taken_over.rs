@@ -105,8 +105,19 @@ impl BlockingTransport for TakenOver {
     fn remind(&self, _: Instant) {}
 
     fn wait(&self, read: bool, write: bool, deadline: Option<Instant>) -> io::Result<()> {
-        let waits =
-            |state: &mut State| !state.cut && (state.read_waits || !read) && (state.write_waits || !write);
+        self.wait_unless(read, write, deadline, &|| false)
+    }
+
+    fn wait_unless(
+        &self,
+        read: bool,
+        write: bool,
+        deadline: Option<Instant>,
+        over: &dyn Fn() -> bool,
+    ) -> io::Result<()> {
+        let waits = |state: &mut State| {
+            !over() && !state.cut && (state.read_waits || !read) && (state.write_waits || !write)
+        };
         let mut state = self.readiness.lock();
         match deadline {
             Some(deadline) => {

@@ -5,6 +5,7 @@ use wsgi_proto::{Exchange, RequestError, ResponseHead, StartError};
 use crate::context::ServerContext;
 use crate::context::catch_panic;
 use crate::context::log::one_line;
+use crate::context::no_waiting;
 use crate::exchange::handle::Handle;
 use crate::head::headers::Headers;
 use crate::head::status::Status;
@@ -61,7 +62,11 @@ impl OwnResponse {
             Self::Failure(_) => 500,
         });
         let mut headers: Headers = [("Content-Type", "text/plain")].into_iter().collect();
-        catch_panic::catch(|| maps.apply(&mut status, &mut headers))?;
+        // They run in the connection's task here, which a blocking call would wait for.
+        catch_panic::catch(|| no_waiting::run(|| maps.apply(&mut status, &mut headers)))?;
+        if status.code() == 101 {
+            return Err("the server does not switch protocols".to_owned());
+        }
         // The server knows the length of its text.
         headers.remove("Content-Length");
         let head = ResponseHead::new(&server_context.config, status.as_str(), &headers);

@@ -329,6 +329,12 @@ impl Handle {
         self.shared.value(make)
     }
 
+    /// Whether that is ready.
+    pub(crate) fn is_stopping(&self) -> bool {
+        let inner = self.shared.lock();
+        inner.is_stopping() || inner.is_over()
+    }
+
     pub(crate) fn stopping(&self) -> Stopping {
         Stopping::new(Arc::clone(&self.shared))
     }

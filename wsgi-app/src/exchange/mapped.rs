@@ -55,7 +55,9 @@ impl MappedHandle {
         let maps = self.maps().with(map);
         let mut inner = self.0.lock();
         let number = inner.maps.len() as u64 + 1;
-        if inner.exchange(self.serial()).is_none() || number >> (u64::BITS - SHIFT) > 0 {
+        // After the end of the connection, no one drops the functions.
+        let is_over = inner.exchange(self.serial()).is_none() || inner.is_over();
+        if is_over || number >> (u64::BITS - SHIFT) > 0 {
             drop(inner);
             assert!(number >> (u64::BITS - SHIFT) == 0, "too many functions of `StartResponse::map`");
             return self.clone();

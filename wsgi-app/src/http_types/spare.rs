@@ -21,8 +21,10 @@ pub(crate) fn take() -> HeaderMap {
 /// Keeps the memory of a map for a later [`take`] on this thread.
 #[inline]
 pub(crate) fn keep(mut map: HeaderMap) {
+    // `capacity` does not count the values of repeated names.
+    let is_small = map.len().max(map.capacity()) <= LARGEST;
     map.clear();
-    if map.capacity() <= LARGEST {
+    if is_small {
         let _ = SPARE.try_with(|spare| spare.set(Some(map)));
     }
 }

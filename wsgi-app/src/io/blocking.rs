@@ -110,6 +110,23 @@ pub trait BlockingTransport: Send + Sync + 'static {
         wait();
     }
 
+    /// Like [`wait`](Self::wait), but ends when `over` is true after a wake-up. For a transport whose wakers are those of all
+    /// threads that wait, where another thread may have used up the wake-up.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`wait`](Self::wait).
+    fn wait_unless(
+        &self,
+        read: bool,
+        write: bool,
+        deadline: Option<Instant>,
+        over: &dyn Fn() -> bool,
+    ) -> io::Result<()> {
+        let _ = over;
+        self.wait(read, write, deadline)
+    }
+
     /// A waker that ends a [`wait`](Self::wait) of the calling thread.
     fn waker(&self) -> Waker;
 }
