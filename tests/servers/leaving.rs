@@ -38,6 +38,16 @@ macro_rules! answer {
                 start.start("200 OK", PLAIN)?;
                 Ok("still here".into())
             }
+            // The response to a HEAD has no body, so nothing is sent that could fail.
+            "/endless" => {
+                let write = start.start("200 OK", PLAIN)?;
+                loop {
+                    if let Err(error) = write.write("x")$($wait)* {
+                        note("write fails".into());
+                        return Err(error.into());
+                    }
+                }
+            }
             // A client that has closed answers the first bytes with a reset.
             _ => {
                 input.client_gone()$($wait)*;
@@ -113,6 +123,14 @@ fn a_client_that_leaves_is_noticed_by_reads_writes_and_those_who_watch() {
                     "{way}"
                 );
             }
+            let mut client = begin("HEAD /endless HTTP/1.1\r\nHost: h\r\n\r\n");
+            let mut head = client.bytes(15);
+            while !head.ends_with(b"\r\n\r\n") {
+                head.extend(client.bytes(1));
+            }
+            let _left = leave(client);
+            first(&format!("{way}, HEAD"), "write fails");
+
             if way != "half-close" {
                 leave(begin("GET /write HTTP/1.1\r\nHost: h\r\n\r\n"));
                 noticed(&format!("{way}, write"), &["write fails", "lost: true"]);

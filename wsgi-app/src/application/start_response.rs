@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use wsgi_proto::{Field, Flow, ResponseHead, SendError, StartError};
+use wsgi_proto::{Field, Flow, Lost, ResponseHead, SendError, StartError};
 
 use crate::application::fields::Fields;
 use crate::exchange::error::Error;
@@ -330,7 +330,7 @@ impl Write {
     ///
     /// Waits while more than `limits.outbox` bytes (64 KiB by default) wait to be sent; `socket_timeout` bounds that
     /// wait. When it returns, the block may still be in the outbox; see [`flush`](Self::flush). For HEAD and other
-    /// responses without a body the block is dropped, and that is not an error.
+    /// responses without a body the block is dropped, and that is not an error until the client has left.
     ///
     /// If the future is dropped before it is ready, the block may have been taken or not.
     ///
@@ -340,7 +340,7 @@ impl Write {
     /// [`SendError::Lost`] if the client disconnected: return it, and nothing is logged as an error.
     /// [`SendError::Finished`] after the exchange.
     pub fn write(&self, block: impl Into<Bytes>) -> Writing<'_> {
-        Writing { handle: &self.0, block: Some(block.into()) }
+        Writing { handle: &self.0, block: Some(block.into()), dropped: false }
     }
 
     /// Sets the trailer fields, which are sent after a chunked body. They replace those set before.
@@ -401,23 +401,42 @@ impl Write {
 pub struct Writing<'a> {
     handle: &'a Handle,
     block: Option<Bytes>,
+    /// The block was dropped, because the response has no body.
+    dropped: bool,
 }
 
 impl Future for Writing<'_> {
     type Output = Result<(), SendError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { handle, block } = &mut *self;
+        let Self { handle, block, dropped } = &mut *self;
         while block.is_some() {
             let sent = handle.with(|mut exchange| {
                 // Other handles may have filled the outbox.
                 let Some(block) = block.take_if(|_| !exchange.is_full()) else { return Ok(Flow::Full) };
-                exchange.send_now(block)
+                let sent = exchange.send_now(block);
+                *dropped = exchange.drops_body();
+                sent
             });
             match sent.unwrap_or(Err(SendError::Finished))? {
+                Flow::Ready if *dropped => {
+                    // Without an end of its own, the application would never let the connection's task notice that the client
+                    // has left.
+                    handle.with(|mut exchange| exchange.watch_peer());
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Flow::Ready => return Poll::Ready(Ok(())),
                 Flow::Full => ready!(poll_room(handle, context)),
             }
+        }
+        if *dropped {
+            let is_gone = handle.look(|exchange| exchange.is_flushed() && exchange.client_gone());
+            return Poll::Ready(if is_gone == Some(true) {
+                Err(SendError::Lost(Lost::Aborted))
+            } else {
+                Ok(())
+            });
         }
         poll_room(handle, context).map(Ok)
     }

@@ -255,7 +255,7 @@ impl Write {
     /// Waits until the system has taken the block (PEP 3333); `socket_timeout` bounds each wait. On an asynchronous adapter
     /// it waits only while more than `limits.outbox` bytes wait to be sent: the connection's task sends the block while the
     /// application continues, as PEP 3333 allows. For HEAD and other responses without a body the block is dropped, and that
-    /// is not an error.
+    /// is not an error until the client has left.
     ///
     /// # Errors
     ///

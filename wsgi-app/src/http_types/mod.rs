@@ -5,4 +5,5 @@ mod input;
 mod names;
 pub(crate) mod request;
 pub(crate) mod response;
+#[cfg(feature = "tower")]
 pub(crate) mod spare;
