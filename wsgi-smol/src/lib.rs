@@ -566,7 +566,10 @@ pub use wsgi_app::{
     Stopping, Stream, Tls, Trailers, Version, Write, Writing, application_fn, format_date_time,
 };
 // Responses as values, and calls of applications without a socket.
-pub use wsgi_app::{Blocks, Headers, Html, IntoResponse, Redirect, Response, Site, Status, site, test};
+pub use wsgi_app::{
+    Blocks, Headers, HeadersIter, Html, IntoHeadersIter, IntoResponse, Redirect, Response, Site, Status,
+    site, test,
+};
 // Applications that block.
 pub use wsgi_app::blocking;
 #[cfg(feature = "json")]
@@ -575,7 +578,8 @@ pub use wsgi_app::{Json, JsonError};
 pub use wsgi_app::{Tower, Upgrade, tower};
 // Their errors.
 pub use wsgi_app::{
-    BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,
+    BodyError, DateError, Error, FormError, InputError, Lost, Rejected, RequestError, Result, SendError,
+    StartError,
 };
 // The server, its options and its log.
 #[cfg(feature = "proxy-protocol")]

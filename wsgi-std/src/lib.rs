@@ -548,12 +548,15 @@ pub use wsgi_app::{
     Scheme, Stopping, Tls, Trailers, Version, format_date_time,
 };
 // Responses as values, and calls of applications without a socket.
-pub use wsgi_app::{Blocks, Headers, Html, IntoResponse, Redirect, Response, Status, test};
+pub use wsgi_app::{
+    Blocks, Headers, HeadersIter, Html, IntoHeadersIter, IntoResponse, Redirect, Response, Status, test,
+};
 #[cfg(feature = "json")]
 pub use wsgi_app::{Json, JsonError};
 // Their errors.
 pub use wsgi_app::{
-    BodyError, DateError, Error, InputError, Lost, Rejected, RequestError, Result, SendError, StartError,
+    BodyError, DateError, Error, FormError, InputError, Lost, Rejected, RequestError, Result, SendError,
+    StartError,
 };
 // The server, its options and its log.
 #[cfg(feature = "proxy-protocol")]
@@ -571,7 +574,7 @@ use crate::listener::Accepted;
 /// threads.
 pub mod adapter {
     pub use crate::engine::task_state::TaskState;
-    pub use crate::tls::Tls;
+    pub use crate::tls::TlsTransport;
 }
 
 /// Serves `application` on `listener` with the default options. Returns only when the listener fails.

@@ -16,7 +16,7 @@ use wsgi_app::{Address, Endpoints, Scheme};
 
 use crate::incoming::Incoming;
 use crate::sync::{AtomicBool, Ordering};
-use crate::tls::Tls;
+use crate::tls::TlsTransport;
 use crate::wait;
 
 /// A listener that is already bound and listening: a `TcpListener` or a `UnixListener` of std, converted with `into`, or
@@ -25,7 +25,7 @@ use crate::wait;
 #[derive(Debug)]
 pub struct Listener {
     source: Source,
-    encryption: Tls,
+    encryption: TlsTransport,
     proxy: ProxyProtocol,
     /// The last accept found no connection.
     drained: AtomicBool,
@@ -75,7 +75,7 @@ pub(crate) struct Accepted {
     /// Nothing was written to it.
     pub(crate) fresh: bool,
     pub(crate) endpoints: Endpoints,
-    pub(crate) tls: Tls,
+    pub(crate) tls: TlsTransport,
     pub(crate) proxy: ProxyProtocol,
 }
 
@@ -138,7 +138,7 @@ impl Listener {
     fn new(source: Source) -> Self {
         Self {
             source,
-            encryption: Tls::default(),
+            encryption: TlsTransport::default(),
             proxy: ProxyProtocol::default(),
             drained: AtomicBool::new(false),
             limits_slow_readers: AtomicBool::new(false),
@@ -203,7 +203,7 @@ impl Listener {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: std::sync::Arc<rustls::ServerConfig>) -> Self {
-        self.encryption = Tls::new(config);
+        self.encryption = TlsTransport::new(config);
         self
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use wsgi_app::adapter::Server;
 use wsgi_app::adapter::{Blocking, BlockingTransport};
 use wsgi_app::{Address, Endpoints, Scheme, ServerHandle};
-use wsgi_std::adapter::{TaskState, Tls};
+use wsgi_std::adapter::{TaskState, TlsTransport};
 use wsgi_std::{Environ, Options, Result, StartResponse};
 use wsgi_tests::live::PATIENCE;
 use wsgi_tests::secure::trust;
@@ -155,7 +155,7 @@ impl Played {
         let guard = server.admit(peer);
         let ends = Ends { room: usize::MAX / 2, ..Ends::default() };
         let memory = Arc::new(Memory { state: TaskState::new(), ends: Mutex::new(ends) });
-        let tls = Tls::new(Arc::clone(&trust().server));
+        let tls = TlsTransport::new(Arc::clone(&trust().server));
         let task = tls.serve(server, guard, Far(Arc::clone(&memory)));
         let name = ServerName::try_from("localhost").expect("a name");
         let client = ClientConnection::new(trust().client_of(&[version]), name).expect("a session");

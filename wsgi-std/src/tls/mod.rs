@@ -14,14 +14,14 @@ use wsgi_app::blocking::Application;
 #[cfg(feature = "tls")]
 use crate::tls::encrypted::serve_encrypted;
 
-/// The TLS configuration of a listener. Without the feature `tls`, TLS is always off.
+/// TLS over the transports of a listener. Without the feature `tls`, TLS is always off.
 #[derive(Clone, Debug, Default)]
-pub struct Tls {
+pub struct TlsTransport {
     #[cfg(feature = "tls")]
     config: Option<Arc<rustls::ServerConfig>>,
 }
 
-impl Tls {
+impl TlsTransport {
     /// TLS by rustls, with this configuration.
     #[cfg(feature = "tls")]
     pub fn new(config: Arc<rustls::ServerConfig>) -> Self {
