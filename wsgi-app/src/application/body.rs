@@ -167,6 +167,9 @@ impl Body {
     /// wait. There, another thread sends blocks that have waited for one to two milliseconds, so that blocks that follow
     /// each other closely are sent together.
     ///
+    /// The head is sent with the first block. If clients must see the head earlier, send an empty block with
+    /// [`Write::write`](crate::Write::write) before, or begin with a block that they ignore, such as a comment.
+    ///
     /// An error from the iterator is an error of the application: the client gets 500 if no head was sent, else the
     /// response is cut.
     pub fn iterator<I>(blocks: I) -> Self
@@ -204,6 +207,10 @@ impl Body {
     ///
     /// Blocks are sent when the stream is pending, or earlier if `limits.outbox` (64 KiB by default) is reached. The
     /// stream is not polled while that much waits to be sent. Errors are those of an [`iterator`](Self::iterator).
+    ///
+    /// The head is sent with the first block. If clients must see the head earlier, as `EventSource` does for its `open`
+    /// event, send an empty block with [`Write::write`](crate::Write::write) before, or begin the stream with a block that
+    /// they ignore, such as a comment.
     ///
     /// A graceful stop waits for the end of the stream until `graceful_timeout`, then drops it and cuts the response. A stream
     /// without an end, such as server-sent events, ends itself when [`Environ::stopping`](crate::Environ::stopping) is ready. If

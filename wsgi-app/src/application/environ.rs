@@ -46,7 +46,9 @@ type Hook = Box<dyn FnOnce(&Environ, &Record) + Send>;
 /// # Text
 ///
 /// Bytes outside ASCII appear as latin-1, one character per byte, as PEP 3333 defines. So the UTF-8 path `/café`, which a
-/// client sends as `/caf%C3%A9`, appears as `/cafÃ©`. To get UTF-8, turn the characters back into bytes:
+/// client sends as `/caf%C3%A9`, appears as `/cafÃ©`. [`path_utf8`](Self::path_utf8) and
+/// [`query_pairs`](Self::query_pairs) return UTF-8. For other values, such as a header field, turn the characters back into
+/// bytes:
 ///
 /// ```
 /// # use std::string::FromUtf8Error;
@@ -54,12 +56,9 @@ type Hook = Box<dyn FnOnce(&Environ, &Record) + Send>;
 ///     String::from_utf8(latin1.chars().map(|char| char as u8).collect())
 /// }
 ///
-/// // As `environ.path()` returns it for `GET /caf%C3%A9`.
-/// assert_eq!(utf8("/caf\u{c3}\u{a9}").unwrap(), "/café");
-/// # assert!(utf8("/caf\u{e9}").is_err());
-/// # fn for_an_environ(environ: &wsgi_app::Environ) -> Result<String, FromUtf8Error> {
-/// #     utf8(&environ.path())
-/// # }
+/// // As `environ.header("X-Place")` returns it for `X-Place: café`.
+/// assert_eq!(utf8("caf\u{c3}\u{a9}").unwrap(), "café");
+/// # assert!(utf8("caf\u{e9}").is_err());
 /// ```
 ///
 /// [`head`](Self::head) has the bytes as received, with the path still percent-encoded.
@@ -125,8 +124,8 @@ impl Environ {
     ///
     /// ```
     /// # use wsgi_app::Environ;
-    /// fn content_length(environ: &Environ) -> Option<u64> {
-    ///     environ.get("CONTENT_LENGTH")?.parse().ok()
+    /// fn client(environ: &Environ) -> String {
+    ///     environ.get("REMOTE_ADDR").unwrap_or_else(|| "unknown".to_owned())
     /// }
     /// ```
     ///
@@ -212,18 +211,19 @@ impl Environ {
 
     /// The path, percent-decoded once, as latin-1 (`PATH_INFO`); empty if it was [removed](Self::remove).
     ///
-    /// A path outside ASCII needs another step to become UTF-8, see [Text](Self#text). `%2F` becomes `/`; the path as
-    /// sent is `environ.head().path()`.
+    /// [`path_utf8`](Self::path_utf8) has the same as UTF-8. `%2F` becomes `/`; the path as sent is
+    /// `environ.head().path()`.
     pub fn path(&self) -> Cow<'_, str> {
         self.changed("PATH_INFO").unwrap_or_else(|| wsgi_proto::decode_path(self.head().path()))
     }
 
     /// The part of the target after the first `?`, not decoded; empty if there is no `?` (`QUERY_STRING`).
+    /// [`query_pairs`](Self::query_pairs) decodes its names and values.
     ///
     /// ```
     /// # use wsgi_app::Environ;
-    /// fn is_verbose(environ: &Environ) -> bool {
-    ///     environ.query().split('&').any(|pair| pair == "verbose=1")
+    /// fn with_query(location: &str, environ: &Environ) -> String {
+    ///     format!("{location}?{}", environ.query())
     /// }
     /// ```
     pub fn query(&self) -> Cow<'_, str> {
@@ -240,8 +240,8 @@ impl Environ {
     /// The value of the first header field called `name`, in any case, as the client sent it; `None` without such a
     /// field.
     ///
-    /// Bytes outside ASCII are latin-1. For repeated fields use `environ.head().values(name)`, or [`get`](Self::get),
-    /// which joins them with commas. [`set`](Self::set) has no effect on it.
+    /// Bytes outside ASCII are latin-1. For repeated fields use [`headers`](Self::headers), or [`get`](Self::get), which
+    /// joins them with commas. [`set`](Self::set) has no effect on it.
     pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.head().value(name).map(latin1)
     }
@@ -250,8 +250,8 @@ impl Environ {
     ///
     /// ```
     /// # use wsgi_app::Environ;
-    /// fn cookies(environ: &Environ) -> Vec<&[u8]> {
-    ///     environ.head().values("Cookie").collect()
+    /// fn raw_path(environ: &Environ) -> &[u8] {
+    ///     environ.head().path()
     /// }
     /// ```
     pub fn head(&self) -> &Arc<Head> {

@@ -29,6 +29,9 @@ impl IntoResponse for Error {
 /// Makes a `Response` the error of functions that fail with a status of their own: `?` turns any other error into the response
 /// that the server sends for it.
 ///
+/// Text converts into an [`Error`], so `"Hello".into()` is a 500 with `Hello` as the error. A page of text is
+/// `"Hello".into_response()` or [`Response::text`].
+///
 /// ```
 /// use wsgi_app::{Environ, IntoResponse, Response};
 ///
@@ -41,6 +44,7 @@ impl IntoResponse for Error {
 /// }
 /// # fn is_an_application(_: impl wsgi_app::Application) {}
 /// # is_an_application(wsgi_app::site(user));
+/// # assert_eq!(Response::from("Hello").status().code(), 500);
 /// ```
 impl<E: Into<Error>> From<E> for Response {
     fn from(error: E) -> Self {

@@ -123,6 +123,8 @@ pub struct Html<T>(pub T);
 
 /// A redirection to another location, see [`IntoResponse`].
 ///
+/// The location is a URI or a path, percent-encoded: `/caf%C3%A9`, not `/café`. It is sent as it is.
+///
 /// ```
 /// use wsgi_app::{IntoResponse, Redirect};
 ///

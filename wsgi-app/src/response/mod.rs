@@ -34,6 +34,9 @@ use crate::head::status::Status;
 /// # is_an_application(wsgi_app::site(page));
 /// ```
 ///
+/// Text converts into an [`Error`], so `Response::from("Hello")` and `"Hello".into()` are a 500. Use
+/// [`into_response`](crate::IntoResponse::into_response) or [`Response::text`].
+///
 /// Nothing is checked before the response is sent. A status or a field that HTTP does not allow becomes a 500 then, and an
 /// error in the log that names it.
 #[derive(Default)]
