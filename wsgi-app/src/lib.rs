@@ -116,20 +116,29 @@
 //!
 //! ## Send JSON
 //!
-//! JSON is a string or bytes like any other body. This crate has no serializer; with `serde_json` the body is
-//! `serde_json::to_vec(&value)?.into()`.
+//! The feature `json` has [`Environ::json`](struct.Environ.html#method.json) for requests and [`Json`](struct.Json.html) for
+//! responses, with serde:
 //!
 //! ```
-//! use wsgi_app::{Body, Environ, Result, StartResponse};
+//! # #[cfg(feature = "json")]
+//! # {
+//! use wsgi_app::{Environ, Json, site};
 //!
-//! async fn status(_environ: Environ, start_response: StartResponse) -> Result<Body> {
-//!     let (healthy, jobs) = (true, 3);
-//!     start_response.start("200 OK", [("Content-Type", "application/json")])?;
-//!     Ok(format!(r#"{{"healthy": {healthy}, "jobs": {jobs}}}"#).into())
+//! #[derive(serde::Serialize)]
+//! struct Health {
+//!     healthy: bool,
+//!     jobs: u32,
+//! }
+//!
+//! async fn health(_environ: Environ) -> Json<Health> {
+//!     Json(Health { healthy: true, jobs: 3 })
 //! }
 //! # fn is_an_application(_: impl wsgi_app::Application) {}
-//! # is_an_application(status);
+//! # is_an_application(site(health));
+//! # }
 //! ```
+//!
+//! Without the feature, JSON is text like any other: `([("Content-Type", "application/json")], text)`.
 //!
 //! ## Stream
 //!
@@ -166,60 +175,56 @@
 //! | returns `Ok` and started no response | 500 | an error |
 //! | fails after the head was sent | a response that is visibly cut | an error, unless the client caused it |
 //!
-//! Other statuses need a small wrapper application:
+//! For other statuses, return a [`Response`] as the error of a function of a [`site`], or a type that implements
+//! [`IntoResponse`], whose page has an example. `?` turns all other errors into the responses of this table:
 //!
 //! ```
-//! use std::fmt;
+//! use wsgi_app::{Environ, IntoResponse, Response, site};
+//!
+//! async fn customer(environ: Environ) -> Result<String, Response> {
+//!     let path = environ.path_utf8().unwrap_or_default();
+//!     let Some(name) = path.strip_prefix("/customers/") else {
+//!         return Err((404, "no such customer\n").into_response());
+//!     };
+//!     let text = environ.input().read_all(1000).await?; // 400, 408 or 413
+//!     Ok(format!("{name}: {} bytes\n", text.len()))
+//! }
+//! # fn is_an_application(_: impl wsgi_app::Application) {}
+//! # is_an_application(site(customer));
+//! ```
+//!
+//! Middleware that gives a status to the errors of other applications looks for them with `is`, and replaces the response
+//! that was started:
+//!
+//! ```
+//! use std::io;
 //! use wsgi_app::{Application, Body, Environ, Result, StartResponse};
 //!
-//! #[derive(Debug)]
-//! struct NotFound;
+//! /// Responds with 503 if the application returns an [`io::Error`].
+//! struct WithUnavailable<A>(A);
 //!
-//! impl fmt::Display for NotFound {
-//!     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-//!         f.write_str("not found")
-//!     }
-//! }
-//!
-//! impl std::error::Error for NotFound {}
-//!
-//! /// Responds with 404 if the application returns [`NotFound`].
-//! struct WithNotFound<A>(A);
-//!
-//! impl<A: Application> Application for WithNotFound<A> {
+//! impl<A: Application> Application for WithUnavailable<A> {
 //!     async fn call(
 //!         &self,
 //!         environ: Environ,
 //!         start_response: StartResponse,
 //!     ) -> Result<Body> {
 //!         match self.0.call(environ, start_response.clone()).await {
-//!             Err(error) if error.is::<NotFound>() => {
+//!             Err(error) if error.is::<io::Error>() => {
 //!                 // `restart` also replaces a response that was started and not sent.
 //!                 start_response.restart(
-//!                     "404 Not Found",
-//!                     [("Content-Type", "text/plain")],
+//!                     "503 Service Unavailable",
+//!                     [("Retry-After", "10")],
 //!                     error,
 //!                 )?;
-//!                 Ok("Not Found\n".into())
+//!                 Ok(Body::empty())
 //!             }
 //!             result => result,
 //!         }
 //!     }
 //! }
-//!
-//! async fn customer(environ: Environ, start_response: StartResponse) -> Result<Body> {
-//!     let name = environ
-//!         .path()
-//!         .strip_prefix("/customers/")
-//!         .map(str::to_owned)
-//!         .ok_or(NotFound)?;
-//!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
-//!     Ok(name.into())
-//! }
-//!
-//! let application = WithNotFound(customer);
 //! # fn is_an_application(_: impl wsgi_app::Application) {}
-//! # is_an_application(application);
+//! # fn check(application: impl Application) { is_an_application(WithUnavailable(application)) }
 //! ```
 //!
 //! An error that went through `anyhow::Error` has lost its type: `is` returns false for it.

@@ -20,6 +20,27 @@
 //! }
 //! ```
 //!
+//! An application can also be a function that returns its response as a value. [`site`] wraps it:
+//!
+//! ```no_run
+//! use wsgi_std::{Environ, IntoResponse, site};
+//!
+//! fn hello_world(environ: Environ) -> impl IntoResponse {
+//!     match environ.path_utf8().as_deref() {
+//!         Some("/") => (200, "Hello, World!\r\n"),
+//!         _ => (404, "Not Found\r\n"),
+//!     }
+//! }
+//!
+//! fn main() -> std::io::Result<()> {
+//!     let listener = std::net::TcpListener::bind("127.0.0.1:8090")?;
+//!     wsgi_std::serve(listener, site(hello_world))?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [Responses as values](#responses-as-values) describes this form. The server treats both alike.
+//!
 //! In `Cargo.toml`:
 //!
 //! ```toml
@@ -36,6 +57,73 @@
 //!
 //! The page `docs/cookbook.md` in the repository has complete programs for common tasks, written for `wsgi-tokio`. Their
 //! functions become blocking ones without `async` and `await`.
+//!
+//! # Responses as values
+//!
+//! A function of a [`site`] returns anything that implements [`IntoResponse`]: text, bytes, [`Html`], [`Redirect`], a tuple
+//! such as `(status, value)` or `(status, headers, value)`, a [`Response`], or a `Result` of them. A [`Response`] has a status,
+//! header fields and a [`Body`], which may be a stream or a file. If it is the error of the function, `?` can end the function
+//! with any status:
+//!
+//! ```
+//! use wsgi_std::{Environ, IntoResponse, Redirect, Response, site};
+//!
+//! fn users(environ: Environ) -> Result<Response, Response> {
+//!     let (method, path) = (environ.method(), environ.path_utf8().unwrap_or_default());
+//!     let segments: Vec<&str> = path.split('/').skip(1).collect();
+//!     match (&*method, &*segments) {
+//!         ("GET" | "HEAD", ["users", id]) => Ok(user(id)?.into_response()),
+//!         ("POST", ["users"]) => {
+//!             let form = environ.form(4096)?; // 413 if it is larger, 415 if it is not a form
+//!             if !form.iter().any(|(name, _)| name == "name") {
+//!                 return Err((400, "the name is missing\n").into_response());
+//!             }
+//!             Ok(Redirect::to("/users/8").into_response())
+//!         }
+//!         (_, ["users", ..]) => Err((405, [("Allow", "GET, HEAD, POST")], "").into_response()),
+//!         _ => Err((404, "no such page\n").into_response()),
+//!     }
+//! }
+//!
+//! fn user(id: &str) -> Result<String, Response> {
+//!     match id.parse::<u32>() {
+//!         Ok(id) => Ok(format!("user {id}\n")),
+//!         Err(_) => Err((404, "no such user\n").into_response()),
+//!     }
+//! }
+//! # use wsgi_std::test::Request;
+//! # fn form(body: &'static str) -> Request {
+//! #     Request::post("/users", body).header("Content-Type", "application/x-www-form-urlencoded")
+//! # }
+//! # let response = wsgi_std::test::call_blocking(site(users), Request::get("/users/7"));
+//! # assert_eq!(response.body().as_bytes(), Some(&b"user 7\n"[..]));
+//! # let response = wsgi_std::test::call_blocking(site(users), Request::get("/users/x"));
+//! # assert_eq!(response.status().code(), 404);
+//! # let response = wsgi_std::test::call_blocking(site(users), Request::get("/"));
+//! # assert_eq!(response.status().code(), 404);
+//! # let response = wsgi_std::test::call_blocking(site(users), Request::post("/users", "name=Ada"));
+//! # assert_eq!(response.status().code(), 415);
+//! # let response = wsgi_std::test::call_blocking(site(users), form("name=Ada"));
+//! # assert_eq!(response.headers().get("Location").as_deref(), Some("/users/8"));
+//! # let response = wsgi_std::test::call_blocking(site(users), form("nick=Ada"));
+//! # assert_eq!(response.status().code(), 400);
+//! # let response = wsgi_std::test::call_blocking(site(users), Request::new("DELETE", "/users/7"));
+//! # assert_eq!(response.headers().get("Allow").as_deref(), Some("GET, HEAD, POST"));
+//! ```
+//!
+//! | to read | call |
+//! | --- | --- |
+//! | the path and the query as UTF-8 | [`path_utf8`](wsgi_app::Environ::path_utf8), [`query_pairs`](wsgi_app::Environ::query_pairs) |
+//! | a header field, or all with one name | [`header`](wsgi_app::Environ::header), [`headers`](wsgi_app::Environ::headers) |
+//! | a form | [`form`](Environ::form) |
+//! | JSON (feature `json`) | [`json`](struct.Environ.html#method.json); [`Json`](struct.Json.html) as a response sends it |
+//! | the body, up to a limit | [`Input::read_all`] |
+//!
+//! The errors of reading a body have a status: with `?` the client gets 400, 408, 413 or 415. Any other error becomes a 500
+//! and an entry in the log. Text converts into such an error, so write `"Hello".into_response()` and not `"Hello".into()`.
+//!
+//! A closure passes shared state to the function: `site(move |environ| users(database.clone(), environ))`.
+//! [`Environ::inform`] sends interim responses.
 //!
 //! # Threads
 //!
@@ -164,8 +252,11 @@
 //! # }
 //! ```
 //!
-//! `max_body_size` has no default: an application that reads a whole body into memory needs it. Without
-//! [`Options::socket_timeout`], a client that stops in the middle of its body keeps the thread that reads it. Two
+//! `max_body_size` has no default: an application that reads a whole body into memory needs it, or the limit of
+//! [`Input::read_all`]. For JSON, the feature `json` adds [`Environ::json`](struct.Environ.html#method.json) and
+//! [`Json`](struct.Json.html).
+//!
+//! Without [`Options::socket_timeout`], a client that stops in the middle of its body keeps the thread that reads it. Two
 //! threads can read and write the same request at the same time.
 //!
 //! # Streaming
@@ -231,22 +322,19 @@
 //!
 //! With [`Options::debug`], which is on by default, the body of a 500 shows the error. If a response fails after its
 //! head was sent, it is broken off, so that the client can see that it is incomplete. To answer an error of your own
-//! with a status, start that response instead of returning the error:
+//! with a status, return that response as the error; a type of your own implements [`IntoResponse`]:
 //!
 //! ```
-//! use wsgi_std::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//! use wsgi_std::{Environ, IntoResponse, Response, site};
 //!
-//! fn page(environ: Environ, start_response: StartResponse) -> Result<Body> {
-//!     let Ok(number) = environ.query().parse::<u32>() else {
-//!         start_response.start("404 Not Found", NO_HEADERS)?;
-//!         return Ok(Body::empty());
+//! fn page(environ: Environ) -> Result<&'static str, Response> {
+//!     let Ok(number) = environ.query().parse::<usize>() else {
+//!         return Err((404, "no such page\n").into_response());
 //!     };
-//!     let text = ["zero", "one"].get(number as usize).copied().ok_or("no such page")?; // 500
-//!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
-//!     Ok(text.into())
+//!     Ok(*["zero", "one"].get(number).ok_or("this page is lost")?) // 500
 //! }
 //! # use std::io::{Read as _, Write as _};
-//! # fn ask(application: impl wsgi_std::Application, request: &str) -> Result<String> {
+//! # fn ask(application: impl wsgi_std::Application, request: &str) -> wsgi_std::Result<String> {
 //! #     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 //! #     let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
 //! #     let server = wsgi_std::Server::new(listener, application).log_output(false);
@@ -260,12 +348,12 @@
 //! #     serving.join().unwrap()?;
 //! #     Ok(response)
 //! # }
-//! # fn main() -> Result<()> {
-//! #     assert!(ask(page, "GET /?1 HTTP/1.0\r\n\r\n")?.ends_with("\r\n\r\none"));
-//! #     assert!(ask(page, "GET /?x HTTP/1.0\r\n\r\n")?.starts_with("HTTP/1.1 404 Not Found\r\n"));
-//! #     let response = ask(page, "GET /?7 HTTP/1.0\r\n\r\n")?;
+//! # fn main() -> wsgi_std::Result<()> {
+//! #     assert!(ask(site(page), "GET /?1 HTTP/1.0\r\n\r\n")?.ends_with("\r\n\r\none"));
+//! #     assert!(ask(site(page), "GET /?x HTTP/1.0\r\n\r\n")?.starts_with("HTTP/1.1 404 Not Found\r\n"));
+//! #     let response = ask(site(page), "GET /?7 HTTP/1.0\r\n\r\n")?;
 //! #     assert!(response.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{response}");
-//! #     assert!(response.contains("no such page"), "{response}");
+//! #     assert!(response.contains("this page is lost"), "{response}");
 //! #     Ok(())
 //! # }
 //! ```
@@ -445,7 +533,25 @@
 //!
 //! # Testing
 //!
-//! Bind port 0 and read the address from the listener. Once the server runs, [`ServerHandle::addresses`] has it too.
+//! [`test::call_blocking`] sends a request to an application and returns the response that a client would get,
+//! without a socket, on the calling thread.
+//!
+//! ```
+//! use wsgi_std::test::{Request, call_blocking};
+//! use wsgi_std::{Environ, Result, site};
+//!
+//! fn greet(environ: Environ) -> Result<String> {
+//!     let name = environ.input().read_all(100)?;
+//!     Ok(format!("Hello, {}!\n", name.escape_ascii()))
+//! }
+//!
+//! let response = call_blocking(site(greet), Request::post("/", "Ada"));
+//! assert_eq!(response.status().code(), 200);
+//! assert_eq!(response.body().as_str(), Some("Hello, Ada!\n"));
+//! ```
+//!
+//! To test the server over a socket, bind port 0 and read the address from the listener. Once the server runs,
+//! [`ServerHandle::addresses`] has it too.
 //!
 //! ```
 //! use std::io::{Read, Write};

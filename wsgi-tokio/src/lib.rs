@@ -19,6 +19,28 @@
 //! }
 //! ```
 //!
+//! An application can also be a function that returns its response as a value. [`site`] wraps it:
+//!
+//! ```no_run
+//! use wsgi_tokio::{Environ, IntoResponse, site};
+//!
+//! async fn hello_world(environ: Environ) -> impl IntoResponse {
+//!     match environ.path_utf8().as_deref() {
+//!         Some("/") => (200, "Hello, World!\r\n"),
+//!         _ => (404, "Not Found\r\n"),
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8090").await?;
+//!     wsgi_tokio::serve(listener, site(hello_world)).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [Responses as values](#responses-as-values) describes this form. The server treats both alike.
+//!
 //! In `Cargo.toml` (before the first release, a `path` to a clone instead of a version):
 //!
 //! ```toml
@@ -40,37 +62,100 @@
 //! The page `docs/cookbook.md` in the repository has complete programs for common tasks: routes, JSON, forms, uploads, downloads
 //! with ranges, errors, tests, metrics, a service of systemd, and more.
 //!
-//! # Routing
+//! # Responses as values
 //!
-//! Use a `match` on the method and the path. `path` is percent-decoded; the query is not:
+//! A function of a [`site`] returns anything that implements [`IntoResponse`]: text, bytes, [`Html`], [`Redirect`], a tuple
+//! such as `(status, value)` or `(status, headers, value)`, a [`Response`], or a `Result` of them. A [`Response`] has a status,
+//! header fields and a [`Body`], which may be a stream or a file. If it is the error of the function, `?` can end the function
+//! with any status:
 //!
 //! ```
-//! use wsgi_tokio::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//! use wsgi_tokio::{Environ, IntoResponse, Redirect, Response, site};
 //!
-//! async fn site(environ: Environ, start_response: StartResponse) -> Result<Body> {
-//!     let (method, path) = (environ.method(), environ.path());
+//! async fn users(environ: Environ) -> Result<Response, Response> {
+//!     let (method, path) = (environ.method(), environ.path_utf8().unwrap_or_default());
 //!     let segments: Vec<&str> = path.split('/').skip(1).collect();
 //!     match (&*method, &*segments) {
-//!         ("GET" | "HEAD", [""]) => {
-//!             start_response.start("200 OK", [("Content-Type", "text/plain")])?;
-//!             Ok("index\n".into())
+//!         ("GET" | "HEAD", ["users", id]) => Ok(user(id)?.into_response()),
+//!         ("POST", ["users"]) => {
+//!             let form = environ.form(4096).await?; // 413 if it is larger, 415 if it is not a form
+//!             if !form.iter().any(|(name, _)| name == "name") {
+//!                 return Err((400, "the name is missing\n").into_response());
+//!             }
+//!             Ok(Redirect::to("/users/8").into_response())
 //!         }
+//!         (_, ["users", ..]) => Err((405, [("Allow", "GET, HEAD, POST")], "").into_response()),
+//!         _ => Err((404, "no such page\n").into_response()),
+//!     }
+//! }
+//!
+//! fn user(id: &str) -> Result<String, Response> {
+//!     match id.parse::<u32>() {
+//!         Ok(id) => Ok(format!("user {id}\n")),
+//!         Err(_) => Err((404, "no such user\n").into_response()),
+//!     }
+//! }
+//! # use wsgi_tokio::test::Request;
+//! # fn form(body: &'static str) -> Request {
+//! #     Request::post("/users", body).header("Content-Type", "application/x-www-form-urlencoded")
+//! # }
+//! # #[tokio::main]
+//! # async fn main() {
+//! #     let response = wsgi_tokio::test::call(site(users), Request::get("/users/7")).await;
+//! #     assert_eq!(response.body().as_bytes(), Some(&b"user 7\n"[..]));
+//! #     let response = wsgi_tokio::test::call(site(users), Request::get("/users/x")).await;
+//! #     assert_eq!(response.status().code(), 404);
+//! #     let response = wsgi_tokio::test::call(site(users), Request::get("/")).await;
+//! #     assert_eq!(response.status().code(), 404);
+//! #     let response = wsgi_tokio::test::call(site(users), Request::post("/users", "name=Ada")).await;
+//! #     assert_eq!(response.status().code(), 415);
+//! #     let response = wsgi_tokio::test::call(site(users), form("name=Ada")).await;
+//! #     assert_eq!(response.headers().get("Location").as_deref(), Some("/users/8"));
+//! #     let response = wsgi_tokio::test::call(site(users), form("nick=Ada")).await;
+//! #     assert_eq!(response.status().code(), 400);
+//! #     let response = wsgi_tokio::test::call(site(users), Request::new("DELETE", "/users/7")).await;
+//! #     assert_eq!(response.headers().get("Allow").as_deref(), Some("GET, HEAD, POST"));
+//! # }
+//! ```
+//!
+//! | to read | call |
+//! | --- | --- |
+//! | the path and the query as UTF-8 | [`path_utf8`](Environ::path_utf8), [`query_pairs`](Environ::query_pairs) |
+//! | a header field, or all with one name | [`header`](Environ::header), [`headers`](Environ::headers) |
+//! | a form | [`form`](Environ::form) |
+//! | JSON (feature `json`) | [`json`](struct.Environ.html#method.json); [`Json`](struct.Json.html) as a response sends it |
+//! | the body, up to a limit | [`Input::read_all`] |
+//!
+//! The errors of reading a body have a status: with `?` the client gets 400, 408, 413 or 415. Any other error becomes a 500
+//! and an entry in the log. Text converts into such an error, so write `"Hello".into_response()` and not `"Hello".into()`.
+//!
+//! A closure passes shared state to the function: `site(move |environ| users(database.clone(), environ))`.
+//! [`Environ::inform`] sends interim responses.
+//!
+//! # Routing
+//!
+//! Use a `match` on the method and the path. [`Environ::path_utf8`] is percent-decoded, and [`Environ::query_pairs`]
+//! decodes the query:
+//!
+//! ```
+//! use wsgi_tokio::{Environ, IntoResponse, Response, site};
+//!
+//! async fn pages(environ: Environ) -> Response {
+//!     let (method, path) = (environ.method(), environ.path_utf8().unwrap_or_default());
+//!     let segments: Vec<&str> = path.split('/').skip(1).collect();
+//!     match (&*method, &*segments) {
+//!         ("GET" | "HEAD", [""]) => "index\n".into_response(),
 //!         ("GET" | "HEAD", ["users", id]) => {
-//!             start_response.start("200 OK", [("Content-Type", "text/plain")])?;
-//!             Ok(format!("user {id}, query {:?}\n", environ.query()).into())
+//!             let tab = environ.query_pairs().find(|(name, _)| name == "tab");
+//!             let tab = tab.map_or("0".to_owned(), |(_, value)| value);
+//!             format!("user {id}, tab {tab}\n").into_response()
 //!         }
-//!         (_, [""] | ["users", _]) => {
-//!             start_response.start("405 Method Not Allowed", [("Allow", "GET, HEAD")])?;
-//!             Ok(Body::empty())
-//!         }
-//!         _ => {
-//!             start_response.start("404 Not Found", NO_HEADERS)?;
-//!             Ok(Body::empty())
-//!         }
+//!         (_, [""] | ["users", _]) => (405, [("Allow", "GET, HEAD")], "").into_response(),
+//!         _ => (404, "no such page\n").into_response(),
 //!     }
 //! }
 //! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
-//! # async fn ask(application: impl wsgi_tokio::Application, request: &str) -> Result<String> {
+//! # async fn ask(application: impl wsgi_tokio::Application, request: &str) -> wsgi_tokio::Result<String> {
 //! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! #     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
 //! #     let server = wsgi_tokio::Server::new(listener, application).log_output(false);
@@ -84,19 +169,19 @@
 //! #     Ok(response)
 //! # }
 //! # #[tokio::main]
-//! # async fn main() -> Result<()> {
-//! #     let response = ask(site, "GET /users/7?tab=1 HTTP/1.0\r\n\r\n").await?;
-//! #     assert!(response.ends_with("\r\n\r\nuser 7, query \"tab=1\"\n"), "{response}");
-//! #     assert!(ask(site, "GET / HTTP/1.0\r\n\r\n").await?.ends_with("\r\n\r\nindex\n"));
-//! #     assert!(ask(site, "DELETE / HTTP/1.0\r\n\r\n").await?.contains("\r\nAllow: GET, HEAD\r\n"));
-//! #     assert!(ask(site, "GET /x HTTP/1.0\r\n\r\n").await?.starts_with("HTTP/1.1 404 Not Found\r\n"));
+//! # async fn main() -> wsgi_tokio::Result<()> {
+//! #     let response = ask(site(pages), "GET /users/7?tab=1 HTTP/1.0\r\n\r\n").await?;
+//! #     assert!(response.ends_with("\r\n\r\nuser 7, tab 1\n"), "{response}");
+//! #     assert!(ask(site(pages), "GET / HTTP/1.0\r\n\r\n").await?.ends_with("\r\n\r\nindex\n"));
+//! #     assert!(ask(site(pages), "DELETE / HTTP/1.0\r\n\r\n").await?.contains("\r\nAllow: GET, HEAD\r\n"));
+//! #     assert!(ask(site(pages), "GET /x HTTP/1.0\r\n\r\n").await?.starts_with("HTTP/1.1 404 Not Found\r\n"));
 //! #     Ok(())
 //! # }
 //! ```
 //!
 //! The response to a `HEAD` request is sent without its body. [`Environ::header`] returns a request header, and
-//! [`Environ::get`] any variable of CGI or WSGI. As in WSGI, bytes that are not ASCII are shown as latin-1, one
-//! character per byte; [`Environ::head`] has the bytes that were received.
+//! [`Environ::get`] any variable of CGI or WSGI. As in WSGI, [`Environ::path`] and header fields show bytes that are not
+//! ASCII as latin-1, one character per byte; [`Environ::head`] has the bytes that were received.
 //!
 //! # Shared state
 //!
@@ -177,7 +262,10 @@
 //! # is_an_application(application);
 //! ```
 //!
-//! Middleware is an [`Application`] that calls another one. It passes values to the inner one with [`Environ::insert`].
+//! For [`site`], the closure has one argument: `site(move |environ| pages(database.clone(), environ))`.
+//!
+//! Middleware is an [`Application`] that calls another one. It passes values to the inner one with [`Environ::insert`], and
+//! changes the status and the header fields of its responses with [`StartResponse::map`].
 //!
 //! # Request bodies and JSON
 //!
@@ -227,27 +315,40 @@
 //! ```
 //!
 //! A body with a `Content-Length` above `max_body_size` never reaches the application: the server answers it with a 413 in
-//! plain text. For a limit per path, or a response of your own, ask for one byte more than the limit:
+//! plain text. [`Input::read_all`] has a limit for one path, and `?` answers a larger body with the same 413. For a response
+//! of your own, replace that one:
 //!
 //! ```
-//! # use wsgi_tokio::{Body, Environ, Result, StartResponse};
-//! # async fn upload(environ: Environ, start_response: StartResponse) -> Result<Body> {
-//! const LIMIT: usize = 64 * 1024;
-//! let body = environ.input().read(LIMIT + 1).await?;
-//! if body.len() > LIMIT {
-//!     let headers = [("Content-Type", "application/json")];
-//!     start_response.start("413 Content Too Large", headers)?;
-//!     return Ok(r#"{"error": "too large"}"#.into());
+//! use wsgi_tokio::{Environ, IntoResponse, Response, site};
+//!
+//! async fn upload(environ: Environ) -> Response {
+//!     match environ.input().read_all(64 * 1024).await {
+//!         Ok(body) => format!("{} bytes\n", body.len()).into_response(),
+//!         Err(error) => {
+//!             let response = error.into_response();
+//!             if response.status().code() != 413 {
+//!                 return response;
+//!             }
+//!             let headers = [("Content-Type", "application/json")];
+//!             (413, headers, r#"{"error": "too large"}"#).into_response()
+//!         }
+//!     }
 //! }
-//! # Ok(Body::empty())
+//! # #[tokio::main]
+//! # async fn main() {
+//! #     use wsgi_tokio::test::{Request, call};
+//! #     let response = call(site(upload), Request::post("/", "abc")).await;
+//! #     assert_eq!(response.body().as_str(), Some("3 bytes\n"));
+//! #     let response = call(site(upload), Request::post("/", vec![b'a'; 70_000])).await;
+//! #     assert_eq!(response.status().code(), 413);
+//! #     assert_eq!(response.body().as_str(), Some(r#"{"error": "too large"}"#));
 //! # }
-//! # fn is_an_application(_: impl wsgi_tokio::Application) {}
-//! # is_an_application(upload);
 //! ```
 //!
-//! `max_body_size` has no default: an application that reads a whole body into memory needs it. For JSON, use
-//! `serde_json`: `serde_json::from_slice(&body)` and `serde_json::to_vec(&value)?.into()`. The first read sends the
-//! `100 Continue` that a client may wait for.
+//! `max_body_size` has no default: an application that reads a whole body into memory needs it, or the limit of `read_all`.
+//! For JSON, the feature `json` adds [`Environ::json`](struct.Environ.html#method.json), which has a limit too, and
+//! [`Json`](struct.Json.html). For forms there is [`Environ::form`]. The first read sends the `100 Continue` that a client
+//! may wait for.
 //!
 //! # Streaming
 //!
@@ -317,43 +418,21 @@
 //!
 //! With [`Options::debug`], which is on by default, the body of a 500 shows the error. If a response fails after its
 //! head was sent, it is broken off, so that the client can see that it is incomplete. A failure affects only its own
-//! response. Give your own errors a status where you handle them:
+//! response. A function of a [`site`] gives errors their status by returning a [`Response`] as the error, or a type of its
+//! own that implements [`IntoResponse`]:
 //!
 //! ```
-//! use wsgi_tokio::{Body, Environ, NO_HEADERS, Result, StartResponse};
+//! use wsgi_tokio::{Environ, IntoResponse, Response, site};
 //!
-//! enum Failure {
-//!     NotFound,
-//!     Other(wsgi_tokio::Error),
-//! }
-//!
-//! impl<E: Into<wsgi_tokio::Error>> From<E> for Failure {
-//!     fn from(error: E) -> Self {
-//!         Self::Other(error.into())
-//!     }
-//! }
-//!
-//! async fn page(environ: Environ, start_response: &StartResponse) -> Result<Body, Failure> {
-//!     let number: u32 = environ.query().parse()?;
+//! async fn page(environ: Environ) -> Result<String, Response> {
+//!     let number: u32 = environ.query().parse()?; // 500
 //!     if number > 9 {
-//!         return Err(Failure::NotFound);
+//!         return Err((404, "no such page\n").into_response());
 //!     }
-//!     start_response.start("200 OK", [("Content-Type", "text/plain")])?;
-//!     Ok(format!("page {number}\n").into())
-//! }
-//!
-//! async fn site(environ: Environ, start_response: StartResponse) -> Result<Body> {
-//!     match page(environ, &start_response).await {
-//!         Ok(body) => Ok(body),
-//!         Err(Failure::NotFound) => {
-//!             start_response.start("404 Not Found", NO_HEADERS)?;
-//!             Ok(Body::empty())
-//!         }
-//!         Err(Failure::Other(error)) => Err(error), // 500, or the status of an `InputError`
-//!     }
+//!     Ok(format!("page {number}\n"))
 //! }
 //! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
-//! # async fn ask(application: impl wsgi_tokio::Application, request: &str) -> Result<String> {
+//! # async fn ask(application: impl wsgi_tokio::Application, request: &str) -> wsgi_tokio::Result<String> {
 //! #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! #     let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
 //! #     let server = wsgi_tokio::Server::new(listener, application).log_output(false);
@@ -366,25 +445,26 @@
 //! #     serving.await??;
 //! #     Ok(response)
 //! # }
+//! # use wsgi_tokio::{Body, StartResponse};
 //! # #[tokio::main]
-//! # async fn main() -> Result<()> {
-//! #     assert!(ask(site, "GET /?7 HTTP/1.0\r\n\r\n").await?.ends_with("\r\n\r\npage 7\n"));
-//! #     assert!(ask(site, "GET /?10 HTTP/1.0\r\n\r\n").await?.starts_with("HTTP/1.1 404 Not Found\r\n"));
-//! #     let response = ask(site, "GET /?x HTTP/1.0\r\n\r\n").await?;
+//! # async fn main() -> wsgi_tokio::Result<()> {
+//! #     assert!(ask(site(page), "GET /?7 HTTP/1.0\r\n\r\n").await?.ends_with("\r\n\r\npage 7\n"));
+//! #     assert!(ask(site(page), "GET /?10 HTTP/1.0\r\n\r\n").await?.starts_with("HTTP/1.1 404 Not Found\r\n"));
+//! #     let response = ask(site(page), "GET /?x HTTP/1.0\r\n\r\n").await?;
 //! #     assert!(response.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{response}");
 //! #     assert!(response.contains("invalid digit"), "{response}");
-//! #     async fn unstarted(_: Environ, _: StartResponse) -> Result<Body> {
+//! #     async fn unstarted(_: Environ, _: StartResponse) -> wsgi_tokio::Result<Body> {
 //! #         Ok("body".into())
 //! #     }
 //! #     let response = ask(unstarted, "GET / HTTP/1.0\r\n\r\n").await?;
 //! #     assert!(response.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{response}");
-//! #     async fn panics(environ: Environ, _: StartResponse) -> Result<Body> {
+//! #     async fn panics(environ: Environ, _: StartResponse) -> wsgi_tokio::Result<Body> {
 //! #         panic!("no page {}", environ.path())
 //! #     }
 //! #     let response = ask(panics, "GET /7 HTTP/1.0\r\n\r\n").await?;
 //! #     assert!(response.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{response}");
 //! #     assert!(response.contains("no page /7"), "{response}");
-//! #     async fn too_long(_: Environ, start_response: StartResponse) -> Result<Body> {
+//! #     async fn too_long(_: Environ, start_response: StartResponse) -> wsgi_tokio::Result<Body> {
 //! #         start_response.start("200 OK", [("Content-Length", "3")])?;
 //! #         Ok("abcdef".into())
 //! #     }
@@ -447,17 +527,9 @@
 //!
 //! An application can take over the connection and use another protocol, such as WebSocket: start a `101 Switching
 //! Protocols` response, then call [`Input::take_over`]. The [`Stream`] that it returns begins with the bytes that were
-//! received early. A WebSocket library can use it; this crate does not parse WebSocket frames.
-//! With the feature `futures-io` the stream has the I/O traits of `futures-io`, which `tokio-util` (feature `compat`)
-//! converts to those of tokio:
-//!
-//! ```ignore
-//! use tokio_util::compat::FuturesAsyncReadCompatExt;
-//!
-//! let stream = environ.input().take_over().await?.compat();
-//! ```
-//!
-//! An echo protocol:
+//! received early. It has the I/O traits of tokio, `AsyncRead` and `AsyncWrite`, so a WebSocket library such as
+//! `tokio-tungstenite` can use it; this crate does not parse WebSocket frames. Use [`StartResponse`] for this: the
+//! response of a [`site`] starts after its function has returned. An echo protocol:
 //!
 //! ```
 //! use wsgi_tokio::{Body, Environ, Result, StartResponse};
@@ -683,7 +755,28 @@
 //!
 //! # Testing
 //!
-//! Bind port 0 and read the address from the listener. Once the server runs, [`ServerHandle::addresses`] has it too.
+//! [`test::call`] sends a request to an application and returns the response that a client would get, without a
+//! socket. It needs no runtime, and works while the time of a runtime is paused.
+//!
+//! ```
+//! use wsgi_tokio::test::{Request, call};
+//! use wsgi_tokio::{Environ, Result, site};
+//!
+//! async fn greet(environ: Environ) -> Result<String> {
+//!     let name = environ.input().read_all(100).await?;
+//!     Ok(format!("Hello, {}!\n", name.escape_ascii()))
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() {
+//! let response = call(site(greet), Request::post("/", "Ada")).await;
+//! assert_eq!(response.status().code(), 200);
+//! assert_eq!(response.body().as_str(), Some("Hello, Ada!\n"));
+//! # }
+//! ```
+//!
+//! To test the server over a socket, bind port 0 and read the address from the listener. Once the server runs,
+//! [`ServerHandle::addresses`] has it too.
 //!
 //! ```
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -721,9 +814,6 @@
 //! Deadlines follow tokio's clock. With `#[tokio::test(start_paused = true)]` (feature `test-util` of tokio) a timeout
 //! of 30 s passes immediately. A paused clock also jumps ahead while bytes are on their way between two sockets, so
 //! pause it only when the timeout is the next thing to happen.
-//!
-//! The module `adapter` of [`wsgi-app`](https://docs.rs/wsgi-app) has an example that calls an application without a
-//! socket.
 //!
 //! # TLS
 //!
