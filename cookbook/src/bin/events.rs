@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::stream::unfold;
 use tokio::net::TcpListener;
@@ -36,26 +36,33 @@ impl Event {
     /// As `EventSource` of browsers reads it: a field per line, and an empty line at the end.
     fn to_bytes(&self) -> Bytes {
         let mut bytes = format!("id: {}\n", self.id);
-        self.text.lines().for_each(|line| bytes.extend(["data: ", line, "\n"]));
+        // A single CR ends a line, too. Whoever posts one must not get a field of its own, such as another id.
+        for line in self.text.replace("\r\n", "\n").split(['\r', '\n']) {
+            bytes.extend(["data: ", line, "\n"]);
+        }
         bytes.push('\n');
         bytes.into()
     }
 }
 
 struct Events {
+    first_id: u64,
     recent: Mutex<VecDeque<Event>>,
     sender: broadcast::Sender<Event>,
 }
 
 impl Events {
     fn new() -> Self {
+        // Milliseconds, so that numbers go on after a restart: a client that then sends the number of an older
+        // event gets all that are newer.
+        let first_id = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         // A listener that is this many events behind is disconnected, so that none of them needs more memory.
-        Self { recent: Mutex::default(), sender: broadcast::channel(KEPT).0 }
+        Self { first_id, recent: Mutex::default(), sender: broadcast::channel(KEPT).0 }
     }
 
     fn publish(&self, text: &str) -> u64 {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = recent.back().map_or(1, |event| event.id + 1);
+        let id = recent.back().map_or(self.first_id, |event| event.id + 1);
         let event = Event { id, text: text.into() };
         if recent.len() == KEPT {
             recent.pop_front();
@@ -67,7 +74,7 @@ impl Events {
     }
 
     /// The events after the one with this number that are still known, and those to come.
-    fn listen(&self, last: Option<u64>) -> (VecDeque<Event>, broadcast::Receiver<Event>) {
+    fn listen(&self, last: Option<u64>) -> (Vec<Event>, broadcast::Receiver<Event>) {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let missed = last.map(|last| recent.iter().filter(|event| event.id > last).cloned().collect());
         (missed.unwrap_or_default(), self.sender.subscribe())
@@ -78,21 +85,25 @@ fn listen(events: &Events, environ: Environ) -> Response {
     // Browsers send it when they connect again.
     let last = environ.header("Last-Event-ID").and_then(|id| id.parse().ok());
     let (missed, receiver) = events.listen(last);
+    // The head is sent with the first block. This one, a comment, tells a browser at once that it is connected
+    // (`onopen`); otherwise it would wait for the first event.
+    let mut blocks = VecDeque::from([Bytes::from(":\n\n")]);
+    blocks.extend(missed.iter().map(Event::to_bytes));
     let fields = [
         ("Content-Type", "text/event-stream"),
         ("Cache-Control", "no-store"),
         // For nginx, which otherwise keeps events back.
         ("X-Accel-Buffering", "no"),
     ];
-    (200, fields, Body::stream(unfold((missed, receiver, environ), next))).into_response()
+    (200, fields, Body::stream(unfold((blocks, receiver, environ), next))).into_response()
 }
 
-type Listener = (VecDeque<Event>, broadcast::Receiver<Event>, Environ);
+type Listener = (VecDeque<Bytes>, broadcast::Receiver<Event>, Environ);
 
 /// The next block of a listener; `None` ends the response.
-async fn next((mut missed, mut receiver, environ): Listener) -> Option<(Result<Bytes>, Listener)> {
-    let block = if let Some(event) = missed.pop_front() {
-        event.to_bytes()
+async fn next((mut blocks, mut receiver, environ): Listener) -> Option<(Result<Bytes>, Listener)> {
+    let block = if let Some(block) = blocks.pop_front() {
+        block
     } else {
         let input = environ.input();
         tokio::select! {
@@ -106,7 +117,7 @@ async fn next((mut missed, mut receiver, environ): Listener) -> Option<(Result<B
             () = input.client_gone() => return None,
         }
     };
-    Some((Ok(block), (missed, receiver, environ)))
+    Some((Ok(block), (blocks, receiver, environ)))
 }
 
 async fn publish(events: &Events, environ: Environ) -> Result<Response> {
@@ -132,12 +143,6 @@ async fn main() -> std::io::Result<()> {
     let events = Arc::new(Events::new());
     let application = site(move |environ| page(events.clone(), environ));
     let server = Server::new(listener, application).options(Options::public());
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    server.serve_until(tokio::signal::ctrl_c()).await?;
     Ok(())
 }

@@ -30,10 +30,13 @@ fn skip_head(client: &mut Caller) {
     assert!(head.contains("\r\nContent-Type: text/event-stream\r\n"), "{head}");
 }
 
-fn publish(recipe: &Program, text: &str) {
+/// Returns the number of the event.
+fn publish(recipe: &Program, text: &str) -> u64 {
     let mut client = recipe.connect();
     client.send(format!("POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{text}", text.len()));
-    assert_eq!(client.answer().status, 201);
+    let answer = client.answer();
+    assert_eq!(answer.status, 201);
+    answer.text().trim_end().parse().expect("a number")
 }
 
 fn listeners(recipe: &Program, count: usize) {
@@ -45,16 +48,21 @@ fn listeners(recipe: &Program, count: usize) {
 #[test]
 fn listeners_get_each_event_once_and_are_counted_until_they_leave() {
     let mut recipe = Program::start(env!("CARGO_BIN_EXE_events"));
-    publish(&recipe, "before");
-    let mut clients = [None, Some(0), Some(1)].map(|last| listen(&recipe, last));
+    let first = publish(&recipe, "before");
+    let mut clients = [None, Some(0), Some(first)].map(|last| listen(&recipe, last));
     listeners(&recipe, 3);
-    publish(&recipe, "one\ntwo");
-    for (number, client) in clients.iter_mut().enumerate() {
+    for client in &mut clients {
+        // They know that they are connected, although nothing has happened.
         skip_head(client);
+        hears(client, &[":\n\n"]);
+    }
+    let second = publish(&recipe, "one\ntwo");
+    assert_eq!(second, first + 1);
+    for (number, client) in clients.iter_mut().enumerate() {
         if number == 1 {
-            hears(client, &["id: 1\ndata: before\n\n"]);
+            hears(client, &[&format!("id: {first}\ndata: before\n\n")]);
         }
-        hears(client, &["id: 2\ndata: one\ndata: two\n\n"]);
+        hears(client, &[&format!("id: {second}\ndata: one\ndata: two\n\n")]);
     }
     let [first, second, left] = clients;
     drop(left);
@@ -67,4 +75,30 @@ fn listeners_get_each_event_once_and_are_counted_until_they_leave() {
         assert!(client.ends());
     }
     recipe.end();
+}
+
+#[test]
+fn a_text_cannot_add_fields_to_its_event() {
+    let recipe = Program::start(env!("CARGO_BIN_EXE_events"));
+    let mut client = listen(&recipe, None);
+    skip_head(&mut client);
+    hears(&mut client, &[":\n\n"]);
+    let id = publish(&recipe, "a\rid: 7\r\revent: b\r\nc");
+    hears(&mut client, &[&format!("id: {id}\ndata: a\ndata: id: 7\ndata: \ndata: event: b\ndata: c\n\n")]);
+    drop(client);
+    recipe.stop();
+}
+
+#[test]
+fn a_client_misses_no_event_after_a_restart() {
+    let recipe = Program::start(env!("CARGO_BIN_EXE_events"));
+    let last = Some([(); 3].map(|()| publish(&recipe, "before"))[2]);
+    recipe.stop();
+    let recipe = Program::start(env!("CARGO_BIN_EXE_events"));
+    let id = publish(&recipe, "after");
+    let mut client = listen(&recipe, last);
+    skip_head(&mut client);
+    hears(&mut client, &[":\n\n", &format!("id: {id}\ndata: after\n\n")]);
+    drop(client);
+    recipe.stop();
 }
