@@ -15,6 +15,9 @@ const NAME: &str = "__Host-session";
 
 const LIFETIME: Duration = Duration::hours(8);
 
+/// The largest form, in bytes.
+const FORM: usize = 1000;
+
 /// Who has logged in.
 struct Session {
     user: Option<String>,
@@ -31,7 +34,7 @@ impl Session {
         }
         let user = jar.signed(key).get(NAME).and_then(|cookie| {
             // The client decides how long it keeps a cookie, so the end is in the signed value.
-            let (end, user) = cookie.value().split_once(' ')?;
+            let (end, user) = cookie.value().split_once('.')?;
             (end.parse::<i64>().ok()? > now()).then(|| user.to_owned())
         });
         Self { user, changed: false }
@@ -45,13 +48,15 @@ impl Session {
         (self.user, self.changed) = (None, true);
     }
 
-    /// Middleware, after the page: sends the cookie if the session has changed.
+    /// Middleware, after the page: sends the cookie if the session has changed, and forbids caches to keep the page.
     fn write(self, key: &Key, mut response: Response) -> Response {
+        // A page may depend on the session, so no cache may give it to another client.
+        response.headers_mut().insert("Cache-Control", "private, no-store");
         if !self.changed {
             return response;
         }
         let (value, lifetime) = match self.user {
-            Some(user) => (format!("{} {user}", now() + LIFETIME.whole_seconds()), LIFETIME),
+            Some(user) => (format!("{}.{user}", now() + LIFETIME.whole_seconds()), LIFETIME),
             None => (String::new(), Duration::ZERO),
         };
         let cookie = Cookie::build((NAME, value))
@@ -67,8 +72,6 @@ impl Session {
         for cookie in jar.delta() {
             response.headers_mut().append("Set-Cookie", cookie.to_string());
         }
-        // No cache may give it to another client.
-        response.headers_mut().insert("Cache-Control", "no-store");
         response
     }
 }
@@ -81,9 +84,10 @@ fn now() -> i64 {
 async fn page(environ: Environ, session: &mut Session) -> Result<Response> {
     Ok(match (&*environ.method(), &*environ.path(), &session.user) {
         ("GET" | "HEAD", "/", Some(user)) => format!("Hello, {user}\n").into_response(),
-        ("GET" | "HEAD", "/", None) => (401, "log in, please\n").into_response(),
+        ("GET" | "HEAD", "/", None) => (403, "log in, please\n").into_response(),
         ("POST", "/login", _) => {
-            let name = String::from_utf8(environ.input().read_all(100).await?.to_vec())?;
+            let form = environ.form(FORM).await?;
+            let name = form.into_iter().find(|(key, _)| key == "name").unwrap_or_default().1;
             // Here the password is checked.
             if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
                 return Ok((403, "no such user\n").into_response());
@@ -116,12 +120,6 @@ async fn main() -> std::io::Result<()> {
     let key = Arc::new(key.map_err(std::io::Error::other)?);
     let application = site(move |environ| with_session(key.clone(), environ));
     let server = Server::new(listener, application).options(Options::public());
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    server.serve_until(tokio::signal::ctrl_c()).await?;
     Ok(())
 }
