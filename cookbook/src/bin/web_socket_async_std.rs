@@ -19,14 +19,8 @@ fn main() -> std::io::Result<()> {
         let listener = TcpListener::bind(address).await?;
         println!("serving http://{}/", listener.local_addr()?);
         let server = Server::new(listener, application).options(Options::public());
-        let handle = server.handle();
         let mut signals = Signals::new([Signal::Int])?;
-        async_std::task::spawn(async move {
-            if let Some(Ok(_)) = signals.next().await {
-                handle.shutdown();
-            }
-        });
-        server.serve().await?;
+        server.serve_until(async move { signals.next().await }).await?;
         Ok(())
     })
 }

@@ -24,6 +24,9 @@ use wsgi_smol::{
     Body, Environ, IntoResponse, Options, Response, Result, Server, StartResponse, Stream, Version,
 };
 
+/// The origins whose pages may connect.
+const ORIGINS: [&str; 2] = ["https://app.example", "http://localhost:3000"];
+
 /// The largest message of a client.
 const LARGEST: usize = 1024 * 1024;
 
@@ -52,6 +55,10 @@ fn handshake(environ: &Environ) -> Result<String, Response> {
     if !is_key || !has("Connection", "upgrade") || environ.head().version() == Version::Http10 {
         return Err((400, "malformed handshake of a WebSocket\n").into_response());
     }
+    // A page of any site can open a WebSocket, with the cookies of its visitor. Other clients than browsers send no `Origin`.
+    if environ.headers("Origin").any(|origin| !ORIGINS.contains(&&*origin)) {
+        return Err((403, "not for this origin\n").into_response());
+    }
     Ok(derive_accept_key(key.as_bytes()))
 }
 
@@ -60,7 +67,6 @@ fn is_base64(byte: u8) -> bool {
 }
 
 pub(crate) async fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
-    // A page of another site can open a WebSocket with the cookies of its visitor. If that matters, compare `Origin` here.
     let accept = match handshake(&environ) {
         Ok(accept) => accept,
         Err(response) => return response.start(&start_response),
@@ -160,15 +166,8 @@ fn main() -> std::io::Result<()> {
         let listener = TcpListener::bind(address).await?;
         println!("serving http://{}/", listener.local_addr()?);
         let server = Server::new(listener, application).options(Options::public());
-        let handle = server.handle();
         let mut signals = Signals::new([Signal::Int])?;
-        smol::spawn(async move {
-            if let Some(Ok(_)) = signals.next().await {
-                handle.shutdown();
-            }
-        })
-        .detach();
-        server.serve().await?;
+        server.serve_until(async move { signals.next().await }).await?;
         Ok(())
     })
 }

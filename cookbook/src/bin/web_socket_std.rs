@@ -20,6 +20,9 @@ use wsgi_std::{
     Body, Environ, IntoResponse, Options, Response, Result, Server, StartResponse, Stream, Version,
 };
 
+/// The origins whose pages may connect.
+const ORIGINS: [&str; 2] = ["https://app.example", "http://localhost:3000"];
+
 /// The largest message of a client.
 const LARGEST: usize = 1024 * 1024;
 
@@ -48,6 +51,10 @@ fn handshake(environ: &Environ) -> Result<String, Response> {
     if !is_key || !has("Connection", "upgrade") || environ.head().version() == Version::Http10 {
         return Err((400, "malformed handshake of a WebSocket\n").into_response());
     }
+    // A page of any site can open a WebSocket, with the cookies of its visitor. Other clients than browsers send no `Origin`.
+    if environ.headers("Origin").any(|origin| !ORIGINS.contains(&&*origin)) {
+        return Err((403, "not for this origin\n").into_response());
+    }
     Ok(derive_accept_key(key.as_bytes()))
 }
 
@@ -56,7 +63,6 @@ fn is_base64(byte: u8) -> bool {
 }
 
 pub(crate) fn application(environ: Environ, start_response: StartResponse) -> Result<Body> {
-    // A page of another site can open a WebSocket with the cookies of its visitor. If that matters, compare `Origin` here.
     let accept = match handshake(&environ) {
         Ok(accept) => accept,
         Err(response) => return response.start(&start_response),

@@ -204,6 +204,10 @@ fn requests_that_are_no_handshake_get_an_answer_of_http() {
             (HANDSHAKE.replace("dGhl", "dG!l"), 400, None),
             (HANDSHAKE.replace("keep-alive, Upgrade", "keep-alive"), 400, None),
             (HANDSHAKE.replace("HTTP/1.1", "HTTP/1.0"), 400, None),
+            (HANDSHAKE.replace("Host", "Origin: https://evil.example\r\nHost"), 403, None),
+            (HANDSHAKE.replace("Host", "Origin: https://app.example.evil\r\nHost"), 403, None),
+            (HANDSHAKE.replace("Host", "Origin: null\r\nHost"), 403, None),
+            (HANDSHAKE.replace("Host", "Origin: https://app.example\r\nHost"), 101, None),
         ] {
             let mut client = Caller::connect(running.address);
             client.send(&request);
