@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
+use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::task::spawn_blocking;
 use wsgi_tokio::{Environ, IntoResponse, Options, Response, Server, site};
 
 /// The largest file, in bytes.
@@ -92,13 +94,22 @@ fn is_name(name: &str) -> bool {
 }
 
 async fn receive(store: &Store, name: &str, environ: &Environ) -> Result<Response, Response> {
+    // RFC 9110, 14.5: a part of a file must not become the whole file.
+    if environ.header("Content-Range").is_some() {
+        return Err((400, "send the whole file\n").into_response());
+    }
     let upload = store.begin(name, environ.content_length());
     let upload = upload.ok_or_else(|| (409, "another client uploads this file\n").into_response())?;
 
     // In the same folder, because a file cannot be renamed to another disk. Dropping it removes the file:
     // if the client disconnects, the disk is full, or the server stops.
-    let temporary = NamedTempFile::with_prefix_in(".upload-", &store.folder)?;
-    let mut file = tokio::fs::File::from_std(temporary.reopen()?);
+    let folder = store.folder.clone();
+    let (temporary, file) = spawn_blocking(move || {
+        let temporary = NamedTempFile::with_prefix_in(".upload-", folder)?;
+        temporary.reopen().map(|file| (temporary, file))
+    })
+    .await??;
+    let mut file = File::from_std(file);
     let input = environ.input();
     loop {
         // A client that disconnects, is too slow, or sends too much, is an error here.
@@ -114,8 +125,12 @@ async fn receive(store: &Store, name: &str, environ: &Environ) -> Result<Respons
     file.flush().await.map_err(not_written)?;
     file.sync_all().await?;
     let path = store.folder.join(name);
-    tokio::task::spawn_blocking(move || temporary.persist(path)).await??;
-    Ok((201, [("Location", format!("/files/{name}"))], "stored\n").into_response())
+    let is_new = spawn_blocking(move || {
+        let is_new = !path.exists();
+        temporary.persist(path).map(|_| is_new)
+    })
+    .await??;
+    Ok(if is_new { (201, "stored\n").into_response() } else { Response::new(204) })
 }
 
 fn not_written(error: std::io::Error) -> Response {
@@ -128,7 +143,8 @@ fn not_written(error: std::io::Error) -> Response {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
-    let folder = std::env::args().nth(2).map_or_else(std::env::temp_dir, PathBuf::from);
+    let folder = std::env::args().nth(2).map_or_else(|| "uploads".into(), PathBuf::from);
+    std::fs::create_dir_all(&folder)?;
     let listener = TcpListener::bind(address).await?;
     println!("serving http://{}/", listener.local_addr()?);
     let store = Arc::new(Store { folder, running: Mutex::default() });
