@@ -35,7 +35,9 @@ fn forwarded(proxies: &ProxySources, environ: &Environ) {
         // The client's port is unknown.
         environ.remove("REMOTE_PORT");
     }
-    if let Some(scheme @ ("http" | "https")) = environ.header("X-Forwarded-Proto").as_deref() {
+    // The client may have made up those before the last one, too.
+    let schemes = environ.headers("X-Forwarded-Proto").last().unwrap_or_default();
+    if let Some(scheme @ ("http" | "https")) = schemes.rsplit(',').next().map(str::trim) {
         environ.set("wsgi.url_scheme", scheme);
     }
 }

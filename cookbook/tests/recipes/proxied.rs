@@ -19,6 +19,10 @@ fn fields_of_the_proxy_count() {
         ("X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1 by http\n"),
         ("X-Forwarded-For: 192.0.2.1, unknown\r\n", "127.0.0.1 by http\n"),
         ("X-Forwarded-For: \r\nX-Forwarded-Proto: gopher\r\n", "127.0.0.1 by http\n"),
+        // The client has sent the first one.
+        ("X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n", "127.0.0.1 by http\n"),
+        ("X-Forwarded-Proto: https, http\r\n", "127.0.0.1 by http\n"),
+        ("X-Forwarded-Proto: http\r\nX-Forwarded-Proto: http, https\r\n", "127.0.0.1 by https\n"),
     ] {
         client.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
         assert_eq!(client.answer().text(), seen, "{fields}");
