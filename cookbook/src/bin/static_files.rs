@@ -70,6 +70,11 @@ async fn open(root: &Path, wanted: &Path) -> std::io::Result<File> {
     if !path.starts_with(root) {
         return Err(ErrorKind::NotFound.into());
     }
+    // Opening a named pipe would wait for a process that writes to it.
+    let metadata = tokio::fs::metadata(&path).await?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(ErrorKind::NotFound.into());
+    }
     File::open(path).await
 }
 

@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -25,6 +26,9 @@ fn start() -> (Program, TempDir) {
     ] {
         fs::write(folder.path().join(name), text).expect("a file");
     }
+    let pipe = Command::new("mkfifo").arg(root.join("pipe")).status().expect("there is mkfifo");
+    assert!(pipe.success());
+    UnixListener::bind(root.join("socket")).expect("a socket");
     symlink("sub/index.html", root.join("inside.html")).expect("a link");
     symlink("../secret.txt", root.join("outside.txt")).expect("a link");
     symlink("..", root.join("up")).expect("a link");
@@ -91,6 +95,9 @@ fn there_is_no_way_out_of_the_folder() {
         "/empty/",
         "/%ff",
         "/none",
+        // Neither is a file.
+        "/pipe",
+        "/socket",
     ] {
         let answer = client.get(path);
         assert_eq!((answer.status, answer.text().as_str()), (404, "no such file\n"), "{path}");
