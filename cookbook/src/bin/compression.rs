@@ -19,6 +19,9 @@ const SMALLEST: u64 = 1000;
 /// The largest body in memory that is compressed at once, and the largest block of others.
 const BLOCK: usize = 64 * 1024;
 
+/// How many bytes are compressed before other tasks of the thread have their turn.
+const TURN: usize = 256 * 1024;
+
 /// Middleware: compresses a response, if that is worth it and the client accepts it.
 fn compressed(environ: &Environ, mut response: Response) -> Response {
     // RFC 9110, 15.4.5: a 304 has the `Vary` of the 200.
@@ -35,7 +38,7 @@ fn compressed(environ: &Environ, mut response: Response) -> Response {
     }
     let headers = response.headers_mut();
     headers.insert("Content-Encoding", "gzip");
-    // Those of other bytes.
+    // They describe the uncompressed bytes.
     headers.remove("Content-Length");
     headers.remove("Accept-Ranges");
     // The same ETag would promise the same bytes.
@@ -103,7 +106,7 @@ fn vary(headers: &mut Headers, name: &str) {
 }
 
 /// The compressed blocks of a body.
-struct Gzip {
+pub(crate) struct Gzip {
     body: Body,
     /// `None` at the end.
     encoder: Option<GzEncoder<Vec<u8>>>,
@@ -112,7 +115,7 @@ struct Gzip {
 }
 
 impl Gzip {
-    fn new(body: Body) -> Self {
+    pub(crate) fn new(body: Body) -> Self {
         let encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
         Self { body, encoder, unsent: false }
     }
@@ -136,11 +139,13 @@ impl Stream for Gzip {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         let this = &mut *self;
+        let mut turn = 0;
         while let Some(encoder) = &mut this.encoder {
             match Pin::new(&mut this.body).poll_next(context) {
                 Poll::Ready(Some(Ok(block))) => {
                     encoder.write_all(&block)?;
                     this.unsent = true;
+                    turn += block.len();
                 }
                 // The response is cut: the client must not take it for whole.
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
@@ -158,6 +163,10 @@ impl Stream for Gzip {
             }
             if encoder.get_ref().len() >= BLOCK {
                 return Poll::Ready(Some(Ok(std::mem::take(encoder.get_mut()).into())));
+            }
+            if turn >= TURN {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
         Poll::Ready(None)
@@ -211,12 +220,6 @@ async fn main() -> std::io::Result<()> {
     let application =
         site(async |environ: Environ| compressed(&environ, page(environ.clone()).await.into_response()));
     let server = Server::new(listener, application).options(Options::public());
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    server.serve_until(tokio::signal::ctrl_c()).await?;
     Ok(())
 }

@@ -1,8 +1,18 @@
 use std::io::Read;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use flate2::read::GzDecoder;
+use futures_core::Stream;
 use wsgi_tests::caller::{Answer, Caller};
 use wsgi_tests::program::Program;
+use wsgi_tokio::{Body, Bytes};
+
+#[path = "../../src/bin/compression.rs"]
+#[allow(dead_code, reason = "its `main` is for the program")]
+mod program;
 
 fn ask(client: &mut Caller, path: &str, accepted: &str) -> Answer {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {accepted}\r\n\r\n"));
@@ -102,6 +112,23 @@ fn other_bodies_are_compressed_as_they_arrive() {
     let cut = ask(&mut client, "/cut", "gzip");
     assert!(cut.status == 500 || !cut.whole, "{}", cut.head);
     recipe.stop();
+}
+
+#[test]
+fn a_body_that_is_always_ready_leaves_other_tasks_their_turn() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    let blocks = (0..256).map(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(Bytes::from(vec![0; 64 * 1024]))
+    });
+    let mut gzip = pin!(program::Gzip::new(Body::iterator(blocks)));
+    // So many zeros are a small block of gzip, so nothing else ends the first poll.
+    let poll = gzip.as_mut().poll_next(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(poll, Poll::Pending));
+    assert_eq!(taken.load(Ordering::Relaxed), 4);
+    while !matches!(gzip.as_mut().poll_next(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)) {}
+    assert_eq!(taken.load(Ordering::Relaxed), 256);
 }
 
 /// The next chunk; empty at the end.
