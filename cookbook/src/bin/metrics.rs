@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +16,18 @@ const BUCKETS: [u64; 9] = [1, 5, 10, 50, 100, 500, 1000, 5000, 10_000];
 
 #[derive(Default)]
 struct Metrics {
-    /// By method and status. Not by paths, which clients choose freely: each one would be another series.
-    requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
     in_flight: AtomicI64,
+    /// Under one lock, because Prometheus relies on sums that fit together.
+    finished: Mutex<Finished>,
+}
+
+#[derive(Clone, Default)]
+struct Finished {
+    /// By method and status. Not by paths, which clients choose freely: each one would be another series.
+    requests: BTreeMap<(&'static str, u16), u64>,
     /// The number of requests that took at most as long as the limit with the same index.
-    durations: [AtomicU64; BUCKETS.len()],
-    microseconds: AtomicU64,
+    durations: [u64; BUCKETS.len()],
+    elapsed: Duration,
 }
 
 impl Metrics {
@@ -38,20 +44,18 @@ impl Metrics {
         let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
         // 0: the client disconnected before anything was sent. nginx calls that 499.
         let status = if record.status == 0 { 499 } else { record.status };
-        *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry((method, status)).or_default() +=
-            1;
-        for (limit, count) in BUCKETS.iter().zip(&self.durations) {
-            if record.elapsed <= Duration::from_millis(*limit) {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        *finished.requests.entry((method, status)).or_default() += 1;
+        for (limit, count) in BUCKETS.iter().zip(&mut finished.durations) {
+            *count += u64::from(record.elapsed <= Duration::from_millis(*limit));
         }
-        let microseconds = record.elapsed.as_micros().try_into().unwrap_or(u64::MAX);
-        self.microseconds.fetch_add(microseconds, Ordering::Relaxed);
+        finished.elapsed += record.elapsed;
     }
 
     /// The text format of Prometheus.
     fn write(&self, server: &ServerHandle) -> String {
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Finished { requests, durations, elapsed } =
+            self.finished.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut text = String::from("# HELP http_requests_total Responses, by method and status.\n");
         text.push_str("# TYPE http_requests_total counter\n");
         for ((method, status), count) in &requests {
@@ -61,12 +65,12 @@ impl Metrics {
             "# HELP http_request_duration_seconds From the whole head to the end of the response.\n",
         );
         text.push_str("# TYPE http_request_duration_seconds histogram\n");
-        for (limit, count) in BUCKETS.iter().zip(&self.durations) {
-            let (seconds, count) = (*limit as f64 / 1000.0, count.load(Ordering::Relaxed));
+        for (limit, count) in BUCKETS.iter().zip(durations) {
+            let seconds = *limit as f64 / 1000.0;
             let _ = writeln!(text, "http_request_duration_seconds_bucket{{le=\"{seconds}\"}} {count}");
         }
         let all: u64 = requests.values().sum();
-        let seconds = self.microseconds.load(Ordering::Relaxed) as f64 / 1e6;
+        let seconds = elapsed.as_secs_f64();
         let _ = writeln!(text, "http_request_duration_seconds_bucket{{le=\"+Inf\"}} {all}");
         let _ = writeln!(text, "http_request_duration_seconds_sum {seconds}");
         let _ = writeln!(text, "http_request_duration_seconds_count {all}");

@@ -4,6 +4,14 @@ use wsgi_tests::caller::Caller;
 use wsgi_tests::live::eventually;
 use wsgi_tests::program::Program;
 
+/// Whether no bucket has more requests than the next one.
+fn fits_together(text: &str) -> bool {
+    let buckets = text.lines().filter(|line| line.contains("_bucket{"));
+    let counts: Vec<u64> =
+        buckets.map(|line| line.rsplit_once(' ').expect("a value").1.parse().expect("a number")).collect();
+    counts.len() == 10 && counts.is_sorted()
+}
+
 #[test]
 fn requests_are_counted_by_method_and_status() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_metrics"));
@@ -42,15 +50,23 @@ fn requests_are_counted_by_method_and_status() {
     ] {
         assert_eq!(value(&text, series), Some(count), "{series}: {text}");
     }
-    // Buckets only grow.
-    let buckets = text.lines().filter(|line| line.contains("_bucket{"));
-    let counts: Vec<u64> =
-        buckets.map(|line| line.rsplit_once(' ').expect("a value").1.parse().expect("a number")).collect();
-    assert!(counts.len() == 10 && counts.is_sorted(), "{text}");
+    assert!(fits_together(&text), "{text}");
     assert!(value(&text, "http_request_duration_seconds_sum").is_some_and(|sum| sum > 0.0), "{text}");
     // Clients have no metrics.
     assert_eq!(client.get("/metrics").status, 404);
     let answer = Caller::connect(address).get("/metrics");
     assert_eq!(answer.field("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    // Also while requests end.
+    std::thread::scope(|scope| {
+        let clients = [(); 3].map(|()| {
+            let mut client = recipe.connect();
+            scope.spawn(move || (0..500).for_each(|_| assert_eq!(client.get("/").status, 200)))
+        });
+        let mut observer = Caller::connect(address);
+        while clients.iter().any(|client| !client.is_finished()) {
+            let text = observer.get("/metrics").text();
+            assert!(fits_together(&text), "{text}");
+        }
+    });
     recipe.stop();
 }
