@@ -1,10 +1,9 @@
 //! Code that blocks, such as the synchronous driver of a database, on an asynchronous server: notes in a file.
 //!
-//! `cargo run -p wsgi-cookbook --bin blocking [ADDRESS]`
+//! `cargo run -p wsgi-cookbook --bin blocking [ADDRESS] [FILE]`
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::net::TcpListener;
@@ -20,7 +19,7 @@ const LONGEST: usize = 1000;
 struct Notes(Mutex<File>);
 
 impl Notes {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &str) -> io::Result<Self> {
         File::options().read(true).append(true).create(true).open(path).map(Mutex::new).map(Self)
     }
 
@@ -81,8 +80,7 @@ async fn serve() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address).await?;
     println!("serving http://{}/", listener.local_addr()?);
-    let path = std::env::temp_dir().join(format!("notes-{}.txt", std::process::id()));
-    let notes = Notes::open(&path)?;
+    let notes = Notes::open(&std::env::args().nth(2).unwrap_or_else(|| "notes.txt".into()))?;
     let pages = Pages {
         notes: blocking(blocking::site(move |environ| answer(&notes, &environ))).boxed(),
         index: site(index).boxed(),
@@ -90,14 +88,8 @@ async fn serve() -> io::Result<()> {
     // A client that sends slowly holds no thread: the whole note arrives before the call.
     let options = Options::public().receive_before_call(LONGEST);
     let server = Server::new(listener, pages).options(options);
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
-    std::fs::remove_file(path)
+    server.serve_until(tokio::signal::ctrl_c()).await?;
+    Ok(())
 }
 
 fn main() -> io::Result<()> {

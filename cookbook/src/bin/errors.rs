@@ -89,7 +89,7 @@ async fn api(environ: &Environ) -> Result<Response, Failure> {
     let (method, path) = (environ.method(), environ.path());
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match (&*method, &*segments) {
-        ("GET" | "HEAD", ["users", id]) => user(id).map(IntoResponse::into_response),
+        ("GET" | "HEAD", ["users", id]) => user(id).await.map(IntoResponse::into_response),
         ("POST", ["sum"]) => sum(environ).await.map(IntoResponse::into_response),
         ("GET" | "HEAD", ["panic"]) => panic!("a bug"),
         (_, ["users", _] | ["panic"]) => Err(Failure::MethodNotAllowed("GET, HEAD")),
@@ -98,11 +98,11 @@ async fn api(environ: &Environ) -> Result<Response, Failure> {
     }
 }
 
-fn user(id: &str) -> Result<String, Failure> {
+async fn user(id: &str) -> Result<String, Failure> {
     let id: usize = id.parse().map_err(|_| Failure::NotFound)?;
     if id == 0 {
         // Without `map_err`: a missing file is an internal error here.
-        return Ok(std::fs::read_to_string("/no/such/database")?);
+        return Ok(tokio::fs::read_to_string("/no/such/database").await?);
     }
     ["Ada", "Grace"].get(id - 1).map(|name| format!("{name}\n")).ok_or(Failure::NotFound)
 }

@@ -17,15 +17,16 @@ const USERS: usize = 1000;
 // A misspelled name of an optional field would otherwise be ignored.
 #[serde(deny_unknown_fields)]
 struct NewUser {
+    // Only what clients may choose. With a field `admin`, any client could make itself one.
     name: String,
-    #[serde(default)]
-    admin: bool,
+    email: Option<String>,
 }
 
 #[derive(Clone, Serialize)]
 struct User {
     id: usize,
     name: String,
+    email: Option<String>,
     admin: bool,
 }
 
@@ -46,7 +47,7 @@ async fn api(users: Arc<Users>, environ: Environ) -> Result<Response, Response> 
 
 async fn create(users: &Users, environ: &Environ) -> Result<Response, Response> {
     // 415 if `Content-Type` is another one, 413 above the limit, 400 if it is not JSON or not that of a `NewUser`.
-    let NewUser { name, admin } = environ.json(LIMIT).await?;
+    let NewUser { name, email } = environ.json(LIMIT).await?;
     // The types describe the shape of the value. Other rules are checked here.
     if name.trim().is_empty() {
         return Err((422, "the name is empty\n").into_response());
@@ -55,7 +56,7 @@ async fn create(users: &Users, environ: &Environ) -> Result<Response, Response> 
     if users.len() == USERS {
         return Err((507, "no more users\n").into_response());
     }
-    let user = User { id: users.len(), name, admin };
+    let user = User { id: users.len(), name, email, admin: false };
     users.push(user.clone());
     Ok((201, [("Location", format!("/users/{}", user.id))], Json(user)).into_response())
 }

@@ -11,6 +11,8 @@ use wsgi_tokio::{Environ, IntoResponse, Options, Response, Server, site};
 
 /// Clients choose the paths, so their number needs a limit.
 const PAGES: usize = 1000;
+/// And their length, in bytes.
+const LONGEST: usize = 200;
 
 #[derive(Default)]
 struct State {
@@ -37,7 +39,11 @@ impl State {
 }
 
 async fn page(state: Arc<State>, environ: Environ) -> Response {
-    match state.count(&environ.path()) {
+    let path = environ.path();
+    if path.len() > LONGEST {
+        return (414, "the path is too long\n").into_response();
+    }
+    match state.count(&path) {
         Some(count) => {
             let requests = state.requests.load(Ordering::Relaxed);
             format!("{count} of {requests} requests\n").into_response()

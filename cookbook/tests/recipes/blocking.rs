@@ -1,8 +1,16 @@
+use std::fs;
+use std::process::Command;
+
+use tempfile::TempDir;
 use wsgi_tests::program::Program;
 
 #[test]
 fn notes_are_added_by_code_that_blocks_and_other_pages_are_asynchronous() {
-    let recipe = Program::start(env!("CARGO_BIN_EXE_blocking"));
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("notes.txt");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blocking"));
+    command.arg("127.0.0.1:0").arg(&file);
+    let recipe = Program::run(command);
     let mut client = recipe.connect();
     let mut ask = |request: &str, body: &str| {
         client.send(format!("{request} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
@@ -25,4 +33,5 @@ fn notes_are_added_by_code_that_blocks_and_other_pages_are_asynchronous() {
         .send(format!("POST /notes HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\n{}", "x".repeat(1001)));
     assert_eq!(other.answer().status, 413);
     recipe.stop();
+    assert_eq!(fs::read_to_string(file).expect("a file"), "one\ntwo\n");
 }

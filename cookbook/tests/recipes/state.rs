@@ -11,6 +11,7 @@ fn connections_share_the_state_and_its_limit_holds() {
     }
     let refused = client.get("/one-more");
     assert_eq!((refused.status, refused.text().as_str()), (503, "too many pages\n"));
+    assert_eq!(client.get(&format!("/{}", "a".repeat(200))).status, 414);
     assert_eq!(client.get("/a").text(), "3 of 1003 requests\n");
     recipe.stop();
 }
