@@ -94,12 +94,6 @@ async fn main() -> Result<()> {
 
     let listener = Listener::from(listener).tls(Arc::new(config));
     let server = Server::new(listener, site(page)).options(Options::public());
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    server.serve_until(tokio::signal::ctrl_c()).await?;
     Ok(())
 }

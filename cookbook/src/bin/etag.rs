@@ -72,12 +72,6 @@ async fn main() -> std::io::Result<()> {
     println!("serving http://{}/", listener.local_addr()?);
     let application = site(async |environ: Environ| conditional(&environ, page(environ.clone()).await));
     let server = Server::new(listener, application).options(Options::public());
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    server.serve_until(tokio::signal::ctrl_c()).await?;
     Ok(())
 }

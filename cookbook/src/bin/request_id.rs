@@ -80,12 +80,6 @@ async fn main() -> std::io::Result<()> {
     println!("serving http://{}/", listener.local_addr()?);
     let application = WithRequestId(site(|environ| timed(page(environ))));
     let server = Server::new(listener, application).options(Options::public());
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    server.serve_until(tokio::signal::ctrl_c()).await?;
     Ok(())
 }

@@ -70,12 +70,6 @@ async fn main() -> std::io::Result<()> {
     tracing_subscriber::fmt().with_ansi(false).init();
     let application = Traced(site(page));
     let server = Server::new(listener, application).options(Options::public().log(server_log));
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    server.serve_until(tokio::signal::ctrl_c()).await?;
     Ok(())
 }
