@@ -6,7 +6,7 @@
 //! websocat ws://127.0.0.1:8090/
 //! ```
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -76,15 +76,43 @@ pub(crate) fn application(environ: Environ, start_response: StartResponse) -> Re
     Ok(Body::empty())
 }
 
+/// A stream whose reads end at a time. The timeout of each read would not bound a message that arrives byte by byte.
+struct Bounded {
+    stream: Stream,
+    end: Instant,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left));
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 fn echo(stream: Stream) -> Result<(), WebSocketError> {
-    stream.set_read_timeout(Some(SILENCE));
     stream.set_write_timeout(Some(SILENCE));
     // A stop ends a read that waits.
     stream.set_stop_ends_reads(true);
     let config = WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
+    let stream = Bounded { stream, end: Instant::now() };
     let mut socket = WebSocket::from_raw_socket(stream, Role::Server, Some(config));
     let mut is_pinged = false;
     let code = loop {
+        socket.get_mut().end = Instant::now() + SILENCE;
         let received = socket.read();
         let silent = received.is_err();
         match received {
@@ -93,7 +121,7 @@ fn echo(stream: Stream) -> Result<(), WebSocketError> {
             Ok(_) => {}
             Err(WebSocketError::ConnectionClosed) => break None,
             Err(WebSocketError::Io(error)) if error.kind() == ErrorKind::TimedOut => {
-                if socket.get_ref().is_stopping() {
+                if socket.get_ref().stream.is_stopping() {
                     break Some(CloseCode::Away);
                 }
                 if is_pinged {
@@ -121,23 +149,18 @@ fn code(error: WebSocketError) -> Result<CloseCode, WebSocketError> {
 
 /// Says why the server ends the conversation, if it does, and waits for the Close of the client, then for the end of its
 /// connection.
-fn goodbye(mut socket: WebSocket<Stream>, code: Option<CloseCode>) -> Result<(), WebSocketError> {
-    let end = Instant::now() + GOODBYE;
-    let bound = |stream: &Stream| {
-        let left = end.saturating_duration_since(Instant::now());
-        stream.set_read_timeout(Some(left));
-        !left.is_zero()
-    };
-    socket.get_ref().set_stop_ends_reads(false);
-    socket.get_ref().set_write_timeout(Some(GOODBYE));
+fn goodbye(mut socket: WebSocket<Bounded>, code: Option<CloseCode>) -> Result<(), WebSocketError> {
+    socket.get_mut().end = Instant::now() + GOODBYE;
+    socket.get_ref().stream.set_stop_ends_reads(false);
+    socket.get_ref().stream.set_write_timeout(Some(GOODBYE));
     if let Some(code) = code {
         socket.close(Some(CloseFrame { code, reason: "".into() }))?;
     }
-    while bound(socket.get_ref()) && socket.read().is_ok() {}
-    let mut stream = socket.get_ref();
-    stream.shutdown()?;
+    while socket.read().is_ok() {}
+    let bounded = socket.get_mut();
+    bounded.stream.shutdown()?;
     // If bytes were left unread, the system would reset the connection, and our Close might be lost.
-    while bound(stream) && stream.read(&mut [0; 4096])? > 0 {}
+    while bounded.read(&mut [0; 4096])? > 0 {}
     Ok(())
 }
 
