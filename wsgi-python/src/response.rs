@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 use wsgi_app::adapter::raw::RawRequest;
-use wsgi_std::{Bytes, InputError, SendError, StartError};
+use wsgi_std::{Bytes, InputError, Lost, SendError, StartError};
 
 use crate::errors;
 use crate::ffi::Pair;
@@ -214,19 +214,23 @@ impl Exchange {
         if !this.is_started() {
             return Err(PyAssertionError::new_err("write before start_response"));
         }
-        loop {
+        let is_dropped = loop {
             // Other threads may have filled the outbox.
             let sent = this.request.with(|mut exchange| match exchange.is_full() {
                 true => None,
-                false => Some(exchange.send_now(block.clone())),
+                false => Some(exchange.send_now(block.clone()).map(|_| exchange.drops_body())),
             });
             match sent.unwrap_or(Some(Err(SendError::Finished))) {
-                Some(Ok(_)) => break,
+                Some(Ok(is_dropped)) => break is_dropped,
                 Some(Err(error)) => return Err(this.raise_send(py, error)),
                 None => this.request.wait_for_room(),
             }
-        }
+        };
         this.request.flush();
+        // Nothing is sent that could fail: an application that writes for ever would keep its thread.
+        if is_dropped && this.request.is_client_gone() {
+            return Err(this.raise_send(py, SendError::Lost(Lost::Aborted)));
+        }
         Ok(())
     }
 

@@ -50,6 +50,17 @@ def test_a_stream_without_a_body_ends_after_its_first_block(serve, method):
     assert "stuck" not in server.log
 
 
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_an_endless_write_ends_when_its_client_has_left(serve, method):
+    server = serve("pages:plain", "--threads", "1")
+    client = server.connect()
+    client.send(f"{method} /writes HTTP/1.1\r\nHost: h\r\n\r\n")
+    client.until(b"\r\n\r\n")
+    client.sock.close()
+    server.wait_for_log("closed")
+    assert server.get("/").text == "hello\n"
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="only Linux lists descriptors there")
 def test_the_number_of_descriptors_does_not_depend_on_the_threads_that_have_waited(serve):
     # With 0, each upload has a thread that waits for it.

@@ -874,8 +874,8 @@ impl<A> Server<A> {
         })
     }
 
-    /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output. The signal is watched
-    /// before a client can connect.
+    /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output. The signal is polled
+    /// before the first client is accepted.
     ///
     /// ```no_run
     /// # async fn run(listener: smol::net::TcpListener, site: impl wsgi_smol::Application) -> std::io::Result<()> {

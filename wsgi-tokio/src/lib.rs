@@ -1075,8 +1075,9 @@ impl<A> Server<A> {
         })
     }
 
-    /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output. The signal is watched
-    /// before a client can connect.
+    /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output. The signal is polled
+    /// before the first client is accepted. What happens before that is up to the future: `tokio::signal::ctrl_c` begins to watch when
+    /// it is polled, so an earlier Ctrl-C ends the process.
     ///
     /// ```no_run
     /// # async fn run(listener: tokio::net::TcpListener, site: impl wsgi_tokio::Application) -> std::io::Result<()> {

@@ -147,6 +147,17 @@ def endless(environ, start_response):
         print("closed", file=sys.stderr, flush=True)
 
 
+def writes_for_ever(environ, start_response):
+    """The blocks of a HEAD are dropped, so only the client can end it."""
+    write = start_response("200 OK", TEXT)
+    try:
+        while True:
+            write(b"one\n")
+            time.sleep(0.001)
+    finally:
+        print("closed", file=sys.stderr, flush=True)
+
+
 def stuck_in_close(environ, start_response):
     start_response("200 OK", TEXT)
     return StuckInClose(environ)
@@ -245,7 +256,7 @@ PAGES = {
     "/stuck": stuck, "/stuck-in-body": stuck_in_body, "/stuck-in-close": stuck_in_close, "/stuck-in-hook": stuck_in_hook,
     "/stuck-in-getattr": stuck_in_getattr,
     **{f"/stuck-in-{place}": stuck_at_drop for place in ("result", "iterator", "variables", "error")},
-    "/endless": endless, "/large": large, "/large-generator": large_generator,
+    "/endless": endless, "/writes": writes_for_ever, "/large": large, "/large-generator": large_generator,
 }
 
 
