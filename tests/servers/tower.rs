@@ -209,7 +209,7 @@ fn the_head_does_not_wait_for_the_first_block() {
     }
     let head = String::from_utf8(received).expect("text");
     assert!(
-        head.starts_with("HTTP/1.1 200 OK\r\n") && head.to_lowercase().contains("x-begun: yes"),
+        head.starts_with("HTTP/1.1 200 OK\r\n") && head.to_ascii_lowercase().contains("x-begun: yes"),
         "{head}"
     );
 }
