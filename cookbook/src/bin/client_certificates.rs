@@ -34,7 +34,9 @@ impl ResolvesServerCert for Current {
 fn load(directory: &Path, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>> {
     let chain = CertificateDer::pem_file_iter(directory.join("server.pem"))?.collect::<Result<_, _>>()?;
     let key = PrivateKeyDer::from_pem_file(directory.join("server.key"))?;
-    Ok(Arc::new(CertifiedKey::from_der(chain, key, provider)?))
+    let certified = CertifiedKey::new(chain, provider.key_provider.load_private_key(key)?);
+    certified.keys_match()?;
+    Ok(Arc::new(certified))
 }
 
 fn config(directory: &Path, current: Arc<Current>, provider: Arc<CryptoProvider>) -> Result<ServerConfig> {
