@@ -135,7 +135,7 @@ fn the_wait_ends_with_its_connection() {
     let mut waiter = Task::new(environ.stopping());
     assert!(waiter.poll().is_pending());
     drop(connection);
-    assert_eq!((waiter.woken(), waiter.poll(), environ.is_stopping()), (1, Poll::Ready(()), false));
+    assert_eq!((waiter.woken(), waiter.poll(), environ.is_stopping()), (1, Poll::Ready(()), true));
 }
 
 /// Takes the connection over, gives the stream away, and returns.
