@@ -36,7 +36,7 @@ impl Event {
     /// As `EventSource` of browsers reads it: a field per line, and an empty line at the end.
     fn to_bytes(&self) -> Bytes {
         let mut bytes = format!("id: {}\n", self.id);
-        // A single CR ends a line, too. Whoever posts one must not get a field of its own, such as another id.
+        // A single CR ends a line, too: otherwise a client could add fields of its own, such as another id.
         for line in self.text.replace("\r\n", "\n").split(['\r', '\n']) {
             bytes.extend(["data: ", line, "\n"]);
         }
