@@ -1,15 +1,28 @@
 //! The application's half of the machine: one open request and its response.
 
+// The documentation lists the methods in this order, that of their use. Empty lines keep rustfmt from sorting the groups.
 mod input;
-mod output;
+mod interim;
+mod start;
+
+mod answer;
+mod send;
+
+mod finish;
+
+mod failure;
+mod take_over;
 
 use alloc::sync::Arc;
 
 use crate::config::Config;
 use crate::endpoints::Endpoints;
+use crate::error::Lost;
+use crate::event::{Event, Io};
 use crate::http::head::Head;
 use crate::machine::Machine;
 use crate::machine::memory::Memory;
+use crate::time::Now;
 
 /// One open request and its response.
 ///
@@ -82,6 +95,27 @@ impl<'a> Exchange<'a> {
     /// The settings of the connection.
     pub fn config(&self) -> &Arc<Config> {
         &self.0.config
+    }
+
+    /// The [`Io`] that the exchange waits for: room in the outbox, and body bytes if [`body`](Self::body) waits for
+    /// them.
+    ///
+    /// For applications that run the driver's transfer themselves. It is the same `Io` that
+    /// [`Connection::poll`](crate::Connection::poll) returns, and `now` is used alike.
+    ///
+    /// # Errors
+    ///
+    /// The cause, if the connection is lost.
+    pub fn wait(&mut self, now: Now) -> Result<Io, Lost> {
+        self.0.now = now;
+        loop {
+            if let Some(lost) = self.0.state.lost() {
+                return Err(lost);
+            }
+            if let Some(Event::Io(io)) = self.0.wait(self.0.memory.wants_body()) {
+                return Ok(io);
+            }
+        }
     }
 
     /// The memory of the connection, which keeps it while the exchange is open.

@@ -10,8 +10,7 @@ use crate::http::head::BodyLength;
 use crate::http::request_body::Step;
 use crate::http::trailers::Trailers;
 use crate::machine::memory::Memory;
-use crate::machine::progress::Expectation;
-use crate::machine::state::{OurHalf, PeerEvent, PeerHalf};
+use crate::machine::state::{PeerEvent, PeerHalf};
 use crate::time::Now;
 
 /// The result of one attempt to read further.
@@ -272,21 +271,6 @@ impl Exchange<'_> {
     fn fail_body(&mut self, error: RequestError) {
         self.memory().progress.failure = Some(error);
         self.0.state.on_peer(PeerEvent::Failed);
-    }
-
-    /// Sends the automatic 100 if one is due and the head of the final response was not sent.
-    fn send_due_continue(&mut self) {
-        if self.expects_continue() && self.0.state.ours() == OurHalf::Open {
-            self.copy_continue();
-        }
-    }
-
-    pub(super) fn copy_continue(&mut self) {
-        let Memory { outbox, progress, .. } = self.memory();
-        progress.expectation = Expectation::None;
-        outbox.copy(b"HTTP/1.1 100 Continue\r\n");
-        outbox.copy(&progress.continue_fields);
-        outbox.copy(b"\r\n");
     }
 
     /// The trailer fields of the request. `None` until [`body`](Self::body) has returned the end.
