@@ -11,7 +11,7 @@ use crate::http::head::Head;
 use crate::machine::Machine;
 use crate::machine::buffers::Buffers;
 use crate::machine::outbox::Transmit;
-use crate::machine::state::{PeerHalf, Phase};
+use crate::machine::state::tables::{PeerHalf, Phase};
 use crate::time::{Instant, Now};
 use crate::wsgi::record::Record;
 

@@ -7,7 +7,7 @@ use crate::exchange::Exchange;
 use crate::http::field::Field;
 use crate::http::response_head::{ResponseHead, ResponseInfo};
 use crate::machine::outbox::Piece;
-use crate::machine::state::OurHalf;
+use crate::machine::state::tables::OurHalf;
 
 impl Exchange<'_> {
     /// Sends a whole response and ends the exchange: status, fields, and a body whose length becomes the

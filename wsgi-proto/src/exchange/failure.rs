@@ -6,7 +6,7 @@ use crate::error::{AnswerError, RequestError, SendError, StartError};
 use crate::exchange::Exchange;
 use crate::http::response_head::ResponseHead;
 use crate::http::response_lines;
-use crate::machine::state::{OurHalf, PeerEvent, PeerHalf};
+use crate::machine::state::tables::{OurHalf, PeerEvent, PeerHalf};
 
 impl Exchange<'_> {
     /// Answers 500 because the application failed, instead of the response that was started.

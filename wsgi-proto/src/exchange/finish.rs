@@ -6,7 +6,7 @@ use crate::http::field::Field;
 use crate::http::framing::Framing;
 use crate::http::response_lines;
 use crate::machine::memory::Memory;
-use crate::machine::state::{OurEvent, OurHalf};
+use crate::machine::state::tables::{OurEvent, OurHalf};
 
 impl Exchange<'_> {
     /// Ends the response and with it the exchange.

@@ -10,7 +10,7 @@ use crate::http::head::BodyLength;
 use crate::http::request_body::Step;
 use crate::http::trailers::Trailers;
 use crate::machine::memory::Memory;
-use crate::machine::state::{PeerEvent, PeerHalf};
+use crate::machine::state::tables::{PeerEvent, PeerHalf};
 use crate::time::Now;
 
 /// The result of one attempt to read further.

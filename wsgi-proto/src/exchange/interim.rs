@@ -8,7 +8,7 @@ use crate::http::field::Field;
 use crate::http::response_lines;
 use crate::machine::memory::Memory;
 use crate::machine::progress::Expectation;
-use crate::machine::state::OurHalf;
+use crate::machine::state::tables::OurHalf;
 
 impl Exchange<'_> {
     /// Sends an interim response now: any 1xx except 101, for instance `"103 Early Hints"`. May be called repeatedly.

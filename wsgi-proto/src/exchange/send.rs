@@ -8,7 +8,7 @@ use crate::exchange::Exchange;
 use crate::http::framing::Framing;
 use crate::machine::outbox::Piece;
 use crate::machine::send::send_chunk;
-use crate::machine::state::OurHalf;
+use crate::machine::state::tables::OurHalf;
 
 impl Exchange<'_> {
     /// Sets how many bytes blocks are joined up to before they are sent, for this response. 0 sends each block as it

@@ -6,7 +6,7 @@ use crate::error::StartError;
 use crate::exchange::Exchange;
 use crate::http::field::Field;
 use crate::http::response_head::{Draft, ResponseHead};
-use crate::machine::state::OurHalf;
+use crate::machine::state::tables::OurHalf;
 
 impl Exchange<'_> {
     /// Starts the response with a status such as `"200 OK"` and its fields. Nothing is sent before the first

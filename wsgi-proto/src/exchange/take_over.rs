@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::error::SendError;
 use crate::exchange::Exchange;
 use crate::machine::memory::Memory;
-use crate::machine::state::{OurEvent, OurHalf, PeerHalf};
+use crate::machine::state::tables::{OurEvent, OurHalf, PeerHalf};
 
 impl Exchange<'_> {
     /// Ends HTTP on this connection: sends the 101 that was started, and returns the bytes that were received after the

@@ -6,7 +6,7 @@ use crate::error::{CloseReason, LastExchange, Lost, RequestError};
 use crate::event::{Event, Io, Reason};
 use crate::machine::Machine;
 use crate::machine::rates::Meter;
-use crate::machine::state::{PeerEvent, PeerHalf, Phase};
+use crate::machine::state::tables::{PeerEvent, PeerHalf, Phase};
 use crate::time::Instant;
 
 /// The time that earlier responses have to reach the client before a reset shows that the last one is incomplete.

@@ -24,7 +24,8 @@ use crate::config::Config;
 use crate::endpoints::Endpoints;
 use crate::machine::buffers::Buffers;
 use crate::machine::memory::Lent;
-use crate::machine::state::{OurHalf, PeerHalf, Phase, State};
+use crate::machine::state::State;
+use crate::machine::state::tables::{OurHalf, PeerHalf, Phase};
 use crate::machine::timers::Timers;
 use crate::time::{Instant, Now};
 

@@ -11,7 +11,7 @@ use crate::http::scan::Scan;
 use crate::machine::Machine;
 use crate::machine::memory::Memory;
 use crate::machine::progress::Expectation;
-use crate::machine::state::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
+use crate::machine::state::tables::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
 use crate::version::Version;
 
 /// The result of a search for a request.

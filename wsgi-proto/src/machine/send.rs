@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::machine::memory::Memory;
 use crate::machine::outbox::{MOST_EXTERNAL, Piece};
 use crate::machine::progress::Expectation;
-use crate::machine::state::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
+use crate::machine::state::tables::{OurEvent, OurHalf, PeerEvent, PeerHalf, Phase};
 use crate::version::Version;
 
 impl Machine {

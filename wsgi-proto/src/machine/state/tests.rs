@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::*;
 use crate::error::{LastExchange, RequestError};
+use crate::machine::state::turn::Turn;
 
 pub(super) const PEER: [PeerHalf; 5] =
     [PeerHalf::Idle, PeerHalf::Head, PeerHalf::Body, PeerHalf::Done, PeerHalf::Failed];
