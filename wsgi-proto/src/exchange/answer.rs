@@ -6,7 +6,7 @@ use crate::error::{AnswerError, SendError, StartError};
 use crate::exchange::Exchange;
 use crate::http::field::Field;
 use crate::http::response_head::{ResponseHead, ResponseInfo};
-use crate::machine::outbox::Piece;
+use crate::machine::piece::Piece;
 use crate::machine::state::tables::OurHalf;
 
 impl Exchange<'_> {

@@ -6,7 +6,7 @@ use crate::error::SendError;
 use crate::event::Flow;
 use crate::exchange::Exchange;
 use crate::http::framing::Framing;
-use crate::machine::outbox::Piece;
+use crate::machine::piece::Piece;
 use crate::machine::send::send_chunk;
 use crate::machine::state::tables::OurHalf;
 

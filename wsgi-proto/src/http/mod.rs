@@ -1,5 +1,6 @@
 //! The grammar of HTTP/1.x requests and responses (RFC 9110, RFC 9112), without any connection state.
 
+pub(crate) mod chunk_size;
 pub(crate) mod date;
 pub(crate) mod field;
 pub(crate) mod framing;

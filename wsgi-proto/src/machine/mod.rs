@@ -10,6 +10,7 @@ pub(crate) mod chunks;
 pub(crate) mod deadlines;
 pub(crate) mod memory;
 pub(crate) mod outbox;
+pub(crate) mod piece;
 pub(crate) mod progress;
 pub(crate) mod rates;
 pub(crate) mod receive;

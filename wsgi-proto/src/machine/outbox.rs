@@ -1,9 +1,15 @@
 //! The bytes to send. Small pieces are copied together, large ones are queued without a copy.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 use core::fmt;
+
+use crate::http::chunk_size::push_size;
+use crate::machine::piece::Piece;
 
 /// The maximum size of an owned piece that is copied: another slice in a write costs more than the copy.
 const COPIED: usize = 4096;
@@ -13,81 +19,6 @@ const SLICES: usize = 16;
 
 /// The maximum length of a piece that the driver has: that of a file.
 pub(crate) const MOST_EXTERNAL: u64 = i64::MAX as u64;
-
-/// A block of a response: borrowed bytes are copied into the outbox, owned ones may be queued without a copy.
-#[derive(Clone)]
-pub enum Piece<'a> {
-    /// Copied.
-    Borrowed(&'a [u8]),
-    /// Queued if large, otherwise copied.
-    Owned(Bytes),
-}
-
-impl fmt::Debug for Piece<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Piece").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-impl Piece<'_> {
-    /// The number of bytes in this piece.
-    pub fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-
-    /// Whether the piece is empty.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Owned(bytes) => bytes,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn truncated(self, len: usize) -> Self {
-        match self {
-            Self::Borrowed(bytes) => Self::Borrowed(&bytes[..len.min(bytes.len())]),
-            Self::Owned(mut bytes) => {
-                bytes.truncate(len);
-                Self::Owned(bytes)
-            }
-        }
-    }
-}
-
-impl<'a> From<&'a [u8]> for Piece<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        Self::Borrowed(bytes)
-    }
-}
-
-impl<'a, const N: usize> From<&'a [u8; N]> for Piece<'a> {
-    fn from(bytes: &'a [u8; N]) -> Self {
-        Self::Borrowed(bytes)
-    }
-}
-
-impl<'a> From<&'a str> for Piece<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Borrowed(text.as_bytes())
-    }
-}
-
-impl From<Bytes> for Piece<'_> {
-    fn from(bytes: Bytes) -> Self {
-        Self::Owned(bytes)
-    }
-}
-
-impl From<Vec<u8>> for Piece<'_> {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Owned(bytes.into())
-    }
-}
 
 /// The bytes to write next, in order: slices for one vectored write.
 pub struct Transmit<'a>(Slices<'a>);
@@ -481,141 +412,5 @@ impl fmt::Debug for Outbox {
             .field("len", &self.len())
             .field("transmitted", &self.transmitted)
             .finish_non_exhaustive()
-    }
-}
-
-/// Appends a chunk size in hexadecimal and CRLF.
-#[inline]
-fn push_size(out: &mut Vec<u8>, size: u64) {
-    if size >= 1 << 24 {
-        return push_large_size(out, size);
-    }
-    // At most eight bytes: a word, built from its end, whose copy is cheaper than that of a few bytes.
-    let digit = |left: u64| u64::from(HEXADECIMAL[left as usize & 15]);
-    let end = u64::from(u16::from_le_bytes(*b"\r\n"));
-    let (mut word, mut length, mut left) = (end << 8 | digit(size), 3, size >> 4);
-    while left > 0 {
-        word = word << 8 | digit(left);
-        length += 1;
-        left >>= 4;
-    }
-    let length = out.len() + length;
-    out.extend_from_slice(&word.to_le_bytes());
-    out.truncate(length);
-}
-
-#[cold]
-fn push_large_size(out: &mut Vec<u8>, size: u64) {
-    let digits = size.ilog2() / 4 + 1;
-    out.extend((0..digits).rev().map(|at| HEXADECIMAL[(size >> (4 * at)) as usize & 15]));
-    out.extend_from_slice(b"\r\n");
-}
-
-const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::vec;
-
-    #[test]
-    fn a_chunk_size_is_hexadecimal() {
-        for size in [0, 9, 10, 15, 16, 255, 256, 4095, 4096, 0xff_ffff, 0x100_0000, 0x123_4567_89ab, u64::MAX]
-        {
-            let mut out = vec![b'a'];
-            push_size(&mut out, size);
-            assert_eq!(out, alloc::format!("a{size:x}\r\n").as_bytes());
-        }
-    }
-
-    #[test]
-    fn bytes_come_out_in_order_however_they_are_written() {
-        for step in [1, 7, 4096, 4097, 9000, 100_000] {
-            let mut outbox = Outbox::default();
-            let mut wanted = Vec::new();
-            for (byte, len) in [(b'a', 3), (b'b', 5000), (b'c', 0), (b'd', 4097), (b'e', 9000), (b'f', 1)] {
-                let block = vec![byte; len];
-                wanted.extend_from_slice(&block);
-                outbox.push(if byte == b'e' { Piece::Borrowed(&block) } else { block.into() });
-            }
-            assert_eq!(outbox.len(), wanted.len() as u64);
-            let mut got = Vec::new();
-            while !outbox.is_empty() {
-                let flat = outbox.transmit().slices().concat();
-                let part = step.min(flat.len());
-                got.extend_from_slice(&flat[..part]);
-                outbox.transmitted(part);
-            }
-            assert_eq!(got, wanted, "in steps of {step}");
-            assert_eq!(outbox.total(), wanted.len() as u64);
-            assert!(outbox.transmit().slices().is_empty());
-        }
-    }
-
-    #[test]
-    fn bytes_of_the_driver_come_out_in_order_however_they_are_written() {
-        for step in [1, 7, 4096, 9000, 100_000] {
-            for supplied in [0, 1, 5000, 20_000] {
-                let mut outbox = Outbox::default();
-                outbox.copy(b"aaa");
-                outbox.push(vec![b'b'; 5000].into());
-                outbox.push_external(10_000);
-                outbox.copy(b"d");
-                outbox.push(vec![b'e'; 5000].into());
-                outbox.supply_external(vec![b'c'; supplied].into());
-                assert_eq!(outbox.external_left(), 10_000_u64.saturating_sub(supplied as u64));
-                let mut got = Vec::new();
-                while !outbox.is_empty() {
-                    let flat = outbox.transmit().slices().concat();
-                    let external = outbox.external();
-                    assert_eq!(flat.is_empty(), external > 0);
-                    let part = step.min(flat.len() + external as usize);
-                    got.extend_from_slice(&flat[..part.min(flat.len())]);
-                    got.resize(got.len() + part - part.min(flat.len()), b'c');
-                    outbox.transmitted(part);
-                }
-                let wanted: Vec<u8> = [(b'a', 3), (b'b', 5000), (b'c', 10_000), (b'd', 1), (b'e', 5000)]
-                    .iter()
-                    .flat_map(|&(byte, count)| core::iter::repeat_n(byte, count))
-                    .collect();
-                assert!(got == wanted, "in steps of {step}, {supplied} supplied");
-                assert_eq!(outbox.total(), wanted.len() as u64);
-            }
-        }
-    }
-
-    #[test]
-    fn a_cut_leaves_what_precedes_the_bytes_of_the_driver() {
-        for sent in [0, 1, 3, 5000, 5003, 5004, 12_000] {
-            let mut outbox = Outbox::default();
-            outbox.copy(b"aaa");
-            outbox.push(vec![b'b'; 5000].into());
-            outbox.push_external(10_000);
-            outbox.copy(b"d");
-            outbox.push(vec![b'e'; 5000].into());
-            outbox.transmitted(sent);
-            outbox.cut_external();
-            assert_eq!(outbox.total(), sent.max(5003) as u64);
-            assert_eq!(outbox.transmit().slices().concat().len() as u64, outbox.len());
-            assert_eq!(outbox.is_empty(), sent >= 5003);
-            outbox.copy(b"f");
-            assert!(outbox.transmit().slices().concat().ends_with(b"f"));
-        }
-    }
-
-    #[test]
-    fn many_large_pieces_fill_several_transmits() {
-        let mut outbox = Outbox::default();
-        for _ in 0..40 {
-            outbox.copy(b"1388\r\n");
-            outbox.push(vec![b'x'; 5000].into());
-        }
-        let (mut writes, mut bytes) = (0, 0);
-        while !outbox.is_empty() {
-            let all: usize = outbox.transmit().slices().iter().map(|slice| slice.len()).sum();
-            outbox.transmitted(all);
-            (writes, bytes) = (writes + 1, bytes + all);
-        }
-        assert_eq!((writes, bytes), (5, 40 * 5006));
     }
 }
