@@ -8,9 +8,9 @@ use wsgi_proto::{BodyError, Field, RequestError, SendError, StartError, Trailers
 
 use crate::application::fields::Fields;
 use crate::application::upgrade::{self, Stream};
+use crate::exchange::body::Taken;
 use crate::exchange::error::InputError;
 use crate::exchange::handle::Handle;
-use crate::exchange::shared::Taken;
 
 /// The request body without its framing (`wsgi.input`).
 ///

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use wsgi_proto::{Exchange, Now, SendError, Trailers};
 
 use crate::context::ServerContext;
+use crate::exchange::body::Taken;
 use crate::exchange::error::InputError;
 use crate::exchange::file::{FileBlock, Stopped};
-use crate::exchange::shared::{ConnShared, Directive, Hook, Inner, Taken, WakeList};
+use crate::exchange::shared::{ConnShared, Directive, Hook, Inner, WakeList};
 use crate::exchange::stopping::Stopping;
 use crate::exchange::taken;
 use crate::head::maps::Maps;

@@ -1,5 +1,6 @@
 //! State shared by an application's handles and the task of its connection.
 
+pub(crate) mod body;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod handle;

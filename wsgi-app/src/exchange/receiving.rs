@@ -5,9 +5,10 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use wsgi_proto::BodyError;
 
+use crate::exchange::body::Taken;
 use crate::exchange::error::InputError;
 use crate::exchange::handle::Handle;
-use crate::exchange::shared::{Inner, Taken, WakeList};
+use crate::exchange::shared::{Inner, WakeList};
 
 impl Inner {
     /// Whether the application is called only after a part of the body has arrived. Not if the client may be waiting for the

@@ -7,13 +7,12 @@
 use std::any::Any;
 use std::mem;
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
-use bytes::{Buf, Bytes};
-use wsgi_proto::{BodyEvent, Connection, Endpoints, Exchange, Instant, Io, Lost, Now, Record};
+use bytes::Bytes;
+use wsgi_proto::{Connection, Endpoints, Exchange, Instant, Io, Lost, Record};
 
 use crate::context::ServerContext;
-use crate::exchange::error::InputError;
 use crate::exchange::file::{FileBlock, Stopped};
 use crate::exchange::stop_waiters::StopWaiters;
 use crate::head::maps::Maps;
@@ -259,15 +258,6 @@ impl ConnShared {
     }
 }
 
-/// The part of the data that a reader takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Taken {
-    /// The reader has copied this number of bytes.
-    Copied(usize),
-    /// This number of bytes is taken, without a copy if possible.
-    Shared(usize),
-}
-
 /// Tasks that are woken when this is dropped. Create it before taking the lock, so that the lock is released first: an
 /// executor may run a task inside `wake`, and that task may need the lock.
 #[derive(Default)]
@@ -322,6 +312,10 @@ impl Inner {
         self.serial += 1;
         self.forget_peeked();
         self.read = 0;
+    }
+
+    pub(crate) fn exchange(&mut self, serial: u64) -> Option<Exchange<'_>> {
+        if self.serial == serial { self.machine.exchange() } else { None }
     }
 
     /// Discards peeked bytes that were not consumed: they belong to one exchange only.
@@ -430,86 +424,5 @@ impl std::fmt::Debug for Inner {
             .field("machine", &self.machine)
             .field("serial", &self.serial)
             .finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    pub(crate) fn exchange(&mut self, serial: u64) -> Option<Exchange<'_>> {
-        if self.serial == serial { self.machine.exchange() } else { None }
-    }
-
-    /// Passes the received bytes of the body to `take`, if the exchange `serial` is open. Its result goes with the bytes
-    /// of [`Taken::Shared`]. Without a result, `take` is called again for the bytes that follow.
-    pub(super) fn poll_body<R>(
-        &mut self,
-        serial: u64,
-        now: impl Fn() -> Now,
-        context: &mut Context<'_>,
-        wake_list: &mut WakeList,
-        mut take: impl FnMut(&[u8]) -> (Taken, Option<R>),
-    ) -> Poll<Result<Option<(R, Bytes)>, InputError>> {
-        loop {
-            let Some(mut exchange) = self.exchange(serial) else { return Poll::Ready(Err(InputError::Over)) };
-            match exchange.body_at(&now) {
-                Ok(BodyEvent::Data(data)) => {
-                    let (taken, result) = take(data);
-                    let (count, bytes) = match taken {
-                        Taken::Copied(count) => {
-                            exchange.consume(count);
-                            (count, Bytes::new())
-                        }
-                        Taken::Shared(count) => (count, exchange.take_data(count)),
-                    };
-                    self.read += count as u64;
-                    if let Some(result) = result {
-                        return Poll::Ready(Ok(Some((result, bytes))));
-                    }
-                }
-                Ok(BodyEvent::End(_)) => return Poll::Ready(Ok(None)),
-                Ok(BodyEvent::Io(_)) => {
-                    self.wait(context, wake_list);
-                    return Poll::Pending;
-                }
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
-        }
-    }
-
-    /// The number of bytes of the body that its reader may take from the transport itself; 0 if that is fewer than
-    /// `least`, or if something else has to be done first.
-    pub(crate) fn direct_room(&mut self, serial: u64, least: usize, now: impl FnOnce() -> Now) -> usize {
-        let reads_as_usual = self.directive != Directive::Serve || !self.peeked.is_empty();
-        let Some(mut exchange) = self.exchange(serial).filter(|_| !reads_as_usual) else { return 0 };
-        if exchange.direct_room() < least {
-            return 0;
-        }
-        // The wait for the client begins now.
-        match exchange.body_at(now) {
-            Ok(BodyEvent::Io(Io { read: true, write: false, last_read: false, .. })) => {
-                exchange.direct_room()
-            }
-            _ => 0,
-        }
-    }
-
-    /// Reports bytes that the reader of the body has taken from the transport.
-    pub(crate) fn recv_direct(&mut self, serial: u64, count: usize) {
-        if let Some(mut exchange) = self.exchange(serial) {
-            exchange.recv_direct(count);
-            self.read += count as u64;
-        }
-    }
-
-    /// Returns the bytes of the body that were read last: they count as peeked.
-    pub(super) fn put_back(&mut self, bytes: Bytes) {
-        self.read -= bytes.len() as u64;
-        self.peeked = bytes;
-    }
-
-    /// Consumes the first `count` peeked bytes.
-    pub(super) fn take_peeked(&mut self, count: usize) {
-        let count = count.min(self.peeked.len());
-        self.peeked.advance(count);
-        self.read += count as u64;
     }
 }
