@@ -2,6 +2,7 @@
 
 mod any_thread;
 mod call;
+mod closing;
 mod file;
 pub(crate) mod handshake;
 mod own_response;
@@ -27,7 +28,7 @@ use crate::application::Application;
 use crate::application::body::{Body, Kind};
 use crate::application::raw::is_raw;
 use crate::connection::call::Request;
-use crate::connection::pump::{Pumped, apply, pump};
+use crate::connection::pump::{Pumped, pump};
 use crate::connection::request::{Failure, conclude, drop_caught, run_hooks, settle};
 use crate::connection::transfer::Transfer;
 use crate::context::catch_panic::catch;
@@ -432,56 +433,6 @@ impl<A: Application, T: Transport> Connection<A, T> {
         if let Some(record) = record {
             run_hooks(&transfer.server_context, hooks, &record);
             settle(&transfer.server_context, environ, &record);
-        }
-    }
-
-    /// Closes our half of the connection. Waits at most `linger_timeout` for the transport.
-    fn poll_shutdown(&mut self, since: Instant, context: &mut Context<'_>) -> Poll<()> {
-        let Self { transfer: Transfer { transport, server_context, .. }, guard, .. } = self;
-        if let Some(transport) = transport
-            && transport.poll_shutdown(context).is_pending()
-        {
-            let mut inner = guard.shared.lock();
-            apply(&mut inner);
-            if inner.machine.is_lost() {
-                return Poll::Ready(());
-            }
-            inner.sleep(context);
-            drop(inner);
-            let clock = &server_context.clock;
-            match clock.deadline(since.after(server_context.config.linger_timeout)) {
-                // A transport may rely on this comparison with the clock.
-                Some(deadline) if deadline <= clock.monotonic() => {}
-                Some(deadline) => ready!(transport.poll_deadline(context, deadline)),
-                None => return Poll::Pending,
-            }
-        }
-        let mut inner = guard.shared.lock();
-        inner.machine.write_closed();
-        // The wait for the peer's close is a new one.
-        inner.waits_since = None;
-        Poll::Ready(())
-    }
-
-    /// Prepares the transport to reset the connection when it is dropped, which happens next.
-    fn poll_abort(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Some(transport) = &mut self.transfer.transport {
-            // If it cannot be reset, dropping it still closes it.
-            let _ = ready!(transport.poll_abort(context));
-        }
-        self.guard.shared.lock().machine.write_closed();
-        Poll::Ready(())
-    }
-
-    /// Returns the memory to the pool, and logs why the connection ended.
-    fn end(&mut self, reason: Option<CloseReason>) {
-        let mut inner = self.guard.shared.lock();
-        let (buffers, endpoints) = (inner.machine.take_buffers(), *inner.machine.endpoints());
-        drop(inner);
-        buffers.into_iter().for_each(pool::put_buffers);
-        self.request.take().into_iter().for_each(Request::keep);
-        if let Some(reason) = reason {
-            self.transfer.server_context.closed(&endpoints, reason);
         }
     }
 }
