@@ -11,6 +11,7 @@ mod goodbyes;
 mod hello_world;
 mod leaving;
 mod listeners;
+mod make_room;
 mod maps;
 mod pool;
 #[cfg(target_os = "linux")]

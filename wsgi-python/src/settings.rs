@@ -47,6 +47,7 @@ fn set(options: Options, value: &Value<'_, '_>) -> PyResult<Options> {
         "public" => options,
         "debug" => options.debug(value.flag()?),
         "max_size" => options.max_size(value.whole()?),
+        "make_room" => options.make_room(value.flag()?),
         "max_connection_age" => options.max_connection_age(value.or_none(Value::time)?),
         "max_requests" => options.max_requests(value.or_none(Value::whole)?),
         "max_http_version" => options.max_http_version(value.version()?),

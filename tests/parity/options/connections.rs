@@ -62,6 +62,29 @@ fn max_size_has_a_new_connection_wait_while_all_are_busy() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "nothing may happen in this time")]
+fn make_room_off_keeps_idle_connections_at_max_size() {
+    on_each("make_room", |runtime| {
+        for makes_room in [true, false] {
+            let site = runtime.serve(quiet().max_size(1).make_room(makes_room), HELLO);
+            let mut idle = site.connect();
+            assert_eq!(idle.get("/").text(), "hello");
+            let mut new = site.connect();
+            new.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+            if makes_room {
+                assert!(idle.ends(), "there is room for one");
+            } else {
+                // Longer than an idle connection would be left alone.
+                std::thread::sleep(Duration::from_millis(700));
+                assert!(!idle.get("/").closes());
+                drop(idle);
+            }
+            assert_eq!(new.answer().text(), "hello");
+        }
+    });
+}
+
+#[test]
 fn max_requests_closes_a_connection_after_its_last_response() {
     on_each("max_requests", |runtime| {
         let [with, without] = runtime.pair(|options| options.max_requests(3), HELLO);
@@ -155,10 +178,11 @@ fn keepalive_with_a_time_closes_idle_connections() {
 #[test]
 fn drain_backlog_serves_the_connections_that_are_not_accepted_at_a_stop() {
     on_each("drain_backlog", |runtime| {
-        for drains in [true, false] {
-            let site = runtime.serve(quiet().max_size(1).drain_backlog(drains), ECHO);
+        for (drains, makes_room) in [(true, true), (false, true), (true, false), (false, false)] {
+            let options = quiet().max_size(1).make_room(makes_room).drain_backlog(drains);
+            let site = runtime.serve(options, ECHO);
             let mut first = busy(&site, 2);
-            // The server accepts one of them and has no room for it. The others stay in the queue.
+            // The server accepts one of them and has no room for it, where connections make room. The others stay in the queue.
             let mut waiting = [(); 3].map(|()| site.connect());
             waiting.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
             site.handle().shutdown();
@@ -166,7 +190,11 @@ fn drain_backlog_serves_the_connections_that_are_not_accepted_at_a_stop() {
             assert!(first.answer().closes());
             drop(first);
             let served = waiting.map(|mut client| client.try_answer().is_ok_and(|answer| answer.closes()));
-            assert_eq!(served[1..], [drains; 2], "{served:?}");
+            let queued = usize::from(makes_room);
+            assert!(
+                served[queued..].iter().all(|served| *served == drains),
+                "{drains} {makes_room} {served:?}"
+            );
             assert_eq!(site.report().cut, 0);
         }
     });

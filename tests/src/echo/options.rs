@@ -185,6 +185,10 @@ pub struct ServerSettings {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     graceful_timeout: Option<Duration>,
 
+    /// Whether a connection that waits for its client is closed for a new one at --max-size.
+    #[arg(long, value_name = "BOOL")]
+    make_room: Option<bool>,
+
     /// Whether a stop serves the connections that wait in the queues of the listeners.
     #[arg(long, value_name = "BOOL")]
     drain_backlog: Option<bool>,
@@ -209,7 +213,15 @@ impl ServerSettings {
         macro_rules! set {
             ($($name:ident),*) => { $(if let Some(value) = self.$name { options = options.$name(value); })* };
         }
-        set!(max_size, max_http_version, minimum_chunk_size, log_x_forwarded_for, keepalive, log_output);
+        set!(
+            max_size,
+            make_room,
+            max_http_version,
+            minimum_chunk_size,
+            log_x_forwarded_for,
+            keepalive,
+            log_output
+        );
         set!(log_format, url_length_limit, capitalize_response_headers, require_host);
         set!(rate_grace, linger_timeout, linger_limit, handshake_timeout, graceful_timeout, drain_backlog);
         set!(receive_before_call);
@@ -381,7 +393,7 @@ mod tests {
     fn every_option_has_a_flag() {
         let settings = parse(
             "--listen 127.0.0.1:0 --listen [::1]:8090 --listen unix:/tmp/echo --threads 0 --environ A=b=c \
-             --environ D= --max-size 100 --max-http-version HTTP/1.0 --minimum-chunk-size 7 \
+             --environ D= --max-size 100 --make-room false --max-http-version HTTP/1.0 --minimum-chunk-size 7 \
              --log-x-forwarded-for false --keepalive 2.5 --log-output false --log-format %(path)s \
              --url-length-limit 99 --debug true --socket-timeout 0.5 --capitalize-response-headers false \
              --max-body-size none --header-timeout 30 --handshake-timeout 3 --graceful-timeout 0 \
@@ -397,6 +409,7 @@ mod tests {
         let options = settings.server.options();
         let wanted = Options::default()
             .max_size(100)
+            .make_room(false)
             .environ("A", "b=c")
             .environ("D", "")
             .max_http_version(Version::Http10)

@@ -446,7 +446,7 @@ fn begin_exchange(inner: &mut Inner, guard: &ConnectionGuard) -> bool {
     if makes_room {
         inner.directive = Directive::Serve;
     }
-    if guard.registry.is_crowded() {
+    if guard.registry.is_crowded() && guard.shared.server_context.makes_room {
         // Another connection is waiting for room: this one closes after its response.
         inner.machine.last_exchange(LastExchange::Crowded);
     }

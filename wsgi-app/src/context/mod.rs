@@ -36,6 +36,8 @@ pub(crate) struct ServerContext {
     pub(crate) format: LogFormat,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) blocking: Blocking,
+    /// Whether open connections make room for new ones.
+    pub(crate) makes_room: bool,
     /// The number of bytes of a body that are received before a blocking application is called.
     pub(crate) receive_before_call: usize,
 }

@@ -180,6 +180,7 @@ mod tests {
             format: LogFormat::default(),
             lifetimes: Lifetimes::default(),
             blocking: Blocking::default(),
+            makes_room: true,
             receive_before_call: 0,
         })
     }

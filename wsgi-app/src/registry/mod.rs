@@ -198,12 +198,13 @@ impl Registry {
     }
 
     /// Ready with `true` when there is room for another connection, with `false` when the server stops. If `reserves`,
-    /// the place is kept for the next connection that enters, so that two accept loops do not find the same one.
+    /// the place is kept for the next connection that enters, so that two accept loops do not find the same one. Until then
+    /// a connection is directed to make room, where `makes_room` has the time.
     pub(crate) fn poll_admission(
         &self,
         max_size: usize,
         reserves: bool,
-        now: Instant,
+        makes_room: Option<Instant>,
         context: &mut Context<'_>,
     ) -> Poll<bool> {
         let mut state = self.lock();
@@ -216,7 +217,7 @@ impl Registry {
             state.reserved += usize::from(reserves);
             return Poll::Ready(true);
         }
-        self.make_room(state, now, context);
+        self.make_room(state, makes_room, context);
         Poll::Pending
     }
 
@@ -241,25 +242,35 @@ impl Registry {
 
     /// Ready when another connection has left since [`departures`](Self::departures). Until then the server is crowded,
     /// however many connections it has.
-    pub(crate) fn poll_departure(&self, since: u64, now: Instant, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_departure(
+        &self,
+        since: u64,
+        makes_room: Option<Instant>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
         let state = self.lock();
         if state.departures != since {
             return Poll::Ready(());
         }
         self.crowded.store(true, Ordering::Relaxed);
-        self.make_room(state, now, context);
+        self.make_room(state, makes_room, context);
         Poll::Pending
     }
 
     /// Ends a wait by [`poll_departure`](Self::poll_departure), successful or not.
     pub(crate) fn end_crowding(&self) {
-        let _changes = self.lock();
+        let mut state = self.lock();
         self.crowded.store(false, Ordering::Relaxed);
+        // Another accept loop may wait for room: it finds out by itself whether the server is still crowded.
+        let acceptors = mem::take(&mut state.acceptors);
+        drop(state);
+        acceptors.into_iter().for_each(Waker::wake);
     }
 
-    /// Directs one connection to make room, if one can. During a stop, all of them leave anyway.
-    fn make_room(&self, mut state: MutexGuard<'_, Members>, now: Instant, context: &Context<'_>) {
+    /// Directs one connection to make room, if one can and is to do so now. During a stop, all of them leave anyway.
+    fn make_room(&self, mut state: MutexGuard<'_, Members>, now: Option<Instant>, context: &Context<'_>) {
         note(&mut state.acceptors, context);
+        let Some(now) = now else { return };
         let Members { slots, candidates, .. } = &mut *state;
         let chosen = candidates.choose(slots, now);
         drop(state);
@@ -392,5 +403,32 @@ impl fmt::Debug for Registry {
             .field("live", &state.live)
             .field("stage", &state.stage)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_loop_that_waits_for_room_looks_again_when_another_one_has_waited_for_descriptors() {
+        let (registry, woken) = (Registry::default(), Arc::new(Woken::default()));
+        let waker = Waker::from(Arc::clone(&woken));
+        let full = || registry.poll_admission(0, false, None, &mut Context::from_waker(&waker)).is_pending();
+        assert!(full() && registry.is_crowded());
+        registry.end_crowding();
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert!(full() && registry.is_crowded(), "a connection that leaves wakes it");
     }
 }

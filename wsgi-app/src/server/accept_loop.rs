@@ -176,6 +176,10 @@ impl<A> Server<A> {
                 if self.poll_stop(context).is_ready() {
                     return Poll::Ready(None);
                 }
+                // Where none makes room, a client waits in the queue of its listener.
+                if !self.context.makes_room && self.look_for_room(false, context).is_pending() {
+                    return Poll::Pending;
+                }
                 // Each pass begins with another listener, so that a busy one does not starve the others.
                 listeners.rotate_left(1.min(listeners.len()));
                 for listener in &mut *listeners {
@@ -214,7 +218,7 @@ impl<A> Server<A> {
                 if self.poll_stop(context).is_ready() {
                     return Poll::Ready(());
                 }
-                self.registry.poll_departure(since, self.context.clock.now().instant, context)
+                self.registry.poll_departure(since, self.makes_room(), context)
             });
             if within(adapter.sleep(LOOK_AGAIN), departure).await {
                 break;
@@ -250,8 +254,8 @@ impl<A> Server<A> {
                 Poll::Ready(Err(error)) => match self.accept_failed(&error) {
                     AcceptFailure::Peer => {}
                     AcceptFailure::Exhausted => {
-                        let (since, now) = (self.registry.departures(), self.context.clock.now().instant);
-                        poll_fn(|context| self.registry.poll_departure(since, now, context)).await;
+                        let (since, makes_room) = (self.registry.departures(), self.makes_room());
+                        poll_fn(|context| self.registry.poll_departure(since, makes_room, context)).await;
                     }
                     AcceptFailure::Listener => drop(listeners.pop()),
                 },

@@ -114,6 +114,7 @@ impl<A> Server<A> {
             format,
             lifetimes: Lifetimes::new(options.max_connection_age, options.max_requests),
             config: Arc::new(options.config),
+            makes_room: options.make_room,
             receive_before_call: options.receive_before_call,
             blocking: runtime.blocking,
         };
@@ -181,14 +182,20 @@ impl<A> Server<A> {
     }
 
     /// Waits for room for a connection that was accepted: ready with `true` when there is room, with `false` when the
-    /// server stops. At `max_size`, one connection is directed to make room, as the option describes.
+    /// server stops. At `max_size`, one connection is directed to make room, as the option describes, unless
+    /// `make_room` is off.
     pub fn poll_admission(&self, context: &mut Context<'_>) -> Poll<bool> {
         self.look_for_room(false, context)
     }
 
     /// Like [`poll_admission`](Self::poll_admission). If `reserves`, the next connection that is admitted has the place.
     pub(crate) fn look_for_room(&self, reserves: bool, context: &mut Context<'_>) -> Poll<bool> {
-        self.registry.poll_admission(self.max_size, reserves, self.context.clock.now().instant, context)
+        self.registry.poll_admission(self.max_size, reserves, self.makes_room(), context)
+    }
+
+    /// The time, if open connections make room for new ones.
+    pub(crate) fn makes_room(&self) -> Option<Instant> {
+        self.context.makes_room.then(|| self.context.clock.now().instant)
     }
 
     /// Adds a connection to the registry.

@@ -28,6 +28,7 @@ use crate::context::log_writer::LogWriter;
 pub struct Options {
     pub(crate) config: Config,
     pub(crate) max_size: usize,
+    pub(crate) make_room: bool,
     pub(crate) max_connection_age: Option<Duration>,
     pub(crate) max_requests: Option<u64>,
     log: Destination,
@@ -53,6 +54,7 @@ impl Default for Options {
         Self {
             config: Config::default(),
             max_size: 1024,
+            make_room: true,
             max_connection_age: None,
             max_requests: None,
             log: Destination::StandardError,
@@ -178,7 +180,7 @@ impl Options {
 
     /// The largest number of connections at a time. A lower limit of open descriptors takes precedence, and is logged.
     /// At the limit, one more connection is accepted and waits. Until there is room, responses carry
-    /// `Connection: close`, and one connection is closed:
+    /// `Connection: close`, and one connection is closed, unless [`make_room`](Self::make_room) is off:
     ///
     /// 1. one that lingers (see [`linger_timeout`](Self::linger_timeout));
     /// 2. otherwise one that has sent nothing yet;
@@ -193,6 +195,21 @@ impl Options {
     #[must_use]
     pub fn max_size(mut self, connections: usize) -> Self {
         self.max_size = connections;
+        self
+    }
+
+    /// Whether open connections make room for new ones at [`max_size`](Self::max_size), as described there. Default: true.
+    ///
+    /// If false, no connection is closed for another one, and no response carries `Connection: close` for that reason.
+    /// While the server is full, it accepts nothing: new clients wait in the queue of the listener, where another process
+    /// that shares the socket can accept them, until a connection ends. The same holds when the process runs out of
+    /// descriptors. (A server with several listeners may accept one connection for each of them, which waits.)
+    ///
+    /// Clients that send nothing can then keep all others out. Set [`keepalive`](Self::keepalive), which also bounds the
+    /// wait for the first request, or [`max_connection_age`](Self::max_connection_age).
+    #[must_use]
+    pub fn make_room(mut self, on: bool) -> Self {
+        self.make_room = on;
         self
     }
 
@@ -489,6 +506,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("config", &self.config)
             .field("max_size", &self.max_size)
+            .field("make_room", &self.make_room)
             .field("max_connection_age", &self.max_connection_age)
             .field("max_requests", &self.max_requests)
             .field("debug", &self.debug)

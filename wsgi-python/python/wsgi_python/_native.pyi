@@ -56,6 +56,7 @@ def serve(
     | `public` | `bool`: begin with the values for open networks (the column on the right), instead of the defaults | `False` |
     | `debug` | `bool`: show tracebacks to clients, and log debug lines | `True`; public: `False` |
     | `max_size` | `int`: the maximum number of connections | 1024 |
+    | `make_room` | `bool`: whether a connection that waits for its client is closed for a new one then | `True` |
     | `max_http_version` | `"HTTP/1.0"` or `"HTTP/1.1"` | `"HTTP/1.1"` |
     | `minimum_chunk_size` | `int`: join blocks up to this number of bytes | 0 |
     | `keepalive` | `bool`, or seconds that a connection may be idle | `True`; public: 75 |

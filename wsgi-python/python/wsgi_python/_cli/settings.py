@@ -161,6 +161,8 @@ SETTINGS: tuple[Setting, ...] = (
     _option("max_size", RESPONSES, "N", values.number, 1024,
             "The largest number of connections. When it is reached, one that waits for its client makes room.",
             flags=("--worker-connections",)),
+    _option("make_room", RESPONSES, None, values.switch, True,
+            "No connection is closed for a new one: at --max-size, new clients wait in the queue of the listener."),
     _option("max_requests", RESPONSES, "N", values.or_none(values.number), None,
             "A connection ends after this number of requests, up to a tenth more or less. (No process ends.)",
             shown="none"),
