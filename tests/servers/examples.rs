@@ -236,6 +236,16 @@ fn hints_reports_and_refuses(example: Program) {
 }
 
 #[test]
+fn a_signal_is_watched_before_the_address_is_shown() {
+    // As a supervisor that changes its mind: without a handler, the signal would end the process.
+    for name in ["hello_world", "hello_smol", "hello_async_std", "hello_std", "listener_per_core"] {
+        for _ in 0..20 {
+            Program::start(place(name)).stop_at_once();
+        }
+    }
+}
+
+#[test]
 fn embedded_requests_from_itself_and_stops() {
     for name in ["embedded", "embedded_smol", "embedded_std"] {
         let (output, _) = Program::start(place(name)).end();

@@ -99,6 +99,19 @@ impl Program {
         self.signal("INT")
     }
 
+    /// Like [`stop`](Self::stop), without the time that a process of `kill` takes.
+    ///
+    /// # Panics
+    ///
+    /// It does not end, or fails.
+    pub fn stop_at_once(mut self) -> (String, String) {
+        use rustix::process::{Pid, Signal, kill_process};
+
+        let id = Pid::from_child(&self.child);
+        kill_process(id, Signal::INT).expect("it runs");
+        self.end()
+    }
+
     /// Sends a signal; returns the remaining standard output and the standard error.
     ///
     /// # Panics

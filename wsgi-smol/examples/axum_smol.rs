@@ -59,11 +59,11 @@ async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
 
 async fn serve(address: String, executor: Arc<Executor<'static>>) -> std::io::Result<()> {
     let listener = smol::net::TcpListener::bind(address).await?;
+    let mut signals = Signals::new([Signal::Int])?;
     println!("serving http://{}/", listener.local_addr()?);
     let application = tower(router(Duration::from_millis(500)));
     let server = Server::new(listener, application).options(Options::public()).pool(Arc::clone(&executor));
     let handle = server.handle();
-    let mut signals = Signals::new([Signal::Int])?;
     let stopping = async move {
         if let Some(Ok(_)) = signals.next().await {
             handle.shutdown();

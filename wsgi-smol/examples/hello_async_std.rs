@@ -14,10 +14,10 @@ fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     async_std::task::block_on(async {
         let listener = async_std::net::TcpListener::bind(address).await?;
+        let mut signals = Signals::new([Signal::Int])?;
         println!("serving http://{}/", listener.local_addr()?);
         let server = Server::new(listener, hello_world);
         let handle = server.handle();
-        let mut signals = Signals::new([Signal::Int])?;
         async_std::task::spawn(async move {
             if let Some(Ok(_)) = signals.next().await {
                 handle.shutdown();

@@ -29,10 +29,10 @@ fn main() -> Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8443".into());
     smol::block_on(async {
         let listener = smol::net::TcpListener::bind(address).await?;
+        let mut signals = Signals::new([Signal::Int])?;
         println!("serving https://{}/", listener.local_addr()?);
         let server = Server::new(Listener::from(listener).tls(Arc::new(config)), application);
         let handle = server.handle();
-        let mut signals = Signals::new([Signal::Int])?;
         smol::spawn(async move {
             if let Some(Ok(_)) = signals.next().await {
                 handle.shutdown();

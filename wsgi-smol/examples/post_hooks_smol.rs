@@ -40,10 +40,10 @@ fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     smol::block_on(async {
         let listener = TcpListener::bind(address).await?;
+        let mut signals = Signals::new([Signal::Int])?;
         println!("serving http://{}/", listener.local_addr()?);
         let server = Server::new(listener, application);
         let handle = server.handle();
-        let mut signals = Signals::new([Signal::Int])?;
         smol::spawn(async move {
             if let Some(Ok(_)) = signals.next().await {
                 handle.shutdown();

@@ -874,8 +874,8 @@ impl<A> Server<A> {
         })
     }
 
-    /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output. The signal is polled
-    /// before the first client is accepted.
+    /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output. This call
+    /// polls the signal for the first time, so that one which begins to watch then is watched before the server is awaited.
     ///
     /// ```no_run
     /// # async fn run(listener: smol::net::TcpListener, site: impl wsgi_smol::Application) -> std::io::Result<()> {
@@ -899,7 +899,7 @@ impl<A> Server<A> {
         A: Application,
     {
         let handle = self.handle();
-        self.serve().until(signal, handle)
+        self.serve().until(signal, handle, true)
     }
 }
 

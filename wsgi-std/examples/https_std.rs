@@ -30,10 +30,10 @@ fn main() -> Result<()> {
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8443".into());
     let listener = TcpListener::bind(address)?;
+    let mut signals = Signals::new([SIGINT])?;
     println!("serving https://{}/", listener.local_addr()?);
     let server = Server::new(Listener::from(listener).tls(Arc::new(config)), application);
     let handle = server.handle();
-    let mut signals = Signals::new([SIGINT])?;
     thread::spawn(move || {
         if signals.forever().next().is_some() {
             handle.shutdown();

@@ -41,10 +41,10 @@ fn application(environ: Environ, start_response: StartResponse) -> Result<Body> 
 fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address)?;
+    let mut signals = Signals::new([SIGINT])?;
     println!("serving http://{}/", listener.local_addr()?);
     let server = Server::new(listener, application);
     let handle = server.handle();
-    let mut signals = Signals::new([SIGINT])?;
     thread::spawn(move || {
         if signals.forever().next().is_some() {
             handle.shutdown();

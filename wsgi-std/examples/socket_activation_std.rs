@@ -20,11 +20,11 @@ fn main() -> std::io::Result<()> {
         Some(inherited) => inherited,
         None => std::net::TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:8090"))?,
     };
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     println!("serving http://{}/", listener.local_addr()?);
 
     let server = Server::new(listener, application).options(Options::public());
     let handle = server.handle();
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             handle.shutdown();

@@ -27,14 +27,10 @@ async fn main() -> Result<()> {
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8443".into());
     let listener = tokio::net::TcpListener::bind(address).await?;
-    println!("serving https://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let server = Server::new(Listener::from(listener).tls(Arc::new(config)), application);
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    let serving = server.serve_until(tokio::signal::ctrl_c());
+    println!("serving https://{address}/");
+    serving.await?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use std::thread;
 
 use socket2::{Domain, Socket, Type};
 use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use wsgi_tokio::{Body, Environ, Report, Result, Server, ServerHandle, StartResponse};
 
 async fn hello_world(_environ: Environ, start_response: StartResponse) -> Result<Body> {
@@ -63,8 +64,13 @@ fn main() -> io::Result<()> {
     let threads: Vec<_> = threads.collect();
     let handles: Vec<ServerHandle> = receiver.iter().take(cores).collect();
     if handles.len() == cores {
-        println!("serving http://{address}/");
-        runtime::Builder::new_current_thread().enable_all().build()?.block_on(tokio::signal::ctrl_c())?;
+        runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            // Watched before a user or a supervisor can know that it serves.
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            println!("serving http://{address}/");
+            interrupt.recv().await;
+            io::Result::Ok(())
+        })?;
     }
     handles.iter().for_each(ServerHandle::shutdown);
     for thread in threads {

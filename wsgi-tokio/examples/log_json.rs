@@ -111,16 +111,12 @@ fn quoted(text: &[u8]) -> String {
 async fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let (log, written) = JsonLog::start();
     let server = Server::new(listener, application).options(Options::default().logger(log));
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    let serving = server.serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     // The server is dropped, and the log with it. A reader that has stopped does not prevent the end.
     let _ = written.recv_timeout(Duration::from_secs(1));
     Ok(())

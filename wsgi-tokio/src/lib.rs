@@ -642,7 +642,10 @@
 //! # async fn main() -> Result<()> {
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! // With the feature `signal` of tokio.
-//! let report = Server::new(listener, hello_world).serve_until(tokio::signal::ctrl_c()).await?;
+//! let address = listener.local_addr()?;
+//! let serving = Server::new(listener, hello_world).serve_until(tokio::signal::ctrl_c());
+//! println!("serving http://{address}/"); // Ctrl-C is watched from the call of `serve_until` on
+//! let report = serving.await?;
 //! println!("{} connections finished, {} cut", report.finished, report.cut);
 //! # Ok(()) }
 //! ```
@@ -1075,14 +1078,20 @@ impl<A> Server<A> {
         })
     }
 
-    /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output. The signal is polled
-    /// before the first client is accepted. What happens before that is up to the future: `tokio::signal::ctrl_c` begins to watch when
-    /// it is polled, so an earlier Ctrl-C ends the process.
+    /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output.
+    ///
+    /// On a runtime of tokio, this call polls the signal for the first time. `tokio::signal::ctrl_c` begins to watch then, so
+    /// print the address, or report in another way that the server is ready, after this call and before the `await`: an
+    /// earlier Ctrl-C ends the process, as without a server. Outside a runtime the signal is polled before the first client
+    /// is accepted.
     ///
     /// ```no_run
     /// # async fn run(listener: tokio::net::TcpListener, site: impl wsgi_tokio::Application) -> std::io::Result<()> {
     /// // With the feature `signal` of tokio.
-    /// let report = wsgi_tokio::Server::new(listener, site).serve_until(tokio::signal::ctrl_c()).await?;
+    /// let address = listener.local_addr()?;
+    /// let serving = wsgi_tokio::Server::new(listener, site).serve_until(tokio::signal::ctrl_c());
+    /// println!("serving http://{address}/"); // from here on, Ctrl-C stops it gracefully
+    /// let report = serving.await?;
     /// println!("{} connections finished, {} cut", report.finished, report.cut);
     /// # Ok(()) }
     /// ```
@@ -1098,7 +1107,8 @@ impl<A> Server<A> {
         A: Application,
     {
         let handle = self.handle();
-        self.serve().until(signal, handle)
+        // Most signals of tokio panic outside a runtime.
+        self.serve().until(signal, handle, tokio::runtime::Handle::try_current().is_ok())
     }
 }
 

@@ -34,10 +34,12 @@ async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let path = std::env::args().nth(2).unwrap_or_else(|| "access.log".into());
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     // Append mode, so that logrotate may truncate the file (`copytruncate`). A slow disk delays no request.
     let file = File::options().append(true).create(true).open(path)?;
     let options = Options::public().access_log_to(file).log_format(FORMAT);
-    Server::new(listener, site(page)).options(options).serve_until(tokio::signal::ctrl_c()).await?;
+    let serving = Server::new(listener, site(page)).options(options).serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Application for Pages {
 async fn serve() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let notes = Notes::open(&std::env::args().nth(2).unwrap_or_else(|| "notes.txt".into()))?;
     let pages = Pages {
         notes: blocking(blocking::site(move |environ| answer(&notes, &environ))).boxed(),
@@ -88,7 +88,9 @@ async fn serve() -> io::Result<()> {
     // A client that sends slowly holds no thread: the whole note arrives before the call.
     let options = Options::public().receive_before_call(LONGEST);
     let server = Server::new(listener, pages).options(options);
-    server.serve_until(tokio::signal::ctrl_c()).await?;
+    let serving = server.serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }
 

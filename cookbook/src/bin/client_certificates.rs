@@ -83,7 +83,7 @@ async fn main() -> Result<()> {
     let config = config(&directory, Arc::clone(&current), Arc::clone(&provider))?;
     let listener = TcpListener::bind(address).await?;
     let mut renewed = signal(SignalKind::hangup())?;
-    println!("serving https://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     tokio::spawn(async move {
         while renewed.recv().await.is_some() {
             match load(&directory, &provider) {
@@ -96,6 +96,8 @@ async fn main() -> Result<()> {
 
     let listener = Listener::from(listener).tls(Arc::new(config));
     let server = Server::new(listener, site(page)).options(Options::public());
-    server.serve_until(tokio::signal::ctrl_c()).await?;
+    let serving = server.serve_until(tokio::signal::ctrl_c());
+    println!("serving https://{address}/");
+    serving.await?;
     Ok(())
 }

@@ -128,11 +128,11 @@ async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let path = Arc::new(PathBuf::from(std::env::args().nth(2).unwrap_or_else(|| "Cargo.lock".into())));
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let application = site(move |environ| download(path.clone(), environ));
-    Server::new(listener, application)
-        .options(Options::public())
-        .serve_until(tokio::signal::ctrl_c())
-        .await?;
+    let serving =
+        Server::new(listener, application).options(Options::public()).serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }

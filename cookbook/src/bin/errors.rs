@@ -121,11 +121,12 @@ async fn sum(environ: &Environ) -> Result<String, Failure> {
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     // `public` switches `debug` off, so the message of a panic is only in the log.
-    Server::new(listener, site(application))
+    let serving = Server::new(listener, site(application))
         .options(Options::public())
-        .serve_until(tokio::signal::ctrl_c())
-        .await?;
+        .serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }

@@ -139,10 +139,12 @@ async fn page(events: Arc<Events>, environ: Environ) -> Result<Response> {
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let events = Arc::new(Events::new());
     let application = site(move |environ| page(events.clone(), environ));
     let server = Server::new(listener, application).options(Options::public());
-    server.serve_until(tokio::signal::ctrl_c()).await?;
+    let serving = server.serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }

@@ -106,10 +106,9 @@ async fn metrics_page(metrics: Arc<Metrics>, server: ServerHandle, environ: Envi
 async fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let listener = TcpListener::bind(arguments.next().unwrap_or_else(|| "127.0.0.1:8090".into())).await?;
-    println!("serving http://{}/", listener.local_addr()?);
     // A separate listener that clients cannot reach.
     let internal = TcpListener::bind(arguments.next().unwrap_or_else(|| "127.0.0.1:9100".into())).await?;
-    println!("metrics at http://{}/metrics", internal.local_addr()?);
+    let (address, internal_address) = (listener.local_addr()?, internal.local_addr()?);
 
     let metrics = Arc::new(Metrics::default());
     let counted = metrics.clone();
@@ -120,7 +119,9 @@ async fn main() -> std::io::Result<()> {
     // It stays until the other one has stopped, so that the stop shows.
     let internal = Server::new(internal, shown).options(Options::public().log_output(false));
     let internal = tokio::spawn(internal.serve());
-    server.serve_until(tokio::signal::ctrl_c()).await?;
+    let serving = server.serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/\nmetrics at http://{internal_address}/metrics");
+    serving.await?;
     internal.abort();
     Ok(())
 }

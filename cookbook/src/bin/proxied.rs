@@ -64,7 +64,7 @@ fn unix_listener(path: &Path) -> std::io::Result<UnixListener> {
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let listener = TcpListener::bind(arguments.next().unwrap_or_else(|| "127.0.0.1:8090".into())).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let mut places = format!("serving http://{}/", listener.local_addr()?);
     // The log shows the client's address. Do this only behind a proxy that overwrites the field.
     let options = Options::public().log_x_forwarded_for(true);
     let proxies: ProxySources = PROXIES.parse()?;
@@ -77,11 +77,13 @@ async fn main() -> Result<()> {
     }
     if let Some(address) = arguments.next() {
         let listener = TcpListener::bind(address).await?;
-        println!("PROXY protocol at http://{}/", listener.local_addr()?);
+        places += &format!("\nPROXY protocol at http://{}/", listener.local_addr()?);
         // The connection then has the addresses of the client, and `forwarded` has nothing to do.
         server = server.listener(Listener::from(listener).proxy_protocol(proxies));
     }
-    server.serve_until(tokio::signal::ctrl_c()).await?;
+    let serving = server.serve_until(tokio::signal::ctrl_c());
+    println!("{places}");
+    serving.await?;
     if let Some(path) = socket {
         fs::remove_file(path)?;
     }

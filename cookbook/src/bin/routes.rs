@@ -113,12 +113,12 @@ fn pages() -> Result<matchit::Router<Page>, matchit::InsertError> {
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let pages = Arc::new(pages().map_err(std::io::Error::other)?);
     let application = site(move |environ| route(pages.clone(), environ));
-    Server::new(listener, application)
-        .options(Options::public())
-        .serve_until(tokio::signal::ctrl_c())
-        .await?;
+    let serving =
+        Server::new(listener, application).options(Options::public()).serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }

@@ -113,13 +113,15 @@ async fn with_session(key: Arc<Key>, environ: Environ) -> Response {
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     // At least 64 random bytes, the same for all processes. With a new one, all users have to log in again.
     let key = std::env::var("SESSION_KEY")
         .map_or_else(|_| Ok(Key::generate()), |key| Key::try_from(key.as_bytes()));
     let key = Arc::new(key.map_err(std::io::Error::other)?);
     let application = site(move |environ| with_session(key.clone(), environ));
     let server = Server::new(listener, application).options(Options::public());
-    server.serve_until(tokio::signal::ctrl_c()).await?;
+    let serving = server.serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }

@@ -56,12 +56,12 @@ async fn page(state: Arc<State>, environ: Environ) -> Response {
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let state = Arc::new(State::default());
     let application = site(move |environ| page(state.clone(), environ));
-    Server::new(listener, application)
-        .options(Options::public())
-        .serve_until(tokio::signal::ctrl_c())
-        .await?;
+    let serving =
+        Server::new(listener, application).options(Options::public()).serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }

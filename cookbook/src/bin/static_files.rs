@@ -115,11 +115,11 @@ async fn main() -> std::io::Result<()> {
     // Without links, since it is compared with the real paths of files.
     let root = Arc::new(std::fs::canonicalize(folder)?);
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let application = site(move |environ| serve(root.clone(), environ));
-    Server::new(listener, application)
-        .options(Options::public())
-        .serve_until(tokio::signal::ctrl_c())
-        .await?;
+    let serving =
+        Server::new(listener, application).options(Options::public()).serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }

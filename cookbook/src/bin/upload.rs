@@ -146,12 +146,14 @@ async fn main() -> std::io::Result<()> {
     let folder = std::env::args().nth(2).map_or_else(|| "uploads".into(), PathBuf::from);
     std::fs::create_dir_all(&folder)?;
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let store = Arc::new(Store { folder, running: Mutex::default() });
     let application = site(move |environ| page(store.clone(), environ));
     // A larger body is refused with 413, before it is sent if its length is announced. Pages that read a body into memory
     // use a smaller limit: `read_all(limit)`.
     let options = Options::public().max_body_size(LIMIT);
-    Server::new(listener, application).options(options).serve_until(tokio::signal::ctrl_c()).await?;
+    let serving = Server::new(listener, application).options(options).serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }

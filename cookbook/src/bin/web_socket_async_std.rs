@@ -17,9 +17,9 @@ fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     async_std::task::block_on(async {
         let listener = TcpListener::bind(address).await?;
+        let mut signals = Signals::new([Signal::Int])?;
         println!("serving http://{}/", listener.local_addr()?);
         let server = Server::new(listener, application).options(Options::public());
-        let mut signals = Signals::new([Signal::Int])?;
         server.serve_until(async move { signals.next().await }).await?;
         Ok(())
     })

@@ -167,10 +167,10 @@ fn goodbye(mut socket: WebSocket<Bounded>, code: Option<CloseCode>) -> Result<()
 fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address)?;
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])?;
     println!("serving http://{}/", listener.local_addr()?);
     let server = Server::new(listener, application).options(Options::public());
     let handle = server.handle();
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             handle.shutdown();

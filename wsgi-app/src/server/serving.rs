@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::registry::{Report, ServerHandle};
 
@@ -22,14 +22,23 @@ impl Serving {
     }
 
     /// Shuts the server of `handle` down when `signal` is ready. For adapters: their `serve_until`.
-    pub fn until<S: Future + Send + 'static>(self, signal: S, handle: ServerHandle) -> Self {
+    ///
+    /// If `now`, the signal is polled by this call already. Many signals are watched from their first poll on, and programs
+    /// show that they are ready before they await the server. `signal` must then not depend on a runtime that is not there.
+    pub fn until<S: Future + Send + 'static>(self, signal: S, handle: ServerHandle, now: bool) -> Self {
         let (mut serving, mut signal) = (self.0, Some(Box::pin(signal)));
-        Self::new(poll_fn(move |context| {
-            // First, so that the signal is watched before a client can connect.
+        let mut look = move |context: &mut Context<'_>| {
             if signal.as_mut().is_some_and(|signal| signal.as_mut().poll(context).is_ready()) {
                 signal = None;
                 handle.shutdown();
             }
+        };
+        if now {
+            look(&mut Context::from_waker(Waker::noop()));
+        }
+        Self::new(poll_fn(move |context| {
+            // First, so that the signal is watched before a client is accepted.
+            look(context);
             serving.as_mut().poll(context)
         }))
     }
@@ -51,9 +60,9 @@ impl fmt::Debug for Serving {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::Waker;
 
     use super::*;
 
@@ -72,6 +81,7 @@ mod tests {
                     .await
             },
             handle.clone(),
+            false,
         );
         let mut context = Context::from_waker(Waker::noop());
         assert!(Pin::new(&mut serving).poll(&mut context).is_pending());
@@ -79,5 +89,26 @@ mod tests {
         ready.store(true, Ordering::Relaxed);
         assert!(Pin::new(&mut serving).poll(&mut context).is_ready());
         assert!(Pin::new(&mut serving).poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn a_signal_is_watched_before_the_server_is_awaited() {
+        for now in [false, true] {
+            let (handle, polled) = (ServerHandle::new(), Arc::new(AtomicBool::new(false)));
+            let signal = Arc::clone(&polled);
+            let signal = poll_fn(move |_| match signal.swap(true, Ordering::Relaxed) {
+                true => Poll::Ready(()),
+                false => Poll::<()>::Pending,
+            });
+            let mut serving = Serving::new(pending()).until(signal, handle.clone(), now);
+            assert_eq!((polled.load(Ordering::Relaxed), handle.is_stopping()), (now, false));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut serving).poll(&mut context).is_pending());
+            assert_eq!(handle.is_stopping(), now, "it was ready the second time");
+            // One that is ready already stops the server before it starts.
+            let handle = ServerHandle::new();
+            let _serving = Serving::new(pending()).until(ready(()), handle.clone(), now);
+            assert_eq!(handle.is_stopping(), now);
+        }
     }
 }

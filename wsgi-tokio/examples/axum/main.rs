@@ -24,16 +24,12 @@ use wsgi_tokio::{Options, Server, tower};
 async fn main() -> wsgi_tokio::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".into());
     let listener = TcpListener::bind(address).await?;
-    println!("serving http://{}/", listener.local_addr()?);
+    let address = listener.local_addr()?;
 
     let options = Options::public().graceful_timeout(Duration::from_secs(5));
     let server = Server::new(listener, tower(site::router(Duration::from_secs(10)))).options(options);
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
-    server.serve().await?;
+    let serving = server.serve_until(tokio::signal::ctrl_c());
+    println!("serving http://{address}/");
+    serving.await?;
     Ok(())
 }
