@@ -1071,7 +1071,7 @@ impl<A> Server<A> {
             let runtime = runtime
                 .descriptor_limit(descriptor_limit())
                 .ignore_max_size(ignores_max_size)
-                .blocking(spawn_blocking);
+                .blocking(spawn_blocking(pool.clone()));
             let server = adapter::Server::with_runtime(options, &handle, application, runtime)?;
             listeners.iter_mut().for_each(|listener| listener.prepare(server.limits_slow_readers()));
             server.run(&handle, listeners, &Tokio { server: &server, pool }).await
@@ -1168,10 +1168,15 @@ fn descriptor_limit() -> Option<usize> {
     None
 }
 
-/// Runs `work` on a thread of the current runtime that may block. If that has shut down, it drops `work`.
-fn spawn_blocking(work: Box<dyn FnOnce() + Send>) {
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        drop(runtime.spawn_blocking(work));
+/// Runs work on the threads of `pool` that may block, or on those of the current runtime. If that has shut down, it drops the
+/// work. The runtime is remembered, since work also comes from threads that belong to no runtime: an application may read or
+/// drop a body there.
+fn spawn_blocking(pool: Option<tokio::runtime::Handle>) -> impl Fn(Box<dyn FnOnce() + Send>) {
+    let runtime = pool.or_else(|| tokio::runtime::Handle::try_current().ok());
+    move |work| {
+        if let Some(runtime) = &runtime {
+            drop(runtime.spawn_blocking(work));
+        }
     }
 }
 

@@ -10,7 +10,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use wsgi_tokio::blocking::{Application, Environ, StartResponse};
 use wsgi_tokio::test::{Request, call};
-use wsgi_tokio::{Body, Bytes, NO_HEADERS, Options, Report, Result, Server, ServerHandle, blocking};
+use wsgi_tokio::{
+    Application as _, Body, Bytes, NO_HEADERS, Options, Report, Result, Server, ServerHandle, application_fn,
+    blocking,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
@@ -25,6 +28,10 @@ struct Site {
 
 impl Site {
     fn new(options: Options, application: impl Application) -> Self {
+        Self::serving(options, blocking(application))
+    }
+
+    fn serving(options: Options, application: impl wsgi_tokio::Application) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(1)
@@ -36,7 +43,7 @@ impl Site {
         listener.set_nonblocking(true).expect("a socket");
         let _inside = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-        let server = Server::new(listener, blocking(application)).options(options);
+        let server = Server::new(listener, application).options(options);
         let (handle, serving) = (server.handle(), runtime.spawn(server.serve()));
         drop(_inside);
         Self { runtime, address, handle, serving }
@@ -285,5 +292,55 @@ fn a_stop_ends_the_reads_of_all_threads() {
             let read = told.recv_timeout(PATIENCE).expect("each read ends");
             assert_eq!(read, Err(std::io::ErrorKind::TimedOut));
         }
+    }
+}
+
+#[test]
+fn a_thread_of_no_runtime_can_read_and_drop_bodies() {
+    struct Tells(Sender<&'static str>);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            // The test may have ended.
+            let _ = self.0.send("dropped");
+        }
+    }
+
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let inner = blocking(move |_: Environ, start: StartResponse| {
+        let tells = Tells(tell.lock().expect("no panic").clone());
+        fine(
+            &start,
+            Body::iterator((0..1000).map(move |_| {
+                let _ = &tells;
+                Ok(Bytes::from_static(&[b'x'; 1000]))
+            })),
+        )
+    });
+    let (send, read) = channel();
+    let send = Mutex::new(send);
+    let application =
+        application_fn(move |environ: wsgi_tokio::Environ, start: wsgi_tokio::StartResponse| {
+            let (inner, send) = (inner.clone(), send.lock().expect("no panic").clone());
+            async move {
+                let whole = environ.path() == "/whole";
+                let body = inner.call(environ, start).await?;
+                std::thread::spawn(move || {
+                    let mut blocks = body.into_iter();
+                    let blocks =
+                        if whole { blocks.by_ref().collect() } else { blocks.by_ref().take(1).collect() };
+                    let bytes: Result<Vec<Bytes>> = blocks;
+                    let length = bytes.map(|bytes| bytes.iter().map(Bytes::len).sum::<usize>());
+                    send.send(length.map_err(|error| error.to_string())).expect("it is awaited");
+                });
+                Ok(Body::empty())
+            }
+        });
+    let site = Site::serving(quiet(), application);
+    for (path, length) in [("/whole", 1_000_000), ("/part", 1000)] {
+        site.ask(&GET.replace("/ ", &format!("{path} ")));
+        assert_eq!(read.recv_timeout(PATIENCE).expect("it is read"), Ok(length), "{path}");
+        told.recv_timeout(PATIENCE).expect("the iterator is dropped");
     }
 }
