@@ -175,7 +175,10 @@ impl Stream {
     }
 
     /// The socket, for programs that make a socket object of another kind from a duplicate of it; `None` over TLS, whose
-    /// bytes differ, and on asynchronous adapters. It does not block (`O_NONBLOCK`), and closes with this stream.
+    /// bytes differ. It does not block (`O_NONBLOCK`), and closes with this stream.
+    ///
+    /// Also `None` where [`blocking()`](fn@crate::blocking) runs the application on an asynchronous adapter: there a stop may drop
+    /// the socket at any time, so it cannot be lent. Read and write this stream, or use `wsgi-std`.
     #[cfg(unix)]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.transport.descriptor()
