@@ -4,15 +4,14 @@ use std::fmt;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker, ready};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
 
 use crate::application::body::{Body, Kind};
 use crate::application::readers::BLOCK;
+use crate::context::parker::Parker;
 use crate::exchange::error::Result;
 
 /// The blocks that are left of the body, none of them empty. See [Reading a body](Self#reading-a-body).
@@ -52,18 +51,19 @@ impl IntoIterator for Body {
     type IntoIter = Blocks;
 
     fn into_iter(self) -> Blocks {
-        Blocks { body: self, waker: None }
+        Blocks { body: self, parker: None }
     }
 }
 
 /// The blocks of a [`Body`], for blocking code: its `into_iter`.
 ///
 /// The thread waits for a body that was made of a stream. The stream must therefore not need this thread, such as a timer of
-/// a runtime whose only thread it is.
+/// a runtime whose only thread it is. In a function of [`map`](crate::StartResponse::map) that runs for the
+/// server's own response, a wait panics, and that response is sent without changes.
 pub struct Blocks {
     body: Body,
-    /// Made when the thread has to wait.
-    waker: Option<(Waker, Arc<Unpark>)>,
+    /// Made for a body that may have to wait. Not that of the thread: code in the stream may use up a wake-up of that one.
+    parker: Option<Arc<Parker>>,
 }
 
 impl Blocks {
@@ -81,22 +81,13 @@ impl Iterator for Blocks {
             let polled = Pin::new(&mut self.body).poll_next(&mut Context::from_waker(Waker::noop()));
             return if let Poll::Ready(block) = polled { block } else { None };
         }
-        // The iterator may have moved to another thread since the last call.
-        let here = thread::current();
-        if self.waker.as_ref().is_none_or(|(_, unpark)| unpark.thread.id() != here.id()) {
-            let unpark = Arc::new(Unpark { thread: here, woken: AtomicBool::new(false) });
-            self.waker = Some((Waker::from(Arc::clone(&unpark)), unpark));
-        }
-        let Self { body, waker } = self;
-        let (waker, unpark) = waker.as_ref()?;
+        let parker = &*self.parker.get_or_insert_default();
+        let waker = Waker::from(Arc::clone(parker));
         loop {
-            if let Poll::Ready(block) = Pin::new(&mut *body).poll_next(&mut Context::from_waker(waker)) {
+            if let Poll::Ready(block) = Pin::new(&mut self.body).poll_next(&mut Context::from_waker(&waker)) {
                 return block;
             }
-            // A thread is also unparked by others, and code in the stream may have used up this one's.
-            while !unpark.woken.swap(false, Ordering::Acquire) {
-                thread::park();
-            }
+            parker.park(None);
         }
     }
 }
@@ -104,21 +95,5 @@ impl Iterator for Blocks {
 impl fmt::Debug for Blocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Blocks").field(&self.body).finish()
-    }
-}
-
-struct Unpark {
-    thread: Thread,
-    woken: AtomicBool,
-}
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        self.thread.unpark();
     }
 }

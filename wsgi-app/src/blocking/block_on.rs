@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::blocking::parker::Parker;
+use crate::context::parker::Parker;
 use crate::exchange::handle::Handle;
 use crate::io::blocking::BlockingTransport;
 

@@ -30,7 +30,6 @@ mod direct;
 mod environ;
 mod input;
 pub(crate) mod on_threads;
-mod parker;
 mod raw;
 mod response;
 pub(crate) mod serve;

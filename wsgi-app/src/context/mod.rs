@@ -7,6 +7,7 @@ pub(crate) mod lifetime;
 pub(crate) mod log;
 pub(crate) mod log_writer;
 pub(crate) mod no_waiting;
+pub(crate) mod parker;
 pub(crate) mod pool;
 pub(crate) mod runtime;
 

@@ -9,7 +9,7 @@ use crate::sync::{Condvar, Mutex, lock, wait, wait_while};
 
 /// One thread's sleep. A wake-up is kept until the next sleep, which then does not begin.
 #[derive(Debug, Default)]
-pub(super) struct Parker {
+pub(crate) struct Parker {
     woken: Mutex<bool>,
     wakes: Condvar,
 }
@@ -17,7 +17,7 @@ pub(super) struct Parker {
 impl Parker {
     /// The parker of the calling thread.
     #[cfg(not(all(test, loom)))]
-    pub(super) fn current() -> Arc<Self> {
+    pub(crate) fn current() -> Arc<Self> {
         thread_local! {
             static CURRENT: Arc<Parker> = Arc::default();
         }
@@ -27,7 +27,7 @@ impl Parker {
 
     /// A new one: the threads of a model are not those of the system.
     #[cfg(all(test, loom))]
-    pub(super) fn current() -> Arc<Self> {
+    pub(crate) fn current() -> Arc<Self> {
         Arc::default()
     }
 
@@ -36,7 +36,7 @@ impl Parker {
     /// # Panics
     ///
     /// In code that must not wait, see [`no_waiting`].
-    pub(super) fn park(&self, end: Option<Instant>) {
+    pub(crate) fn park(&self, end: Option<Instant>) {
         no_waiting::check();
         let mut woken = lock(&self.woken);
         match end {
