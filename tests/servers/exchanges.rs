@@ -228,6 +228,18 @@ fn a_blocking_application_on_wsgi_smol_answers_every_exchange_as_written() {
 
 #[cfg(unix)]
 #[test]
+fn a_blocking_application_on_wsgi_smol_answers_every_exchange_as_written_over_tls() {
+    all_over_blocking(Smol, Some(&secure::trust().server), ENCRYPTED);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_blocking_application_on_async_std_answers_every_exchange_as_written() {
     all_over_blocking(AsyncStd, None, IN_THE_CLEAR);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_blocking_application_on_async_std_answers_every_exchange_as_written_over_tls() {
+    all_over_blocking(AsyncStd, Some(&secure::trust().server), ENCRYPTED);
 }
