@@ -153,6 +153,67 @@ fn what_a_stop_cuts_does_not_look_complete() {
     });
 }
 
+/// The application may be in the call, or may have given the stream to a thread.
+#[test]
+fn a_stream_that_was_taken_over_does_not_look_complete_if_a_stop_cuts_it() {
+    on_each("a stream that a stop cuts", |runtime| {
+        let application = || {
+            application_fn(|environ: wsgi_tokio::Environ, _| async move {
+                let away = environ.path() == "/away";
+                let mut stream = environ.input().take_over_unanswered().await?;
+                let conversation = async move {
+                    stream.write_all(b"half of it").await?;
+                    stream.read(&mut [0]).await
+                };
+                if away {
+                    std::thread::spawn(|| smol::block_on(conversation));
+                } else {
+                    conversation.await?;
+                }
+                Ok(Body::empty())
+            })
+        };
+        let blocking = |environ: wsgi_std::Environ, _: wsgi_std::StartResponse| -> Result<Body> {
+            let away = environ.path() == "/away";
+            let mut stream = environ.input().take_over_unanswered()?;
+            let mut conversation = move || {
+                stream.write_all(b"half of it")?;
+                stream.read(&mut [0])
+            };
+            if away {
+                std::thread::spawn(conversation);
+            } else {
+                conversation()?;
+            }
+            Ok(Body::empty())
+        };
+        for (path, encrypted) in [("/here", false), ("/away", false), ("/here", true), ("/away", true)] {
+            let options = quiet().graceful_timeout(Duration::from_millis(100));
+            let tls = encrypted.then(|| &trust().server);
+            let running = runtime.begin(tls, options, application(), blocking);
+            let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+            let ended = if encrypted {
+                cut_in_the_middle(Stream::connect(running.address), &request, &running)
+            } else {
+                cut_in_the_middle(connect(&running), &request, &running)
+            };
+            let is_cut = match ended {
+                Some(ErrorKind::UnexpectedEof) => encrypted,
+                ended => ended == Some(ErrorKind::ConnectionReset),
+            };
+            assert!(is_cut, "{path}, TLS {encrypted}: {ended:?}");
+        }
+    });
+}
+
+/// Stops the server when half of the answer has arrived. Returns how the connection ended.
+fn cut_in_the_middle(mut client: impl Read + Write, request: &str, running: &Running) -> Option<ErrorKind> {
+    client.write_all(request.as_bytes()).expect("there is room");
+    client.read_exact(&mut [0; 10]).expect("it sends");
+    running.handle.shutdown();
+    ending(client).1
+}
+
 #[test]
 fn on_a_unix_socket_it_ends_with_its_end() {
     on_each("a response on a unix socket that is broken off", |runtime| {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
@@ -14,8 +14,8 @@ use wsgi_app::{
     Stopping, Stream, application_fn,
 };
 
-/// A client that has sent these bytes, and sends nothing more.
-struct Silent(&'static [u8]);
+/// A client that has sent these bytes, and sends nothing more. Its connection remembers whether it was reset.
+struct Silent(&'static [u8], Arc<AtomicBool>);
 
 impl Transport for Silent {
     fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -30,6 +30,11 @@ impl Transport for Silent {
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_abort(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.1.store(true, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 
@@ -71,9 +76,19 @@ fn serve<A: Application>(
     request: &'static str,
     application: A,
 ) -> (Arc<Server<A>>, Task<impl Future<Output = ()> + use<A>>) {
+    serve_watched(handle, request, application, Arc::default())
+}
+
+/// Like [`serve`]; `is_reset` is set when the connection is reset.
+fn serve_watched<A: Application>(
+    handle: &ServerHandle,
+    request: &'static str,
+    application: A,
+    is_reset: Arc<AtomicBool>,
+) -> (Arc<Server<A>>, Task<impl Future<Output = ()> + use<A>>) {
     let server = Server::new(Options::default().log_output(false), handle, application).expect("defaults");
     let guard = server.admit(Endpoints::new(Address::Local, Address::Local));
-    let connection = serve_connection(Arc::clone(&server), guard, Silent(request.as_bytes()));
+    let connection = serve_connection(Arc::clone(&server), guard, Silent(request.as_bytes(), is_reset));
     (server, Task::new(connection))
 }
 
@@ -210,4 +225,42 @@ fn a_stop_that_waits_no_longer_ends_the_calls_of_a_stream() {
     drop(stream);
     assert_eq!(server.report(), Report { finished: 0, cut: 1 });
     assert!(pin!(server.drained()).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+}
+
+#[test]
+fn a_stream_that_a_stop_cuts_is_reset_unless_it_has_ended() {
+    for (cuts, ends) in [(false, false), (true, false), (true, true)] {
+        let (handle, given, is_reset) = (ServerHandle::new(), Given::default(), Arc::default());
+        let (server, mut connection) =
+            serve_watched(&handle, UPGRADE, gives_away(&given), Arc::clone(&is_reset));
+        assert!(connection.poll().is_ready());
+        drop(connection);
+        let mut stream = take(&given);
+        if ends {
+            assert!(matches!(Task::new(stream.shutdown()).poll(), Poll::Ready(Ok(()))));
+        }
+        handle.shutdown();
+        if cuts {
+            server.abort();
+        }
+        drop(stream);
+        assert_eq!(is_reset.load(Ordering::Relaxed), cuts && !ends, "{cuts} {ends}");
+    }
+}
+
+#[test]
+fn a_stream_is_reset_if_its_application_is_dropped_by_the_cut() {
+    let (handle, is_reset) = (ServerHandle::new(), Arc::default());
+    let application = application_fn(|environ: Environ, start: StartResponse| async move {
+        start.start("101 Switching Protocols", [("Upgrade", "x")])?;
+        let mut stream = environ.take_over().await?;
+        stream.write_all(b"half of it").await?;
+        std::future::pending::<()>().await;
+        Ok(Body::empty()) as Result<Body>
+    });
+    let (server, mut connection) = serve_watched(&handle, UPGRADE, application, Arc::clone(&is_reset));
+    assert!(connection.poll().is_pending());
+    server.abort();
+    assert!(connection.poll().is_ready());
+    assert!(is_reset.load(Ordering::Relaxed));
 }

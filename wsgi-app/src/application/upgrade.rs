@@ -10,8 +10,7 @@ use wsgi_proto::SendError;
 
 use crate::exchange::handle::{EndHttp, Handle};
 use crate::exchange::stopping::Stopping;
-use crate::exchange::taken::Taken;
-use crate::io::transport::Transport;
+use crate::exchange::taken::{Taken, TakenTransport};
 
 /// The raw stream of a connection that was taken over from HTTP, made by [`Input::take_over`](crate::Input::take_over).
 ///
@@ -51,13 +50,14 @@ use crate::io::transport::Transport;
 /// The connection counts for `max_size` until the stream is dropped, wherever it was moved. A graceful stop waits for it until
 /// `graceful_timeout`: [`stopping`](Self::stopping) is ready when the stop begins, so that a handler can say goodbye. What is
 /// left then is cut: the application is dropped, and a stream that another task has fails with
-/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) from then on.
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) from then on. Dropped after a cut, a stream whose sending half is still
+/// open ends with a reset, over TLS without `close_notify`, so that nothing unfinished looks complete.
 ///
 /// With the feature `futures-io`, `Stream` implements `AsyncRead` and `AsyncWrite` of that crate, with `tokio-io` those of
 /// tokio.
 pub struct Stream {
     unread: Bytes,
-    transport: Box<dyn Transport>,
+    transport: TakenTransport,
     /// After the transport: the server then knows one connection less.
     taken: Taken,
 }
@@ -67,7 +67,7 @@ pub(crate) async fn take_over(handle: &Handle, end: EndHttp) -> Result<Stream, S
     let _fetching = Fetching(handle);
     let transport = poll_fn(|context| handle.poll_stream(context)).await;
     let transport = transport.ok_or(SendError::Lost(wsgi_proto::Lost::Transport))?;
-    Ok(Stream { unread: unread.into(), transport, taken })
+    Ok(Stream { unread: unread.into(), transport: TakenTransport::new(transport, &taken), taken })
 }
 
 /// Closes the connection if the take-over is cancelled.
@@ -81,7 +81,7 @@ impl Drop for Fetching<'_> {
 
 impl Stream {
     /// The bytes that were not read, the transport, and what keeps the connection known to the server.
-    pub(crate) fn into_parts(self) -> (Bytes, Box<dyn Transport>, Taken) {
+    pub(crate) fn into_parts(self) -> (Bytes, TakenTransport, Taken) {
         (self.unread, self.transport, self.taken)
     }
 
@@ -123,10 +123,10 @@ impl Stream {
     fn poll<R>(
         &mut self,
         context: &mut Context<'_>,
-        call: impl FnOnce(&mut dyn Transport, &mut Context<'_>) -> Poll<io::Result<R>>,
+        call: impl FnOnce(&mut TakenTransport, &mut Context<'_>) -> Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
         if !self.taken.is_cut() {
-            let polled = call(&mut *self.transport, context);
+            let polled = call(&mut self.transport, context);
             if polled.is_ready() {
                 return polled;
             }
@@ -180,7 +180,7 @@ impl Stream {
     /// Those of the transport.
     pub fn poll_read(&mut self, context: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.unread.is_empty() {
-            return self.poll(context, |transport, context| transport.poll_read(context, space));
+            return self.poll(context, |transport, context| transport.get().poll_read(context, space));
         }
         let count = self.unread.len().min(space.len());
         self.unread.copy_to_slice(&mut space[..count]);
@@ -198,7 +198,7 @@ impl Stream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll(context, |transport, context| transport.poll_write(context, slices))
+        self.poll(context, |transport, context| transport.get().poll_write(context, slices))
     }
 
     /// Sends bytes that the transport took and kept, as TLS does. Call it after [`poll_write`](Self::poll_write).
@@ -207,7 +207,7 @@ impl Stream {
     ///
     /// Those of the transport.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(context, |transport, context| transport.poll_flush(context))
+        self.poll(context, |transport, context| transport.get().poll_flush(context))
     }
 
     /// Polls [`shutdown`](Self::shutdown) without the future.

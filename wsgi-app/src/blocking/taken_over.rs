@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
+use crate::exchange::taken::TakenTransport;
 use crate::io::blocking::BlockingTransport;
-use crate::io::transport::Transport;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait, wait_while};
 
 /// A transport that is polled by the threads that use it. `None` once it was cut.
@@ -16,7 +16,7 @@ pub(super) struct TakenOver {
 }
 
 struct Polled {
-    transport: Box<dyn Transport>,
+    transport: TakenTransport,
     /// The number of bytes that were written and are being flushed.
     written: Option<usize>,
 }
@@ -45,7 +45,7 @@ enum Direction {
 }
 
 impl TakenOver {
-    pub(super) fn new(transport: Box<dyn Transport>) -> Self {
+    pub(super) fn new(transport: TakenTransport) -> Self {
         let polled = Polled { transport, written: None };
         Self { transport: Mutex::new(Some(polled)), readiness: Arc::default() }
     }
@@ -73,17 +73,17 @@ impl TakenOver {
 
 impl BlockingTransport for TakenOver {
     fn read(&self, space: &mut [u8]) -> io::Result<usize> {
-        self.poll(Direction::Read, |polled, context| polled.transport.poll_read(context, space))
+        self.poll(Direction::Read, |polled, context| polled.transport.get().poll_read(context, space))
     }
 
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.poll(Direction::Write, |Polled { transport, written }, context| {
             let count = match *written {
                 Some(count) => count,
-                None => std::task::ready!(transport.poll_write(context, slices))?,
+                None => std::task::ready!(transport.get().poll_write(context, slices))?,
             };
             *written = Some(count);
-            let flushed = std::task::ready!(transport.poll_flush(context));
+            let flushed = std::task::ready!(transport.get().poll_flush(context));
             *written = None;
             Poll::Ready(flushed.map(|()| count))
         })

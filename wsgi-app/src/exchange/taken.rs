@@ -7,10 +7,11 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::exchange::shared::{ConnShared, Directive, WakeList};
 use crate::exchange::stopping::Stopping;
+use crate::io::transport::Transport;
 
 /// The application has a connection's stream, or waits for it. Dropped after the transport.
 pub(crate) struct Taken(Arc<ConnShared>);
@@ -53,6 +54,42 @@ impl Drop for Taken {
         let entry = inner.entry.take();
         drop(inner);
         drop(entry);
+    }
+}
+
+/// The transport of a connection that was taken over.
+///
+/// If a stop cuts the connection, it ends with a reset: what was sent of an unfinished message must not look complete. Where the
+/// application has closed its half, all of it was sent.
+pub(crate) struct TakenTransport {
+    transport: Box<dyn Transport>,
+    shared: Arc<ConnShared>,
+    is_finished: bool,
+}
+
+impl TakenTransport {
+    pub(crate) fn new(transport: Box<dyn Transport>, taken: &Taken) -> Self {
+        Self { transport, shared: Arc::clone(&taken.0), is_finished: false }
+    }
+
+    pub(crate) fn get(&mut self) -> &mut dyn Transport {
+        &mut *self.transport
+    }
+
+    /// Closes our half.
+    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.transport.poll_shutdown(context);
+        self.is_finished |= matches!(polled, Poll::Ready(Ok(())));
+        polled
+    }
+}
+
+impl Drop for TakenTransport {
+    fn drop(&mut self) {
+        if self.shared.is_cut() && !self.is_finished {
+            // If it cannot be reset now, dropping it still closes it.
+            let _ = self.transport.poll_abort(&mut Context::from_waker(Waker::noop()));
+        }
     }
 }
 
