@@ -346,7 +346,7 @@ pub use wsgi_proto::{
     Address, BodyLength, Endpoints, Head, KeepAlive, Limits, Record, ResponseHead, Scheme, Trailers, Version,
 };
 pub use wsgi_proto::{BodyError, Lost, Rejected, RequestError, SendError, StartError};
-pub use wsgi_proto::{DateError, LogFormat, format_date_time};
+pub use wsgi_proto::{DateError, LogFormat, format_date_time, parse_date_time};
 pub use wsgi_proto::{Field, FieldBytes, NO_HEADERS};
 
 pub mod adapter {

@@ -595,6 +595,7 @@ pub use error::{
 pub use event::{BodyEvent, Event, Flow, Io, Reason};
 pub use exchange::Exchange;
 pub use http::date::{DateError, format_date_time};
+pub use http::date_parse::parse_date_time;
 pub use http::field::{Field, FieldBytes, NO_HEADERS};
 pub use http::head::{BodyLength, Head};
 pub use http::response_head::{Draft, ResponseHead};

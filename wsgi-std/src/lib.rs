@@ -265,7 +265,7 @@
 //! | --- | --- |
 //! | the whole body | `bytes.into()`; it gets a `Content-Length` |
 //! | blocks that are computed on demand; waiting for them is allowed | [`Body::iterator`] |
-//! | a file, or a range of it | [`Body::file`], which has an example with `Range` |
+//! | a file, or a range of it | [`Body::file`]; what the client asks for of it: [`Response::with_file`] |
 //! | a pipe or another reader | [`Body::reader`] |
 //! | code that sends when it has something | [`Write`], which [`StartResponse::start`] returns; also `io::Write` |
 //!
@@ -651,7 +651,7 @@ pub use wsgi_app::blocking::{
 };
 pub use wsgi_app::{
     Address, Body, BodyLength, Bytes, Endpoints, Errors, Field, FieldBytes, Head, NO_HEADERS, ResponseHead,
-    Scheme, Stopping, Tls, Trailers, Version, format_date_time,
+    Scheme, Stopping, Tls, Trailers, Version, format_date_time, parse_date_time,
 };
 // Responses as values, and calls of applications without a socket.
 pub use wsgi_app::{

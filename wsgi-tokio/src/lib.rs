@@ -356,7 +356,7 @@
 //! | --- | --- |
 //! | the whole body | `bytes.into()`; it gets a `Content-Length` |
 //! | blocks that are computed without waiting | [`Body::iterator`] |
-//! | a file, or a range of it | [`Body::file`], which has an example with `Range` |
+//! | a file, or a range of it | [`Body::file`]; what the client asks for of it: [`Response::with_file`] |
 //! | another reader that does not wait | [`Body::reader`] |
 //! | a `futures_core::Stream` of `Result<Bytes>`, such as `tokio_stream::wrappers::ReceiverStream` | [`Body::stream`] |
 //! | code that sends when it has something | [`Write::write`] on the handle that [`StartResponse::start`] returns |
@@ -896,6 +896,7 @@ pub use wsgi_app::{
     Address, Application, Body, BodyLength, BoxApplication, Bytes, Endpoints, Environ, Errors, Field,
     FieldBytes, Head, Input, Lines, NO_HEADERS, ResponseFuture, ResponseHead, Scheme, StartResponse,
     Stopping, Stream, Tls, Trailers, Version, Write, Writing, application_fn, format_date_time,
+    parse_date_time,
 };
 // Responses as values, and calls of applications without a socket.
 pub use wsgi_app::{

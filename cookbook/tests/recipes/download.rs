@@ -40,7 +40,8 @@ fn a_range_is_a_part_of_the_file() {
         assert_eq!((answer.status, answer.field("Content-Range")), (206, Some(part)), "{range}");
         assert_eq!(answer.text(), text, "{range}");
     }
-    for range in ["bytes=10-", "bytes=10-20", "bytes=-0"] {
+    // A number of any length, since all of them are behind the end.
+    for range in ["bytes=99999999999999999999-", "bytes=10-", "bytes=10-20", "bytes=-0"] {
         let answer = get(&mut client, &format!("Range: {range}\r\n"));
         assert_eq!((answer.status, answer.field("Content-Range")), (416, Some("bytes */10")), "{range}");
     }
@@ -78,7 +79,7 @@ fn a_client_that_has_the_file_gets_304() {
         assert_eq!(get(&mut client, &fields).status, 200, "{fields}");
     }
     for (condition, status) in
-        [(&*tag, 206), ("\"other\"", 200), (&format!("W/{tag}"), 200), (&modified, 200)]
+        [(&*tag, 206), ("\"other\"", 200), (&format!("W/{tag}"), 200), (&modified, 206)]
     {
         let answer = get(&mut client, &format!("Range: bytes=1-2\r\nIf-Range: {condition}\r\n"));
         assert_eq!(answer.status, status, "{condition}");

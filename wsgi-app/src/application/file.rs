@@ -1,6 +1,6 @@
 //! The range of a file that is the body of a response.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
@@ -16,11 +16,7 @@ pub(crate) struct FileRange {
 
 impl FileRange {
     pub(crate) fn new(file: Arc<File>, range: &impl RangeBounds<u64>) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(invalid("not a regular file".into()));
-        }
-        let length = metadata.len();
+        let length = regular(&file)?.len();
         let start = match range.start_bound() {
             Bound::Included(&start) => Some(start),
             Bound::Excluded(&before) => before.checked_add(1),
@@ -52,6 +48,12 @@ impl FileRange {
         }
         Some(read)
     }
+}
+
+/// The metadata of a file that can be a body.
+pub(crate) fn regular(file: &File) -> io::Result<Metadata> {
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok(metadata) } else { Err(invalid("not a regular file".into())) }
 }
 
 /// Reads up to `most` bytes at `at`, at least one.

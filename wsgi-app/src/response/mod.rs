@@ -1,10 +1,13 @@
 //! Responses as values, and applications that return them.
 
+mod conditions;
 mod error;
+mod file;
 pub(crate) mod form;
 pub(crate) mod into_response;
 #[cfg(feature = "json")]
 pub(crate) mod json;
+mod range;
 pub(crate) mod site;
 
 use std::fmt;

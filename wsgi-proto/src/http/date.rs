@@ -21,8 +21,8 @@ const DAYS_IN_100_YEARS: u32 = 36_524;
 const DAYS_IN_400_YEARS: u32 = 146_097;
 
 /// The names of the days, starting with Sunday.
-const WEEKDAYS: [[u8; 3]; 7] = [*b"Sun", *b"Mon", *b"Tue", *b"Wed", *b"Thu", *b"Fri", *b"Sat"];
-const MONTHS: [[u8; 3]; 12] = [
+pub(crate) const WEEKDAYS: [[u8; 3]; 7] = [*b"Sun", *b"Mon", *b"Tue", *b"Wed", *b"Thu", *b"Fri", *b"Sat"];
+pub(crate) const MONTHS: [[u8; 3]; 12] = [
     *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct", *b"Nov",
     *b"Dec",
 ];
@@ -121,6 +121,16 @@ impl Civil {
             weekday: ((days + 1) % 7) as u8,
         }
     }
+}
+
+/// The first second of a day, in seconds since 1970. `month` counts from 1, and `day` may be one of a longer month.
+pub(crate) fn unix(year: u16, month: u8, day: u8) -> i64 {
+    // As in `Civil::from_unix`, years begin in March.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let year = u32::from(year);
+    let day_of_year = (153 * u32::from(month) + 2) / 5 + u32::from(day) - 1;
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year;
+    FIRST + (i64::from(days) - i64::from(DAYS_BEFORE_FIRST)) * SECONDS_A_DAY as i64
 }
 
 /// Formats a time like [`format_date_time`] (`Sun, 06 Nov 1994 08:49:37 GMT`), but without allocating. A time out of

@@ -2,6 +2,7 @@
 
 pub(crate) mod chunk_size;
 pub(crate) mod date;
+pub(crate) mod date_parse;
 pub(crate) mod field;
 pub(crate) mod framing;
 pub(crate) mod head;
