@@ -276,7 +276,8 @@
 //! | `futures-io` | off | the I/O traits of smol and async-std for [`Input`] and [`Stream`], and as a [`Body`] |
 //! | `tokio-io` | off | the I/O traits of tokio for [`Input`] and [`Stream`], and as a [`Body`]; `wsgi-tokio` switches it on |
 //! | `http` | off | the types of `http` and `http-body`: [`Environ::to_http`](struct.Environ.html#method.to_http), [`Input`] and [`Body`] as bodies, `http::Response` as a [`Response`] |
-//! | `json` | off | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde |
+//! | `json` | off | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde; includes `serde` |
+//! | `serde` | off | [`Environ::query_as`](struct.Environ.html#method.query_as) and [`Environ::form_as`](struct.Environ.html#method.form_as): queries and forms as values of your types |
 //! | `tower` | off | [`tower()`](fn.tower.html): an application of a `tower::Service` |
 //! | `proxy-protocol` | off | [`ProxySources`](struct.ProxySources.html), and the PROXY protocol of the adapters |
 //!
@@ -328,6 +329,8 @@ pub use head::status::Status;
 pub use io::tls::Tls;
 pub use registry::{Report, ServerHandle};
 pub use response::Response;
+#[cfg(feature = "serde")]
+pub use response::fields::FieldsError;
 pub use response::form::FormError;
 pub use response::into_response::{Html, IntoResponse, Redirect};
 #[cfg(feature = "json")]

@@ -116,6 +116,7 @@
 //! | the path and the query as UTF-8 | [`path_utf8`](wsgi_app::Environ::path_utf8), [`query_pairs`](wsgi_app::Environ::query_pairs) |
 //! | a header field, or all with one name | [`header`](wsgi_app::Environ::header), [`headers`](wsgi_app::Environ::headers) |
 //! | a form | [`form`](Environ::form) |
+//! | a query or a form as a value of your type (feature `serde`) | [`query_as`](struct.Environ.html#method.query_as), [`form_as`](struct.Environ.html#method.form_as) |
 //! | JSON (feature `json`) | [`json`](struct.Environ.html#method.json); [`Json`](struct.Json.html) as a response sends it |
 //! | the body, up to a limit | [`Input::read_all`] |
 //!
@@ -614,7 +615,8 @@
 //! | --- | --- |
 //! | `tls` | HTTPS, with rustls |
 //! | `proxy-protocol` | the PROXY protocol, version 1 and 2 |
-//! | `json` | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde |
+//! | `json` | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde; includes `serde` |
+//! | `serde` | [`Environ::query_as`](struct.Environ.html#method.query_as) and [`Environ::form_as`](struct.Environ.html#method.form_as): queries and forms as values of your types |
 
 #![cfg(unix)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -660,6 +662,8 @@ pub use wsgi_app::{
 #[cfg(feature = "json")]
 pub use wsgi_app::{Json, JsonError};
 // Their errors.
+#[cfg(feature = "serde")]
+pub use wsgi_app::FieldsError;
 pub use wsgi_app::{
     BodyError, DateError, Error, FormError, InputError, Lost, Rejected, RequestError, Result, SendError,
     StartError,

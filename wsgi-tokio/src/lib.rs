@@ -123,6 +123,7 @@
 //! | the path and the query as UTF-8 | [`path_utf8`](Environ::path_utf8), [`query_pairs`](Environ::query_pairs) |
 //! | a header field, or all with one name | [`header`](Environ::header), [`headers`](Environ::headers) |
 //! | a form | [`form`](Environ::form) |
+//! | a query or a form as a value of your type (feature `serde`) | [`query_as`](struct.Environ.html#method.query_as), [`form_as`](struct.Environ.html#method.form_as) |
 //! | JSON (feature `json`) | [`json`](struct.Environ.html#method.json); [`Json`](struct.Json.html) as a response sends it |
 //! | the body, up to a limit | [`Input::read_all`] |
 //!
@@ -863,7 +864,8 @@
 //! | --- | --- |
 //! | `tls` | HTTPS, with rustls |
 //! | `proxy-protocol` | the PROXY protocol, version 1 and 2 |
-//! | `json` | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde |
+//! | `json` | [`Json`](struct.Json.html) and [`Environ::json`](struct.Environ.html#method.json), with serde; includes `serde` |
+//! | `serde` | [`Environ::query_as`](struct.Environ.html#method.query_as) and [`Environ::form_as`](struct.Environ.html#method.form_as): queries and forms as values of your types |
 //! | `http` | the types of `http` and `http-body`: `http::Response` as a [`Response`], and [`Input`] as a body |
 //! | `tower` | [`tower()`](fn.tower.html): applications of `tower::Service`, such as a `Router` of axum |
 //! | `futures-io` | the I/O traits of `futures-io` for [`Input`] and [`Stream`], and as a [`Body`] |
@@ -910,6 +912,8 @@ pub use wsgi_app::{Json, JsonError};
 #[cfg(feature = "tower")]
 pub use wsgi_app::{Tower, Upgrade, tower};
 // Their errors.
+#[cfg(feature = "serde")]
+pub use wsgi_app::FieldsError;
 pub use wsgi_app::{
     BodyError, DateError, Error, FormError, InputError, Lost, Rejected, RequestError, Result, SendError,
     StartError,

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use multer::{Constraints, Multipart, SizeLimit};
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use wsgi_tokio::{Environ, Html, IntoResponse, Options, Redirect, Response, Server, site};
 
@@ -50,13 +51,23 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// The fields of the form. One that is missing is empty.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    name: String,
+    text: String,
+}
+
 async fn sign(guests: &Guests, environ: &Environ) -> Result<Redirect, Response> {
-    let form = environ.form(FORM).await?; // 413 if it is larger, 415 if it is no form
-    let field = |name| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim().to_owned());
-    let name = field("name").filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| (422, "the form has no name\n").into_response())?;
+    // 413 if it is larger, 415 if it is no form, 400 if the fields are not those of the type.
+    let entry: Entry = environ.form_as(FORM).await?;
+    let (name, text) = (entry.name.trim(), entry.text.trim());
+    if name.is_empty() {
+        return Err((422, "the form has no name\n").into_response());
+    }
     let mut guests = guests.lock().unwrap_or_else(PoisonError::into_inner);
-    guests.push_front((name, field("text").unwrap_or_default()));
+    guests.push_front((name.to_owned(), text.to_owned()));
     guests.truncate(ENTRIES);
     // 303: reloading the page does not send the form again.
     Ok(Redirect::to("/"))

@@ -62,6 +62,8 @@ impl Environ {
     ///     page.parse().ok()
     /// }
     /// ```
+    ///
+    /// The feature `serde` has [`query_as`](#method.query_as), which makes a struct of them.
     pub fn query_pairs(&self) -> impl Iterator<Item = (String, String)> {
         pairs(&self.query()).into_iter()
     }

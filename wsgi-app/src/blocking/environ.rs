@@ -53,6 +53,17 @@ impl Environ {
         Ok(form::parse(&self.input().read_all(limit)?))
     }
 
+    /// Feature `serde`. The value that the form in the request body has, of at most `limit` bytes, with the types of
+    /// [`query_as`](crate::Environ::query_as).
+    ///
+    /// # Errors
+    ///
+    /// [`FormError`](crate::FormError), which is a response of a [`site`](crate::blocking::site).
+    #[cfg(feature = "serde")]
+    pub fn form_as<T: serde::de::DeserializeOwned>(&self, limit: usize) -> Result<T, FormError> {
+        form::typed(self.form(limit)?)
+    }
+
     /// Feature `json`. The value that the request body has as JSON, of at most `limit` bytes. See
     /// [`Json`](crate::Json).
     ///

@@ -4,6 +4,8 @@ use wsgi_proto::{SendError, StartError};
 
 use crate::exchange::error::{Error, InputError};
 use crate::response::Response;
+#[cfg(feature = "serde")]
+use crate::response::fields::FieldsError;
 use crate::response::form::FormError;
 use crate::response::into_response::IntoResponse;
 #[cfg(feature = "json")]
@@ -12,18 +14,24 @@ use crate::response::json::JsonError;
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         // `?` has made them errors of any type.
+        let error = self;
         #[cfg(feature = "json")]
-        let error = match self.downcast::<JsonError>() {
-            Ok(error) => return error.into_response(),
+        let error = match known::<JsonError>(error) {
+            Ok(response) => return response,
             Err(error) => error,
         };
-        #[cfg(not(feature = "json"))]
-        let error = self;
-        match error.downcast::<FormError>() {
-            Ok(error) => error.into_response(),
-            Err(error) => Response::from_error(error),
-        }
+        #[cfg(feature = "serde")]
+        let error = match known::<FieldsError>(error) {
+            Ok(response) => return response,
+            Err(error) => error,
+        };
+        known::<FormError>(error).unwrap_or_else(Response::from_error)
     }
+}
+
+/// The response to an error of this type.
+fn known<E: IntoResponse + std::error::Error + 'static>(error: Error) -> Result<Response, Error> {
+    error.downcast::<E>().map(|error| error.into_response())
 }
 
 /// Makes a `Response` the error of functions that fail with a status of their own: `?` turns any other error into the response

@@ -8,11 +8,13 @@ use crate::application::environ::Environ;
 use crate::application::readings::pairs;
 use crate::exchange::error::InputError;
 use crate::response::Response;
+#[cfg(feature = "serde")]
+use crate::response::fields::{self, FieldsError};
 use crate::response::into_response::IntoResponse;
 
 /// Why a request has no form, made by [`Environ::form`].
 ///
-/// As a response it is 415 with a text that names the reason, or that of the [`InputError`], such as 413; also inside an
+/// As a response it is 400 or 415 with a text that names the reason, or that of the [`InputError`], such as 413; also inside an
 /// [`Error`](crate::Error), when a function of a [`site`](crate::site) returns it. In other applications it is an error
 /// like any other.
 #[derive(Debug)]
@@ -22,6 +24,9 @@ pub enum FormError {
     Input(InputError),
     /// `Content-Type` is not that of a form without files.
     ContentType,
+    /// Feature `serde`. The fields are not those of the type.
+    #[cfg(feature = "serde")]
+    Fields(FieldsError),
 }
 
 impl fmt::Display for FormError {
@@ -31,6 +36,8 @@ impl fmt::Display for FormError {
             Self::ContentType => f.write_str(
                 "the body is not a form (expected `Content-Type: application/x-www-form-urlencoded`)",
             ),
+            #[cfg(feature = "serde")]
+            Self::Fields(error) => error.fmt(f),
         }
     }
 }
@@ -40,6 +47,8 @@ impl std::error::Error for FormError {
         match self {
             Self::Input(error) => Some(error),
             Self::ContentType => None,
+            #[cfg(feature = "serde")]
+            Self::Fields(error) => Some(error),
         }
     }
 }
@@ -55,6 +64,8 @@ impl IntoResponse for FormError {
         match self {
             Self::Input(error) => error.into_response(),
             Self::ContentType => (415, format!("{self}\n")).into_response(),
+            #[cfg(feature = "serde")]
+            Self::Fields(error) => error.into_response(),
         }
     }
 }
@@ -77,6 +88,8 @@ impl Environ {
     /// # is_an_application(wsgi_app::site(sign));
     /// ```
     ///
+    /// The feature `serde` has [`form_as`](#method.form_as), which makes a struct of them.
+    ///
     /// Forms with files (`multipart/form-data`) are another format: the crate `multer` reads them from
     /// [`input`](Self::input).
     ///
@@ -86,6 +99,35 @@ impl Environ {
     pub async fn form(&self, limit: usize) -> Result<Vec<(String, String)>, FormError> {
         self.check_form()?;
         Ok(parse(&self.input().read_all(limit).await?))
+    }
+
+    /// Feature `serde`. The value that the form in the request body has, of at most `limit` bytes: [`form`](Self::form) with
+    /// the types of [`query_as`](Self::query_as).
+    ///
+    /// ```
+    /// use wsgi_app::{Environ, Redirect, Result};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Entry {
+    ///     name: String,
+    ///     age: Option<u8>,
+    /// }
+    ///
+    /// async fn sign(environ: Environ) -> Result<Redirect> {
+    ///     let entry: Entry = environ.form_as(4096).await?; // 400, 413 or 415
+    ///     println!("{} {:?}", entry.name, entry.age);
+    ///     Ok(Redirect::to("/"))
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::Application) {}
+    /// # is_an_application(wsgi_app::site(sign));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`FormError`], which is a response of a [`site`](crate::site).
+    #[cfg(feature = "serde")]
+    pub async fn form_as<T: serde::de::DeserializeOwned>(&self, limit: usize) -> Result<T, FormError> {
+        typed(self.form(limit).await?)
     }
 
     /// Whether the body is announced as a form.
@@ -99,4 +141,9 @@ impl Environ {
 
 pub(crate) fn parse(body: &[u8]) -> Vec<(String, String)> {
     pairs(&latin1(body))
+}
+
+#[cfg(feature = "serde")]
+pub(crate) fn typed<T: serde::de::DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, FormError> {
+    fields::value(pairs.into_iter()).map_err(FormError::Fields)
 }

@@ -2,6 +2,8 @@
 
 mod conditions;
 mod error;
+#[cfg(feature = "serde")]
+pub(crate) mod fields;
 mod file;
 pub(crate) mod form;
 pub(crate) mod into_response;
