@@ -211,8 +211,8 @@ impl Environ {
 
     /// The path, percent-decoded once, as latin-1 (`PATH_INFO`); empty if it was [removed](Self::remove).
     ///
-    /// [`path_utf8`](Self::path_utf8) has the same as UTF-8. `%2F` becomes `/`; the path as sent is
-    /// `environ.head().path()`.
+    /// [`path_utf8`](Self::path_utf8) has the same as UTF-8. `%2F` becomes `/`, but not in [`segments`](Self::segments); the path
+    /// as sent is `environ.head().path()`.
     pub fn path(&self) -> Cow<'_, str> {
         self.changed("PATH_INFO").unwrap_or_else(|| wsgi_proto::decode_path(self.head().path()))
     }
@@ -231,7 +231,7 @@ impl Environ {
     }
 
     /// The value that a variable was [set](Self::set) to: empty if it was removed, `None` if it was not changed.
-    fn changed(&self, name: &str) -> Option<Cow<'_, str>> {
+    pub(crate) fn changed(&self, name: &str) -> Option<Cow<'_, str>> {
         let changes = self.changes();
         let (_, value) = changes.variables.iter().find(|(key, _)| key == name)?;
         Some(value.clone().unwrap_or_default().into())

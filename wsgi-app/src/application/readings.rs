@@ -11,7 +11,8 @@ use crate::application::upgrade::Stream;
 impl Environ {
     /// The path, percent-decoded once, as UTF-8; `None` if it is not UTF-8.
     ///
-    /// [`path`](Self::path) has the same as latin-1, as PEP 3333 requires. `%2F` becomes `/` in both.
+    /// [`path`](Self::path) has the same as latin-1, as PEP 3333 requires. `%2F` becomes `/` in both; [`segments`](Self::segments)
+    /// tells it from a separator.
     ///
     /// ```
     /// # use wsgi_app::{Environ, IntoResponse, Response};
@@ -27,6 +28,47 @@ impl Environ {
     /// ```
     pub fn path_utf8(&self) -> Option<Cow<'_, str>> {
         utf8(self.path())
+    }
+
+    /// The segments of the path, each percent-decoded once, as UTF-8: what is between its slashes. `None` if one of them is
+    /// not UTF-8.
+    ///
+    /// The path is split before it is decoded, so `%2F` is a part of a segment and not a separator, unlike in
+    /// [`path_utf8`](Self::path_utf8). `/` has one segment, which is empty, and `/users/` has two.
+    ///
+    /// ```
+    /// use wsgi_app::{Environ, IntoResponse, Response};
+    ///
+    /// async fn page(environ: Environ) -> Response {
+    ///     let Some(segments) = environ.segments() else {
+    ///         return (400, "the path is not UTF-8\n").into_response();
+    ///     };
+    ///     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    ///     match segments[..] {
+    ///         [""] => "index\n".into_response(),
+    ///         // `AC/DC` for `/bands/AC%2FDC`.
+    ///         ["bands", name] => format!("{name}\n").into_response(),
+    ///         ["bands", name, "albums", ref rest @ ..] => {
+    ///             format!("{name}: {}\n", rest.join(", ")).into_response()
+    ///         }
+    ///         _ => (404, "no such page\n").into_response(),
+    ///     }
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::Application) {}
+    /// # is_an_application(wsgi_app::site(page));
+    /// ```
+    ///
+    /// Segments are not checked otherwise: one may be `..` or have a slash, so it is no safe name of a file. `OPTIONS *` has
+    /// the segment `*`. After a change of `PATH_INFO` by [`set`](Self::set) the segments are those of the new value.
+    pub fn segments(&self) -> Option<Vec<String>> {
+        let owned = |segment: Option<Cow<'_, str>>| segment.map(Cow::into_owned);
+        if let Some(path) = self.changed("PATH_INFO") {
+            let path = path.strip_prefix('/').unwrap_or(&path);
+            return path.split('/').map(|segment| owned(utf8(segment.into()))).collect();
+        }
+        let path = self.head().path();
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        path.split(|&byte| byte == b'/').map(|segment| owned(utf8(decode_path(segment)))).collect()
     }
 
     /// The values of all header fields called `name`, in any case, in order; bytes outside ASCII are latin-1.
