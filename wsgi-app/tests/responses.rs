@@ -44,6 +44,13 @@ fn values_become_responses() {
     assert_eq!(of(Body::from("a")), "200 OK||a");
     assert_eq!(of(()), "200 OK||");
     assert_eq!(of(Status::from(204)), "204 No Content||");
+    assert_eq!(of(204), "204 No Content||");
+    assert_eq!(of(Err::<&str, _>(404)), "404 Not Found||");
+    assert_eq!(of(([("X-Page", "a")], 404)), "404 Not Found||");
+    assert_eq!(
+        of(Response::not_allowed(String::from("PUT"))),
+        format!("405 Method Not Allowed|{text}|method not allowed (expected PUT)\\n")
+    );
     assert_eq!(of((404, ())), "404 Not Found||");
     assert_eq!(of((200, vec![b'a'])), "200 OK|application/octet-stream|a");
     assert_eq!(of(([("Content-Type", "x/y")], "a")), "200 OK|x/y|a");

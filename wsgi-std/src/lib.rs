@@ -80,7 +80,7 @@
 //!             }
 //!             Ok(Redirect::to("/users/8").into_response())
 //!         }
-//!         (_, ["users", ..]) => Err((405, [("Allow", "GET, HEAD, POST")], "").into_response()),
+//!         (_, ["users", ..]) => Err(Response::not_allowed("GET, HEAD, POST")),
 //!         _ => Err((404, "no such page\n").into_response()),
 //!     }
 //! }

@@ -84,7 +84,7 @@
 //!             }
 //!             Ok(Redirect::to("/users/8").into_response())
 //!         }
-//!         (_, ["users", ..]) => Err((405, [("Allow", "GET, HEAD, POST")], "").into_response()),
+//!         (_, ["users", ..]) => Err(Response::not_allowed("GET, HEAD, POST")),
 //!         _ => Err((404, "no such page\n").into_response()),
 //!     }
 //! }
@@ -152,7 +152,7 @@
 //!             let tab = tab.map_or("0".to_owned(), |(_, value)| value);
 //!             format!("user {id}, tab {tab}\n").into_response()
 //!         }
-//!         (_, [""] | ["users", _]) => (405, [("Allow", "GET, HEAD")], "").into_response(),
+//!         (_, [""] | ["users", _]) => Response::not_allowed("GET, HEAD"),
 //!         _ => (404, "no such page\n").into_response(),
 //!     }
 //! }

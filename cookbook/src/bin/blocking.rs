@@ -55,7 +55,7 @@ fn answer(notes: &Notes, environ: &blocking::Environ) -> Result<Response> {
                 _ => (400, "a note is one line of text\n").into_response(),
             }
         }
-        _ => (405, [("Allow", "GET, HEAD, POST")], ()).into_response(),
+        _ => Response::not_allowed("GET, HEAD, POST"),
     })
 }
 

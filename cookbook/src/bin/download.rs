@@ -12,7 +12,7 @@ use wsgi_tokio::{Environ, IntoResponse, Options, Response, Server, site};
 
 async fn download(path: Arc<PathBuf>, environ: Environ) -> Result<Response, Response> {
     if !["GET", "HEAD"].contains(&&*environ.method()) {
-        return Ok(Response::new(405).with_header("Allow", "GET, HEAD"));
+        return Ok(Response::not_allowed("GET, HEAD"));
     }
     let name = environ.path_utf8();
     let name = name.as_deref().and_then(|path| path.strip_prefix('/'));

@@ -32,8 +32,8 @@ async fn page(guests: Arc<Guests>, environ: Environ) -> Result<Response, Respons
         ("GET" | "HEAD", "/") => Ok(index(&guests).into_response()),
         ("POST", "/") => sign(&guests, &environ).await.map(IntoResponse::into_response),
         ("POST", "/files") => measure(&environ).await.map(IntoResponse::into_response),
-        (_, "/") => Ok(Response::new(405).with_header("Allow", "GET, HEAD, POST")),
-        (_, "/files") => Ok(Response::new(405).with_header("Allow", "POST")),
+        (_, "/") => Ok(Response::not_allowed("GET, HEAD, POST")),
+        (_, "/files") => Ok(Response::not_allowed("POST")),
         _ => Ok((404, "no such page\n").into_response()),
     }
 }

@@ -40,7 +40,7 @@ async fn api(users: Arc<Users>, environ: Environ) -> Result<Response, Response> 
             let users = users.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Ok(Json(users).into_response())
         }
-        (_, "/users") => Ok(Response::new(405).with_header("Allow", "GET, HEAD, POST")),
+        (_, "/users") => Ok(Response::not_allowed("GET, HEAD, POST")),
         _ => Ok((404, "no such page\n").into_response()),
     }
 }

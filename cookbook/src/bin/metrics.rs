@@ -89,7 +89,7 @@ async fn page(metrics: Arc<Metrics>, environ: Environ) -> Response {
     match (&*environ.method(), &*environ.path()) {
         ("GET" | "HEAD", "/") => "Hello, World!\n".into_response(),
         ("GET" | "HEAD", "/panic") => panic!("a bug"),
-        (_, "/" | "/panic") => Response::new(405).with_header("Allow", "GET, HEAD"),
+        (_, "/" | "/panic") => Response::not_allowed("GET, HEAD"),
         _ => (404, "no such page\n").into_response(),
     }
 }

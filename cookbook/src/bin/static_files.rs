@@ -12,7 +12,7 @@ use wsgi_tokio::{Environ, IntoResponse, Options, Redirect, Response, Server, sit
 
 async fn serve(root: Arc<PathBuf>, environ: Environ) -> Result<Response, Response> {
     if !["GET", "HEAD"].contains(&&*environ.method()) {
-        return Ok(Response::new(405).with_header("Allow", "GET, HEAD"));
+        return Ok(Response::not_allowed("GET, HEAD"));
     }
     let not_found = || (404, "no such file\n").into_response();
     // The path is decoded once. `%2e%2e` is `..` here, and `%252e` is `%2e`, the name of a file.

@@ -75,14 +75,14 @@ async fn page(store: Arc<Store>, environ: Environ) -> Result<Response, Response>
     }
     match (&*method, page) {
         ("PUT", "files") => receive(&store, name, &environ).await,
-        (_, "files") => Ok(Response::new(405).with_header("Allow", "PUT")),
+        (_, "files") => Ok(Response::not_allowed("PUT")),
         ("GET" | "HEAD", "progress") => {
             let progress = store.running().get(name).copied();
             let progress = progress.ok_or_else(|| (404, "no such upload\n").into_response())?;
             let total = progress.total.map_or("unknown".to_owned(), |total| total.to_string());
             Ok(format!("{} of {total}\n", progress.received).into_response())
         }
-        (_, "progress") => Ok(Response::new(405).with_header("Allow", "GET, HEAD")),
+        (_, "progress") => Ok(Response::not_allowed("GET, HEAD")),
         _ => Err((404, "no such page\n").into_response()),
     }
 }

@@ -39,7 +39,7 @@ fn handshake(environ: &Environ) -> Result<String, Response> {
         environ.headers(name).any(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case(token)))
     };
     if environ.method() != "GET" {
-        return Err((405, [("Allow", "GET")], "use GET\n").into_response());
+        return Err(Response::not_allowed("GET"));
     }
     if !has("Upgrade", "websocket") || environ.header("Sec-WebSocket-Version").as_deref() != Some("13") {
         let fields = [("Upgrade", "websocket"), ("Connection", "upgrade"), ("Sec-WebSocket-Version", "13")];

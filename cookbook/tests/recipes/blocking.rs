@@ -26,7 +26,7 @@ fn notes_are_added_by_code_that_blocks_and_other_pages_are_asynchronous() {
         assert_eq!(ask("POST /notes", note).0, 400);
     }
     assert_eq!(ask("GET /notes", ""), (200, "one\ntwo\n".into()));
-    assert_eq!(ask("PUT /notes", ""), (405, String::new()));
+    assert_eq!(ask("PUT /notes", ""), (405, "method not allowed (expected GET, HEAD, POST)\n".into()));
     // The rest of the body is not read.
     let mut other = recipe.connect();
     other

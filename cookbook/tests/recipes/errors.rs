@@ -6,10 +6,15 @@ fn each_error_has_its_status_and_is_json() {
     for (request, body, status, text) in [
         ("GET /users/1", "", 200, "Ada\n"),
         ("POST /sum", "[1, 2]", 200, "3\n"),
-        ("GET /users/3", "", 404, r#"{"status":404,"title":"Not Found"}"#),
-        ("GET /users/-1", "", 404, r#"{"status":404,"title":"Not Found"}"#),
+        ("GET /users/3", "", 404, r#"{"detail":"no such user","status":404,"title":"Not Found"}"#),
+        ("GET /users/-1", "", 404, r#"{"detail":"no such user","status":404,"title":"Not Found"}"#),
         ("GET /other", "", 404, r#"{"status":404,"title":"Not Found"}"#),
-        ("PUT /sum", "", 405, r#"{"status":405,"title":"Method Not Allowed"}"#),
+        (
+            "PUT /sum",
+            "",
+            405,
+            r#"{"detail":"method not allowed (expected POST)","status":405,"title":"Method Not Allowed"}"#,
+        ),
         (
             "POST /sum",
             "[]",
@@ -34,6 +39,7 @@ fn each_error_has_its_status_and_is_json() {
         assert_eq!((answer.status, answer.text().as_str()), (status, text), "{request} {body}");
         let is_problem = answer.field("Content-Type") == Some("application/problem+json");
         assert_eq!(is_problem, status >= 400, "{request}");
+        assert_eq!(answer.field("Allow"), (status == 405).then_some("POST"), "{request}");
     }
     let (_, log) = recipe.stop();
     assert_eq!(log.matches("GET /users/0: No such file or directory (os error 2)").count(), 1, "{log}");

@@ -21,7 +21,7 @@ use crate::response::Response;
 /// | [`Redirect`] | 303, 307 or 308, and `Location` |
 /// | [`Body`] | 200, without `Content-Type` |
 /// | `()` | 200, an empty body |
-/// | [`Status`] | that status, an empty body |
+/// | `u16`, [`Status`], with the feature `http` a `StatusCode` | that status, an empty body |
 /// | `(status, value)` | the response of `value`, with that status; not if `value` is an error |
 /// | `(headers, value)` | the response of `value`, with these fields in place of those with the same names |
 /// | `(status, headers, value)` | both |
@@ -187,6 +187,13 @@ impl IntoResponse for () {
 }
 
 impl IntoResponse for Status {
+    fn into_response(self) -> Response {
+        Response::new(self)
+    }
+}
+
+/// The code of a status, such as 204.
+impl IntoResponse for u16 {
     fn into_response(self) -> Response {
         Response::new(self)
     }

@@ -32,7 +32,7 @@ use crate::head::status::Status;
 /// async fn page(environ: Environ) -> Response {
 ///     match environ.method().as_ref() {
 ///         "GET" | "HEAD" => Response::html("<h1>Hello</h1>"),
-///         _ => Response::new(405).with_header("Allow", "GET, HEAD"),
+///         _ => Response::not_allowed("GET, HEAD"),
 ///     }
 /// }
 /// # fn is_an_application(_: impl wsgi_app::Application) {}
@@ -76,6 +76,23 @@ impl Response {
     /// 200, with `Content-Type: text/html; charset=utf-8`.
     pub fn html(text: impl Into<Body>) -> Self {
         Self::new(200).with_header("Content-Type", "text/html; charset=utf-8").with_body(text)
+    }
+
+    /// 405: the page exists, and allows other methods than that of the request. `methods` is the value of `Allow`, which RFC 9110
+    /// requires (15.5.6); a text names them, too.
+    ///
+    /// ```
+    /// use wsgi_app::Response;
+    ///
+    /// let response = Response::not_allowed("GET, HEAD");
+    /// assert_eq!(response.status().as_str(), "405 Method Not Allowed");
+    /// assert_eq!(response.headers().get("Allow").as_deref(), Some("GET, HEAD"));
+    /// assert_eq!(response.body().as_str(), Some("method not allowed (expected GET, HEAD)\n"));
+    /// ```
+    pub fn not_allowed(methods: impl AsRef<str>) -> Self {
+        let methods = methods.as_ref();
+        let text = format!("method not allowed (expected {methods})\n");
+        Self::text(text).with_status(405).with_header("Allow", methods)
     }
 
     /// The response to an error of the application: the server logs it, and sends what it sends for an application
