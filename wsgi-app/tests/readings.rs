@@ -51,3 +51,26 @@ fn the_segments_of_a_changed_path_are_those_of_the_change() {
     let blocks = blocking::site(|environ: blocking::Environ| format!("{:?}", environ.segments()));
     assert_eq!(call_blocking(blocks, Request::get("/a")).body().as_str(), Some(r#"Some(["a"])"#));
 }
+
+#[test]
+fn cookies_are_pairs_of_a_name_and_a_value() {
+    for (fields, expected) in [
+        (&["a=1; b=2"][..], "a=1|b=2"),
+        (&["a=1;b=2 ;\tc = 3"], "a=1|b=2|c=3"),
+        // As sent: the first one has the longest path.
+        (&["a=1; a=2", "a=3"], "a=1|a=2|a=3"),
+        (&["a=b=c; d=\"e f\"; g=%20"], "a=b=c|d=\"e f\"|g=%20"),
+        (&["a=; =b; c; ; A=1"], "a=|A=1"),
+        (&["n=caf\u{e9}"], "n=cafÃ©"),
+        (&[""], ""),
+        (&[], ""),
+    ] {
+        let request =
+            fields.iter().fold(Request::get("/"), |request, value| request.append("cookie", *value));
+        let found = read(request, |environ| {
+            let pairs: Vec<_> = environ.cookies().map(|(name, value)| format!("{name}={value}")).collect();
+            pairs.join("|")
+        });
+        assert_eq!(found, expected, "{fields:?}");
+    }
+}

@@ -125,6 +125,7 @@
 //! | the path and the query as UTF-8 | [`path_utf8`](Environ::path_utf8), [`query_pairs`](Environ::query_pairs) |
 //! | the path in parts, in which `%2F` is no separator | [`segments`](Environ::segments) |
 //! | a header field, or all with one name | [`header`](Environ::header), [`headers`](Environ::headers) |
+//! | the cookies | [`cookies`](Environ::cookies) |
 //! | a form | [`form`](Environ::form) |
 //! | a query or a form as a value of your type (feature `serde`) | [`query_as`](struct.Environ.html#method.query_as), [`form_as`](struct.Environ.html#method.form_as) |
 //! | JSON (feature `json`) | [`json`](struct.Environ.html#method.json); [`Json`](struct.Json.html) as a response sends it |

@@ -116,6 +116,7 @@
 //! | the path and the query as UTF-8 | [`path_utf8`](wsgi_app::Environ::path_utf8), [`query_pairs`](wsgi_app::Environ::query_pairs) |
 //! | the path in parts, in which `%2F` is no separator | [`segments`](wsgi_app::Environ::segments) |
 //! | a header field, or all with one name | [`header`](wsgi_app::Environ::header), [`headers`](wsgi_app::Environ::headers) |
+//! | the cookies | [`cookies`](wsgi_app::Environ::cookies) |
 //! | a form | [`form`](Environ::form) |
 //! | a query or a form as a value of your type (feature `serde`) | [`query_as`](struct.Environ.html#method.query_as), [`form_as`](struct.Environ.html#method.form_as) |
 //! | JSON (feature `json`) | [`json`](struct.Environ.html#method.json); [`Json`](struct.Json.html) as a response sends it |

@@ -28,10 +28,7 @@ impl Session {
     /// The session of a request; an empty one if its cookie is missing, forged or too old.
     fn read(key: &Key, environ: &Environ) -> Self {
         let mut jar = CookieJar::new();
-        for header in environ.headers("Cookie") {
-            let cookies = Cookie::split_parse(header.into_owned()).flatten();
-            cookies.for_each(|cookie| jar.add_original(cookie));
-        }
+        environ.cookies().for_each(|cookie| jar.add_original(cookie));
         let user = jar.signed(key).get(NAME).and_then(|cookie| {
             // The client decides how long it keeps a cookie, so the end is in the signed value.
             let (end, user) = cookie.value().split_once('.')?;

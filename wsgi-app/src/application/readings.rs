@@ -110,6 +110,33 @@ impl Environ {
         pairs(&self.query()).into_iter()
     }
 
+    /// The names and values of the cookies that the client sent, in order (RFC 6265, 4.2); bytes outside ASCII are latin-1.
+    ///
+    /// ```
+    /// use wsgi_app::{Environ, IntoResponse, Response};
+    ///
+    /// async fn page(environ: Environ) -> Response {
+    ///     let mut cookies = environ.cookies();
+    ///     match cookies.find(|(name, _)| name == "theme") {
+    ///         Some((_, theme)) => format!("{theme}\n").into_response(),
+    ///         None => {
+    ///             let cookie = "theme=dark; Path=/; SameSite=Lax; Max-Age=86400";
+    ///             ([("Set-Cookie", cookie)], "dark\n").into_response()
+    ///         }
+    ///     }
+    /// }
+    /// # fn is_an_application(_: impl wsgi_app::Application) {}
+    /// # is_an_application(wsgi_app::site(page));
+    /// ```
+    ///
+    /// Values are as they were sent, with quotes and percent signs. One name can occur several times, also from another path
+    /// or a parent domain, which an attacker may control: a client does not say which cookie is whose. Anyone can send
+    /// any value, so a session needs a signature or a random key; the cookbook has a program.
+    pub fn cookies(&self) -> impl Iterator<Item = (String, String)> {
+        let fields = self.head().values("Cookie").map(latin1);
+        fields.flat_map(|field| cookies(&field))
+    }
+
     /// The type of the body without its parameters, such as `text/html`, in lower case; empty without `Content-Type`.
     pub(crate) fn media_type(&self) -> String {
         let value = self.header("Content-Type").unwrap_or_default();
@@ -151,6 +178,16 @@ fn utf8(latin1: Cow<'_, str>) -> Option<Cow<'_, str>> {
 /// The bytes that latin-1 characters stand for.
 fn bytes(latin1: &str) -> Option<Vec<u8>> {
     latin1.chars().map(|char| u8::try_from(char).ok()).collect()
+}
+
+/// The cookies of one field. What has no `=`, or no name before it, is left out.
+fn cookies(field: &str) -> Vec<(String, String)> {
+    let pairs = field.split(';').filter_map(|pair| pair.split_once('='));
+    let space = [' ', '\t'];
+    pairs
+        .map(|(name, value)| (name.trim_matches(space).to_owned(), value.trim_matches(space).to_owned()))
+        .filter(|(name, _)| !name.is_empty())
+        .collect()
 }
 
 /// The names and values of a form, whose bytes are latin-1 characters here.
