@@ -221,6 +221,13 @@ impl From<Duration> for KeepAlive {
     }
 }
 
+impl From<Option<Duration>> for KeepAlive {
+    /// `None` is `On`: connections may be idle without a limit, as for other limits.
+    fn from(time: Option<Duration>) -> Self {
+        time.map_or(Self::On, Self::from)
+    }
+}
+
 /// The largest sizes that are accepted. Larger ones are refused. In bytes, unless stated otherwise.
 ///
 /// Each field has a method of the same name that sets it; see [`Config`] for an example.
@@ -359,6 +366,20 @@ impl Default for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keep_alive_is_on_off_or_a_time() {
+        let time = Duration::from_secs(5);
+        assert_eq!((KeepAlive::from(true), KeepAlive::from(false)), (KeepAlive::On, KeepAlive::Off));
+        assert_eq!(
+            (KeepAlive::from(time), KeepAlive::from(Duration::ZERO)),
+            (KeepAlive::For(time), KeepAlive::Off)
+        );
+        assert_eq!(
+            (KeepAlive::from(Some(time)), KeepAlive::from(None)),
+            (KeepAlive::For(time), KeepAlive::On)
+        );
+    }
 
     #[test]
     fn a_setting_that_is_not_allowed_is_named_with_its_value() {

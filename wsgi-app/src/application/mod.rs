@@ -167,6 +167,16 @@ use crate::exchange::error::{Error, Result};
 /// # is_an_application(site);
 /// ```
 ///
+/// ```compile_fail,E0593
+/// # use wsgi_app::Environ;
+/// // "expected function that takes 2 arguments": `site(page)` is an application, `page` is not.
+/// async fn page(_environ: Environ) -> &'static str {
+///     "Hello"
+/// }
+/// # fn is_an_application(_: impl wsgi_app::Application) {}
+/// # is_an_application(page);
+/// ```
+///
 /// ```compile_fail,E0038
 /// # use wsgi_app::Application;
 /// // `BoxApplication` is the boxed form.
@@ -177,6 +187,8 @@ use crate::exchange::error::{Error, Result};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an async application",
     label = "expected an `async fn(Environ, StartResponse) -> Result<Body, E>`",
+    note = "`site(..)` makes an application of an `async fn(Environ)` whose value implements `IntoResponse`; a `Site` of \
+            another function is none",
     note = "your own type is an application if it implements `Application`"
 )]
 pub trait Application: Send + Sync + 'static {

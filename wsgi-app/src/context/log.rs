@@ -95,6 +95,8 @@ pub(crate) fn one_line(text: &str) -> String {
 /// The log of one server: the entries go to a [`Sink`], and access lines to a log of their own if there is one.
 pub(crate) struct ServerLog {
     main: Arc<Sink>,
+    /// Whether there are access entries.
+    accesses: bool,
     access: Option<LogWriter>,
     /// Whether debug entries are written to a log of lines.
     debug: bool,
@@ -108,7 +110,12 @@ pub(crate) enum Sink {
 }
 
 impl ServerLog {
-    pub(crate) fn new(main: Sink, access: Option<Box<dyn Write + Send>>, debug: bool) -> Self {
+    pub(crate) fn new(
+        main: Sink,
+        access: Option<Box<dyn Write + Send>>,
+        accesses: bool,
+        debug: bool,
+    ) -> Self {
         let main = Arc::new(main);
         let access = access.map(|writer| {
             // Not in the access log, where programs that read it expect only requests.
@@ -118,12 +125,18 @@ impl ServerLog {
             };
             LogWriter::new(writer, Some(Box::new(report)))
         });
-        Self { main, access, debug }
+        Self { main, accesses, access, debug }
     }
 
     /// Whether access entries are passed to the user's own log, which may read any part of a record.
     pub(crate) fn passes_records(&self) -> bool {
-        self.access.is_none() && matches!(*self.main, Sink::Custom(_))
+        self.accesses && self.access.is_none() && matches!(*self.main, Sink::Custom(_))
+    }
+
+    /// Whether access entries are logged.
+    #[inline]
+    pub(crate) fn logs_accesses(&self) -> bool {
+        self.accesses
     }
 
     /// Whether debug entries are of use.

@@ -50,7 +50,7 @@ impl ServerContext {
     }
 
     pub(crate) fn access(&self, record: &Record) {
-        let Some(log) = &self.log else { return };
+        let Some(log) = self.log.as_ref().filter(|log| log.logs_accesses()) else { return };
         let mut memory = LINE.take();
         let line = self.format.line(record, self.config.log_x_forwarded_for, &mut memory);
         log.log(&LogEntry::Access { record, line });

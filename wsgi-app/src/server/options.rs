@@ -32,6 +32,7 @@ pub struct Options {
     pub(crate) max_connection_age: Option<Duration>,
     pub(crate) max_requests: Option<u64>,
     log: Destination,
+    accesses: bool,
     access_log: Option<Box<dyn Write + Send>>,
     pub(crate) log_output: bool,
     pub(crate) log_format: Option<String>,
@@ -58,6 +59,7 @@ impl Default for Options {
             max_connection_age: None,
             max_requests: None,
             log: Destination::StandardError,
+            accesses: true,
             access_log: None,
             log_output: true,
             log_format: None,
@@ -127,6 +129,15 @@ impl Options {
     #[must_use]
     pub fn log_to(mut self, writer: impl Write + Send + 'static) -> Self {
         self.log = Destination::Writer(Box::new(writer));
+        self
+    }
+
+    /// Whether accesses are logged: a line for each request. Default: true.
+    ///
+    /// If false, the log has the rest, such as errors of the application. Post hooks still get the record of each request.
+    #[must_use]
+    pub fn access_log(mut self, on: bool) -> Self {
+        self.accesses = on;
         self
     }
 
@@ -260,15 +271,31 @@ impl Options {
         self
     }
 
-    /// Whether connections are reused: `true`, `false`, or how long they may be idle. A client that requests keep-alive
-    /// is sent that time in whole seconds. Default: `true`, without a limit. Allowed: any; zero means `false`.
+    /// Whether connections are reused: `true`, `false`, or how long they may be idle; `None` is `true`. A client that requests
+    /// keep-alive is sent that time in whole seconds. Default: `true`, without a limit. Allowed: any; zero means `false`.
+    ///
+    /// A client that connects and sends nothing is idle, too, so this time bounds the wait for the first byte of its first
+    /// request. Without a time, [`socket_timeout`](Self::socket_timeout) does. From that byte on
+    /// [`header_timeout`](Self::header_timeout) counts, and before it, for a client of TLS,
+    /// [`handshake_timeout`](Self::handshake_timeout).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wsgi_app::Options;
+    ///
+    /// let five_seconds = Options::public().keepalive(Duration::from_secs(5));
+    /// let one_request = Options::public().keepalive(false);
+    /// let no_limit = Options::public().keepalive(None);
+    /// # let _ = (five_seconds, one_request, no_limit);
+    /// ```
     #[must_use]
     pub fn keepalive(mut self, keepalive: impl Into<KeepAlive>) -> Self {
         self.config.keepalive = keepalive.into();
         self
     }
 
-    /// Whether anything is logged, including access lines. Default: true.
+    /// Whether anything is logged, including access lines. Default: true. [`access_log`](Self::access_log) switches off
+    /// access lines alone.
     #[must_use]
     pub fn log_output(mut self, on: bool) -> Self {
         self.log_output = on;
@@ -341,6 +368,8 @@ impl Options {
 
     /// The time limit for a complete head, from its first byte; a slower one is answered with 408. Default: 30 s.
     /// Allowed: more than zero, or `None` for no limit.
+    ///
+    /// It does not bound the wait for that byte. A client that sends nothing is cut by [`keepalive`](Self::keepalive).
     #[must_use]
     pub fn header_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.config.header_timeout = timeout.into();
@@ -468,13 +497,14 @@ impl Options {
         let lines = |writer| Sink::Lines(LogWriter::new(writer, None));
         let destination = std::mem::replace(&mut self.log, Destination::StandardError);
         let access = self.access_log.take();
+        let accesses = self.accesses;
         self.log_output.then(|| {
             let main = match destination {
                 Destination::StandardError => lines(Box::new(std::io::stderr())),
                 Destination::Writer(writer) => lines(writer),
                 Destination::Log(log) => Sink::Custom(log),
             };
-            ServerLog::new(main, access, self.debug)
+            ServerLog::new(main, access, accesses, self.debug)
         })
     }
 
