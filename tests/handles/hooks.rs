@@ -167,7 +167,7 @@ fn hooks_wait_until_the_response_was_sent() {
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     // No system buffers that much: when the first bytes arrive, the last have not been sent.
-    client.stream().peek(&mut [0; 16]).expect("the response begins");
+    client.peek(&mut [0; 16]).expect("the response begins");
     assert!(!RAN.load(Ordering::SeqCst));
     assert_eq!(client.answer().body.len(), LENGTH);
     eventually("the hook runs", || RAN.load(Ordering::SeqCst));

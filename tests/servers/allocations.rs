@@ -21,6 +21,7 @@ use tower_service::Service;
 use wsgi_app::adapter::raw::{Raw, RawRequest};
 use wsgi_app::adapter::{Blocking, BlockingTransport, Server, serve_blocking};
 use wsgi_app::{Address, Endpoints, ServerHandle, blocking};
+use wsgi_tests::uninterrupted::uninterrupted;
 use wsgi_tokio::{Application, Body, Environ, Input, Options, StartResponse, tower};
 
 /// `http` does not know the name of its second field.
@@ -57,7 +58,7 @@ fn client(address: SocketAddr, rounds: Receiver<()>, done: &Notify) {
     while rounds.recv().is_ok() {
         for _ in 0..ROUNDS {
             socket.write_all(REQUEST).expect("the server reads");
-            let count = socket.read(&mut answer).expect("the server answers");
+            let count = uninterrupted(|| socket.read(&mut answer)).expect("the server answers");
             assert!(answer[..count].ends_with(b"Hello, World!"), "{}", answer[..count].escape_ascii());
         }
         done.notify_one();

@@ -87,7 +87,7 @@ fn it_prints_its_address_and_stops_gracefully_on_sigterm() {
     assert_eq!(idle.get("/").status, 200);
     let mut client = connect(&line);
     client.send("GET /stream?ms=300 HTTP/1.1\r\nHost: h\r\n\r\n");
-    client.stream().peek(&mut [0]).expect("the response has begun");
+    client.peek(&mut [0]).expect("the response has begun");
     program.signal("-TERM");
     let answer = client.answer();
     assert_eq!((answer.text().as_str(), answer.whole), ("first\nsecond\n", true));
@@ -121,7 +121,7 @@ fn what_is_stuck_is_cut_at_the_deadline_and_the_status_is_still_good() {
     let (program, line) = Program::start("--runtime tokio --listen 127.0.0.1:0 --graceful-timeout 0.2");
     let mut client = connect(&line);
     client.send("GET /stream?ms=600000 HTTP/1.1\r\nHost: h\r\n\r\n");
-    client.stream().peek(&mut [0]).expect("the response has begun");
+    client.peek(&mut [0]).expect("the response has begun");
     program.signal("-TERM");
     let (code, log) = program.end();
     assert_eq!(code, Some(0), "{log}");

@@ -183,7 +183,7 @@ fn applications_say_goodbye_and_the_stop_waits_for_the_answer() {
             let (running, _) = begin(runtime, false, NEVER);
             let mut client = greeted(Caller::connect(running.address), path);
             if path == "/events" {
-                client.stream().peek(&mut [0]).expect("it begins");
+                client.peek(&mut [0]).expect("it begins");
             } else if path == "/away" {
                 eventually("the application has returned", || running.handle.requests() == 0);
             }

@@ -14,6 +14,7 @@ use wsgi_tests::echo::listen::Bound;
 use wsgi_tests::live::{Journal, Kind, PATIENCE};
 use wsgi_tests::runtimes::{Runtime, on_each};
 use wsgi_tests::secure::{Stream, trust};
+use wsgi_tests::uninterrupted::uninterrupted;
 use wsgi_tokio::{Body, Bytes, Options, Result, ServerHandle, application_fn};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
@@ -47,10 +48,9 @@ fn breaking(runtime: Runtime, bound: Option<Bound>, encrypted: bool) -> Running 
 fn ending(mut stream: impl Read) -> (Vec<u8>, Option<ErrorKind>) {
     let (mut all, mut space) = (Vec::new(), [0; 4096]);
     loop {
-        match stream.read(&mut space) {
+        match uninterrupted(|| stream.read(&mut space)) {
             Ok(0) => return (all, None),
             Ok(count) => all.extend_from_slice(&space[..count]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return (all, Some(error.kind())),
         }
     }
@@ -145,7 +145,7 @@ fn what_a_stop_cuts_does_not_look_complete() {
         let mut space = [0; 4096];
         let mut got = Vec::new();
         while !got.ends_with(b"half of it") {
-            let count = client.read(&mut space).expect("it sends");
+            let count = uninterrupted(|| client.read(&mut space)).expect("it sends");
             got.extend_from_slice(&space[..count]);
         }
         running.handle.shutdown();

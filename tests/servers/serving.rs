@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::echo::stream::ready_blocks;
 use wsgi_tests::live::{PATIENCE, Site, Threads, eventually};
+use wsgi_tests::uninterrupted::uninterrupted;
 use wsgi_tokio::{
     Application, Body, Bytes, Environ, OptionError, Options, Result, Server, StartResponse, application_fn,
 };
@@ -80,7 +81,7 @@ fn no_connection_is_closed_before_a_new_one_arrives() {
         for client in [&mut one, &mut two] {
             // If one were closed, it would happen within this time.
             client.stream().set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
-            let quiet = client.stream().peek(&mut [0]).expect_err("no data, and no end");
+            let quiet = client.peek(&mut [0]).expect_err("no data, and no end");
             assert!(matches!(quiet.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{quiet}");
             client.stream().set_read_timeout(Some(PATIENCE)).expect("a socket");
             assert_eq!(client.get(path).text(), path);
@@ -103,7 +104,7 @@ fn a_new_connection_waits_while_all_are_busy_and_nothing_is_lost() {
     }
     let [first, _, _] = &waiting;
     first.stream().set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
-    first.stream().peek(&mut [0]).expect_err("there is no room for it yet");
+    first.peek(&mut [0]).expect_err("there is no room for it yet");
     first.stream().set_read_timeout(Some(PATIENCE)).expect("a socket");
     assert_eq!(site.handle().connections(), 2);
     gate.add_permits(2);
@@ -295,7 +296,7 @@ fn a_client_that_does_not_read_holds_its_application_back() {
         TAKEN.store(0, Ordering::SeqCst);
         let mut client = narrow(&site);
         client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
-        client.stream().peek(&mut [0; 16]).expect("the response begins");
+        client.peek(&mut [0; 16]).expect("the response begins");
         // Until no bytes have been accepted for a while.
         let (mut taken, mut since) = (0, Instant::now());
         eventually("the application waits", || {
@@ -324,7 +325,7 @@ fn answers_to_pipelined_requests_share_a_write() {
         // One write is one segment, and a pending read receives all of it. A turn ends with a write, and by time.
         let (mut count, mut space) = (0, vec![0; 2 * REQUESTS * one]);
         while count < REQUESTS * one {
-            count += client.stream().read(&mut space[count..]).expect("the answers");
+            count += uninterrupted(|| client.stream().read(&mut space[count..])).expect("the answers");
             reads += 1;
         }
         assert_eq!(count, REQUESTS * one, "{}", space[..count].escape_ascii());
@@ -352,7 +353,7 @@ fn a_connection_that_always_has_a_next_request_leaves_time_for_others() {
     });
     let reader = thread::spawn(move || {
         let mut space = vec![0; 1 << 20];
-        while reading.read(&mut space).is_ok_and(|count| count > 0) {}
+        while uninterrupted(|| reading.read(&mut space)).is_ok_and(|count| count > 0) {}
     });
     eventually("the greedy one is served", || count.load(Ordering::Relaxed) > 1000);
     let mut modest = site.connect();

@@ -12,6 +12,7 @@ use wsgi_tests::adapters::{Adapter, AsyncStd, Running, Smol, Tls, Tokio, start_s
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{Journal, PATIENCE};
 use wsgi_tests::secure::{Stream, trust};
+use wsgi_tests::uninterrupted::uninterrupted;
 use wsgi_tokio::{Body, Environ, Options, Result, StartResponse};
 
 /// Much shorter than the time that the client takes to read a third of 4 MB. Linux has send buffers of 4 MB, and reports
@@ -95,7 +96,7 @@ fn a_client_that_reads_slowly_but_steadily_is_served_whole() {
             let due = (begun.elapsed().as_secs_f64() * RATE) as usize;
             while read < due {
                 let most = (due - read).min(space.len());
-                read += stream.read(&mut space[..most]).unwrap_or_else(|error| {
+                read += uninterrupted(|| stream.read(&mut space[..most])).unwrap_or_else(|error| {
                     panic!("{name}: {read} bytes after {:?}, {error}, {journal:?}", begun.elapsed())
                 });
             }
@@ -103,7 +104,7 @@ fn a_client_that_reads_slowly_but_steadily_is_served_whole() {
         }
         // Whether the connection was cut shows at its end.
         while read < BLOCKS * BLOCK {
-            match stream.read(&mut space) {
+            match uninterrupted(|| stream.read(&mut space)) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => read += count,
             }
@@ -144,7 +145,7 @@ fn room_that_came_in_time_counts_although_the_process_was_stopped() {
         program.signal("-STOP");
         let (mut stream, mut read, mut space) = (client.clone_stream(), 0, vec![0; 1 << 20]);
         stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
-        while let Ok(count) = stream.read(&mut space) {
+        while let Ok(count) = uninterrupted(|| stream.read(&mut space)) {
             read += count;
         }
         assert!(read < SIZE, "all of it fits into the buffers of the system");
@@ -152,7 +153,7 @@ fn room_that_came_in_time_counts_although_the_process_was_stopped() {
         program.signal("-CONT");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         loop {
-            match stream.read(&mut space) {
+            match uninterrupted(|| stream.read(&mut space)) {
                 Ok(0) => break,
                 Ok(count) => read += count,
                 Err(error) => panic!("{error} after {read} bytes"),

@@ -19,6 +19,7 @@ use wsgi_smol::{
     Server, StartResponse,
 };
 use wsgi_tests::live::PATIENCE;
+use wsgi_tests::uninterrupted::uninterrupted;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const ELSEWHERE: Endpoints = Endpoints::new(Address::Local, Address::Local);
@@ -171,7 +172,7 @@ fn connections_run_on_the_executor_that_was_given() {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     stream.write_all(REQUEST).unwrap();
-    assert!(stream.read(&mut [0]).is_err(), "it is not running yet");
+    assert!(uninterrupted(|| stream.read(&mut [0])).is_err(), "it is not running yet");
     let (stop, stopped) = unbounded::<()>();
     std::thread::scope(|scope| {
         scope.spawn(|| smol::block_on(executor.run(stopped.recv())));

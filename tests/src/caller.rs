@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use crate::live::PATIENCE;
+use crate::uninterrupted::uninterrupted;
 
 /// One connection to a server.
 #[derive(Debug)]
@@ -56,6 +57,15 @@ impl Caller {
     /// No descriptors are available.
     pub fn clone_stream(&self) -> TcpStream {
         self.stream.try_clone().expect("descriptors are available")
+    }
+
+    /// Waits for the next bytes, or the end, and leaves them to be read.
+    ///
+    /// # Errors
+    ///
+    /// Errors from the socket; nothing arrives in time.
+    pub fn peek(&self, space: &mut [u8]) -> io::Result<usize> {
+        uninterrupted(|| self.stream.peek(space))
     }
 
     /// Closes the client's half.
@@ -203,7 +213,7 @@ impl<S: Read + Write> Caller<S> {
 
     fn receive(&mut self) -> io::Result<usize> {
         let mut space = [0; 16 * 1024];
-        let count = self.stream.read(&mut space)?;
+        let count = uninterrupted(|| self.stream.read(&mut space))?;
         self.unread.extend_from_slice(&space[..count]);
         Ok(count)
     }

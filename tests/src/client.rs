@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::secure;
 use crate::table::{Afterwards, Answer, Exchange};
+use crate::uninterrupted::uninterrupted;
 
 /// How long a client waits for expected bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -98,7 +99,7 @@ impl<L: Line> Client<L> {
     fn read(&mut self, patience: Duration) -> io::Result<usize> {
         self.line.set_patience(patience)?;
         let mut space = [0; 16 * 1024];
-        match self.line.read(&mut space) {
+        match uninterrupted(|| self.line.read(&mut space)) {
             Ok(count) => {
                 self.closed = count == 0;
                 self.bytes.extend_from_slice(&space[..count]);

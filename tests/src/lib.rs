@@ -16,5 +16,6 @@ pub mod runtimes;
 pub mod script;
 pub mod secure;
 pub mod table;
+pub mod uninterrupted;
 pub mod wire;
 pub mod world;

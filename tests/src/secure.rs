@@ -15,6 +15,7 @@ use rustls::{
 
 use crate::caller::Caller;
 use crate::live::PATIENCE;
+use crate::uninterrupted::uninterrupted;
 
 /// The number of bytes that are encrypted at a time; rustls accepts that in one call.
 const PART: usize = 32 * 1024;
@@ -289,7 +290,7 @@ impl Read for Stream {
             if session.received.is_empty() {
                 // No other thread waits for this lock during the read.
                 drop(session);
-                let count = (&*self.socket).read(&mut fresh)?;
+                let count = uninterrupted(|| (&*self.socket).read(&mut fresh))?;
                 session = self.lock();
                 session.received.extend_from_slice(&fresh[..count]);
             }
@@ -322,13 +323,13 @@ struct Pieces<'a> {
 
 impl Read for Pieces<'_> {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        self.socket.read(space)
+        uninterrupted(|| self.socket.read(space))
     }
 }
 
 impl Write for Pieces<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.write(&bytes[..bytes.len().min(self.piece)])
+        uninterrupted(|| self.socket.write(&bytes[..bytes.len().min(self.piece)]))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use wsgi_tests::caller::Caller;
 use wsgi_tests::live::{PATIENCE, eventually};
 use wsgi_tests::program::Program;
+use wsgi_tests::uninterrupted::uninterrupted;
 
 const RECIPE: &str = env!("CARGO_BIN_EXE_systemd");
 
@@ -16,7 +17,7 @@ fn it_reports_that_it_is_ready_and_that_it_stops() {
     socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
     let mut message = [0; 100];
     let mut next = || {
-        let length = socket.recv(&mut message).expect("a message");
+        let length = uninterrupted(|| socket.recv(&mut message)).expect("a message");
         String::from_utf8_lossy(&message[..length]).into_owned()
     };
     let mut command = Command::new(RECIPE);

@@ -11,6 +11,7 @@ use wsgi_tests::live::PATIENCE;
 use wsgi_tests::program::Program;
 use wsgi_tests::runtimes::{Runtime, on_each};
 use wsgi_tests::secure::{Stream as Encrypted, trust};
+use wsgi_tests::uninterrupted::Uninterrupted;
 use wsgi_tokio::{Options, Report};
 
 #[path = "../../src/bin/web_socket_smol.rs"]
@@ -93,7 +94,7 @@ fn a_thousand_messages_come_back_and_a_client_may_close() {
                 socket.close(None).expect("the connection is open");
                 assert_eq!(goodbye(&mut socket), None);
             } else {
-                let mut socket = open(Caller::connect(running.address).clone_stream());
+                let mut socket = open(Uninterrupted(Caller::connect(running.address).clone_stream()));
                 converse(&mut socket);
                 socket.close(None).expect("the connection is open");
                 assert_eq!(goodbye(&mut socket), None);
@@ -118,7 +119,7 @@ fn a_stop_in_the_middle_says_goodbye_and_ends_with_a_clean_report() {
 
     on_each("a stop", |runtime| {
         let running = begin(runtime, false);
-        is_stopped(&running, Caller::connect(running.address).clone_stream());
+        is_stopped(&running, Uninterrupted(Caller::connect(running.address).clone_stream()));
         let running = begin(runtime, true);
         is_stopped(&running, Encrypted::connect(running.address));
     });
@@ -229,7 +230,7 @@ fn the_programs_send_messages_back_until_ctrl_c() {
         env!("CARGO_BIN_EXE_web_socket_std"),
     ] {
         let mut recipe = Program::start(program);
-        let mut socket = open(recipe.connect().clone_stream());
+        let mut socket = open(Uninterrupted(recipe.connect().clone_stream()));
         socket.send(Message::text("a")).expect("the connection is open");
         assert_eq!(socket.read().expect("the connection is open"), Message::text("a"));
         recipe.send_signal("INT");

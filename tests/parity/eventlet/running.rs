@@ -158,7 +158,7 @@ pub(crate) fn test_server_keepalive_as_timeout() {
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\n");
     client.stream().set_read_timeout(Some(2 * SHORT)).expect("a socket");
-    client.stream().peek(&mut [0]).expect_err("no data, and no end");
+    client.peek(&mut [0]).expect_err("no data, and no end");
     take(&mut client, ("Host: localhost\r\nConnection: keep-alive\r\n\r\n", &["200 OK", "!Keep-Alive: "]));
 }
 

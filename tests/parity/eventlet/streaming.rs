@@ -65,7 +65,7 @@ fn comes_at_once(options: Options, path: &str) -> bool {
     client.send(GET.replace("/ ", &format!("{path} ")));
     client.stream().set_read_timeout(Some(SILENCE)).expect("a socket");
     let mut came = [0; 512];
-    let at_once = match client.stream().peek(&mut came) {
+    let at_once = match client.peek(&mut came) {
         Ok(count) => {
             let text = String::from_utf8_lossy(&came[..count]);
             assert!(

@@ -52,7 +52,7 @@ fn max_size_has_a_new_connection_wait_while_all_are_busy() {
         assert_eq!(without.handle().connections(), 2);
         // It was sent before the other request, which is answered.
         waits.stream().set_nonblocking(true).expect("a socket");
-        waits.stream().peek(&mut [0]).expect_err("there is no room for it yet");
+        waits.peek(&mut [0]).expect_err("there is no room for it yet");
         waits.stream().set_nonblocking(false).expect("a socket");
         assert_eq!((with.handle().connections(), with.handle().requests()), (1, 1));
         let [with, _] = &mut busy;
