@@ -93,7 +93,13 @@ impl Socket {
         let mut space = vec![0; size.min(LARGEST)];
         let stream = self.stream()?;
         let count = match self.decrypted() {
-            Some(decrypted) => py.detach(|| (&*decrypted).read(&mut space)),
+            Some(decrypted) => loop {
+                match py.detach(|| (&*decrypted).read(&mut space)) {
+                    // PEP 475: the handler of the signal runs, and the call continues unless it raises an exception.
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => py.check_signals()?,
+                    read => break read,
+                }
+            },
             None => (&*stream).read(&mut space),
         };
         space.truncate(count.map_err(|error| self.failed(error))?);

@@ -1,5 +1,7 @@
 """What this server and eventlet add to WSGI; files; bodies larger than memory should hold."""
 
+import ssl
+
 import pytest
 
 SIZE = 128 * 1024 * 1024
@@ -98,3 +100,15 @@ def test_large_uploads_need_little_memory(server):
             client.send(b"x" * (1 << 20))
         assert client.read().text == str(SIZE)
         assert int(client.get("/memory").text) - before < 16 * 1024
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_signal_does_not_end_a_call_of_a_socket(serve, certificate, tls):
+    cert, key = certificate
+    server = serve("interrupted:app", *(("--certfile", cert, "--keyfile", key) if tls else ()))
+    server.context = ssl.create_default_context(cafile=cert) if tls else None
+    with server.connect() as client:
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert client.exactly(11) == (b"interrupted", True)
+        client.send("hello")
+        assert client.rest() == b"hello"
