@@ -94,7 +94,11 @@ const CI: &[Step] = &[
         about: "cargo check with the lowest versions that Cargo.toml allows",
         run: minimal_versions::run,
     },
-    Step { name: "test", about: "cargo test --workspace", run: checks::test },
+    Step {
+        name: "test",
+        about: "cargo test --workspace, to the end even if a test fails",
+        run: checks::test,
+    },
     Step {
         name: "model",
         about: "the threads of wsgi-std, and handles on two threads, under every interleaving (loom)",
