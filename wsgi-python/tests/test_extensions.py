@@ -63,7 +63,7 @@ def test_errors_of_the_body_have_types_and_statuses(serve, server):
     with limited.connect() as client:
         client.send("POST /uncaught HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")
         assert client.read().status == 413
-    hasty = serve("extensions:app", "--socket-timeout", "0.3")
+    hasty = serve("extensions:app", "--socket-timeout", "1")
     with hasty.connect() as client:
         client.send("POST /uncaught HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
         assert client.read().status == 408

@@ -66,7 +66,7 @@ def test_a_socket_with_pings(serve, certificate, tls):
         client.send(message)
         assert client.receive(10) == message
     # No message waits for a ping.
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 15
     time.sleep(1)
     client.send("after the pings")
     assert client.receive(10) == "after the pings"
