@@ -17,7 +17,7 @@ import time
 
 import page
 from client import Client, Lost
-from programs import HOST, START, Apache, Control, Echo, Missing, Program, find, free_port
+from programs import HOST, START, Apache, Control, Echo, Missing, Program, find, free_port, wait_until
 
 # Threads that send requests. More of them would only wait for the processor.
 CLIENTS = 8
@@ -259,7 +259,7 @@ def proxy_protocol(run, kind, **named):
             except (Lost, ValueError, KeyError) as error:
                 faults.append((number, "no answer: %r" % error))
     # The log is written a moment later than the answer.
-    time.sleep(0.3)
+    wait_until(lambda: sum("/environ" in text for text in listed.requests()) >= 3 * len(sources))
     logged = collections.Counter(text.split()[0].split(":")[0] for text in listed.requests() if "/environ" in text)
     faults += [(number, "the log has another address") for number, source in enumerate(sources) if logged[source] != 3]
     line = "%d clients, each with its own address: %d seen" % (count, count - len({number for number, _ in faults}))
@@ -334,8 +334,9 @@ def stops(run, kind):
                 done += 1
         finally:
             load.end()
-        # The servers write their logs a moment later.
-        time.sleep(0.3)
+        # The servers write their logs a moment later, at the latest when they end.
+        for server in servers:
+            server.end()
         line, lost = judge(load, done, [line for server in servers for line in server.requests()], proxy)
         # A server may close an idle connection just as the proxy sends a request on it. What no server has seen cannot be
         # answered, and a POST cannot be repeated. Apache repeats nothing.
@@ -469,7 +470,7 @@ def rotation(run):
             client.request("GET", "/stop/%d" % number)
             if number in (count // 3, 2 * count // 3):
                 # The last lines may not be written yet. Lines that logrotate itself loses are not the subject.
-                time.sleep(0.2)
+                wait_until(lambda: any("/stop/%d " % number in text for text in server.requests()))
                 result = subprocess.run([rotate, "--force", "--state", str(folder / "logrotate.state"), str(settings)],
                                       capture_output=True, text=True, timeout=START)
                 if result.returncode:

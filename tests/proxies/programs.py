@@ -13,7 +13,7 @@ import time
 import page
 
 HOST = "127.0.0.1"
-START = 10.0
+START = 30.0
 # A busy debug build needs time to stop.
 STOP = 15.0
 
@@ -47,6 +47,13 @@ def listens(port):
     with socket.socket() as sock:
         sock.settimeout(0.5)
         return sock.connect_ex((HOST, port)) == 0
+
+
+def wait_until(condition):
+    """Waits until it is true, for START at most."""
+    end = time.monotonic() + START
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 class Program:

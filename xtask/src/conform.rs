@@ -14,7 +14,7 @@ use crate::{Options, Outcome, python};
 const RUNTIMES: &[&str] =
     &["tokio", "smol", "async-std", "std", "blocking-on-tokio", "blocking-on-smol", "blocking-on-async-std"];
 /// The time limit for a server to listen.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(60);
 /// The time limit for its end after SIGTERM: its `graceful_timeout` and some more.
 const STOP: Duration = Duration::from_secs(40);
 /// The number of log lines shown after a failure.
