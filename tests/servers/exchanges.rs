@@ -4,13 +4,13 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use wsgi_tests::adapters::{self, Adapter, AsyncStd, Running, Smol, Tls, Tokio};
 #[cfg(unix)]
 use wsgi_tests::blocking;
 use wsgi_tests::client::Line;
+use wsgi_tests::live::PATIENCE;
 use wsgi_tests::script::Script;
 use wsgi_tests::table::{Afterwards, Answer, Exchange, blessing, each};
 use wsgi_tests::wire::{difference, mask_dates};
@@ -29,11 +29,11 @@ fn options(exchange: &Exchange) -> Result<Options, String> {
     let mut config = exchange.config()?;
     if exchange.afterwards == Afterwards::FallsSilent {
         for time in [&mut config.socket_timeout, &mut config.header_timeout].into_iter().flatten() {
-            *time /= 10;
+            *time /= 5;
         }
-        config.linger_timeout /= 10;
+        config.linger_timeout /= 2;
         if let wsgi_proto::KeepAlive::For(time) = &mut config.keepalive {
-            *time /= 10;
+            *time /= 5;
         }
     }
     let mut options = Options::default().debug(exchange.debug()).log_output(false);
@@ -102,7 +102,7 @@ fn over<L: Line>(
     let line = connect(running.address).map_err(|error| fault(&error))?;
     let got = client::answer(exchange, line, bytewise).map_err(|error| fault(&error))?;
     handle.shutdown();
-    let report = running.ended.recv_timeout(Duration::from_secs(5));
+    let report = running.ended.recv_timeout(PATIENCE);
     let report = report.map_err(|_| fault(&"the server does not stop"))?.map_err(|error| fault(&error))?;
     let end = exchange.answer.end.split(',').next().unwrap_or_default().replace("taken over", "open");
     let wanted = Answer { bytes: exchange.masked(), end };

@@ -9,12 +9,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use wsgi_tests::adapters::{Running, bind};
 use wsgi_tests::caller::Caller;
 use wsgi_tests::echo::listen::Bound;
-use wsgi_tests::live::{Journal, Kind, PATIENCE};
+use wsgi_tests::live::{Journal, Kind, PATIENCE, SOON};
 use wsgi_tests::runtimes::{Runtime, on_each};
 use wsgi_tests::secure::{Stream, trust};
 use wsgi_tokio::{Body, Lost, NO_HEADERS, Options, Result, application_fn};
@@ -295,7 +294,7 @@ fn a_client_that_stops_reading_a_file_is_cut_by_the_socket_timeout() {
     let file = Temporary::new(&content());
     on_each("a client that does not read a file", |runtime| {
         for way in WAYS {
-            let options = Options::default().socket_timeout(Duration::from_millis(500));
+            let options = Options::default().socket_timeout(SOON);
             let site = Site::new(runtime, way, options, &file);
             let mut caller = site.connect();
             caller.send(get(&(0..LENGTH)));

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use wsgi_tests::caller::Caller;
@@ -113,15 +113,23 @@ fn on_async_std_connections_run_on_the_executor_that_was_given() {
     });
 }
 
-/// The largest number of concurrent requests in the application, out of eight that each take a while.
+/// A time in which more requests would begin, if there were no limit.
 #[cfg(unix)]
-fn at_a_time(limit: impl Fn(StdServer) -> StdServer) -> usize {
+const WHILE: Duration = Duration::from_millis(40);
+
+/// The largest number of concurrent requests in the application, out of eight. Each takes the time of `hold`, unless
+/// there have been three of them.
+#[cfg(unix)]
+fn at_a_time(hold: Duration, limit: impl Fn(StdServer) -> StdServer) -> usize {
     let busy = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     let seen = Arc::clone(&busy);
     let application: StdApplication = Box::new(move |_, start| {
         let (now, most) = &*seen;
         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        thread::park_timeout(Duration::from_millis(40));
+        let end = Instant::now() + hold;
+        while most.load(Ordering::SeqCst) <= 2 && Instant::now() < end {
+            thread::park_timeout(Duration::from_millis(1));
+        }
         now.fetch_sub(1, Ordering::SeqCst);
         start.start("200 OK", PLAIN)?;
         Ok("done".into())
@@ -149,12 +157,12 @@ type StdServer = wsgi_std::Server<StdApplication>;
 #[cfg(unix)]
 #[test]
 fn on_std_there_are_as_many_threads_as_were_given() {
-    assert_eq!(at_a_time(|server| server.pool(1)), 1);
-    assert!(at_a_time(|server| server.custom_pool(2)) <= 2);
-    assert!(at_a_time(|server| server) > 2, "without a limit they run concurrently");
+    assert_eq!(at_a_time(WHILE, |server| server.pool(1)), 1);
+    assert!(at_a_time(WHILE, |server| server.custom_pool(2)) <= 2);
+    assert!(at_a_time(PATIENCE, |server| server) > 2, "without a limit they run concurrently");
     // A `max_size` of 1 also limits the threads, but not with a custom pool.
-    assert_eq!(at_a_time(|server| server.max_size(1)), 1);
-    assert!(at_a_time(|server| server.max_size(1).custom_pool(8)) > 2);
+    assert_eq!(at_a_time(WHILE, |server| server.max_size(1)), 1);
+    assert!(at_a_time(PATIENCE, |server| server.max_size(1).custom_pool(8)) > 2);
 }
 
 #[cfg(unix)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use wsgi_proto::{Limits, RequestError};
 use wsgi_tests::caller::{Answer, Caller};
-use wsgi_tests::live::Site;
+use wsgi_tests::live::{SOON, Site};
 use wsgi_tokio::{Body, Environ, Error, InputError, Options, Result, StartResponse, application_fn};
 
 /// The bytes that a client sends after its error, without reading: more than the buffers of both sides hold.
@@ -226,7 +226,7 @@ fn a_body_that_is_cut_off_is_answered_although_nothing_was_read_before() {
 
 #[test]
 fn a_head_that_takes_too_long_is_answered_while_the_client_still_sends() {
-    let options = options().header_timeout(Duration::from_millis(150));
+    let options = options().header_timeout(SOON);
     let site = Site::with(options, |environ, start| reads(environ, start, Reading::Never));
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\nX-A");
@@ -237,8 +237,7 @@ fn a_head_that_takes_too_long_is_answered_while_the_client_still_sends() {
 
 #[test]
 fn a_head_that_drips_is_late_although_no_single_wait_is() {
-    let options =
-        options().header_timeout(Duration::from_millis(300)).limits(|limits| *limits = Limits::default());
+    let options = options().header_timeout(SOON).limits(|limits| *limits = Limits::default());
     let site = Site::with(options, |environ, start| reads(environ, start, Reading::Never));
     let mut client = site.connect();
     let mut dripping = client.clone_stream();
@@ -260,7 +259,7 @@ fn a_client_that_pauses_for_too_long_is_answered_and_may_go_on_sending() {
     for (reading, sent) in
         [(Reading::Never, "GET / HTTP/1.1\r\n"), (Reading::All, BODY), (Reading::Wrapped, BODY)]
     {
-        let options = options().socket_timeout(Duration::from_millis(500));
+        let options = options().socket_timeout(SOON);
         let site = Site::with(options, move |environ, start| reads(environ, start, reading));
         let mut client = site.connect();
         client.send(sent);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use wsgi_tests::caller::Caller;
-use wsgi_tests::live::{Kind, Site, eventually};
+use wsgi_tests::live::{Kind, NOT_HELD_UP, PATIENCE, SOON, Site, eventually};
 use wsgi_tokio::{Body, Bytes, Options, Result, Server, application_fn};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
@@ -28,7 +28,7 @@ fn head_of(client: &mut Caller) -> String {
 
 #[test]
 fn a_read_that_waits_in_another_task_ends_at_the_socket_timeout() {
-    let options = quiet().socket_timeout(Duration::from_millis(200));
+    let options = quiet().socket_timeout(SOON);
     let application = application_fn(|environ, start| async move {
         let input = environ.input();
         let read = tokio::spawn(async move { input.read(10).await });
@@ -179,7 +179,7 @@ fn a_connection_that_was_taken_over_and_cut_still_has_its_access_line() {
 
 #[test]
 fn slow_heads_make_room_one_after_the_other_without_lingering() {
-    let options = quiet().max_size(4);
+    let options = quiet().max_size(4).linger_timeout(PATIENCE);
     let application = application_fn(|_, start| async move {
         start.start("200 OK", PLAIN)?;
         Ok("fine".into())
@@ -192,6 +192,6 @@ fn slow_heads_make_room_one_after_the_other_without_lingering() {
     for _ in 0..4 {
         assert_eq!(site.connect().get("/").text(), "fine");
     }
-    // A regression made each linger for two seconds, one after the other.
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    // A regression made each linger, one after the other.
+    assert!(began.elapsed() < NOT_HELD_UP, "{:?}", began.elapsed());
 }

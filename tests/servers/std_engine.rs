@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use wsgi_std::{Body, Bytes, Environ, Options, Result, StartResponse};
 use wsgi_tests::adapters::{Running, start_std};
 use wsgi_tests::caller::Caller;
-use wsgi_tests::live::eventually;
+use wsgi_tests::live::{NOT_HELD_UP, SOON, eventually};
 
 const PLAIN: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -72,19 +72,16 @@ fn a_client_that_takes_nothing_holds_no_thread() {
 
 #[test]
 fn deadlines_of_parked_connections_are_kept() {
-    let options = quiet()
-        .keepalive(Duration::from_millis(150))
-        .header_timeout(Duration::from_millis(300))
-        .socket_timeout(Duration::from_secs(20));
+    let options = quiet().keepalive(SOON).header_timeout(2 * SOON).socket_timeout(Duration::from_secs(20));
     let site = Site::with(options, |_: Environ, start: StartResponse| fine(&start, "fine"));
     let began = Instant::now();
     let (mut idle, mut half) = (site.connect(), site.connect());
     assert_eq!(idle.get("/").text(), "fine");
     half.send("GET / HTTP/1.1\r\n");
     assert!(idle.ends());
-    assert!(began.elapsed() >= Duration::from_millis(150));
+    assert!(began.elapsed() >= SOON);
     assert_eq!(half.answer().status, 408);
-    assert!(began.elapsed() >= Duration::from_millis(300) && began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() >= 2 * SOON && began.elapsed() < NOT_HELD_UP);
 }
 
 #[test]

@@ -4,14 +4,12 @@ use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::runtime::Runtime;
 use wsgi_tests::adapters::{Adapter, AsyncStd, Smol, Tokio};
-use wsgi_tests::live::PATIENCE;
+use wsgi_tests::live::{PATIENCE, SOON};
 use wsgi_tokio::{Body, Environ, Options, Result, StartResponse};
-
-const TIMEOUT: Duration = Duration::from_millis(20);
 
 /// Reads the body, and keeps its thread until the deadline of the missing bytes has passed.
 async fn slow(environ: Environ, start_response: StartResponse) -> Result<Body> {
@@ -20,7 +18,7 @@ async fn slow(environ: Environ, start_response: StartResponse) -> Result<Body> {
     let mut asked = false;
     let body = poll_fn(|context| {
         let polled = body.as_mut().poll(context);
-        let end = Instant::now() + 2 * TIMEOUT;
+        let end = Instant::now() + 2 * SOON;
         while !asked && polled.is_pending() && Instant::now() < end {
             std::hint::spin_loop();
         }
@@ -33,7 +31,7 @@ async fn slow(environ: Environ, start_response: StartResponse) -> Result<Body> {
 }
 
 fn half_a_body_is_answered_408(adapter: &impl Adapter) {
-    let options = Options::default().log_output(false).socket_timeout(TIMEOUT);
+    let options = Options::default().log_output(false).socket_timeout(SOON);
     let running = adapter.start(options, slow).expect("there is a port");
     let mut stream = TcpStream::connect(running.address).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");

@@ -8,12 +8,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use crate::live::PATIENCE;
 use crate::secure;
 use crate::table::{Afterwards, Answer, Exchange};
 use crate::uninterrupted::uninterrupted;
-
-/// How long a client waits for expected bytes.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a connection must be silent to count as open.
 const SILENCE: Duration = Duration::from_millis(40);

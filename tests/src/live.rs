@@ -1,6 +1,7 @@
 //! A server on real sockets for one test, and its complete log.
 //!
-//! Nothing here waits for a fixed time: a test waits for an event, for [`PATIENCE`] at most.
+//! Nothing here waits for a fixed time: a test waits for an event, for [`PATIENCE`] at most. No test may fail because the
+//! machine is busy: a test that measures compares with [`NOT_HELD_UP`], and a client has [`SOON`] to act.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +18,12 @@ use crate::caller::Caller;
 
 /// The longest time that any event may take. The machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A deadline of a server that a test waits for. A client that has to act before it has the time to do so on a busy machine.
+pub const SOON: Duration = Duration::from_secs(1);
+
+/// The longest time of something that would otherwise take [`PATIENCE`], or longer.
+pub const NOT_HELD_UP: Duration = Duration::from_secs(10);
 
 /// Repeats the check until `condition` holds.
 ///

@@ -8,14 +8,13 @@ use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use wsgi_tests::caller::Caller;
-use wsgi_tests::live::{Site, Threads, eventually};
+use wsgi_tests::live::{SOON, Site, Threads, eventually};
 use wsgi_tokio::{Application, Environ, Options, Server, StartResponse, application_fn};
 
 use super::logs::logged;
 use super::talk::{END, PLAIN, converse_with, echo, hello, quiet, take};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-const SHORT: Duration = Duration::from_millis(100);
 
 /// A site on a listener of which the test keeps a duplicate.
 fn on_duplicate(options: Options, application: impl Application) -> (Site, StdListener) {
@@ -130,7 +129,7 @@ pub(crate) fn test_aborted_post_io_error() {
 
 #[test]
 pub(crate) fn test_server_connection_timeout_exception() {
-    let idle = || quiet().socket_timeout(SHORT);
+    let idle = || quiet().socket_timeout(SOON);
     converse_with(idle(), hello, &[(GET, &["200 OK", "!Connection"]), ("", END)]);
     assert!(!logged(idle(), hello, "").contains("timed out"));
     let log = logged(idle().debug(true), hello, "");
@@ -139,7 +138,7 @@ pub(crate) fn test_server_connection_timeout_exception() {
 
 #[test]
 pub(crate) fn test_server_socket_timeout() {
-    let patient = || quiet().socket_timeout(SHORT);
+    let patient = || quiet().socket_timeout(SOON);
     converse_with(patient(), hello, &[("", END)]);
     let stalled = ["408 Request Timeout", "Connection: close"];
     converse_with(patient(), hello, &[("GET / HTTP/1.1\r\n", &stalled), ("", END)]);
@@ -150,14 +149,15 @@ pub(crate) fn test_server_socket_timeout() {
 
 #[test]
 pub(crate) fn test_server_keepalive_as_timeout() {
-    let options = || quiet().keepalive(SHORT);
+    // A whole second would be announced.
+    let options = || quiet().keepalive(SOON.mul_f32(0.9));
     converse_with(options(), hello, &[("", END)]);
     converse_with(options(), hello, &[(GET, &["200 OK", "!Keep-Alive"]), ("", END)]);
     // It bounds idle time only, not time within a request.
     let site = Site::with(options(), hello);
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\n");
-    client.stream().set_read_timeout(Some(2 * SHORT)).expect("a socket");
+    client.stream().set_read_timeout(Some(2 * SOON)).expect("a socket");
     client.peek(&mut [0]).expect_err("no data, and no end");
     take(&mut client, ("Host: localhost\r\nConnection: keep-alive\r\n\r\n", &["200 OK", "!Keep-Alive: "]));
 }

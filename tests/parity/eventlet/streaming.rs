@@ -57,50 +57,58 @@ fn two_blocks() -> (impl Application, Arc<Semaphore>) {
     (application, gate)
 }
 
-/// Checks whether the first block arrives before the second is available; then checks the whole answer.
-fn comes_at_once(options: Options, path: &str) -> bool {
+/// When the first of two blocks arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrives {
+    /// Before the second is available.
+    AtOnce,
+    /// Together with the second.
+    Later,
+}
+
+/// Checks when the first block arrives, and then the whole answer.
+fn first_block(arrives: Arrives, options: Options, path: &str) {
     let (application, gate) = two_blocks();
     let site = Site::with(options, application);
     let mut client = site.connect();
     client.send(GET.replace("/ ", &format!("{path} ")));
-    client.stream().set_read_timeout(Some(SILENCE)).expect("a socket");
     let mut came = [0; 512];
-    let at_once = match client.peek(&mut came) {
-        Ok(count) => {
+    match arrives {
+        Arrives::AtOnce => {
+            let count = client.peek(&mut came).expect("the first block arrives");
             let text = String::from_utf8_lossy(&came[..count]);
             assert!(
                 text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\n3\r\none\r\n"),
                 "{text}"
             );
-            true
         }
-        Err(error) => {
+        Arrives::Later => {
+            client.stream().set_read_timeout(Some(SILENCE)).expect("a socket");
+            let error = client.peek(&mut came).expect_err("the first block waits for the second");
             assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
-            false
+            client.stream().set_read_timeout(Some(PATIENCE)).expect("a socket");
         }
-    };
+    }
     gate.add_permits(1);
-    client.stream().set_read_timeout(Some(PATIENCE)).expect("a socket");
     assert_eq!(client.answer().text(), "onetwo");
-    at_once
 }
 
 #[test]
 pub(crate) fn test_chunked_readline_wsgi_override_minimum_chunk_size() {
-    assert!(comes_at_once(quiet().minimum_chunk_size(4096), "/each"));
+    first_block(Arrives::AtOnce, quiet().minimum_chunk_size(4096), "/each");
 }
 
 #[test]
 pub(crate) fn test_chunked_readline_wsgi_not_override_minimum_chunk_size() {
-    assert!(!comes_at_once(quiet().minimum_chunk_size(4096), "/"));
-    assert!(comes_at_once(quiet(), "/"));
+    first_block(Arrives::Later, quiet().minimum_chunk_size(4096), "/");
+    first_block(Arrives::AtOnce, quiet(), "/");
 }
 
 /// The option of one server does not affect another one in the same process.
 #[test]
 pub(crate) fn test_minimum_chunk_size_parameter_leaves_httpprotocol_class_member_intact() {
     let joining = Site::with(quiet().minimum_chunk_size(4096), hello);
-    assert!(comes_at_once(quiet(), "/"));
+    first_block(Arrives::AtOnce, quiet(), "/");
     assert_eq!(joining.connect().get("/").text(), "hello world");
 }
 

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::site::{ECHO, HELLO, Serve as _, Site, busy, on_each, quiet};
+use wsgi_tests::live::SOON;
 
-/// Short enough to wait for.
-const SHORT: Duration = Duration::from_millis(200);
+use super::site::{ECHO, HELLO, Serve as _, Site, busy, on_each, quiet};
 
 /// Sends two requests on one connection. Returns whether it was kept open; if not, the first answer must announce it.
 fn is_kept(site: &Site) -> bool {
@@ -105,7 +104,7 @@ fn max_requests_closes_a_connection_after_its_last_response() {
 #[test]
 fn max_connection_age_closes_idle_and_busy_connections() {
     on_each("max_connection_age", |runtime| {
-        let [with, without] = runtime.pair(|options| options.max_connection_age(SHORT), ECHO);
+        let [with, without] = runtime.pair(|options| options.max_connection_age(SOON), ECHO);
         let mut usual = without.connect();
         assert_eq!(usual.get("/").status, 200);
         let mut busy = busy(&with, 2);
@@ -159,7 +158,7 @@ fn keepalive_with_a_time_is_announced_to_a_client_that_requests_it() {
 #[test]
 fn keepalive_with_a_time_closes_idle_connections() {
     on_each("keepalive", |runtime| {
-        let [with, without] = runtime.pair(|options| options.keepalive(SHORT), ECHO);
+        let [with, without] = runtime.pair(|options| options.keepalive(SOON), ECHO);
         let mut usual = without.connect();
         assert_eq!(usual.get("/").status, 200);
         // The time within a request does not count as idle.

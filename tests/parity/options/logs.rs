@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use wsgi_tests::caller::Caller;
-use wsgi_tests::live::{Journal, Kind, PATIENCE, eventually};
+use wsgi_tests::live::{Journal, Kind, NOT_HELD_UP, PATIENCE, eventually};
 use wsgi_tests::runtimes::Runtime;
 use wsgi_tokio::{Log, LogEntry, LogFormat, Options};
 
@@ -196,7 +196,7 @@ fn a_log_that_is_never_read_delays_the_end_by_a_second_at_most() {
         let began = Instant::now();
         site.stop();
         assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(began.elapsed() < NOT_HELD_UP, "{:?}", began.elapsed());
         drop(reader);
     });
 }
@@ -207,14 +207,14 @@ fn a_line_is_written_within_100_ms() {
         let log = Written::default();
         let site = runtime.serve(Options::default().debug(false).log_to(log.clone()), HELLO);
         // The machine may be busy, so the fastest counts.
-        let fastest = (1..=5).map(|count| {
+        let mut count = 0;
+        eventually("a line is written in time", || {
             site.ask(YO);
             let answered = Instant::now();
+            count += 1;
             eventually("the line is written", || log.text().matches("GET /yo").count() == count);
-            answered.elapsed()
+            answered.elapsed() < Duration::from_millis(100)
         });
-        let fastest = fastest.min().expect("there were five");
-        assert!(fastest < Duration::from_millis(100), "{fastest:?}");
     });
 }
 

@@ -8,13 +8,10 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use wsgi_tests::live::{Entry, Journal, Kind, eventually};
+use wsgi_tests::live::{Entry, Journal, Kind, SOON, eventually};
 use wsgi_tokio::{Options, Report};
 
 use super::site::{ECHO, HELLO, MEBIBYTE, MUCH, Serve as _, Site, busy, on_each, quiet};
-
-/// Short enough to wait for.
-const SHORT: Duration = Duration::from_millis(200);
 
 /// Longer than any test waits.
 const LONG: Duration = Duration::from_secs(300);
@@ -25,7 +22,7 @@ const OTHER_HALF: &str = "t: h\r\n\r\n";
 #[test]
 fn socket_timeout_answers_408_in_the_middle_of_a_body() {
     on_each("socket_timeout", |runtime| {
-        let [with, without] = runtime.pair(|options| options.socket_timeout(SHORT), ECHO);
+        let [with, without] = runtime.pair(|options| options.socket_timeout(SOON), ECHO);
         let mut usual = busy(&without, 10);
         usual.send("hello");
         let mut stalls = busy(&with, 10);
@@ -40,7 +37,7 @@ fn socket_timeout_answers_408_in_the_middle_of_a_body() {
 #[test]
 fn socket_timeout_answers_408_in_the_middle_of_a_head() {
     on_each("socket_timeout", |runtime| {
-        let [with, without] = runtime.pair(|options| options.socket_timeout(SHORT), HELLO);
+        let [with, without] = runtime.pair(|options| options.socket_timeout(SOON), HELLO);
         let mut usual = without.connect();
         usual.send(HALF_A_HEAD);
         assert_eq!(with.open(HALF_A_HEAD).1.status, 408);
@@ -52,8 +49,8 @@ fn socket_timeout_answers_408_in_the_middle_of_a_head() {
 #[test]
 fn socket_timeout_closes_an_idle_connection_without_a_word() {
     on_each("socket_timeout", |runtime| {
-        let [with, without] = runtime.pair(|options| options.socket_timeout(SHORT), HELLO);
-        let none = runtime.serve(quiet().socket_timeout(SHORT).socket_timeout(None), HELLO);
+        let [with, without] = runtime.pair(|options| options.socket_timeout(SOON), HELLO);
+        let none = runtime.serve(quiet().socket_timeout(SOON).socket_timeout(None), HELLO);
         let mut usual = [&without, &none].map(Site::connect);
         for client in &mut usual {
             assert_eq!(client.get("/").text(), "hello");
@@ -71,8 +68,7 @@ fn socket_timeout_closes_an_idle_connection_without_a_word() {
 #[test]
 fn socket_timeout_closes_a_client_that_does_not_read() {
     on_each("socket_timeout", |runtime| {
-        // The body of the request must arrive in time.
-        let [with, without] = [Some(5 * SHORT), None].map(|timeout| {
+        let [with, without] = [Some(SOON), None].map(|timeout| {
             let (options, entries) = Journal::keep(quiet().log_output(true).socket_timeout(timeout));
             (runtime.serve(options, MUCH), entries)
         });
@@ -101,13 +97,13 @@ fn socket_timeout_closes_a_client_that_does_not_read() {
 #[test]
 fn min_request_rate_answers_408_to_a_body_that_drips() {
     on_each("min_request_rate", |runtime| {
-        let rate = |options: Options| options.min_request_rate(1000).rate_grace(SHORT);
+        let rate = |options: Options| options.min_request_rate(1000).rate_grace(SOON);
         let [with, without] = runtime.pair(rate, ECHO);
         let (mut usual, mut drips) = (busy(&without, 1000), busy(&with, 1_000_000));
         let mut dripping = drips.clone_stream();
         let (stop, stopped) = channel::<()>();
         let sender = thread::spawn(move || {
-            while stopped.recv_timeout(SHORT / 20).is_err() {
+            while stopped.recv_timeout(SOON / 20).is_err() {
                 // The server reads on after its answer.
                 let _ = dripping.write_all(b"x");
             }
@@ -125,7 +121,7 @@ fn min_request_rate_answers_408_to_a_body_that_drips() {
 fn min_response_rate_resets_a_client_that_does_not_read() {
     on_each("min_response_rate", |runtime| {
         let [with, without] = [Some(1000), None].map(|rate| {
-            let options = quiet().log_output(true).min_response_rate(rate).rate_grace(SHORT);
+            let options = quiet().log_output(true).min_response_rate(rate).rate_grace(SOON);
             let (options, entries) = Journal::keep(options);
             (runtime.serve(options, MUCH), entries)
         });
@@ -152,7 +148,7 @@ fn min_response_rate_resets_a_client_that_does_not_read() {
 fn rate_grace_is_how_long_a_client_may_be_slow() {
     on_each("rate_grace", |runtime| {
         let [long, short] =
-            [LONG, SHORT].map(|grace| runtime.serve(quiet().min_request_rate(1000).rate_grace(grace), ECHO));
+            [LONG, SOON].map(|grace| runtime.serve(quiet().min_request_rate(1000).rate_grace(grace), ECHO));
         let (mut usual, mut slow) = (busy(&long, 10), busy(&short, 10));
         assert_eq!(slow.answer().status, 408);
         usual.send("helloworld");
@@ -163,8 +159,8 @@ fn rate_grace_is_how_long_a_client_may_be_slow() {
 #[test]
 fn header_timeout_answers_408() {
     on_each("header_timeout", |runtime| {
-        let [with, without] = runtime.pair(|options| options.header_timeout(SHORT), HELLO);
-        let none = runtime.serve(quiet().header_timeout(SHORT).header_timeout(None), HELLO);
+        let [with, without] = runtime.pair(|options| options.header_timeout(SOON), HELLO);
+        let none = runtime.serve(quiet().header_timeout(SOON).header_timeout(None), HELLO);
         // The time starts with the first byte of a head: an idle client loses none of it.
         let mut idle = with.connect();
         assert_eq!(idle.get("/").status, 200);
@@ -186,7 +182,7 @@ fn header_timeout_answers_408() {
 #[test]
 fn linger_timeout_bounds_the_wait_for_an_unread_body() {
     on_each("linger_timeout", |runtime| {
-        let [long, short] = [LONG, SHORT].map(|time| runtime.serve(quiet().linger_timeout(time), HELLO));
+        let [long, short] = [LONG, SOON].map(|time| runtime.serve(quiet().linger_timeout(time), HELLO));
         let mut clients = [&long, &short].map(Site::connect);
         for client in &mut clients {
             client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhello");
@@ -207,7 +203,7 @@ fn linger_timeout_bounds_the_wait_for_an_unread_body() {
 #[test]
 fn linger_timeout_bounds_the_wait_after_the_last_answer() {
     on_each("linger_timeout", |runtime| {
-        let [long, short] = [LONG, SHORT].map(|time| runtime.serve(quiet().linger_timeout(time), HELLO));
+        let [long, short] = [LONG, SOON].map(|time| runtime.serve(quiet().linger_timeout(time), HELLO));
         let mut clients = [&long, &short].map(Site::connect);
         for client in &mut clients {
             client.send("GET / HTTP/3.0\r\nHost: h\r\n\r\n");
@@ -224,7 +220,7 @@ fn linger_timeout_bounds_the_wait_after_the_last_answer() {
 fn linger_limit_bounds_a_client_that_continues_to_send() {
     on_each("linger_limit", |runtime| {
         let [long, short] =
-            [LONG, SHORT].map(|time| runtime.serve(quiet().linger_timeout(LONG).linger_limit(time), HELLO));
+            [LONG, SOON].map(|time| runtime.serve(quiet().linger_timeout(LONG).linger_limit(time), HELLO));
         let mut clients = [&long, &short].map(Site::connect);
         for client in &mut clients {
             client.send("GET / HTTP/3.0\r\nHost: h\r\n\r\n");
@@ -240,7 +236,7 @@ fn linger_limit_bounds_a_client_that_continues_to_send() {
 #[test]
 fn graceful_timeout_cuts_what_is_not_finished() {
     on_each("graceful_timeout", |runtime| {
-        let [with, without] = runtime.pair(|options| options.graceful_timeout(SHORT), ECHO);
+        let [with, without] = runtime.pair(|options| options.graceful_timeout(SOON), ECHO);
         let (mut usual, mut late) = (busy(&without, 2), busy(&with, 2));
         for site in [&without, &with] {
             site.handle().shutdown();

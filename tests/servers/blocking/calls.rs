@@ -12,7 +12,7 @@ use futures_core::Stream;
 use wsgi_std::{
     Body, Bytes, Environ, Error, Input, LogEntry, Options, Result, StartResponse, application_fn,
 };
-use wsgi_tests::live::{PATIENCE, eventually};
+use wsgi_tests::live::{NOT_HELD_UP, PATIENCE, SOON, eventually};
 use wsgi_tests::runtimes::on_each_blocking;
 use wsgi_tests::uninterrupted::uninterrupted;
 
@@ -237,7 +237,7 @@ fn at_the_deadline_waiting_threads_are_cut_and_those_that_never_return_are_left_
             eventually("the application has both", || handle.requests() == 2);
             let began = Instant::now();
             assert_eq!(site.stop(), (0, 2));
-            assert!(began.elapsed() < Duration::from_secs(10));
+            assert!(began.elapsed() < NOT_HELD_UP);
             assert_eq!(heard.recv_timeout(PATIENCE), Ok(true), "the read fails");
             for client in [&mut stuck, &mut reading] {
                 let mut byte = [0];
@@ -252,7 +252,7 @@ fn at_the_deadline_waiting_threads_are_cut_and_those_that_never_return_are_left_
 #[test]
 fn a_read_that_waits_ends_at_the_socket_timeout() {
     on_each_blocking("a read that waits ends at the socket timeout", |runtime| {
-        let options = quiet().socket_timeout(Duration::from_millis(200));
+        let options = quiet().socket_timeout(SOON);
         let site = Site::with(runtime, options, |environ: Environ, start: StartResponse| {
             let error = environ.input().read(10).expect_err("the body does not arrive");
             fine(&start, error.to_string())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use wsgi_tests::caller::Caller;
-use wsgi_tests::live::{Kind, eventually};
+use wsgi_tests::live::{Kind, SOON, eventually};
 use wsgi_tests::secure::{Stream, narrow, trust};
 use wsgi_tests::uninterrupted::uninterrupted;
 use wsgi_tokio::Lost;
@@ -91,8 +91,7 @@ fn an_answer_is_not_given_up_while_its_last_bytes_wait_to_be_encrypted_and_sent(
 }
 
 fn an_idle_connection_ends_with_close_notify_when_its_time_is_over(runtime: Runtime) {
-    // Long enough to be used once on a busy machine.
-    let site = Site::with(runtime, options().keepalive(Duration::from_millis(500)));
+    let site = Site::with(runtime, options().keepalive(SOON));
     let (mut fresh, mut used) = (site.connect(), site.connect());
     assert_eq!(used.get("/").status, 200);
     assert!(fresh.ends() && used.ends());
