@@ -11,6 +11,16 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+/// Repeats a call that a signal interrupts. The system does not restart one on a socket with a timeout.
+pub(crate) fn uninterrupted<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            ended => return ended,
+        }
+    }
+}
+
 /// The settings of TLS; `None` for plain connections.
 pub(crate) type Tls = Option<Arc<ClientConfig>>;
 
@@ -37,18 +47,18 @@ impl<T: Read + Write> Link<T> {
     }
 
     pub(crate) fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        match self {
+        uninterrupted(|| match self {
             Self::Plain(transport) => transport.read(space),
             Self::Secure(stream) => stream.read(space),
-        }
+        })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(transport) => transport.write(bytes),
+            Self::Plain(transport) => uninterrupted(|| transport.write(bytes)),
             Self::Secure(stream) => {
-                let written = stream.write(bytes)?;
-                match stream.flush() {
+                let written = uninterrupted(|| stream.write(bytes))?;
+                match uninterrupted(|| stream.flush()) {
                     // The session has accepted the bytes; the next call sends the rest.
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
                     _ => Ok(written),

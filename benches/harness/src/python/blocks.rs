@@ -8,6 +8,7 @@ use std::time::Duration;
 use bench_common::requests;
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::client::link::uninterrupted;
 use crate::process::Server;
 
 /// The blocks of a response and the digits of each, as in `applications.py`.
@@ -38,7 +39,7 @@ fn once(address: SocketAddr) -> io::Result<f64> {
     stream.write_all(&requests::get("/blocks"))?;
     let (mut received, mut space, mut delays) = (Vec::new(), [0; 4096], Vec::new());
     while delays.len() < BLOCKS {
-        let length = stream.read(&mut space)?;
+        let length = uninterrupted(|| stream.read(&mut space))?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bench_common::requests;
 
 use crate::client::Client;
+use crate::client::link::uninterrupted;
 use crate::process::Server;
 use crate::python::measure::{Times, pause};
 use crate::python::scenarios::hello;
@@ -88,7 +89,7 @@ impl Counter {
         self.0.write_all(&requests::get("/count"))?;
         let (mut received, mut space) = (Vec::new(), [0; 1024]);
         loop {
-            let length = self.0.read(&mut space)?;
+            let length = uninterrupted(|| self.0.read(&mut space))?;
             if length == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
