@@ -2,6 +2,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 
+/// Longer than any wait takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const LINE: &str = "a line of an access log";
 
 fn text(batch: &Batch) -> &str {
@@ -214,9 +217,9 @@ fn a_blocked_writer_costs_lines_which_are_reported_at_the_gap() {
     let kept = overflow(&log, &called);
     // It is not blocked any more.
     drop(permits);
-    log.flush(Instant::now() + Duration::from_secs(10));
+    log.flush(Instant::now() + PATIENCE);
     log.push("last");
-    log.flush(Instant::now() + Duration::from_secs(10));
+    log.flush(Instant::now() + PATIENCE);
     let written = String::from_utf8(lock(&written).clone()).unwrap();
     let mut lines = written.lines();
     for (number, line) in lines.by_ref().take(kept).enumerate() {
@@ -234,7 +237,7 @@ fn dropped_lines_of_an_access_log_are_reported_elsewhere() {
     let kept = overflow(&log, &called);
     drop(permits);
     assert!(reported.recv().unwrap().ends_with(" 7 log lines dropped: the log is not being read"));
-    log.flush(Instant::now() + FLUSH);
+    log.flush(Instant::now() + PATIENCE);
     assert_eq!(lock(&written).iter().filter(|&&byte| byte == b'\n').count(), kept);
 }
 
@@ -249,8 +252,8 @@ fn a_flush_gives_up_once_if_the_writer_is_blocked() {
     assert!(began.elapsed() >= Duration::from_millis(20));
     // The time has passed already, so the later calls do not wait.
     let began = Instant::now();
-    (0..100).for_each(|_| log.flush(Instant::now() + FLUSH));
-    assert!(began.elapsed() < FLUSH);
+    (0..100).for_each(|_| log.flush(Instant::now() + PATIENCE));
+    assert!(began.elapsed() < PATIENCE);
     assert_eq!(*lock(&written), b"");
     // The thread writes the remaining lines when it can, and ends, although the log was dropped.
     let shared = Arc::downgrade(&log.0);
