@@ -337,18 +337,26 @@ fn an_unfinished_header_makes_room_and_ends_at_a_stop() {
     let options = || Options::default().max_size(2).handshake_timeout(NEVER).graceful_timeout(NEVER);
     on_every_site("room", options, |site| {
         let header = b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n";
-        let mut waiting = [b"".as_slice(), &header[..20]].map(|sent| {
-            let socket = site.connect(PROXY, sent);
-            thread::park_timeout(Duration::from_millis(5));
-            socket
+        let mut kept = None;
+        // On a busy machine a connection may take too long to close, and then another one closes, too: so this may need
+        // several tries.
+        eventually("one of two makes room for one", || {
+            let [mut first, second] = [b"".as_slice(), &header[..20]].map(|sent| {
+                let socket = site.connect(PROXY, sent);
+                thread::park_timeout(Duration::from_millis(5));
+                socket
+            });
+            site.counts(2);
+            assert_eq!(site.ask(PROXY, header, Arrival::Together).expect("there is room").1.status, 200);
+            // The connection that had waited longest was closed.
+            assert_eq!(uninterrupted(|| first.read(&mut [0])).expect("an end without a reset"), 0);
+            eventually("it has left", || site.serving.handle.connections() < 2);
+            kept = Some(second);
+            site.serving.handle.connections() == 1
         });
-        site.counts(2);
-        assert_eq!(site.ask(PROXY, header, Arrival::Together).expect("there is room").1.status, 200);
-        // The connection that had waited longest was closed.
-        assert_eq!(uninterrupted(|| waiting[0].read(&mut [0])).expect("an end without a reset"), 0);
-        site.counts(1);
         assert_eq!(site.serving.stop().cut, 0);
-        assert_eq!(uninterrupted(|| waiting[1].read(&mut [0])).expect("an end without a reset"), 0);
+        let mut kept = kept.expect("there was a try");
+        assert_eq!(uninterrupted(|| kept.read(&mut [0])).expect("an end without a reset"), 0);
     });
 }
 
