@@ -54,22 +54,29 @@ fn gated() -> (impl Application, Arc<Semaphore>) {
 
 #[test]
 fn the_connection_that_is_idle_longest_makes_room_for_a_new_one() {
-    let site = on_one_thread(quiet().max_size(3), hello);
-    let [mut one, mut two, mut three] = [(); 3].map(|()| site.connect());
-    for client in [&mut two, &mut one, &mut three] {
-        assert_eq!(client.get("/first").text(), "/first");
-    }
-    let mut four = site.connect();
-    assert_eq!(four.get("/new").text(), "/new");
-    assert!(two.ends(), "it was idle longest");
-    for client in [&mut one, &mut three, &mut four] {
-        assert_eq!(client.get("/again").text(), "/again");
-    }
-    assert_eq!(site.handle().connections(), 3);
-    let mut five = site.connect();
-    assert_eq!(five.get("/new").text(), "/new");
-    assert!(one.ends());
-    assert_eq!(site.journal().accesses(8).iter().filter(|record| record.status != 200).count(), 0);
+    // On a busy machine a connection may take too long to close, and then another one closes, too: so this may need several
+    // tries.
+    eventually("one connection makes room for one", || {
+        let site = on_one_thread(quiet().max_size(3), hello);
+        let [mut one, mut two, mut three] = [(); 3].map(|()| site.connect());
+        for client in [&mut two, &mut one, &mut three] {
+            assert_eq!(client.get("/first").text(), "/first");
+        }
+        let mut four = site.connect();
+        assert_eq!(four.get("/new").text(), "/new");
+        assert!(two.ends(), "it was idle longest");
+        let again = [&mut one, &mut three, &mut four].map(|client| client.try_get("/again"));
+        if again.iter().any(Option::is_none) {
+            return false;
+        }
+        assert!(again.iter().flatten().all(|answer| answer.text() == "/again"));
+        assert_eq!(site.handle().connections(), 3);
+        let mut five = site.connect();
+        assert_eq!(five.get("/new").text(), "/new");
+        assert!(one.ends());
+        assert_eq!(site.journal().accesses(8).iter().filter(|record| record.status != 200).count(), 0);
+        true
+    });
 }
 
 #[test]

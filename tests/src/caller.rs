@@ -108,6 +108,12 @@ impl<S: Read + Write> Caller<S> {
         self.answer()
     }
 
+    /// Like [`get`](Self::get), or nothing if the connection has ended.
+    pub fn try_get(&mut self, path: &str) -> Option<Answer> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).and_then(|()| self.try_answer()).ok()
+    }
+
     /// The next answer.
     ///
     /// # Panics
