@@ -114,6 +114,7 @@ pub(crate) fn parse_status(status: &str) -> Option<u16> {
 }
 
 /// Appends a status line; `status` is code, space and reason.
+#[inline]
 pub(crate) fn status_line(out: &mut Vec<u8>, version: Version, status: &str) {
     out.reserve(256);
     out.extend_from_slice(match version {
@@ -122,7 +123,10 @@ pub(crate) fn status_line(out: &mut Vec<u8>, version: Version, status: &str) {
     });
     out.extend_from_slice(status.as_bytes());
     // RFC 9112, 4: the space is required even before an empty reason.
-    out.extend_from_slice(if status.len() == 3 { b" \r\n" } else { b"\r\n" });
+    if status.len() == 3 {
+        out.push(b' ');
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends one field line. After an error, `out` ends with a part of it; the bytes before are unchanged.

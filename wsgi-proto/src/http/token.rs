@@ -54,8 +54,7 @@ pub(crate) fn is_name(name: &[u8], known: &[u8]) -> bool {
 /// Appends the token `name` to `out`. With `capitalize`, it is spelled `Like-This` (eventlet: 6.2) or as registered.
 /// Returns false, and appends unusable bytes to `out`, if `name` is not a token.
 pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: bool) -> bool {
-    if capitalize && let Some(spelled) = frequent(name) {
-        out.extend_from_slice(spelled);
+    if capitalize && push_frequent(out, name) {
         return true;
     }
     let start = out.len();
@@ -73,19 +72,25 @@ pub(crate) fn push_name(out: &mut alloc::vec::Vec<u8>, name: &[u8], capitalize: 
     valid
 }
 
-/// The spelling `Like-This` of a name that most responses have, written as most applications write it. It is found
-/// faster than it is spelled.
-fn frequent(name: &[u8]) -> Option<&'static [u8]> {
-    // Comparisons of a known length; a match would compare each byte.
-    let is = |spelled: &[u8], lower: &[u8]| name == spelled || name == lower;
-    Some(match name.len() {
-        8 if is(b"Location", b"location") => b"Location",
-        10 if is(b"Set-Cookie", b"set-cookie") => b"Set-Cookie",
-        12 if is(b"Content-Type", b"content-type") => b"Content-Type",
-        13 if is(b"Cache-Control", b"cache-control") => b"Cache-Control",
-        14 if is(b"Content-Length", b"content-length") => b"Content-Length",
-        _ => return None,
-    })
+/// Appends the spelling `Like-This` of a name that most responses have, if it is written as most applications write it:
+/// it is found faster than it is spelled. Returns false, without effect, for other names.
+fn push_frequent(out: &mut alloc::vec::Vec<u8>, name: &[u8]) -> bool {
+    // Comparisons and copies of a known length; a match would compare each byte.
+    let mut is = |spelled: &[u8], lower: &[u8]| {
+        let is_frequent = name == spelled || name == lower;
+        if is_frequent {
+            out.extend_from_slice(spelled);
+        }
+        is_frequent
+    };
+    match name.len() {
+        8 => is(b"Location", b"location"),
+        10 => is(b"Set-Cookie", b"set-cookie"),
+        12 => is(b"Content-Type", b"content-type"),
+        13 => is(b"Cache-Control", b"cache-control"),
+        14 => is(b"Content-Length", b"content-length"),
+        _ => false,
+    }
 }
 
 /// Names in use that are registered with a spelling other than `Like-This` (IANA, HTTP Field Name Registry; DNT: W3C).
