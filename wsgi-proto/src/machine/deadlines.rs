@@ -92,21 +92,26 @@ impl Machine {
         if !self.config.has_rates() {
             return timeout;
         }
-        let rate = self.rate_deadline(read, write);
+        let sends = read && self.awaits_body(write);
+        if !sends && !write && !self.memory.counts_rates() {
+            // The usual wait, for the next request.
+            return timeout;
+        }
+        let rate = self.rate_deadline(sends, write);
         match (timeout, rate) {
             (Some((timeout, _)), Some((at, _))) if at < timeout => rate,
             (timeout, rate) => timeout.or(rate),
         }
     }
 
-    /// When to check the rate of the peer.
+    /// Whether the peer has to send its body now. Before it has read our 100 or our response, it need not.
+    fn awaits_body(&self, write: bool) -> bool {
+        !write && self.state.peer() == PeerHalf::Body && (self.memory.wants_body() || self.state.drains())
+    }
+
+    /// When to check the rate of the peer, which `sends` to us, or to which we `write`.
     #[cold]
-    fn rate_deadline(&mut self, read: bool, write: bool) -> Option<(Instant, Reason)> {
-        // Before it has read our 100 or our response, a peer need not send.
-        let sends = read
-            && !write
-            && self.state.peer() == PeerHalf::Body
-            && (self.memory.wants_body() || self.state.drains());
+    fn rate_deadline(&mut self, sends: bool, write: bool) -> Option<(Instant, Reason)> {
         let rates = self.memory.get_mut()?.rates.get_or_insert_default();
         let (config, now) = (&*self.config, self.now.instant);
         let look = |meter: &mut Meter, waits, rate: Option<u64>, reason| {

@@ -165,6 +165,12 @@ impl Lent {
         self.memory.as_deref()
     }
 
+    /// Whether the transfer rates have to be looked at even if the machine does not wait for the peer.
+    #[inline]
+    pub(crate) fn counts_rates(&self) -> bool {
+        self.get().is_some_and(|memory| memory.rates.as_ref().is_none_or(|rates| rates.are_counting()))
+    }
+
     /// The memory if there is any.
     #[inline]
     pub(crate) fn get_mut(&mut self) -> Option<&mut Memory> {

@@ -67,6 +67,11 @@ impl Meter {
 }
 
 impl Rates {
+    /// Whether a wait is being counted. Otherwise a look that begins none has no effect.
+    pub(crate) fn are_counting(&self) -> bool {
+        self.request.counted.is_some() || self.response.counted.is_some()
+    }
+
     /// Forgets everything, for the next connection.
     #[cold]
     pub(crate) fn reset(&mut self) {
@@ -136,6 +141,20 @@ mod tests {
         assert_eq!(meter.look(true, now, 240, GRACE), Some(now));
         meter.add(2400);
         assert!(meter.look(true, now, 240, GRACE) > Some(now), "it has caught up");
+    }
+
+    #[test]
+    fn a_look_changes_nothing_unless_a_wait_begins_or_ends() {
+        let mut rates = Rates::default();
+        rates.request.add(7);
+        let before = alloc::format!("{rates:?}");
+        assert!(!rates.are_counting());
+        assert_eq!(rates.request.look(false, Instant::from_nanos(1), 240, GRACE), None);
+        assert_eq!(alloc::format!("{rates:?}"), before);
+        assert!(rates.request.look(true, Instant::from_nanos(2), 240, GRACE).is_some());
+        assert!(rates.are_counting());
+        assert_eq!(rates.request.look(false, Instant::from_nanos(3), 240, GRACE), None);
+        assert!(!rates.are_counting());
     }
 
     #[test]
