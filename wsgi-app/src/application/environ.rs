@@ -85,14 +85,20 @@ impl Environ {
     /// The environ of one request. Reuses the memory of `spare`, which was [released](Self::release).
     #[inline(always)]
     pub(crate) fn new(spare: Option<Self>, head: Arc<Head>, endpoints: Endpoints, handle: Handle) -> Self {
-        let open = Some((head, handle));
-        if let Some(Self(mut request)) = spare
-            && let Some(again) = Arc::get_mut(&mut request)
-        {
-            (again.open, again.endpoints) = (open, endpoints);
-            return Self(request);
+        let Some(mut environ) = spare else { return Self::make(head, endpoints, handle) };
+        match Arc::get_mut(&mut environ.0) {
+            Some(request) if request.open.is_none() => {
+                request.open = Some((head, handle));
+                request.endpoints = endpoints;
+                environ
+            }
+            _ => Self::make(head, endpoints, handle),
         }
-        Self(Arc::new(Request { open, endpoints, changes: Mutex::default() }))
+    }
+
+    #[cold]
+    fn make(head: Arc<Head>, endpoints: Endpoints, handle: Handle) -> Self {
+        Self(Arc::new(Request { open: Some((head, handle)), endpoints, changes: Mutex::default() }))
     }
 
     /// Makes the memory of this environ ready for another request, and drops the head, so that the machine can reuse

@@ -119,17 +119,20 @@ impl<A: Application> Request<A> {
             self.raw = None;
             return true;
         }
-        let has_maps = !inner.maps.is_empty();
-        let Some(environ) = &mut self.environ else { return !has_maps };
-        if !has_maps && environ.release() {
-            return true;
-        }
-        self.has_hooks = environ.has_hooks();
+        let has_values =
+            !inner.maps.is_empty() || self.environ.as_mut().is_some_and(|environ| !environ.release());
+        !has_values || self.keep_hooks(inner)
+    }
+
+    /// Keeps the environ if it has hooks. Returns whether there are no other values of the application.
+    #[cold]
+    fn keep_hooks(&mut self, inner: &mut Inner) -> bool {
+        self.has_hooks = self.environ.as_ref().is_some_and(Environ::has_hooks);
         if self.has_hooks {
-            // The hooks see what was really sent.
+            // They see what was really sent.
             inner.machine.flush_before_record();
         }
-        self.has_hooks && !has_maps
+        self.has_hooks && inner.maps.is_empty()
     }
 
     /// The head and the handle of the open request.

@@ -33,6 +33,7 @@ use crate::connection::request::{Failure, conclude, drop_caught, run_hooks, sett
 use crate::connection::transfer::Transfer;
 use crate::context::catch_panic::catch;
 use crate::context::pool;
+use crate::exchange::error::Result;
 use crate::exchange::handle::Handle;
 use crate::exchange::shared::{Directive, Inner, WakeList};
 use crate::io::transport::Transport;
@@ -290,25 +291,34 @@ impl<A: Application, T: Transport> Connection<A, T> {
         if woken {
             self.wake_up(context);
         }
-        let outcome = loop {
+        let failure = loop {
             let request = self.request.as_mut().expect("a request is open");
             match catch(|| request.poll_call(context)) {
                 Ok(Poll::Ready((server, result))) => {
                     self.lent = Some(server);
-                    break result.map_err(if is_raw::<A>() { Failure::Raw } else { Failure::Application });
+                    return self.poll_returned(result, context);
                 }
                 Ok(Poll::Pending) if ready!(self.poll_wait(context)) => {}
-                Ok(Poll::Pending) => break Err(Failure::Aborted),
-                Err(panic) => break Err(Failure::Panic(panic)),
+                Ok(Poll::Pending) => break Failure::Aborted,
+                Err(panic) => break Failure::Panic(panic),
             }
         };
         self.transfer.read_clocks();
+        self.fail(failure);
+        Poll::Ready(())
+    }
+
+    /// Continues with what the application has returned.
+    #[inline(always)]
+    fn poll_returned(&mut self, result: Result<Body>, context: &mut Context<'_>) -> Poll<()> {
+        self.transfer.read_clocks();
         self.stage = Stage::Open;
-        match outcome {
+        match result {
             Ok(Body(Kind::Empty)) => return self.poll_open(false, Some(None), context),
             Ok(Body(Kind::Bytes(bytes))) => return self.poll_open(false, Some(Some(bytes)), context),
             Ok(body) => self.begin_body(body),
-            Err(failure) => self.fail(failure),
+            Err(error) if is_raw::<A>() => self.fail(Failure::Raw(error)),
+            Err(error) => self.fail(Failure::Application(error)),
         }
         Poll::Ready(())
     }

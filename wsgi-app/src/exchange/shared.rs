@@ -309,8 +309,8 @@ impl Inner {
 
     /// Begins the next exchange; handles of the previous one find it over.
     pub(crate) fn begin_exchange(&mut self) {
+        debug_assert!(self.peeked.is_empty(), "no exchange was open");
         self.serial += 1;
-        self.forget_peeked();
         self.read = 0;
     }
 
@@ -402,6 +402,7 @@ impl Inner {
     }
 
     /// The tasks that wait, except the current one. They are woken when the list is dropped; release the lock before.
+    #[cold]
     pub(crate) fn take_waiting(&mut self, context: &Context<'_>) -> WakeList {
         let mut wake_list = WakeList::default();
         self.wake_application(context, &mut wake_list);
