@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue};
-use http::{Extensions, Method, Request, Uri};
+use http::header::HeaderValue;
+use http::{Method, Request, Uri};
 use wsgi_proto::{Head, Version};
 
 use crate::application::environ::Environ;
@@ -24,19 +24,18 @@ impl Environ {
     /// If the types of `http` cannot represent the request, for instance a target with a character that is not allowed
     /// in a URI and that this server accepts nevertheless, such as `<`.
     pub fn to_http(&self) -> Result<Request<Input>, http::Error> {
-        self.to_http_in(HeaderMap::new(), Extensions::new())
+        let mut request = Request::new(self.input());
+        self.fill_http(&mut request)?;
+        Ok(request)
     }
 
-    /// Like [`to_http`](Self::to_http), in the memory of two values that are empty.
+    /// Like [`to_http`](Self::to_http), for a request that has its body, no fields, and no extensions.
     #[inline]
-    pub(crate) fn to_http_in(
-        &self,
-        mut headers: HeaderMap,
-        mut extensions: Extensions,
-    ) -> Result<Request<Input>, http::Error> {
+    pub(crate) fn fill_http(&self, request: &mut Request<Input>) -> Result<(), http::Error> {
         let head = self.head();
         let bytes = Bytes::from_owner(Whole(Arc::clone(head)));
         let fields = head.raw_fields();
+        let headers = request.headers_mut();
         headers.try_reserve(fields.len())?;
         names::with(|names| {
             for (name, value) in fields {
@@ -45,20 +44,18 @@ impl Environ {
             }
             Ok::<(), http::Error>(())
         })?;
-        extensions.insert(self.clone());
-        let mut request = Request::new(self.input());
         *request.method_mut() = Method::from_bytes(head.method().as_bytes())?;
         *request.uri_mut() = Uri::from_maybe_shared(bytes.slice_ref(head.target()))?;
         *request.version_mut() = match head.version() {
             Version::Http10 => http::Version::HTTP_10,
             _ => http::Version::HTTP_11,
         };
-        *request.headers_mut() = headers;
+        let extensions = request.extensions_mut();
+        extensions.insert(self.clone());
         if let Some(tls) = self.tls() {
             extensions.insert(tls.clone());
         }
-        *request.extensions_mut() = extensions;
-        Ok(request)
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use http::response::Parts;
 use http_body::Body as HttpBody;
 
 use crate::application::body::Body;
+use crate::application::start_response::Write;
 use crate::exchange::error::{Error, Result};
 use crate::head::headers::Headers;
 use crate::head::status::Status;
@@ -47,24 +48,24 @@ where
         let (parts, body) = self.into_parts();
         let mut response = Response::new(parts.status);
         *response.headers_mut() = fields(parts.status, &parts.headers).collect();
-        if let Some(length) = announced(&parts, &body) {
-            response.headers_mut().append("Content-Length", length.to_string());
-        }
         if !body.is_end_stream() {
-            response
-                .set_body(Body::stream(Frames { body: Box::pin(body), trailers: |_: &HeaderMap| Ok(()) }));
+            if let Some(length) = announced(&parts, &body) {
+                response.headers_mut().append("Content-Length", length.to_string());
+            }
+            response.set_body(Body::stream(Frames { body: Box::pin(body), write: None }));
         }
         response
     }
 }
 
-/// The length of `body` that its response has to announce.
+/// The length of `body` that its response has to announce. The server knows that of an empty body.
 pub(crate) fn announced<B: HttpBody>(parts: &Parts, body: &B) -> Option<u64> {
-    // RFC 9110, 8.6: not in a 1xx or 204; that of a 304 is up to the application. The server knows that of an empty body.
-    if body.is_end_stream() || matches!(parts.status.as_u16(), ..200 | 204 | 205 | 304) {
+    // RFC 9110, 8.6: not in a 1xx or 204; that of a 304 is up to the application.
+    if matches!(parts.status.as_u16(), ..200 | 204 | 205 | 304) {
         return None;
     }
-    body.size_hint().exact().filter(|_| !parts.headers.contains_key(CONTENT_LENGTH))
+    // Responses have few fields: to look at all of them costs less than the hash of one name.
+    body.size_hint().exact().filter(|_| parts.headers.keys().all(|name| *name != CONTENT_LENGTH))
 }
 
 /// The fields of a response, without `Transfer-Encoding`, which only the server sets.
@@ -76,20 +77,22 @@ pub(crate) fn fields(status: StatusCode, headers: &HeaderMap) -> impl Iterator<I
             || (status == StatusCode::NOT_MODIFIED && *name == CONTENT_LENGTH && value == "0")
     };
     let fields = headers.iter().filter(move |(name, value)| !is_wrong(name, value));
-    fields.map(|(name, value)| (name.as_str(), value.as_bytes()))
+    fields.map(text)
 }
 
-/// The frames of a body as blocks; `trailers` gets its trailers.
-pub(crate) struct Frames<B, F> {
+#[inline]
+fn text<'a>((name, value): (&'a HeaderName, &'a HeaderValue)) -> (&'a str, &'a [u8]) {
+    (name.as_str(), value.as_bytes())
+}
+
+/// The frames of a body as blocks.
+pub(crate) struct Frames<B> {
     pub(crate) body: Pin<Box<B>>,
-    pub(crate) trailers: F,
+    /// Sends the trailers of the body. Without it, they are dropped.
+    pub(crate) write: Option<Write>,
 }
 
-impl<B, F> Stream for Frames<B, F>
-where
-    B: HttpBody<Error: Into<Error>>,
-    F: FnMut(&HeaderMap) -> Result<()> + Unpin,
-{
+impl<B: HttpBody<Error: Into<Error>>> Stream for Frames<B> {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
@@ -105,10 +108,10 @@ where
                     length => return Poll::Ready(Some(Ok(data.copy_to_bytes(length)))),
                 },
                 Err(frame) => {
-                    if let Some(trailers) = frame.trailers_ref()
-                        && let Err(error) = (self.trailers)(trailers)
+                    if let (Some(write), Some(trailers)) = (&self.write, frame.trailers_ref())
+                        && let Err(error) = write.set_trailers(trailers.iter().map(text))
                     {
-                        return Poll::Ready(Some(Err(error)));
+                        return Poll::Ready(Some(Err(error.into())));
                     }
                 }
             }

@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::header::HeaderMap;
 use http::{Extensions, Request, StatusCode};
 use http_body::Body as HttpBody;
 use tower_service::Service;
@@ -152,10 +151,13 @@ where
                 .await?
                 .map_err(Into::into)?;
             // The request is large: it is made late and passed on without a wait.
-            let Ok(mut request) = environ.to_http_in(spare::take(), self.extensions.clone()) else {
+            let mut request = Request::new(environ.input());
+            *request.headers_mut() = spare::take();
+            *request.extensions_mut() = self.extensions.clone();
+            if environ.fill_http(&mut request).is_err() {
                 start_response.start("400 Bad Request", NO_HEADERS)?;
                 return Ok(Body::empty());
-            };
+            }
             // RFC 9110, 7.8: not in HTTP/1.0. The connection can be taken over when no body is left to read.
             let head = environ.head();
             if head.value("upgrade").is_some()
@@ -171,8 +173,10 @@ where
         };
 
         let (parts, body) = response.into_parts();
+        let is_empty = body.is_end_stream();
         let mut digits = [0; LONGEST_NUMBER];
-        let length = announced(&parts, &body).map(|length| ("content-length", decimal(length, &mut digits)));
+        let length = if is_empty { None } else { announced(&parts, &body) };
+        let length = length.map(|length| ("content-length", decimal(length, &mut digits)));
         let write = start_response
             .start(Status::from(parts.status), fields(parts.status, &parts.headers).chain(length))?;
         spare::keep(parts.headers);
@@ -184,15 +188,10 @@ where
             }
             return Ok(Body::empty());
         }
-        if body.is_end_stream() {
+        if is_empty {
             return Ok(Body::empty());
         }
-        let trailing = write.clone();
-        let set = move |trailers: &HeaderMap| {
-            let fields = trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-            trailing.set_trailers(fields).map_err(Error::from)
-        };
-        let mut frames = Frames { body: Box::pin(body), trailers: set };
+        let mut frames = Frames { body: Box::pin(body), write: Some(write) };
         // Most bodies are one block that is there.
         let first = poll_fn(|context| Poll::Ready(Pin::new(&mut frames).poll_next(context))).await;
         match first {
@@ -203,7 +202,9 @@ where
                     Poll::Ready(first) => first,
                     Poll::Pending => {
                         // The first block may take long, and clients of such bodies wait for the head, as `EventSource` does.
-                        write.write(Bytes::new()).await?;
+                        if let Some(write) = &frames.write {
+                            write.write(Bytes::new()).await?;
+                        }
                         None
                     }
                 };
