@@ -135,6 +135,8 @@ fn keepalive_on_keeps_connections() {
         let options = || quiet().keepalive(false);
         let (off, on) = (runtime.serve(options(), HELLO), runtime.serve(options().keepalive(true), HELLO));
         assert_eq!((is_kept(&off), is_kept(&on)), (false, true));
+        let unlimited = runtime.serve(options().keepalive(None), HELLO);
+        assert!(is_kept(&unlimited), "no limit of the time is on");
     });
 }
 

@@ -100,6 +100,30 @@ fn log_to_writes_a_line_an_entry() {
 }
 
 #[test]
+fn access_log_off_leaves_out_access_lines_alone() {
+    on_each("access_log", |runtime| {
+        let fails = Program::Script(&["fail it broke"]);
+        let usual = written(runtime, |options| options, fails);
+        assert!(usual.contains("GET /yo HTTP/1.1"), "{usual}");
+        let log = written(runtime, |options| options.access_log(false), fails);
+        let [start, error, end] = &log.lines().collect::<Vec<_>>()[..] else {
+            panic!("not a start, an error and an end: {log}");
+        };
+        assert!(start.contains("wsgi starting up") && end.contains("wsgi exited, "), "{log}");
+        assert!(error.contains("it broke"), "{log}");
+        // Also for a function, and for their separate file.
+        let (options, entries) = Journal::keep(Options::default().access_log(false));
+        let site = runtime.serve(options, HELLO);
+        site.ask(YO);
+        site.stop();
+        assert_eq!((entries.of(Kind::Access).len(), entries.of(Kind::Info).len()), (0, 2), "{entries:?}");
+        let accesses = Written::default();
+        written(runtime, |options| options.access_log_to(accesses.clone()).access_log(false), HELLO);
+        assert_eq!(accesses.text(), "");
+    });
+}
+
+#[test]
 fn access_log_to_separates_access_lines_from_all_others() {
     on_each("access_log_to", |runtime| {
         let accesses = Written::default();

@@ -85,9 +85,9 @@ pub struct ServerSettings {
     #[arg(long, value_name = "FILE", value_parser = log_file)]
     log: Option<LogFile>,
 
-    /// Appends access lines to this file instead of the log.
-    #[arg(long, value_name = "FILE", value_parser = log_file)]
-    access_log: Option<LogFile>,
+    /// Appends access lines to this file instead of the log, or none.
+    #[arg(long, value_name = "FILE", value_parser = or_none(log_file))]
+    access_log: Option<Bound<LogFile>>,
 
     /// A variable of every request; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
@@ -228,9 +228,11 @@ impl ServerSettings {
         if let Some(LogFile(file)) = self.log {
             options = options.log_to(file);
         }
-        if let Some(LogFile(file)) = self.access_log {
-            options = options.access_log_to(file);
-        }
+        options = match self.access_log {
+            Some(Bound(Some(LogFile(file)))) => options.access_log_to(file),
+            Some(Bound(None)) => options.access_log(false),
+            None => options,
+        };
         if let Some(Bound(bytes)) = self.max_body_size {
             options = options.max_body_size(bytes);
         }
@@ -460,7 +462,7 @@ mod tests {
             ("--limit", "head=1", "chunk_line"),
             ("--custom-pool", "0", "1 or more"),
             ("--log", "/", "the path of a file"),
-            ("--access-log", "/", "the path of a file"),
+            ("--access-log", "/", "the path of a file), or none"),
         ] {
             let flag = format!("{flag}={value}");
             let error = Settings::try_parse_from(["echo", &flag]).unwrap_err();
