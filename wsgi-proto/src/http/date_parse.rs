@@ -74,8 +74,9 @@ fn time(year: u16, month: &[u8; 3], day: u16, clock: &[u8]) -> Option<i64> {
         return None;
     }
     let midnight = unix(year, month, day);
-    // The 31st of a shorter month is a day of the next one.
-    let is_in_month = Civil::from_unix(midnight).month == month;
+    // The 31st of a shorter month is a day of the next one, and a day after the year 9999 is replaced by the last one.
+    let civil = Civil::from_unix(midnight);
+    let is_in_month = (civil.month, civil.day) == (month, day);
     let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
     is_in_month.then_some(midnight + seconds)
 }
@@ -135,6 +136,7 @@ mod tests {
             "Sun, 31 Nov 1994 08:49:37 GMT",
             "Wed, 29 Feb 1995 08:49:37 GMT",
             "Sun, 99 Nov 1994 08:49:37 GMT",
+            "Fri, 32 Dec 9999 08:49:37 GMT",
             "Sun, 06 Nov 0000 08:49:37 GMT",
             "Sun, 06 Nov 1994 24:00:00 GMT",
             "Sun, 06 Nov 1994 08:60:37 GMT",
