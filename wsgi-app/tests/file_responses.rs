@@ -268,6 +268,22 @@ fn times_before_1970_and_in_the_future_are_no_trouble() {
 }
 
 #[test]
+fn a_date_is_sent_when_it_cannot_have_two_versions() {
+    let seconds = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    // A second may end in the middle.
+    let new = (0..10).find_map(|_| {
+        let second = seconds();
+        let new = sent(path("second", "a", UNIX_EPOCH + Duration::from_secs(second)), Request::get("/"));
+        (second == seconds()).then_some(new)
+    });
+    let new = new.expect("one of them within a second");
+    assert!(!new.headers().contains("Last-Modified") && new.headers().contains("ETag"));
+    let before = UNIX_EPOCH + Duration::from_secs(seconds() - 1);
+    let old = sent(path("second", "a", before), Request::get("/"));
+    assert!(old.headers().contains("Last-Modified"));
+}
+
+#[test]
 fn other_methods_and_statuses_have_no_conditions() {
     let fields = [("Range", "bytes=1-2"), ("If-Match", "\"other\""), ("If-None-Match", TAG)];
     let post =

@@ -1,5 +1,6 @@
-use std::fs;
+use std::fs::{self, File};
 use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use wsgi_tests::caller::{Answer, Caller};
@@ -10,6 +11,9 @@ fn start() -> (Program, TempDir) {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("a.txt");
     fs::write(&path, "0123456789").expect("a file");
+    // Within the second of its last change it would have no date.
+    let modified = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    File::options().write(true).open(&path).and_then(|file| file.set_modified(modified)).expect("a time");
     let mut command = Command::new(env!("CARGO_BIN_EXE_download"));
     command.arg("127.0.0.1:0").arg(path);
     (Program::run(command), folder)

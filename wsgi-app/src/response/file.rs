@@ -43,6 +43,8 @@ impl Response {
     /// For a HEAD it checks the same conditions, and ignores `Range`. For other methods, and if the status of the response
     /// is not 200, the file becomes the body and nothing is added or checked.
     ///
+    /// A file that has changed within the current second has no `Last-Modified`, since it can change again without another date.
+    ///
     /// The tag is made of the time of the last change, as precisely as the system keeps it, and the length. If a file can
     /// change twice within that precision, or several servers have copies of it with different times, set an `ETag` of its
     /// content before, such as a hash or a version. A `Last-Modified` that was set before is kept as well. Set other fields
@@ -97,9 +99,10 @@ impl Response {
         let Ok(modified) = metadata.modified() else { return };
         let nanos = nanos_since_1970(modified);
         self.headers_mut().insert_default("ETag", format!("\"{nanos:x}-{:x}\"", metadata.len()));
-        // RFC 9110, 8.8.2.1: there is no date in the future.
+        // RFC 9110, 8.8.2.2: a date is a strong validator from the next second on. Before, the file can change once more
+        // without another date, and `If-Range` would join both versions. This excludes dates in the future, too (8.8.2.1).
         let now = environ.handle().server_context().clock.now().unix;
-        let unix = i64::try_from(nanos.div_euclid(1_000_000_000)).ok().filter(|unix| *unix <= now);
+        let unix = i64::try_from(nanos.div_euclid(1_000_000_000)).ok().filter(|unix| *unix < now);
         if let Some(Ok(date)) = unix.map(format_date_time) {
             self.headers_mut().insert_default("Last-Modified", date);
         }
