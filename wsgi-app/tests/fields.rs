@@ -118,6 +118,42 @@ fn other_values_are_the_clients_error_that_names_the_field() {
 }
 
 #[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "it is only shown")]
+struct Outer {
+    text: String,
+    #[serde(flatten)]
+    inner: Inner,
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "it is only shown")]
+struct Inner {
+    page: Option<String>,
+    #[serde(default)]
+    tag: Vec<String>,
+}
+
+#[test]
+fn structs_can_share_fields() {
+    for (query, expected) in [
+        ("text=a", r#"Outer { text: "a", inner: Inner { page: None, tag: [] } }"#),
+        ("text=a&page=2", r#"Outer { text: "a", inner: Inner { page: Some("2"), tag: [] } }"#),
+        ("text=a&tag=x&tag=y", r#"Outer { text: "a", inner: Inner { page: None, tag: ["x", "y"] } }"#),
+        // Of no type.
+        ("text=a&other=1&other=2", r#"Outer { text: "a", inner: Inner { page: None, tag: [] } }"#),
+        ("text=a&text=b", "400 field `text`: 2 values (expected one)\n"),
+        ("text=a&page=1&page=2", "400 invalid type: sequence, expected a string\n"),
+    ] {
+        assert_eq!(read::<Outer>(query), expected, "{query}");
+    }
+    // A struct is not a sequence of its fields.
+    assert_eq!(
+        read::<BTreeMap<String, Inner>>("a=x&a=y"),
+        "400 field `a`: 2 values (expected one)\n"
+    );
+}
+
+#[derive(Debug, Deserialize)]
 struct Entry {
     name: String,
     age: Option<u8>,

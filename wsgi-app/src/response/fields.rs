@@ -80,8 +80,9 @@ impl Environ {
     /// | `Option<T>` | `None` if the field is missing or empty, as browsers send an input that is not filled in |
     /// | `Vec<T>`, or another sequence | all values with this name, in order; with `#[serde(default)]` there may be none |
     ///
-    /// Other fields are ignored, unless the type denies them. A field with several values for a type of one is an error. Within
-    /// `#[serde(flatten)]`, and enums without a name, serde sees each value as text: numbers are errors there.
+    /// Other fields are ignored, unless the type denies them. Several values are an error for the type of a single one. Within
+    /// `#[serde(flatten)]`, and in enums that are untagged or have their tag inside, serde gets a single value as text and several
+    /// as a sequence of texts: numbers are errors there.
     ///
     /// # Errors
     ///
@@ -161,7 +162,7 @@ impl<'de> MapAccess<'de> for Fields {
     }
 }
 
-/// The values of one field, at least one.
+/// The values of one field, at least one. A type that does not say what it is gets several as a sequence.
 struct Value(Vec<String>);
 
 impl Value {
@@ -186,6 +187,14 @@ macro_rules! parsed {
     )*};
 }
 
+macro_rules! text {
+    ($($method:ident($($argument:ty),*))*) => {$(
+        fn $method<V: Visitor<'de>>(self, $(_: $argument,)* visitor: V) -> Result<V::Value, FieldsError> {
+            visitor.visit_string(self.single()?)
+        }
+    )*};
+}
+
 impl<'de> Deserializer<'de> for Value {
     type Error = FieldsError;
 
@@ -205,8 +214,22 @@ impl<'de> Deserializer<'de> for Value {
         deserialize_f64 visit_f64
     }
 
+    text! {
+        deserialize_char()
+        deserialize_str()
+        deserialize_string()
+        deserialize_bytes()
+        deserialize_byte_buf()
+        deserialize_unit()
+        deserialize_unit_struct(&'static str)
+        deserialize_map()
+        deserialize_struct(&'static str, &'static [&'static str])
+        deserialize_identifier()
+    }
+
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldsError> {
-        visitor.visit_string(self.single()?)
+        // Not an error: `flatten` reads all fields in this way, including those that it ignores.
+        if self.0.len() > 1 { self.deserialize_seq(visitor) } else { self.deserialize_string(visitor) }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldsError> {
@@ -255,10 +278,6 @@ impl<'de> Deserializer<'de> for Value {
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldsError> {
         visitor.visit_unit()
-    }
-
-    forward_to_deserialize_any! {
-        char str string bytes byte_buf unit unit_struct map struct identifier
     }
 }
 
