@@ -24,8 +24,8 @@ const TURN: usize = 256 * 1024;
 
 /// Middleware: compresses a response, if that is worth it and the client accepts it.
 fn compressed(environ: &Environ, mut response: Response) -> Response {
-    // RFC 9110, 15.4.5: a 304 has the `Vary` of the 200.
-    if response.status() == 304 {
+    // RFC 9110, 15.3.7 and 15.4.5: both have the `Vary` of the 200.
+    if matches!(response.status().code(), 206 | 304) {
         vary(response.headers_mut(), "Accept-Encoding");
     }
     if response.error().is_some() || !is_worth_it(&response) {
