@@ -212,7 +212,7 @@ fn conditions_are_checked_in_their_order() {
         let content = match status {
             200 => "0123456789",
             206 => "12",
-            412 => "the file is another version\n",
+            412 => "the file does not meet the conditions of the request\n",
             _ => "",
         };
         assert_eq!(text(&response), content, "{fields:?}");

@@ -268,7 +268,7 @@
 //! | --- | --- |
 //! | the whole body | `bytes.into()`; it gets a `Content-Length` |
 //! | blocks that are computed on demand; waiting for them is allowed | [`Body::iterator`] |
-//! | a file, or a range of it | [`Body::file`]; what the client asks for of it: [`Response::with_file`] |
+//! | a file, or a range of it | [`Body::file`]; the range that the client requests: [`Response::with_file`] |
 //! | a pipe or another reader | [`Body::reader`] |
 //! | code that sends when it has something | [`Write`], which [`StartResponse::start`] returns; also `io::Write` |
 //!

@@ -359,7 +359,7 @@
 //! | --- | --- |
 //! | the whole body | `bytes.into()`; it gets a `Content-Length` |
 //! | blocks that are computed without waiting | [`Body::iterator`] |
-//! | a file, or a range of it | [`Body::file`]; what the client asks for of it: [`Response::with_file`] |
+//! | a file, or a range of it | [`Body::file`]; the range that the client requests: [`Response::with_file`] |
 //! | another reader that does not wait | [`Body::reader`] |
 //! | a `futures_core::Stream` of `Result<Bytes>`, such as `tokio_stream::wrappers::ReceiverStream` | [`Body::stream`] |
 //! | code that sends when it has something | [`Write::write`] on the handle that [`StartResponse::start`] returns |

@@ -244,7 +244,7 @@ impl Body {
     /// # is_an_application(preview);
     /// ```
     ///
-    /// [`Response::with_file`](crate::Response::with_file) sends the part that the client asks for, and 304 if it has the file.
+    /// [`Response::with_file`](crate::Response::with_file) sends the range that the client requests, and 304 if it has the file.
     ///
     /// # Errors
     ///

@@ -187,8 +187,8 @@ use crate::exchange::error::{Error, Result};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an async application",
     label = "expected an `async fn(Environ, StartResponse) -> Result<Body, E>`",
-    note = "`site(..)` makes an application of an `async fn(Environ)` whose value implements `IntoResponse`; a `Site` of \
-            another function is none",
+    note = "`site(..)` makes an application of an `async fn(Environ)` whose value implements `IntoResponse`; a `Site` of any \
+            other function is not an application",
     note = "your own type is an application if it implements `Application`"
 )]
 pub trait Application: Send + Sync + 'static {

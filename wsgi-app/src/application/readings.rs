@@ -11,8 +11,8 @@ use crate::application::upgrade::Stream;
 impl Environ {
     /// The path, percent-decoded once, as UTF-8; `None` if it is not UTF-8.
     ///
-    /// [`path`](Self::path) has the same as latin-1, as PEP 3333 requires. `%2F` becomes `/` in both; [`segments`](Self::segments)
-    /// tells it from a separator.
+    /// [`path`](Self::path) has the same as latin-1, as PEP 3333 requires. `%2F` becomes `/` in both, but not a separator of
+    /// [`segments`](Self::segments).
     ///
     /// ```
     /// # use wsgi_app::{Environ, IntoResponse, Response};
@@ -58,7 +58,7 @@ impl Environ {
     /// # is_an_application(wsgi_app::site(page));
     /// ```
     ///
-    /// Segments are not checked otherwise: one may be `..` or have a slash, so it is no safe name of a file. `OPTIONS *` has
+    /// Segments are not checked otherwise: one may be `..` or have a slash, so it is not a safe file name. `OPTIONS *` has
     /// the segment `*`. After a change of `PATH_INFO` by [`set`](Self::set) the segments are those of the new value.
     pub fn segments(&self) -> Option<Vec<String>> {
         let owned = |segment: Option<Cow<'_, str>>| segment.map(Cow::into_owned);

@@ -1,9 +1,9 @@
-//! The conditions of a request on the version of what it asks for (RFC 9110, 13).
+//! The conditions of a request on the version that would be sent (RFC 9110, 13).
 
 use crate::application::environ::Environ;
 
-/// What identifies the version that would be sent, as far as it is known.
-pub(super) struct Version<'a> {
+/// What identifies the version that would be sent, as far as it is known (RFC 9110, 8.8).
+pub(super) struct Validators<'a> {
     pub(super) etag: Option<&'a str>,
     /// The date of the last change, in seconds since 1970.
     pub(super) modified: Option<i64>,
@@ -15,11 +15,11 @@ pub(super) enum Outcome {
     Send,
     /// The client has this version: 304.
     NotModified,
-    /// The client has another version, and wants only that one: 412.
+    /// The client requires another version: 412.
     Failed,
 }
 
-impl Version<'_> {
+impl Validators<'_> {
     /// Checks the conditions of a GET or a HEAD, in the order of RFC 9110, 13.2.2.
     pub(super) fn check(&self, environ: &Environ) -> Outcome {
         if has(environ, "If-Match") {
@@ -40,7 +40,7 @@ impl Version<'_> {
         if is_known { Outcome::NotModified } else { Outcome::Send }
     }
 
-    /// Whether a part of this version fits to what the client has: the condition `If-Range` (RFC 9110, 13.1.5).
+    /// Whether the client has a part of this version: the condition `If-Range` (RFC 9110, 13.1.5).
     pub(super) fn may_continue(&self, environ: &Environ) -> bool {
         if !has(environ, "If-Range") {
             return true;

@@ -11,11 +11,11 @@ use crate::application::body::{Body, Kind};
 use crate::application::environ::Environ;
 use crate::application::file::{FileRange, regular};
 use crate::response::Response;
-use crate::response::conditions::{Outcome, Version, single};
+use crate::response::conditions::{Outcome, Validators, single};
 use crate::response::range::Part;
 
 impl Response {
-    /// The same response with the bytes of a regular file as its body, or with the part of them that the request asks for.
+    /// The same response with the bytes of a regular file as its body, or with the range of them that the request selects.
     ///
     /// ```
     /// use std::fs::File;
@@ -38,7 +38,7 @@ impl Response {
     /// | `Range` with several ranges or another unit, or a malformed one | the whole file |
     /// | `If-Range` with the tag or the date of another version | the whole file |
     /// | `If-None-Match`, or else `If-Modified-Since`, and the client has this version | 304 without a body |
-    /// | `If-Match`, or else `If-Unmodified-Since`, and the client wants another version | 412 |
+    /// | `If-Match`, or else `If-Unmodified-Since`, and the client requires another version | 412 |
     ///
     /// For a HEAD it checks the same conditions, and ignores `Range`. For other methods, and if the status of the response
     /// is not 200, the file becomes the body and nothing is added or checked.
@@ -67,18 +67,20 @@ impl Response {
         }
         // That of the whole file would be wrong for a part.
         self.headers_mut().remove("Content-Length");
-        self.add_version(&metadata, environ);
+        self.add_validators(&metadata, environ);
         self.headers_mut().insert_default("Accept-Ranges", "bytes");
         let (etag, modified) = (self.headers().get("ETag"), self.headers().get("Last-Modified"));
-        let version =
-            Version { etag: etag.as_deref(), modified: modified.as_deref().and_then(parse_date_time) };
-        match version.check(environ) {
+        let validators =
+            Validators { etag: etag.as_deref(), modified: modified.as_deref().and_then(parse_date_time) };
+        match validators.check(environ) {
             Outcome::Send => {}
             Outcome::NotModified => return Ok(self.without_content().with_status(304).with_body(())),
-            Outcome::Failed => return Ok(self.refused(412, "the file is another version\n")),
+            Outcome::Failed => {
+                return Ok(self.refused(412, "the file does not meet the conditions of the request\n"));
+            }
         }
         // RFC 9110, 14.2: a range counts only for GET, and after the conditions.
-        let range = single(environ, "Range").filter(|_| method == "GET" && version.may_continue(environ));
+        let range = single(environ, "Range").filter(|_| method == "GET" && validators.may_continue(environ));
         match range.map_or(Part::All, |range| Part::parse(&range, length)) {
             Part::All => Ok(self.with_body(body(0, length))),
             Part::Some(part) => {
@@ -94,7 +96,7 @@ impl Response {
     }
 
     /// Adds the tag and the date of a file, unless the response has them.
-    fn add_version(&mut self, metadata: &Metadata, environ: &Environ) {
+    fn add_validators(&mut self, metadata: &Metadata, environ: &Environ) {
         // Some systems do not keep the time.
         let Ok(modified) = metadata.modified() else { return };
         let nanos = nanos_since_1970(modified);

@@ -29,8 +29,8 @@ use crate::response::Response;
 /// | [`Error`](crate::Error), and the errors of this crate | [that of an error](Response::from_error) |
 ///
 /// A status is a code (`u16`), a text such as `"200 OK"`, a [`Status`], or with the feature `http` a `StatusCode`. Headers are
-/// an array or a `Vec` of pairs, or [`Headers`]; behind a status also anything else that can be iterated over. A file is no
-/// value of its own, since its response depends on the request: see [`Response::with_file`].
+/// an array or a `Vec` of pairs, or [`Headers`]; behind a status also anything else that can be iterated over. A file is
+/// not among the values, since its response depends on the request: see [`Response::with_file`].
 ///
 /// ```
 /// use wsgi_app::{Environ, Html, IntoResponse, Result};

@@ -1,4 +1,4 @@
-//! The part of a file that a request asks for.
+//! The part of a file that a request selects.
 
 use std::ops::Range;
 
@@ -15,8 +15,8 @@ pub(super) enum Part {
 impl Part {
     /// The part of a body of `length` bytes that the value of `Range` selects.
     ///
-    /// A server may ignore the field (RFC 9110, 14.2). This one ignores other units than bytes, several ranges, what is
-    /// malformed, and ranges of an empty body, of which there is no part to send.
+    /// A server may ignore the field (RFC 9110, 14.2). This one ignores units other than bytes, several ranges, malformed
+    /// values, and ranges of an empty body.
     pub(super) fn parse(value: &str, length: u64) -> Self {
         let range = value.split_once('=').filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"));
         let Some((first, last)) = range.and_then(|(_, set)| only_member(set)?.split_once('-')) else {
