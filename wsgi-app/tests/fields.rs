@@ -117,6 +117,19 @@ fn other_values_are_the_clients_error_that_names_the_field() {
     assert_eq!(read::<Vec<String>>("a=1"), "400 invalid type: map, expected a sequence\n");
 }
 
+#[test]
+fn errors_do_not_repeat_long_values() {
+    let (long, short) = ("%C3%A9".repeat(1000), "é".repeat(50));
+    for (query, expected) in [
+        (format!("a={long}"), format!("400 field `a`: invalid value: string \"{short}…\", expected u8\n")),
+        (format!("{long}=x"), format!("400 field `{short}…`: invalid value: string \"x\", expected u8\n")),
+    ] {
+        assert_eq!(read::<BTreeMap<String, u8>>(&query), expected);
+    }
+    let text = read::<Everything>(&format!("side={long}"));
+    assert!(text.starts_with("400 field `side`: unknown variant `éé") && text.len() < 1100, "{text}");
+}
+
 #[derive(Debug, Deserialize)]
 #[expect(dead_code, reason = "it is only shown")]
 struct Outer {
@@ -147,10 +160,7 @@ fn structs_can_share_fields() {
         assert_eq!(read::<Outer>(query), expected, "{query}");
     }
     // A struct is not a sequence of its fields.
-    assert_eq!(
-        read::<BTreeMap<String, Inner>>("a=x&a=y"),
-        "400 field `a`: 2 values (expected one)\n"
-    );
+    assert_eq!(read::<BTreeMap<String, Inner>>("a=x&a=y"), "400 field `a`: 2 values (expected one)\n");
 }
 
 #[derive(Debug, Deserialize)]

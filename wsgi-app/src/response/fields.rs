@@ -1,6 +1,6 @@
 //! The fields of a query or a form as a value of any type that serde can make.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::vec::IntoIter;
 
 use serde::de::{
@@ -18,6 +18,8 @@ use crate::response::into_response::IntoResponse;
 ///
 /// As a response it is 400 with a text that names the field; also inside an [`Error`](crate::Error), when a function of a
 /// [`site`](crate::site) returns it. In other applications it is an error like any other.
+///
+/// The text includes what the client sent, shortened if it is long.
 #[derive(Debug)]
 pub struct FieldsError {
     /// The field, unless all of them together are not the value.
@@ -25,10 +27,16 @@ pub struct FieldsError {
     reason: String,
 }
 
+/// The longest name or value in an error, in bytes.
+const LONGEST_VALUE: usize = 100;
+
+/// The longest reason, in bytes: it may list the names of an enum.
+const LONGEST_REASON: usize = 1000;
+
 impl fmt::Display for FieldsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.field {
-            Some(field) => write!(f, "field `{}`: {}", field.escape_debug(), self.reason),
+            Some(field) => write!(f, "field `{field}`: {}", self.reason),
             None => f.write_str(&self.reason),
         }
     }
@@ -36,9 +44,31 @@ impl fmt::Display for FieldsError {
 
 impl std::error::Error for FieldsError {}
 
+/// The text of a value, up to `longest` bytes. No more of it is written, since a form can have values of megabytes.
+fn shortened(value: &impl fmt::Display, longest: usize) -> String {
+    struct Short {
+        text: String,
+        left: usize,
+    }
+
+    impl fmt::Write for Short {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let end = (0..=text.len().min(self.left)).rev().find(|&end| text.is_char_boundary(end));
+            let (fits, rest) = text.split_at(end.unwrap_or(0));
+            self.text.push_str(fits);
+            self.left -= fits.len();
+            if rest.is_empty() { Ok(()) } else { Err(fmt::Error) }
+        }
+    }
+
+    let mut short = Short { text: String::new(), left: longest };
+    let is_whole = write!(short, "{value}").is_ok();
+    short.text + if is_whole { "" } else { "…" }
+}
+
 impl serde::de::Error for FieldsError {
     fn custom<T: fmt::Display>(reason: T) -> Self {
-        Self { field: None, reason: reason.to_string() }
+        Self { field: None, reason: shortened(&reason, LONGEST_REASON) }
     }
 }
 
@@ -154,7 +184,10 @@ impl<'de> MapAccess<'de> for Fields {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, FieldsError> {
         let (name, values) =
             self.values.take().ok_or_else(|| FieldsError::custom("a value without a name"))?;
-        seed.deserialize(Value(values)).map_err(|error| FieldsError { field: Some(name), ..error })
+        seed.deserialize(Value(values)).map_err(|error| FieldsError {
+            field: Some(shortened(&name.escape_debug(), LONGEST_VALUE)),
+            ..error
+        })
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -181,7 +214,7 @@ macro_rules! parsed {
             let text = self.single()?;
             match text.parse() {
                 Ok(value) => visitor.$visit(value),
-                Err(_) => Err(FieldsError::invalid_value(Unexpected::Str(&text), &visitor)),
+                Err(_) => Err(FieldsError::invalid_value(Unexpected::Str(&shortened(&text, LONGEST_VALUE)), &visitor)),
             }
         }
     )*};
