@@ -243,6 +243,23 @@ fn a_client_that_waits_for_the_application_is_not_waited_for() {
 }
 
 #[test]
+fn a_body_that_is_announced_above_the_limit_of_its_reader_is_not_asked_for() {
+    for (limit, answer) in [(4, "413"), (5, "100")] {
+        let mut site = Site::with(Options::default(), |_| {
+            application_fn(move |environ: Environ, start: StartResponse| {
+                let body = environ.input().read_all(limit)?;
+                start.start("200 OK", NO_HEADERS)?;
+                Ok(body.into())
+            })
+        });
+        site.pipe.lock().later = [b"hello".to_vec()].into();
+        site.receive(b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+        assert!(site.written().starts_with(&format!("HTTP/1.1 {answer} ")), "{}", site.written());
+        assert_eq!(site.pipe.lock().later.len(), usize::from(limit < 5));
+    }
+}
+
+#[test]
 fn a_request_for_another_protocol_sends_its_body_first() {
     for fields in ["Upgrade: x", "Connection: upgrade\r\nUpgrade: echo"] {
         let mut site = Site::echo(Options::default());

@@ -266,19 +266,22 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// [`BodyTooLarge`](crate::RequestError::BodyTooLarge) as soon as more than `limit` bytes have arrived; the rest of
-    /// the body can still be read. Otherwise see [`Input`].
+    /// [`BodyTooLarge`](crate::RequestError::BodyTooLarge) at once if the client announced more than `limit` bytes, which
+    /// then gets no 100 Continue; for a chunked body as soon as more have arrived. The rest of the body can still be read.
+    /// Otherwise see [`Input`].
     pub async fn read_all(&self, limit: usize) -> Result<Bytes, InputError> {
+        let too_large = || BodyError::Request(RequestError::BodyTooLarge(limit as u64)).into();
+        // A client that asks first, or that sends slowly, learns it before it sends all that for nothing.
+        if self.remaining().is_some_and(|length| length > limit as u64) {
+            return Err(too_large());
+        }
         let body = self
             .gather(|data, gathered| {
                 let taken = data.len().min((limit - gathered).saturating_add(1));
                 (taken, gathered + taken > limit)
             })
             .await?;
-        if body.len() > limit {
-            return Err(BodyError::Request(RequestError::BodyTooLarge(limit as u64)).into());
-        }
-        Ok(body)
+        if body.len() > limit { Err(too_large()) } else { Ok(body) }
     }
 
     /// The next line with its line feed, or its first `limit` bytes if it is longer: WSGI's `readline(size)`. Empty at

@@ -144,8 +144,9 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// [`BodyTooLarge`](crate::RequestError::BodyTooLarge) as soon as more than `limit` bytes have arrived; the rest of
-    /// the body can still be read. Otherwise see [`Input`].
+    /// [`BodyTooLarge`](crate::RequestError::BodyTooLarge) at once if the client announced more than `limit` bytes, which
+    /// then gets no 100 Continue; for a chunked body as soon as more have arrived. The rest of the body can still be read.
+    /// Otherwise see [`Input`].
     pub fn read_all(&self, limit: usize) -> Result<Bytes, InputError> {
         self.inner.handle.block_on(self.inner.read_all(limit))
     }
