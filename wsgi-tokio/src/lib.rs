@@ -614,7 +614,7 @@
 //! | limited by default | |
 //! | --- | --- |
 //! | [`Options::max_size`] | 1024 connections, or fewer if the process may open fewer descriptors |
-//! | [`Options::header_timeout`] | 30 s for a request head |
+//! | [`Options::header_timeout`] | 30 s for a request head, from its first byte |
 //! | [`Options::url_length_limit`] | 8 KiB for a request target |
 //! | [`Options::limits`] | 64 KiB and 100 fields for a request head, and more |
 //! | [`Options::handshake_timeout`] | 30 s for a TLS handshake and the PROXY protocol |
@@ -653,49 +653,46 @@
 //! # Ok(()) }
 //! ```
 //!
-//! An endless response (server-sent events, long polling) ends at a stop if it checks
-//! [`is_stopping`](ServerHandle::is_stopping); otherwise it is cut after `graceful_timeout`. The handle exists once the
-//! server is built, so hand it to the application afterwards:
+//! An endless response (server-sent events, long polling) ends at a stop if it waits for [`Environ::stopping`] beside its work;
+//! otherwise it is cut after `graceful_timeout`:
 //!
 //! ```
-//! use std::sync::{Arc, OnceLock};
 //! use std::time::Duration;
-//! use wsgi_tokio::{Application, Body, Environ, Result, Server, ServerHandle, StartResponse};
+//! use wsgi_tokio::{Body, Environ, Result, StartResponse};
 //!
-//! #[derive(Default)]
-//! struct Events {
-//!     server: OnceLock<ServerHandle>,
-//! }
-//!
-//! impl Application for Events {
-//!     async fn call(&self, _environ: Environ, start_response: StartResponse) -> Result<Body> {
-//!         let headers = [("Content-Type", "text/event-stream")];
-//!         let stream = start_response.start("200 OK", headers)?;
-//!         while !self.server.get().is_some_and(ServerHandle::is_stopping) {
-//!             stream.write("data: tick\n\n").await?;
-//!             tokio::time::sleep(Duration::from_millis(10)).await;
+//! async fn events(environ: Environ, start_response: StartResponse) -> Result<Body> {
+//!     let stream = start_response.start("200 OK", [("Content-Type", "text/event-stream")])?;
+//!     let mut stopping = environ.stopping();
+//!     loop {
+//!         tokio::select! {
+//!             () = &mut stopping => break,
+//!             () = tokio::time::sleep(Duration::from_millis(10)) => stream.write("data: tick\n\n").await?,
 //!         }
-//!         Ok(Body::empty())
 //!     }
+//!     stream.write("event: bye\ndata:\n\n").await?;
+//!     Ok(Body::empty())
 //! }
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<()> {
 //! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # use wsgi_tokio::Server;
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! # let mut client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
 //! # client.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
-//! let events = Arc::new(Events::default());
-//! let server = Server::new(listener, Arc::clone(&events)).log_output(false);
-//! let _ = events.server.set(server.handle());
+//! # let server = Server::new(listener, events).log_output(false);
 //! # let (handle, serving) = (server.handle(), tokio::spawn(server.serve()));
 //! # client.read(&mut [0; 200]).await?;
 //! # handle.shutdown();
-//! # client.read_to_end(&mut Vec::new()).await?;
+//! # let mut text = String::new();
+//! # client.read_to_string(&mut text).await?;
+//! # assert!(text.ends_with("event: bye\ndata:\n\n"), "{text}");
 //! # drop(client);
 //! # assert_eq!(serving.await??.cut, 0);
 //! # Ok(()) }
 //! ```
+//!
+//! A [`ServerHandle`] begins a stop from any other place, and counts connections and requests.
 //!
 //! # Listeners
 //!
