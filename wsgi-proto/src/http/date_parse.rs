@@ -99,6 +99,26 @@ mod tests {
     }
 
     #[test]
+    fn a_text_with_any_two_bytes_changed_is_a_time_of_the_calendar_or_none() {
+        for text in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
+            for (at, other) in (0..text.len()).flat_map(|at| (at..text.len()).map(move |other| (at, other))) {
+                for (byte, next) in (0..128).flat_map(|byte| b" 0369:-".iter().map(move |next| (byte, *next)))
+                {
+                    let mut bytes = text.as_bytes().to_vec();
+                    (bytes[at], bytes[other]) = (byte, next);
+                    let changed = String::from_utf8(bytes).expect("ASCII");
+                    if let Some(unix) = parse_date_time(&changed) {
+                        let written = String::from_utf8(format(unix).to_vec()).expect("ASCII");
+                        assert_eq!(parse_date_time(&written), Some(unix), "{changed:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn obsolete_formats_are_read() {
         for (text, expected) in [
             ("Sunday, 06-Nov-94 08:49:37 GMT", 784_111_777),
