@@ -12,14 +12,14 @@ OPTIONS = Path(__file__).parents[2] / "wsgi-app/src/server/options.rs"
 FORMATS = Path(__file__).parents[2] / "wsgi-proto/src/wsgi/log_format/mod.rs"
 pytestmark = pytest.mark.skipif(not OPTIONS.exists(), reason="only in the repository")
 
-# These take objects of Rust; `--log` and `--access-log` are the flags for them.
-OBJECTS = {"log_to", "access_log_to", "log", "logger"}
+# `--log` and `--access-log` are the flags for these, which take objects of Rust or, as `none` of `--access-log`, switch lines off.
+OF_LOGS = {"log_to", "access_log", "access_log_to", "log", "logger"}
 
 
 def test_every_option_of_the_server_is_a_flag():
     options = set(re.findall(r"pub fn (\w+)\(\s*mut self", OPTIONS.read_text()))
     flags = {setting.option for setting in SETTINGS if setting.option} | {"environ"}
-    assert options - OBJECTS == flags
+    assert options - OF_LOGS == flags
 
 
 def test_the_defaults_are_those_for_public_addresses():
