@@ -95,6 +95,26 @@ fn clients_that_wait_can_be_accepted_by_another_process() {
     });
 }
 
+#[test]
+#[allow(clippy::disallowed_methods, reason = "nothing may happen in this time")]
+fn clients_that_wait_at_a_stop_stay_in_the_queue_until_there_is_a_place() {
+    on_each("a stop while nobody makes room", |runtime| {
+        let (running, listener) = greeting(runtime, 1);
+        // The stop waits for the rest of this request.
+        let mut half = client(running.address, &GET[..9]);
+        eventually("it is accepted", || running.handle.connections() == 1);
+        let new = client(running.address, GET);
+        running.handle.shutdown();
+        // Longer than the stop waits for places.
+        thread::sleep(Duration::from_millis(1500));
+        listener.set_nonblocking(true).expect("a socket");
+        let (_stream, remote) = listener.accept().expect("the server has left it in the queue");
+        assert_eq!(remote, new.stream().local_addr().expect("it is connected"));
+        half.send(&GET[9..]);
+        assert!(half.answer().closes());
+    });
+}
+
 /// With a program, since the limit applies to a whole process.
 #[cfg(target_os = "linux")]
 #[test]

@@ -221,14 +221,13 @@ impl Registry {
         Poll::Pending
     }
 
-    /// Like [`poll_admission`](Self::poll_admission) after the server was stopped: connections leave by themselves, and the
-    /// place is reserved.
-    pub(crate) fn poll_room(&self, max_size: usize, context: &mut Context<'_>) -> Poll<()> {
+    /// Like [`poll_admission`](Self::poll_admission) after the server was stopped: connections leave by themselves.
+    pub(crate) fn poll_room(&self, max_size: usize, reserves: bool, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         let crowded = state.is_full(max_size);
         self.crowded.store(crowded, Ordering::Relaxed);
         if !crowded {
-            state.reserved += 1;
+            state.reserved += usize::from(reserves);
             return Poll::Ready(());
         }
         note(&mut state.acceptors, context);

@@ -243,10 +243,14 @@ impl<A> Server<A> {
                 give_way().await;
             }
             if let Some(accepted) = accepted.take() {
-                poll_fn(|context| self.registry.poll_room(self.max_size, context)).await;
+                poll_fn(|context| self.registry.poll_room(self.max_size, true, context)).await;
                 adapter.start(accepted);
             }
             let Some(listener) = listeners.last_mut() else { return };
+            if !self.context.makes_room {
+                // A client without a place stays in the queue, where another process may accept it.
+                poll_fn(|context| self.registry.poll_room(self.max_size, false, context)).await;
+            }
             match poll_fn(|context| Poll::Ready(adapter.poll_queued(listener, context))).await {
                 Poll::Ready(Ok(next)) => accepted = Some(next),
                 // Closed without delay: a connection that arrives now is still lost.

@@ -213,8 +213,8 @@ impl Options {
     ///
     /// If false, no connection is closed for another one, and no response carries `Connection: close` for that reason.
     /// While the server is full, it accepts nothing: new clients wait in the queue of the listener, where another process
-    /// that shares the socket can accept them, until a connection ends. The same holds when the process runs out of
-    /// descriptors. (A server with several listeners may accept one connection for each of them, which waits.)
+    /// that shares the socket can accept them, until a connection ends. The same holds during a stop, and when the process
+    /// runs out of descriptors. (A server with several listeners may accept one connection for each of them, which waits.)
     ///
     /// Clients that send nothing can then keep all others out. Set [`keepalive`](Self::keepalive), which also bounds the
     /// wait for the first request, or [`max_connection_age`](Self::max_connection_age).
