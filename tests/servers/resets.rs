@@ -6,14 +6,15 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use wsgi_app::adapter::{Runtime as Offers, Server};
 use wsgi_tests::adapters::Running;
 use wsgi_tests::echo::listen::Bound;
-use wsgi_tests::live::{Journal, Kind, PATIENCE};
+use wsgi_tests::live::{Journal, Kind, PATIENCE, eventually};
 use wsgi_tests::runtimes::{Runtime, on_each};
-use wsgi_tests::secure::{Stream, trust};
+use wsgi_tests::secure::{Stream, narrow, trust};
 use wsgi_tests::uninterrupted::uninterrupted;
 use wsgi_tokio::{Body, Bytes, Options, Result, ServerHandle, application_fn};
 
@@ -205,6 +206,78 @@ fn a_stream_that_was_taken_over_does_not_look_complete_if_a_stop_cuts_it() {
         }
     });
 }
+
+/// The stop ends the wait for the client, which reads late.
+#[test]
+fn a_stream_whose_sending_half_was_closed_is_not_reset_if_a_stop_cuts_it() {
+    // Most of it waits in the socket of the server.
+    const LENGTH: usize = 40_000;
+    on_each("a finished stream that a stop cuts", |runtime| {
+        for unix in [false, true] {
+            let (tell, told) = channel();
+            let tell_too = tell.clone();
+            let application = application_fn(move |environ: wsgi_tokio::Environ, _| {
+                let tell = tell.clone();
+                async move {
+                    let mut stream = environ.input().take_over_unanswered().await?;
+                    let conversation = async move {
+                        stream.write_all(&[b'x'; LENGTH]).await?;
+                        stream.shutdown().await?;
+                        tell.send(None).expect("it is awaited");
+                        let read = stream.read(&mut [0]).await;
+                        tell.send(Some(read.map_err(|error| error.kind()))).expect("it is awaited");
+                        std::io::Result::Ok(())
+                    };
+                    std::thread::spawn(move || smol::block_on(conversation));
+                    Ok(Body::empty())
+                }
+            });
+            let blocking = move |environ: wsgi_std::Environ, _: wsgi_std::StartResponse| -> Result<Body> {
+                let mut stream = environ.input().take_over_unanswered()?;
+                let tell = tell_too.clone();
+                std::thread::spawn(move || {
+                    stream.write_all(&[b'x'; LENGTH])?;
+                    stream.shutdown()?;
+                    tell.send(None).expect("it is awaited");
+                    tell.send(Some(stream.read(&mut [0]).map_err(|error| error.kind())))
+                        .expect("it is awaited");
+                    std::io::Result::Ok(())
+                });
+                Ok(Body::empty())
+            };
+            let path = std::env::temp_dir().join(format!("wsgi-finished-{}-{runtime:?}", std::process::id()));
+            let bound = if unix {
+                let _ = std::fs::remove_file(&path);
+                let listener = UnixListener::bind(&path).expect("the folder can be written");
+                listener.set_nonblocking(true).expect("it is a socket");
+                Bound::Unix(listener)
+            } else {
+                wsgi_tests::adapters::bind().expect("there is a free port")
+            };
+            let options = quiet().graceful_timeout(Duration::from_millis(100));
+            let running = runtime.begin_on(bound, None, options, application, blocking);
+            let mut client: Box<dyn Both> = if unix {
+                Box::new(UnixStream::connect(&path).expect("it accepts"))
+            } else {
+                Box::new(narrow(running.address, 4096))
+            };
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("there is room");
+            assert_eq!(told.recv_timeout(PATIENCE), Ok(None));
+            running.handle.shutdown();
+            eventually("it is cut", || running.handle.connections() == 0);
+            // Not the end of the client's half, which is still open.
+            let read = told.recv_timeout(PATIENCE).expect("it ends");
+            assert!(matches!(read, Some(Err(_))), "unix {unix}: {read:?}");
+            let (got, ended) = ending(client);
+            assert_eq!((got.len(), ended), (LENGTH, None), "unix {unix}");
+            let _ = std::fs::remove_file(&path);
+        }
+    });
+}
+
+trait Both: Read + Write {}
+
+impl<S: Read + Write> Both for S {}
 
 /// Stops the server when half of the answer has arrived. Returns how the connection ended.
 fn cut_in_the_middle(mut client: impl Read + Write, request: &str, running: &Running) -> Option<ErrorKind> {

@@ -23,7 +23,7 @@ use wsgi_app::blocking::Application;
 
 use crate::engine::{Engine, Task};
 use crate::listener::Accepted;
-use crate::sync::Ordering;
+use crate::sync::{AtomicBool, Ordering};
 use crate::wait;
 
 type Serving<A> = Arc<Server<Blocking<A>>>;
@@ -32,6 +32,8 @@ type Serving<A> = Arc<Server<Blocking<A>>>;
 struct Connection {
     socket: Socket,
     task: Arc<Task>,
+    /// Our half was closed: all that belongs to it was written.
+    ended: AtomicBool,
 }
 
 /// Serves a connection that was just accepted.
@@ -40,7 +42,7 @@ pub(crate) fn begin<A: Application>(engine: &Arc<Engine>, server: &Serving<A>, a
     let guard = server.admit(endpoints);
     let started = engine.start_task(socket, fresh, |socket, task| {
         let prelude = proxy.prelude(&guard);
-        let connection = Connection { socket, task: Arc::clone(task) };
+        let connection = Connection { socket, task: Arc::clone(task), ended: AtomicBool::new(false) };
         tls.serve_after(prelude, Arc::clone(server), guard, connection)
     });
     if let Err(error) = started {
@@ -101,7 +103,9 @@ impl BlockingTransport for Connection {
     }
 
     fn shutdown(&self) -> io::Result<()> {
-        self.socket.shutdown(Shutdown::Write)
+        self.socket.shutdown(Shutdown::Write)?;
+        self.ended.store(true, Ordering::Release);
+        Ok(())
     }
 
     fn reset(&self) {
@@ -111,8 +115,8 @@ impl BlockingTransport for Connection {
 
     fn cut(&self) {
         // Dissolving the association resets a TCP connection immediately, so that a partial response does not look
-        // complete. Unix sockets and some systems do not support it.
-        if rustix::net::connect_unspec(&self.socket).is_err() {
+        // complete. It also drops what a complete one still has to send. Unix sockets and some systems do not support it.
+        if self.ended.load(Ordering::Acquire) || rustix::net::connect_unspec(&self.socket).is_err() {
             let _ = self.socket.shutdown(Shutdown::Both);
         }
     }

@@ -56,7 +56,7 @@ use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock, try_lock};
 /// # Stopping
 ///
 /// The connection counts for `max_size` until the stream is dropped, wherever it was moved. A graceful stop waits for it until
-/// `graceful_timeout`, then cuts it, with a reset: reads and writes fail. A thread that waits in a read notices the stop earlier after
+/// `graceful_timeout`, then cuts it, with a reset unless its sending half was closed: reads and writes fail. A thread that waits in a read notices the stop earlier after
 /// [`set_stop_ends_reads`](Self::set_stop_ends_reads).
 pub struct Stream {
     unread: Mutex<Bytes>,
@@ -233,7 +233,11 @@ impl Read for &Stream {
             return Ok(count);
         }
         drop(unread);
-        self.wait_until(true, || self.transport.read(space))
+        match self.wait_until(true, || self.transport.read(space)) {
+            // A cut may have closed both halves. The client has not closed its own.
+            Ok(0) if !space.is_empty() && self.taken.is_cut() => Err(io::ErrorKind::ConnectionAborted.into()),
+            read => read,
+        }
     }
 }
 
