@@ -883,6 +883,7 @@ impl<A> Server<A> {
 
     /// [`serve`](Self::serve), and shuts down gracefully when `signal` is ready, whatever its output. This call
     /// polls the signal for the first time, so that one which begins to watch then is watched before the server is awaited.
+    /// One that needs a runtime of its own, such as a signal of tokio, needs it in this call, too.
     ///
     /// ```no_run
     /// # async fn run(listener: smol::net::TcpListener, site: impl wsgi_smol::Application) -> std::io::Result<()> {

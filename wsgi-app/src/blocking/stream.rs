@@ -56,8 +56,8 @@ use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock, try_lock};
 /// # Stopping
 ///
 /// The connection counts for `max_size` until the stream is dropped, wherever it was moved. A graceful stop waits for it until
-/// `graceful_timeout`, then cuts it, with a reset unless its sending half was closed: reads and writes fail. A thread that waits in a read notices the stop earlier after
-/// [`set_stop_ends_reads`](Self::set_stop_ends_reads).
+/// `graceful_timeout`, then cuts it, with a reset unless its sending half was closed: reads and writes fail. A thread that
+/// waits in a read notices the stop earlier after [`set_stop_ends_reads`](Self::set_stop_ends_reads).
 pub struct Stream {
     unread: Mutex<Bytes>,
     timeouts: Mutex<Timeouts>,
